@@ -1,0 +1,57 @@
+//! Posebook: experiments on human mesh recovery and tracking in video that anyone can run again.
+//!
+//! # A tour of the house
+//!
+//! An experiment is one TOML file, written like a notebook. The data flows one way:
+//!
+//! ```text
+//! experiment -> dataset -> video {extract | stream} -> detect -> hmr2 -> phalp
+//!                  |                                                      |
+//!                  +-- truth ------------> metrics <----------------------+
+//! memory (samples all along) --> tables <-- metrics
+//! report  <--  tables (files) + the experiment's prose
+//! ```
+//!
+//! A stage takes plain values and gives plain values; it knows neither the stage before nor the
+//! one after. [`runner`] alone joins them. A module imports only from strictly lower ranks, and
+//! two of one rank never see each other; `tests/architecture.rs` holds the table and checks it.
+//!
+//! | rank | rooms |
+//! |---|---|
+//! | 7 | [`cli`]: one file per subcommand |
+//! | 6 | [`runner`]: sweep to runs; a process for each; the stages joined |
+//! | 5 | [`report`]: tables and prose to a page and figures |
+//! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`] |
+//! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights |
+//! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`] |
+//! | 1 | [`body`], [`render`], [`nn`] |
+//! | 0 | [`geometry`], [`frame`], [`person`], [`provenance`], [`random`], [`files`]: the vocabulary |
+
+pub mod assignment;
+pub mod files;
+pub mod frame;
+pub mod geometry;
+pub mod person;
+pub mod provenance;
+pub mod random;
+
+pub mod body;
+pub mod nn;
+pub mod render;
+
+pub mod dataset;
+pub mod detect;
+pub mod hmr2;
+pub mod memory;
+pub mod metrics;
+pub mod phalp;
+pub mod video;
+
+pub mod tables;
+pub mod train;
+
+pub mod experiment;
+pub mod report;
+pub mod runner;
+
+pub mod cli;
