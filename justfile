@@ -1,0 +1,52 @@
+# Posebook's recipes. `./just` makes sure of just and ffmpeg first, then runs one of these.
+
+set positional-arguments := true
+
+posebook := "target/release/posebook"
+
+# list the recipes
+default:
+    @just --list --unsorted
+
+# run an experiment and write its report: experiment quickstart [key=value...]
+experiment name *overrides: build
+    @{{ posebook }} experiment run "$@"
+
+# track the people of one video: track my.mp4 boxes=boxes.txt [key=value...]
+track source *overrides: build
+    @{{ posebook }} track "$@"
+
+# redraw the newest report of an experiment from its tables
+report name: build
+    @{{ posebook }} report "$@"
+
+# make the clips of every dataset, and list them
+datasets: build
+    @{{ posebook }} dataset make --all
+    @{{ posebook }} dataset list
+
+# list the model sets and verify their weights
+models: build
+    @{{ posebook }} model list
+    @{{ posebook }} model verify
+
+# build the program
+build:
+    @cargo build --release --locked --bin posebook
+
+# run the tests; the slow ones have a recipe of their own
+test *filter:
+    cargo test --release --locked "$@"
+
+# run the slow tests: whole experiments, interrupted and resumed
+test-slow:
+    cargo test --release --locked -- --ignored
+
+# check the format and the lints
+lint:
+    cargo fmt --check
+    cargo clippy --release --locked --all-targets -- -D warnings
+
+# run the benchmarks: all, or one of render, video, hmr2
+bench *name:
+    cargo bench --locked {{ if name == "" { "--benches" } else { "--bench " + name } }}
