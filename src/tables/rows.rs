@@ -1,0 +1,272 @@
+//! The four tables: a struct per row, units in the names. Unknown is `None` (null), never zero.
+
+use super::column::table;
+
+table! {
+    /// One run: one point of the sweep, one clip, one repeat. Failed ones too.
+    pub struct RunRow in "runs" {
+        /// Digits of the hash of all that went into the run
+        pub run_id: String,
+        /// The experiment that asked for it
+        pub experiment: String,
+        /// How the video was delivered, such as `extract jpeg` or `stream sequential`
+        pub mode: String,
+        /// `ok`, `out_of_memory`, `timed_out`, `crashed` or `error`
+        pub outcome: String,
+        /// What went wrong
+        pub error: Option<String>,
+        /// Which repeat of the same point, from 1
+        pub repeat: u64,
+        /// All settings, resolved, as JSON
+        pub settings: String,
+
+        /// The dataset's name
+        pub dataset: String,
+        /// The clip's name
+        pub clip: String,
+        /// SHA-256 of the clip's file
+        pub clip_sha256: Option<String>,
+        /// Size of the clip's file
+        pub clip_bytes: Option<u64>,
+        /// Width of a frame in pixels
+        pub width: Option<u64>,
+        /// Height of a frame in pixels
+        pub height: Option<u64>,
+        /// Frames in the range that was asked for
+        pub frames: Option<u64>,
+        /// Frames that were finished, less than `frames` when the run failed
+        pub frames_done: Option<u64>,
+        /// Frames per second of the clip
+        pub fps: Option<f64>,
+
+        /// The model set's name
+        pub model: String,
+        /// SHA-256 of the weights
+        pub weights_sha256: Option<String>,
+        /// SHA-256 of the body's file; null for the built-in stand-in
+        pub body_sha256: Option<String>,
+        /// Number format of the network
+        pub precision: String,
+        /// `cpu` or `cuda:0`
+        pub device: String,
+        /// The seed of all randomness
+        pub seed: u64,
+
+        /// The source's commit
+        pub git_hash: Option<String>,
+        /// Whether tracked files differed from that commit
+        pub git_dirty: Option<bool>,
+        /// SHA-256 of the program that ran
+        pub program_sha256: Option<String>,
+        /// The processor
+        pub cpu: Option<String>,
+        /// Processors available
+        pub cores: Option<u64>,
+        /// Memory of the machine
+        pub machine_memory_bytes: Option<u64>,
+        /// Operating system and architecture
+        pub os: Option<String>,
+        /// The decoder's version
+        pub ffmpeg: Option<String>,
+        /// The graphics card; null without one
+        pub gpu: Option<String>,
+        /// Its driver; null without one
+        pub driver: Option<String>,
+        /// When the run started, UTC
+        pub started_utc: Option<String>,
+
+        /// From the process' start to its end, seen from outside
+        pub wall_secs: Option<f64>,
+        /// Loading the model set and the body
+        pub setup_secs: Option<f64>,
+        /// Opening the video; in the extract modes all of the extraction
+        pub open_secs: Option<f64>,
+        /// Waiting for frames after that
+        pub decode_secs: Option<f64>,
+        /// Finding people
+        pub detect_secs: Option<f64>,
+        /// Recovering bodies: crops and network
+        pub recover_secs: Option<f64>,
+        /// Following people
+        pub track_secs: Option<f64>,
+        /// Writing rows
+        pub write_secs: Option<f64>,
+
+        /// Largest heap while the models were loaded
+        pub heap_setup_peak_bytes: Option<u64>,
+        /// Heap with the models loaded, before the video is opened
+        pub heap_base_bytes: Option<u64>,
+        /// Largest heap from the opening of the video on, models included; exact
+        pub heap_peak_bytes: Option<u64>,
+        /// Largest resident set of the process over its whole life, from the kernel
+        pub process_peak_bytes: Option<u64>,
+        /// Largest resident set of the process' children (the decoder), sampled
+        pub decoder_peak_bytes: Option<u64>,
+        /// Largest memory in use on the graphics card; null without one
+        pub device_peak_bytes: Option<u64>,
+        /// Largest memory reserved on the graphics card; null without one
+        pub device_reserved_peak_bytes: Option<u64>,
+        /// Largest size of the scratch files
+        pub disk_peak_bytes: Option<u64>,
+        /// Bytes that the process and its children caused to be written to storage
+        pub disk_written_bytes: Option<u64>,
+
+        /// People found, over all frames
+        pub people: Option<u64>,
+        /// Identities given
+        pub tracks: Option<u64>,
+        /// Higher order tracking accuracy, 0 to 1
+        pub hota: Option<f64>,
+        /// Detection accuracy of HOTA, 0 to 1
+        pub det_a: Option<f64>,
+        /// Association accuracy of HOTA, 0 to 1
+        pub ass_a: Option<f64>,
+        /// Localisation accuracy of HOTA, 0 to 1
+        pub loc_a: Option<f64>,
+        /// Multiple object tracking accuracy (CLEAR), 1 at best, no lower end
+        pub mota: Option<f64>,
+        /// Multiple object tracking precision (CLEAR): mean overlap of matched boxes, 0 to 1
+        pub motp: Option<f64>,
+        /// F1 of identities, 0 to 1
+        pub idf1: Option<f64>,
+        /// Precision of identities, 0 to 1
+        pub idp: Option<f64>,
+        /// Recall of identities, 0 to 1
+        pub idr: Option<f64>,
+        /// Identity switches (CLEAR)
+        pub id_switches: Option<u64>,
+        /// Fragments (CLEAR)
+        pub fragments: Option<u64>,
+        /// People of the truth followed in at least 80% of their frames
+        pub mostly_tracked: Option<u64>,
+        /// People of the truth followed in less than 20% of their frames
+        pub mostly_lost: Option<u64>,
+        /// Boxes of the truth that were found (CLEAR), 0 to 1
+        pub recall: Option<f64>,
+        /// Boxes found that are true (CLEAR), 0 to 1
+        pub precision_of_boxes: Option<f64>,
+        /// Mean error of the 14 common joints, aligned at the pelvis
+        pub mpjpe_mm: Option<f64>,
+        /// The same after the best rotation, scale and shift
+        pub pa_mpjpe_mm: Option<f64>,
+        /// Mean error of the joints' accelerations, millimetres per frame squared
+        pub accel_mm_per_frame2: Option<f64>,
+        /// Common joints nearer than 150 mm to the truth, 0 to 1
+        pub pck_150mm: Option<f64>,
+
+        /// The run that this one is compared with: the same point, read losslessly in sequence
+        pub reference_run_id: Option<String>,
+        /// Mean distance of box corners to the reference run's
+        pub agree_box_mean_px: Option<f64>,
+        /// Largest distance of box corners to the reference run's
+        pub agree_box_max_px: Option<f64>,
+        /// Mean distance of joints to the reference run's
+        pub agree_joint_mean_mm: Option<f64>,
+        /// Largest distance of joints to the reference run's
+        pub agree_joint_max_mm: Option<f64>,
+        /// Share of people with the same identity as in the reference run, 0 to 1
+        pub agree_identities: Option<f64>,
+    }
+}
+
+table! {
+    /// One frame of one run.
+    pub struct FrameRow in "frames" {
+        /// The run
+        pub run_id: String,
+        /// Position in presentation order, from the clip's start
+        pub frame: u64,
+        /// Presentation time
+        pub time_secs: f64,
+        /// Waiting for the frame
+        pub decode_secs: f64,
+        /// Finding people
+        pub detect_secs: f64,
+        /// Recovering bodies
+        pub recover_secs: f64,
+        /// Following people
+        pub track_secs: f64,
+        /// Writing the rows that this frame made final
+        pub write_secs: f64,
+        /// People found
+        pub people: u64,
+        /// Heap at the frame's end
+        pub heap_bytes: Option<u64>,
+        /// Largest heap since the video was opened
+        pub heap_peak_bytes: Option<u64>,
+    }
+}
+
+table! {
+    /// One sample of one run's memory: every number of a row was read within the same milliseconds.
+    pub struct MemoryRow in "memory" {
+        /// The run
+        pub run_id: String,
+        /// Seconds since the process started
+        pub secs: f64,
+        /// The frame being worked on; null before the first
+        pub frame: Option<u64>,
+        /// Held by the process' allocator
+        pub heap_bytes: Option<u64>,
+        /// Resident set of the process
+        pub process_bytes: Option<u64>,
+        /// The kernel's own peak of it so far
+        pub process_peak_bytes: Option<u64>,
+        /// Resident sets of the process' children (the decoder), summed
+        pub decoder_bytes: Option<u64>,
+        /// Number of those children
+        pub decoder_processes: Option<u64>,
+        /// Used on the graphics card; null without one
+        pub device_used_bytes: Option<u64>,
+        /// Reserved on the graphics card; null without one
+        pub device_reserved_bytes: Option<u64>,
+        /// Scratch files
+        pub disk_bytes: Option<u64>,
+    }
+}
+
+table! {
+    /// One person in one frame of one run.
+    pub struct PersonRow in "people" {
+        /// The run
+        pub run_id: String,
+        /// Position of the frame in presentation order, from the clip's start
+        pub frame: u64,
+        /// Presentation time
+        pub time_secs: f64,
+        /// Position among the people of the frame
+        pub person: u64,
+        /// Identity; null while the tracker does not vouch for one
+        pub track: Option<u64>,
+        /// Identity in the truth, where the box was given
+        pub truth_id: Option<u64>,
+        /// Left edge of the box
+        pub x1_px: f32,
+        /// Upper edge of the box
+        pub y1_px: f32,
+        /// Right edge of the box
+        pub x2_px: f32,
+        /// Lower edge of the box
+        pub y2_px: f32,
+        /// Confidence, 0 to 1
+        pub score: f32,
+        /// SMPL: 10 shape components
+        pub betas: Vec<f32>,
+        /// SMPL: root orientation, a 3x3 matrix row by row
+        pub global_orient: Vec<f32>,
+        /// SMPL: 23 rotations, 3x3 matrices row by row
+        pub body_pose: Vec<f32>,
+        /// HMR2's camera in the crop: scale, x, y
+        pub crop_camera: Vec<f32>,
+        /// Where the body stands before PHALP's camera, metres
+        pub translation_m: Vec<f32>,
+        /// 44 joints relative to the body's origin, camera axes, metres: x, y, z of each
+        pub joints_m: Vec<f32>,
+        /// 44 joints and the body's origin in pixels of the frame: x, y of each
+        pub joints_px: Vec<f32>,
+        /// Mean error of the 14 common joints, aligned at the pelvis; null without truth
+        pub mpjpe_mm: Option<f64>,
+        /// The same after the best rotation, scale and shift; null without truth
+        pub pa_mpjpe_mm: Option<f64>,
+    }
+}
