@@ -1,0 +1,178 @@
+//! HMR2's head: a transformer decoder whose one zero token asks the picture for a body (4D-Humans'
+//! `smpl_head.py` and `pose_transformer.py`; one pass, no iterated correction).
+
+use super::backbone::Watch;
+use super::config::{BETAS, CAMERA, Config, POSE};
+use crate::nn::attention::{halves, split_heads};
+use crate::nn::{LayerNorm, Mlp, ScaleOf, attend};
+use candle_core::{D, Module, Result, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::with_tracing::{Linear, linear, linear_no_bias};
+
+const EPS: f64 = 1e-5;
+/// Lengths below this are divided by this (`torch.nn.functional.normalize`).
+const SHORTEST: f64 = 1e-12;
+
+/// A body as the network tells it.
+#[derive(Debug, Clone)]
+pub struct Body {
+    /// `(b, 144)`: 24 rotations of six, the mean pose added.
+    pub pose6d: Tensor,
+    /// `(b, 24, 3, 3)`: rotation matrices, the first one the whole body's.
+    pub rotations: Tensor,
+    /// `(b, 10)`.
+    pub betas: Tensor,
+    /// `(b, 3)`: scale, x, y of a weak-perspective camera in the crop.
+    pub camera: Tensor,
+}
+
+/// The decoder and its three read-outs.
+#[derive(Debug, Clone)]
+pub struct SmplHead {
+    token: Linear,
+    position: Tensor,
+    layers: Vec<Layer>,
+    pose: Linear,
+    betas: Linear,
+    camera: Linear,
+    mean_pose: Tensor,
+    mean_betas: Tensor,
+    mean_camera: Tensor,
+}
+
+impl SmplHead {
+    /// Reads the tensors under `smpl_head`.
+    ///
+    /// # Errors
+    /// If a tensor is missing or misshapen.
+    pub fn load(config: &Config, vb: VarBuilder) -> Result<SmplHead> {
+        let dim = config.head.dim;
+        let transformer = vb.pp("transformer");
+        let layers = transformer.pp("transformer.layers");
+        Ok(SmplHead {
+            token: linear(1, dim, transformer.pp("to_token_embedding"))?,
+            position: transformer.get((1, 1, dim), "pos_embedding")?,
+            layers: (0..config.head.depth)
+                .map(|index| Layer::load(config, layers.pp(index)))
+                .collect::<Result<_>>()?,
+            pose: linear(dim, POSE, vb.pp("decpose"))?,
+            betas: linear(dim, BETAS, vb.pp("decshape"))?,
+            camera: linear(dim, CAMERA, vb.pp("deccam"))?,
+            mean_pose: vb.get((1, POSE), "init_body_pose")?,
+            mean_betas: vb.get((1, BETAS), "init_betas")?,
+            mean_camera: vb.get((1, CAMERA), "init_cam")?,
+        })
+    }
+
+    /// # Shapes
+    /// `features` `(b, context, rows, columns)`, the backbone's.
+    pub fn forward(&self, features: &Tensor, watch: Watch) -> Result<Body> {
+        let context = features.flatten_from(2)?.transpose(1, 2)?.contiguous()?; // (b, rows * columns, context)
+        let nothing = Tensor::zeros((context.dim(0)?, 1, 1), context.dtype(), context.device())?;
+        let mut token = self.token.forward(&nothing)?.broadcast_add(&self.position)?; // (b, 1, dim)
+        for (index, layer) in self.layers.iter().enumerate() {
+            token = layer.forward(token, &context, &mut |name, tensor| {
+                watch(&format!("layer{index}_{name}"), tensor)
+            })?;
+        }
+        watch("token_out", &token);
+        let token = token.squeeze(1)?; // (b, dim)
+        let pose6d = self.pose.forward(&token)?.broadcast_add(&self.mean_pose)?;
+        Ok(Body {
+            rotations: rotations_from_6d(&pose6d.reshape((pose6d.dim(0)?, 24, 6))?)?,
+            pose6d,
+            betas: self.betas.forward(&token)?.broadcast_add(&self.mean_betas)?,
+            camera: self.camera.forward(&token)?.broadcast_add(&self.mean_camera)?,
+        })
+    }
+}
+
+/// Self-attention, cross-attention, perceptron.
+#[derive(Debug, Clone)]
+struct Layer {
+    self_norm: LayerNorm,
+    /// Rows `[q | k | v]`. Over one token every share is 1, so that only `v` is ever read.
+    to_qkv: Tensor,
+    self_out: Linear,
+    cross_norm: LayerNorm,
+    to_q: Linear,
+    to_kv: Linear,
+    cross_out: Linear,
+    mlp_norm: LayerNorm,
+    mlp: Mlp,
+    heads: usize,
+}
+
+impl Layer {
+    fn load(config: &Config, vb: VarBuilder) -> Result<Layer> {
+        let head = &config.head;
+        let inner = head.heads * head.dim_head;
+        Ok(Layer {
+            self_norm: LayerNorm::load(head.dim, EPS, vb.pp("0.norm"))?,
+            to_qkv: vb.get((3 * inner, head.dim), "0.fn.to_qkv.weight")?,
+            self_out: linear(inner, head.dim, vb.pp("0.fn.to_out.0"))?,
+            cross_norm: LayerNorm::load(head.dim, EPS, vb.pp("1.norm"))?,
+            to_q: linear_no_bias(head.dim, inner, vb.pp("1.fn.to_q"))?,
+            to_kv: linear_no_bias(config.backbone.dim, 2 * inner, vb.pp("1.fn.to_kv"))?,
+            cross_out: linear(inner, head.dim, vb.pp("1.fn.to_out.0"))?,
+            mlp_norm: LayerNorm::load(head.dim, EPS, vb.pp("2.norm"))?,
+            mlp: Mlp::load(head.dim, head.mlp_dim, ["net.0", "net.3"], vb.pp("2.fn"))?,
+            heads: head.heads,
+        })
+    }
+
+    /// `token` `(b, 1, dim)`, `context` `(b, m, context)`, to `(b, 1, dim)`.
+    fn forward(&self, token: Tensor, context: &Tensor, watch: Watch) -> Result<Tensor> {
+        let own = self.attend_to_self(&self.self_norm.forward(&token)?)?;
+        watch("sa", &own);
+        let token = (token + own)?;
+        let seen = self.attend_to_context(&self.cross_norm.forward(&token)?, context)?;
+        watch("ca", &seen);
+        let token = (token + seen)?;
+        let thought = self.mlp.forward(&self.mlp_norm.forward(&token)?)?;
+        watch("ff", &thought);
+        token + thought
+    }
+
+    fn attend_to_self(&self, token: &Tensor) -> Result<Tensor> {
+        let inner = self.to_qkv.dim(0)? / 3;
+        let to_v = self.to_qkv.narrow(0, 2 * inner, inner)?;
+        let value = token.squeeze(1)?.matmul(&to_v.t()?)?.unsqueeze(1)?; // (b, 1, inner)
+        self.self_out.forward(&value)
+    }
+
+    fn attend_to_context(&self, token: &Tensor, context: &Tensor) -> Result<Tensor> {
+        let q = split_heads(&self.to_q.forward(token)?, self.heads)?;
+        let (k, v) = halves(&self.to_kv.forward(context)?)?;
+        let (k, v) = (split_heads(&k, self.heads)?, split_heads(&v, self.heads)?);
+        self.cross_out.forward(&attend(q, k, v, ScaleOf::Product)?)
+    }
+}
+
+/// Rotation matrices from six numbers each (Zhou et al. 2019): two columns, made orthonormal one after
+/// the other, and their cross product. As in 4D-Humans the first three numbers are the first column, a
+/// zero column stays zero, and nothing becomes NaN.
+///
+/// # Shapes
+/// `(.., 6)` to `(.., 3, 3)`.
+pub fn rotations_from_6d(x: &Tensor) -> Result<Tensor> {
+    let (first, second) = halves(x)?;
+    let first = normalized(&first)?;
+    let along = (&first * &second)?.sum_keepdim(D::Minus1)?;
+    let second = normalized(&(second - first.broadcast_mul(&along)?)?)?;
+    let third = cross(&first, &second)?;
+    Tensor::stack(&[first, second, third], D::Minus1)
+}
+
+fn normalized(x: &Tensor) -> Result<Tensor> {
+    let length = x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.maximum(SHORTEST)?;
+    x.broadcast_div(&length)
+}
+
+fn cross(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let turned = |x: &Tensor, by: usize| -> Result<Tensor> {
+        let (front, back) = (x.narrow(D::Minus1, 0, by)?, x.narrow(D::Minus1, by, 3 - by)?);
+        Tensor::cat(&[back, front], D::Minus1)
+    };
+    (turned(a, 1)? * turned(b, 2)?)? - (turned(a, 2)? * turned(b, 1)?)?
+}

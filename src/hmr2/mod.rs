@@ -1,0 +1,15 @@
+//! HMR2: from a crop of a person to SMPL's parameters and a camera (Goel et al. 2023, 4D-Humans).
+//!
+//! [`config`] has the sizes, [`network`] the arithmetic, [`crop`] the pictures as PHALP cuts them out,
+//! [`camera`] the way back into the frame, [`model_set`] the file that names weights, and [`recover`]
+//! joins them. Must not know tracks, nor where frames and boxes come from.
+
+pub mod backbone;
+pub mod config;
+mod error;
+pub mod head;
+pub mod network;
+
+pub use config::Config;
+pub use error::Hmr2Error;
+pub use network::Network;

@@ -1,0 +1,118 @@
+//! The formula that fills the goldens' weights and inputs: a hash of a name and an index.
+
+use candle_core::{Device, Tensor};
+use posebook::hmr2::Config;
+use posebook::nn::TensorSpec;
+use std::collections::HashMap;
+
+/// 64-bit FNV-1a over the bytes of `text`.
+pub fn fnv1a64(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ byte as u64).wrapping_mul(0x100_0000_01B3))
+}
+
+pub fn splitmix64(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A 53-bit whole number for element `index` of the tensor `name`.
+pub fn hash(name: &str, index: u64) -> u64 {
+    splitmix64(fnv1a64(name).wrapping_add(index)) >> 11
+}
+
+/// Whole numbers below `bound`.
+pub fn below(name: &str, count: usize, bound: u64) -> Vec<u64> {
+    (0..count as u64).map(|index| hash(name, index) % bound).collect()
+}
+
+/// `offset + scale * t` with `t` in `[-1, 1)`; offsets repeat along the flat index.
+pub fn fill_f64(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f64> {
+    let start = fnv1a64(name);
+    let unit = 2f64.powi(-52);
+    (0..count)
+        .map(|index| {
+            let bits = splitmix64(start.wrapping_add(index as u64)) >> 11;
+            offsets[index % offsets.len()] + scale * (bits as f64 * unit - 1.0)
+        })
+        .collect()
+}
+
+/// [`fill_f64`], rounded.
+pub fn fill(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f32> {
+    fill_f64(name, count, offsets, scale).into_iter().map(|value| value as f32).collect()
+}
+
+/// [`fill`] as a tensor on the CPU.
+pub fn tensor(name: &str, shape: &[usize], offsets: &[f64], scale: f64) -> Tensor {
+    let values = fill(name, shape.iter().product(), offsets, scale);
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Offsets and scale of a weight: the first rule that fits its key.
+pub fn rule(spec: &TensorSpec) -> (&'static [f64], f64) {
+    let key = spec.key.as_str();
+    let ends = |endings: &[&str]| endings.iter().any(|ending| key.ends_with(ending));
+    let fan = |gain: f64| gain * (3.0 / spec.shape[1..].iter().product::<usize>() as f64).sqrt();
+    if ends(&["init_body_pose"]) {
+        (&[1.0, 0.0, 0.0, 0.0, 1.0, 0.0], 0.05)
+    } else if ends(&["init_betas"]) {
+        (&[0.0], 0.3)
+    } else if ends(&["init_cam"]) {
+        (&[0.9, 0.0, 0.0], 0.05)
+    } else if ends(&["norm1.weight", "norm2.weight", "last_norm.weight", ".norm.weight"]) {
+        (&[1.0], 0.1)
+    } else if ends(&["norm1.bias", "norm2.bias", "last_norm.bias", ".norm.bias"]) {
+        (&[0.0], 0.05)
+    } else if ends(&["backbone.pos_embed"]) {
+        (&[0.0], 0.2)
+    } else if ends(&["transformer.pos_embedding"]) {
+        (&[0.0], 0.5)
+    } else if ends(&["qkv.weight", "to_q.weight", "to_kv.weight"]) {
+        (&[0.0], fan(1.5))
+    } else if ends(&["decpose.weight"]) {
+        (&[0.0], fan(0.3))
+    } else if ends(&["decshape.weight"]) {
+        (&[0.0], fan(0.5))
+    } else if ends(&["deccam.weight"]) {
+        (&[0.0], fan(0.1))
+    } else if ends(&[".weight"]) {
+        (&[0.0], fan(0.5))
+    } else {
+        (&[0.0], 0.1)
+    }
+}
+
+/// The weights of a network of `set`, keyed as in the state dict.
+pub fn weights(set: &str, config: &Config) -> HashMap<String, Tensor> {
+    let tensors = config.tensors().into_iter();
+    tensors
+        .map(|spec| {
+            let (offsets, scale) = rule(&spec);
+            let filled = tensor(&format!("{set}/{}", spec.key), &spec.shape, offsets, scale);
+            (spec.key, filled)
+        })
+        .collect()
+}
+
+/// The goldens' own small network.
+pub fn small() -> Config {
+    let mut config = Config::hmr2();
+    (config.backbone.dim, config.backbone.depth, config.backbone.heads) = (64, 3, 4);
+    let head = &mut config.head;
+    (head.dim, head.depth, head.heads, head.dim_head, head.mlp_dim) = (64, 2, 4, 16, 64);
+    config
+}
+
+#[test]
+fn the_formula_is_the_published_one() {
+    assert_eq!(fnv1a64(""), 14695981039346656037);
+    assert_eq!(fnv1a64("a/backbone.blocks.0.attn.qkv.weight"), 13610169567608288607);
+    assert_eq!((hash("a/x", 0), hash("a/x", 3)), (1202042648676152, 5487870780683102));
+    let weights = weights("a", &small());
+    let positions = weights["backbone.pos_embed"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(positions[..2], [-0.039_989_71, 0.068_943_43]);
+    let qkv = weights["backbone.blocks.2.attn.qkv.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(qkv[..2], [0.299_383_9, 0.246_990_53]);
+}

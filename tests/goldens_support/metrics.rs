@@ -1,0 +1,1 @@
+//! HMR2's golden 08: pose metrics.

@@ -1,0 +1,1 @@
+//! PHALP's goldens.

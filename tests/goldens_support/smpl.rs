@@ -1,0 +1,1 @@
+//! HMR2's golden 02: SMPL's forward pass.
