@@ -47,8 +47,10 @@ impl<R: Row> TableWriter<R> {
         let path = parquet_path::<R>(folder);
         let whole = WholeFile::create(&path).map_err(TableError::file(&path))?;
         let file = File::create(whole.beside()).map_err(TableError::file(&path))?;
-        let writer =
-            ParquetWriter::new(file).set_parallel(false).batched(&schema::<R>()).map_err(TableError::damaged(&path))?;
+        let writer = ParquetWriter::new(file)
+            .set_parallel(false)
+            .batched(&schema::<R>())
+            .map_err(TableError::damaged(&path))?;
         Ok(TableWriter { path, writer, whole, rows: Vec::new() })
     }
 

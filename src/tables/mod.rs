@@ -24,9 +24,13 @@ use std::path::{Path, PathBuf};
 pub enum TableError {
     #[error("cannot read or write {path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
-    #[error("line {line} of {path} is no row of this version: {message}; delete the run's folder to run it again")]
+    #[error(
+        "line {line} of {path} is no row of this version: {message}; delete the run's folder to run it again"
+    )]
     Spool { path: PathBuf, line: usize, message: String },
-    #[error("the table {path} is damaged or of another version: {message}; delete its folder to run it again")]
+    #[error(
+        "the table {path} is damaged or of another version: {message}; delete its folder to run it again"
+    )]
     Damaged { path: PathBuf, message: String },
     #[error("{message}, in the query `{sql}`")]
     Query { sql: String, message: String },

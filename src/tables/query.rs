@@ -67,13 +67,22 @@ impl Tables {
 /// # Errors
 /// Says what is wrong with it.
 pub fn check(sql: &str) -> Result<(), TableError> {
+    columns(sql).map(|_| ())
+}
+
+/// The names of the columns that `sql` answers, found without any data.
+///
+/// # Errors
+/// As [`check`].
+pub fn columns(sql: &str) -> Result<Vec<String>, TableError> {
     let mut context = SQLContext::new();
     context.register(RunRow::TABLE, files::empty::<RunRow>().lazy());
     context.register(FrameRow::TABLE, files::empty::<FrameRow>().lazy());
     context.register(MemoryRow::TABLE, files::empty::<MemoryRow>().lazy());
     context.register(PersonRow::TABLE, files::empty::<PersonRow>().lazy());
     let mut answer = context.execute(sql).map_err(wrong(sql))?;
-    answer.collect_schema().map(|_| ()).map_err(wrong(sql))
+    let schema = answer.collect_schema().map_err(wrong(sql))?;
+    Ok(schema.iter_names().map(ToString::to_string).collect())
 }
 
 fn wrong(sql: &str) -> impl Fn(PolarsError) -> TableError + '_ {

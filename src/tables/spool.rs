@@ -38,7 +38,8 @@ impl<R: Row> Spool<R> {
     /// # Errors
     /// If the disk refuses.
     pub fn append(&mut self, row: &R) -> Result<(), TableError> {
-        serde_json::to_writer(&mut self.file, row).map_err(|error| TableError::file(&self.path)(error.into()))?;
+        serde_json::to_writer(&mut self.file, row)
+            .map_err(|error| TableError::file(&self.path)(error.into()))?;
         self.file.write_all(b"\n").map_err(TableError::file(&self.path))
     }
 

@@ -1,0 +1,112 @@
+//! Experiments: TOML as a person writes it, to a checked [`Experiment`].
+//!
+//! [`file`] reads the notebook, [`settings`] nests what every stage can be told, [`overrides`] takes
+//! `key=value` from the command line, Hydra's way, PHALP's spellings included.
+//!
+//! Must not know how anything runs.
+
+pub mod cell;
+mod error;
+mod file;
+pub mod overrides;
+pub mod settings;
+
+pub use cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Holds, Table, Verdict};
+pub use error::ExperimentError;
+pub use overrides::Override;
+pub use settings::{DatasetChoice, Limits, Precision, Settings};
+
+use std::path::Path;
+
+/// A checked experiment: a question, what to run, and the cells of its notebook.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// The name of its file.
+    pub name: String,
+    pub question: String,
+    /// What every run is told, where the sweep says nothing else.
+    pub defaults: Settings,
+    /// The lists whose product is run, in the file's order.
+    pub sweep: Vec<Axis>,
+    pub cells: Vec<Cell>,
+    defaults_table: toml::Table,
+}
+
+/// One list of the sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    /// The key with dots, such as `video.mode`.
+    pub key: String,
+    pub values: Vec<toml::Value>,
+}
+
+/// One point of the sweep.
+#[derive(Debug, Clone)]
+pub struct Point {
+    pub settings: Settings,
+    /// What the sweep set here: key and value, in the sweep's order.
+    pub varied: Vec<(String, toml::Value)>,
+}
+
+impl Experiment {
+    /// Reads the experiment in the file at `path`, with `overrides` laid over its defaults and sweep.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is wrong anywhere: keys, types, cells, queries.
+    pub fn load(path: &Path, overrides: &[Override]) -> Result<Experiment, ExperimentError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ExperimentError::Unreadable { path: path.to_path_buf(), source })?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        Experiment::parse(&name, path, &text, overrides)
+    }
+
+    /// Reads an experiment from `text`; `path` is where messages say that it stands.
+    ///
+    /// # Errors
+    /// As [`Experiment::load`].
+    pub fn parse(
+        name: &str,
+        path: &Path,
+        text: &str,
+        overrides: &[Override],
+    ) -> Result<Experiment, ExperimentError> {
+        file::parse(name, path, text, overrides)
+    }
+
+    /// The points of the sweep: the product of its lists, the last list fastest. One point without a sweep.
+    ///
+    /// # Errors
+    /// If a combination is wrong although each value alone is right.
+    pub fn points(&self) -> Result<Vec<Point>, ExperimentError> {
+        let mut combinations = vec![Vec::new()];
+        for axis in &self.sweep {
+            combinations = combinations
+                .into_iter()
+                .flat_map(|so_far: Vec<(String, toml::Value)>| {
+                    axis.values.iter().map(move |value| {
+                        let mut longer = so_far.clone();
+                        longer.push((axis.key.clone(), value.clone()));
+                        longer
+                    })
+                })
+                .collect();
+        }
+        combinations.into_iter().map(|varied| self.point(varied)).collect()
+    }
+
+    fn point(&self, varied: Vec<(String, toml::Value)>) -> Result<Point, ExperimentError> {
+        let mut table = self.defaults_table.clone();
+        for (key, value) in &varied {
+            overrides::set(&mut table, key, value.clone());
+        }
+        let place =
+            || varied.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ");
+        let settings = Settings::from_table(table).map_err(|error| error.at_place(&place()))?;
+        Ok(Point { settings, varied })
+    }
+
+    /// The experiment as TOML with every default spelled out: reading it again gives the same runs.
+    pub fn to_toml(&self) -> String {
+        file::to_toml(self)
+    }
+}

@@ -1,0 +1,195 @@
+//! `key=value` on the command line, Hydra's way, PHALP's spellings included.
+//!
+//! A key may be any of the settings (`video.mode`, `dataset.frames`, `limits.host_mib`), a list of the
+//! sweep (`sweep.dataset.frames=[60,120]`), or one of PHALP's own. A value is read as TOML and, where
+//! it is none, as text. Overriding a key that the sweep varies takes its list out of the sweep.
+
+use crate::video::{Access, Mode, Store};
+use toml::{Table, Value};
+
+/// One `key=value`, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// The key with dots.
+    pub key: String,
+    pub value: Value,
+    /// What a foreign spelling became, for the person who wrote it.
+    pub became: Option<String>,
+}
+
+/// What is wrong with a `key=value`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OverrideError {
+    #[error("`{0}` is no setting; write key=value, such as seed=2 or video.mode=stream-sequential")]
+    NotAPair(String),
+    #[error("`{given}`: {message}")]
+    Value { given: String, message: String },
+}
+
+impl Override {
+    /// Reads one argument of the command line.
+    ///
+    /// # Errors
+    /// If it is not `key=value`, or a value is not what PHALP's spelling allows.
+    pub fn parse(given: &str) -> Result<Override, OverrideError> {
+        let pair = given
+            .split_once('=')
+            .filter(|(key, _)| !key.is_empty() && key.split('.').all(|part| !part.is_empty()));
+        let (key, text) = pair.ok_or_else(|| OverrideError::NotAPair(given.to_string()))?;
+        let key = key.trim_start_matches('+').to_string();
+        let wrong = |message: String| OverrideError::Value { given: given.to_string(), message };
+        match key.as_str() {
+            "video.extract_video" => extract_video(given, text),
+            "video.mode" if !text.trim_start().starts_with('{') => {
+                let mode: Mode = text.parse().map_err(|fault| wrong(format!("{fault}")))?;
+                let value = Value::try_from(mode).map_err(|error| wrong(error.to_string()))?;
+                Ok(Override { key, value, became: None })
+            }
+            _ => Ok(Override { key, value: value_of(text), became: None }),
+        }
+    }
+
+    /// Reads several.
+    ///
+    /// # Errors
+    /// As [`Override::parse`], for the first that is wrong.
+    pub fn parse_all<S: AsRef<str>>(given: &[S]) -> Result<Vec<Override>, OverrideError> {
+        given.iter().map(|one| Override::parse(one.as_ref())).collect()
+    }
+}
+
+/// PHALP's switch between its two modes. Its ranges are left to whoever asks for them.
+fn extract_video(given: &str, text: &str) -> Result<Override, OverrideError> {
+    let wrong = |message: String| OverrideError::Value { given: given.to_string(), message };
+    let (mode, range) = match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => (Mode::extract(Store::Jpeg), "up to frame 1300 (video.preset=phalp-extract)"),
+        "false" | "0" => (Mode::stream(Access::Seek), "the first 10 s (video.preset=phalp-stream)"),
+        _ => return Err(wrong("PHALP's switch is True or False".into())),
+    };
+    let value = Value::try_from(mode).map_err(|error| wrong(error.to_string()))?;
+    let became = format!("{given} became video.mode={mode}; PHALP itself would also stop after {range}");
+    Ok(Override { key: "video.mode".to_string(), value, became: Some(became) })
+}
+
+/// `text` as TOML, Python's True, False and None understood, or else as itself.
+fn value_of(text: &str) -> Value {
+    let text = text.trim();
+    match text {
+        "True" => return Value::Boolean(true),
+        "False" => return Value::Boolean(false),
+        _ => {}
+    }
+    let parsed = format!("value = {text}").parse::<Table>().ok().and_then(|mut table| table.remove("value"));
+    parsed.unwrap_or_else(|| Value::String(text.to_string()))
+}
+
+/// Lays `overrides` over the `[defaults]` and the `[sweep]` of an experiment.
+pub(crate) fn apply(defaults: &mut Table, sweep: &mut Table, overrides: &[Override]) {
+    for Override { key, value, .. } in overrides {
+        if let Some(axis) = key.strip_prefix("sweep.") {
+            sweep.insert(axis.to_string(), value.clone());
+            continue;
+        }
+        let related = |axis: &str| axis == key || below(axis, key) || below(key, axis);
+        sweep.retain(|axis, _| !related(axis));
+        set(defaults, key, value.clone());
+    }
+}
+
+/// Whether `key` lies somewhere below `upper`: `video.mode.stream` below `video.mode`.
+fn below(key: &str, upper: &str) -> bool {
+    key.strip_prefix(upper).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// Sets `key` (with dots) in `table`, making tables on the way.
+///
+/// Two things are more than their spelling: a dataset given by its name alone becomes a table when
+/// something below it is set, and a mode has one way at a time, so that setting
+/// `video.mode.stream.access` takes an `extract` away.
+pub(crate) fn set(table: &mut Table, key: &str, value: Value) {
+    let Some((first, rest)) = key.split_once('.') else {
+        table.insert(key.to_string(), value);
+        return;
+    };
+    if first == "mode" {
+        let way = rest.split('.').next().unwrap_or(rest);
+        if let Some(Value::Table(mode)) = table.get_mut(first) {
+            mode.retain(|other, _| other == way);
+        }
+    }
+    let place = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
+    if let (Value::String(name), "dataset") = (&place, first) {
+        *place = Value::Table(Table::from_iter([("name".to_string(), Value::String(name.clone()))]));
+    }
+    match place {
+        Value::Table(below) => set(below, rest, value),
+        // the wrong type is found, and said, when the whole is read
+        other => *other = Value::Table(Table::from_iter([(rest.to_string(), value)])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn applied(defaults: &str, sweep: &str, given: &[&str]) -> (Table, Table) {
+        let (mut defaults, mut sweep): (Table, Table) = (defaults.parse().unwrap(), sweep.parse().unwrap());
+        apply(&mut defaults, &mut sweep, &Override::parse_all(given).unwrap());
+        (defaults, sweep)
+    }
+
+    #[test]
+    fn values_are_toml_or_text() {
+        for (text, value) in [
+            ("3", Value::Integer(3)),
+            ("0.5", Value::Float(0.5)),
+            ("True", Value::Boolean(true)),
+            ("[1, 2]", Value::Array(vec![Value::Integer(1), Value::Integer(2)])),
+            ("a/path.mp4", Value::String("a/path.mp4".into())),
+            ("10s", Value::String("10s".into())),
+            ("\"3\"", Value::String("3".into())),
+        ] {
+            assert_eq!(Override::parse(&format!("key={text}")).unwrap().value, value, "{text}");
+        }
+    }
+
+    #[test]
+    fn phalps_switch_says_what_it_became() {
+        let stream = Override::parse("video.extract_video=False").unwrap();
+        assert_eq!(stream.key, "video.mode");
+        assert_eq!(stream.value, Value::try_from(Mode::stream(Access::Seek)).unwrap());
+        assert!(
+            stream.became.unwrap().starts_with("video.extract_video=False became video.mode=stream-seek")
+        );
+        let wrong = Override::parse("video.extract_video=maybe").unwrap_err().to_string();
+        assert_eq!(wrong, "`video.extract_video=maybe`: PHALP's switch is True or False");
+        let wrong = Override::parse("video.mode=sequential").unwrap_err().to_string();
+        assert!(wrong.contains("stream-sequential"), "{wrong}");
+    }
+
+    #[test]
+    fn what_is_no_pair_is_refused() {
+        for given in ["seed", "=3", "video..mode=1", ".a=1"] {
+            assert_eq!(Override::parse(given), Err(OverrideError::NotAPair(given.into())));
+        }
+    }
+
+    #[test]
+    fn an_override_takes_its_list_out_of_the_sweep() {
+        let sweep = "\"video.mode\" = [1, 2]\n\"dataset.frames\" = [60, 120]";
+        let (defaults, sweep) =
+            applied("dataset = 'walkers'", sweep, &["video.mode.stream.access=seek", "dataset.frames=30"]);
+        assert!(sweep.is_empty());
+        let expected = "dataset = { name = 'walkers', frames = 30 }\nvideo.mode.stream.access = 'seek'";
+        assert_eq!(defaults, expected.parse().unwrap());
+    }
+
+    #[test]
+    fn a_mode_has_one_way_at_a_time() {
+        let (defaults, _) =
+            applied("video.mode.extract.store = 'png'", "", &["video.mode.stream.access=seek"]);
+        assert_eq!(defaults, "video.mode.stream.access = 'seek'".parse().unwrap());
+        let (_, sweep) = applied("", "", &["sweep.dataset.frames=[1, 2]"]);
+        assert_eq!(sweep, "'dataset.frames' = [1, 2]".parse().unwrap());
+    }
+}

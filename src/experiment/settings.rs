@@ -1,0 +1,193 @@
+//! All that a run can be told. Each stage owns its part; this nests them and adds what joins them.
+
+use super::ExperimentError;
+use super::error::explain;
+use serde::de::{self, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+
+/// The settings of one run, `[defaults]` of an experiment file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Which clips: a name in `datasets/`, and what to change about it.
+    pub dataset: DatasetChoice,
+    /// Which network: a name in `models/`.
+    #[serde(default = "default_model")]
+    pub model: String,
+    /// Where the network runs: `auto`, `cpu` or `cuda:0`.
+    #[serde(default = "default_device")]
+    pub device: String,
+    /// Number format of the network.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Where all randomness comes from.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// How often every point is run; medians tame the noise of timing.
+    #[serde(default = "one")]
+    pub repeats: u64,
+    #[serde(default)]
+    pub video: crate::video::Settings,
+    #[serde(default)]
+    pub detect: crate::detect::Settings,
+    #[serde(default)]
+    pub hmr2: crate::hmr2::Settings,
+    #[serde(default)]
+    pub phalp: crate::phalp::Settings,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+fn default_model() -> String {
+    "tiny".to_string()
+}
+
+fn default_device() -> String {
+    "auto".to_string()
+}
+
+fn one() -> u64 {
+    1
+}
+
+impl Settings {
+    /// Settings from a table.
+    ///
+    /// # Errors
+    /// If a key is unknown or a value of the wrong type.
+    pub fn from_table(table: toml::Table) -> Result<Settings, ExperimentError> {
+        let settings: Settings =
+            toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| wrong(explain(&error)))?;
+        settings.check().map_err(wrong)?;
+        Ok(settings)
+    }
+
+    /// The same settings with every default written out.
+    pub fn spelled_out(&self) -> Settings {
+        // settings were checked when they were read, so that they can be spelled out
+        let video = self.video.spelled_out().unwrap_or_else(|_| self.video.clone());
+        Settings { video, ..self.clone() }
+    }
+
+    /// What serde cannot see.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.repeats == 0 {
+            return Err("`repeats` is 0, so that nothing would run; 1 or more are needed".into());
+        }
+        let card = self.device.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
+        if self.device != "auto" && self.device != "cpu" && !card {
+            return Err(format!("unknown device `{}`; there are `auto`, `cpu` and `cuda:0`", self.device));
+        }
+        self.video.spelled_out().map_err(|fault| fault.to_string())?;
+        self.phalp.check().map_err(|error| error.to_string())?;
+        for (name, limit) in [("host_mib", self.limits.host_mib), ("device_mib", self.limits.device_mib)] {
+            if limit == Some(0) {
+                return Err(format!(
+                    "`limits.{name}` is 0, so that nothing could run; leave it out for no limit"
+                ));
+            }
+        }
+        if self.limits.wall_secs.is_some_and(|secs| !(secs > 0.0 && secs.is_finite())) {
+            return Err(
+                "`limits.wall_secs` must be a number of seconds above 0; leave it out for no limit".into()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn wrong(message: String) -> ExperimentError {
+    ExperimentError::Wrong { place: "the settings".into(), message }
+}
+
+/// Number formats that the network can compute in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    #[default]
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Precision {
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+            Precision::F16 => "f16",
+        }
+    }
+}
+
+/// Budgets of one run. What goes beyond one is ended and becomes a failed row.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// MiB of heap, and of resident set, that the run's process may hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_mib: Option<u64>,
+    /// MiB that it may hold on the graphics card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_mib: Option<u64>,
+    /// Seconds that it may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wall_secs: Option<f64>,
+}
+
+/// A dataset by name, written `dataset = "walkers"`, or with some of its own parameters changed:
+/// `dataset = { name = "walkers", frames = 60 }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DatasetChoice {
+    pub name: String,
+    /// What is changed; the dataset itself says what it knows.
+    pub changes: toml::Table,
+}
+
+impl Serialize for DatasetChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.changes.is_empty() {
+            return serializer.serialize_str(&self.name);
+        }
+        let mut map = serializer.serialize_map(Some(self.changes.len() + 1))?;
+        map.serialize_entry("name", &self.name)?;
+        for (key, value) in &self.changes {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for DatasetChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DatasetChoice, D::Error> {
+        struct NameOrTable;
+        impl<'de> Visitor<'de> for NameOrTable {
+            type Value = DatasetChoice;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("the name of a dataset, or a table with its `name` and what to change")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<DatasetChoice, E> {
+                Ok(DatasetChoice { name: name.to_string(), changes: toml::Table::new() })
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<DatasetChoice, M::Error> {
+                let mut name = None;
+                let mut changes = toml::Table::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == "name" {
+                        name = Some(map.next_value()?);
+                    } else {
+                        changes.insert(key, map.next_value()?);
+                    }
+                }
+                let name = name.ok_or_else(|| de::Error::missing_field("name"))?;
+                Ok(DatasetChoice { name, changes })
+            }
+        }
+        deserializer.deserialize_any(NameOrTable)
+    }
+}
