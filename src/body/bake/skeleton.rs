@@ -1,0 +1,175 @@
+//! SMPL's 24 joints on MakeHuman's rig, and the A-pose turned into SMPL's T-pose.
+
+use super::super::{BodyError, PARENTS, SKELETON, Sparse};
+use super::source::{BODY_VERTICES, Bone};
+use crate::geometry::{IDENTITY, Mat3, Vec3, add, apply, cross, dot, multiply, norm, scale, sub};
+use std::path::Path;
+
+/// The bone of each of SMPL's joints.
+const BONES: [&str; SKELETON] = [
+    "pelvis", "thigh_l", "thigh_r", "spine_01", "calf_l", "calf_r", "spine_02", "foot_l", "foot_r",
+    "spine_03", "ball_l", "ball_r", "neck_01", "clavicle_l", "clavicle_r", "head", "upperarm_l",
+    "upperarm_r", "lowerarm_l", "lowerarm_r", "hand_l", "hand_r", "middle_01_l", "middle_01_r",
+];
+
+/// Joints of the arms whose bone to the next joint is laid along x: (joint, next, direction of x).
+const ARMS: [(usize, usize, f32); 6] =
+    [(16, 18, 1.0), (17, 19, -1.0), (18, 20, 1.0), (19, 21, -1.0), (20, 22, 1.0), (21, 23, -1.0)];
+
+/// The skeleton of the full mesh: linear in its vertices.
+pub struct Skeleton {
+    /// The vertices whose mean is each joint.
+    heads: Vec<Vec<u32>>,
+    /// (13380, 24)
+    pub weights: Sparse,
+    /// What each joint's frame is turned by, from A-pose to T-pose (world axes).
+    turns: [Mat3; SKELETON],
+}
+
+impl Skeleton {
+    /// The rig's bones as SMPL's joints, and the turns that bring `neutral` into T-pose.
+    ///
+    /// # Errors
+    /// If a bone is missing.
+    pub fn new(bones: &[Bone], neutral: &[Vec3], source: &Path) -> Result<Skeleton, BodyError> {
+        let missing = |name: &str| BodyError::Bake {
+            path: source.to_path_buf(),
+            reason: format!("the rig has no bone `{name}`"),
+        };
+        let mut heads = Vec::new();
+        for name in BONES {
+            let bone = bones.iter().find(|bone| bone.name == name).ok_or_else(|| missing(name))?;
+            heads.push(bone.head.clone());
+        }
+        let mut dense = vec![0f32; BODY_VERTICES * SKELETON];
+        for bone in bones {
+            let joint = joint_of(bone, bones);
+            for &(vertex, weight) in bone.weights.iter().filter(|(v, _)| (*v as usize) < BODY_VERTICES) {
+                dense[vertex as usize * SKELETON + joint] += weight;
+            }
+        }
+        for row in dense.chunks_exact_mut(SKELETON) {
+            keep_largest(row, 4);
+        }
+        let weights = Sparse::from_dense(&dense, SKELETON);
+        let mut skeleton = Skeleton { heads, weights, turns: [IDENTITY; SKELETON] };
+        skeleton.turns = turns(&skeleton.joints(neutral));
+        Ok(skeleton)
+    }
+
+    /// The 24 joints of a person in A-pose.
+    pub fn joints(&self, vertices: &[Vec3]) -> Vec<Vec3> {
+        let mean = |head: &Vec<u32>| {
+            let sum = head.iter().fold([0.0; 3], |sum, vertex| add(sum, vertices[*vertex as usize]));
+            scale(sum, 1.0 / head.len() as f32)
+        };
+        self.heads.iter().map(mean).collect()
+    }
+
+    /// The body's vertices and joints in T-pose, the pelvis at the origin. Linear in `vertices`,
+    /// because the turns are the same for everybody.
+    pub fn t_pose(&self, vertices: &[Vec3]) -> (Vec<Vec3>, Vec<Vec3>) {
+        let rest = self.joints(vertices);
+        let mut places = vec![[0.0; 3]; SKELETON];
+        for joint in 1..SKELETON {
+            let parent = PARENTS[joint].unwrap_or(0);
+            places[joint] = add(places[parent], apply(&self.turns[parent], sub(rest[joint], rest[parent])));
+        }
+        let skin = |vertex: usize| {
+            let mut at = [0.0; 3];
+            for &(joint, weight) in self.weights.row(vertex) {
+                let joint = joint as usize;
+                let moved = add(apply(&self.turns[joint], sub(vertices[vertex], rest[joint])), places[joint]);
+                at = add(at, scale(moved, weight));
+            }
+            at
+        };
+        ((0..BODY_VERTICES).map(skin).collect(), places)
+    }
+}
+
+/// SMPL's joint for any bone: its own, or that of the nearest bone above it. All fingers but the
+/// thumb move with SMPL's hand joint.
+fn joint_of(bone: &Bone, bones: &[Bone]) -> usize {
+    let own = |name: &str| BONES.iter().position(|bone| *bone == name);
+    let is_finger = ["index", "middle", "ring", "pinky"].iter().any(|finger| bone.name.starts_with(finger));
+    if is_finger {
+        return if bone.name.ends_with("_l") { 22 } else { 23 };
+    }
+    let mut at = Some(bone);
+    while let Some(bone) = at {
+        if let Some(joint) = own(&bone.name) {
+            return joint;
+        }
+        at = bone.parent.as_ref().and_then(|parent| bones.iter().find(|bone| bone.name == *parent));
+    }
+    0
+}
+
+/// Keeps the `count` largest shares of a row and makes them sum to one.
+fn keep_largest(row: &mut [f32], count: usize) {
+    let mut sorted = row.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let least = sorted[count - 1].max(0.01);
+    row.iter_mut().filter(|share| **share < least).for_each(|share| *share = 0.0);
+    let sum: f32 = row.iter().sum();
+    if sum > 0.0 {
+        row.iter_mut().for_each(|share| *share /= sum);
+    } else {
+        row[0] = 1.0;
+    }
+}
+
+/// World turns of every joint that lay both arms along x; a joint below follows the one above it.
+fn turns(rest: &[Vec3]) -> [Mat3; SKELETON] {
+    let mut turns = [IDENTITY; SKELETON];
+    for joint in 1..SKELETON {
+        turns[joint] = turns[PARENTS[joint].unwrap_or(0)];
+        if let Some(&(_, next, side)) = ARMS.iter().find(|(arm, _, _)| *arm == joint) {
+            let bone = apply(&turns[joint], sub(rest[next], rest[joint]));
+            turns[joint] = multiply(&turn_onto(bone, [side, 0.0, 0.0]), &turns[joint]);
+        }
+    }
+    turns
+}
+
+/// The smallest rotation that turns the direction of `from` into the unit vector `to`.
+fn turn_onto(from: Vec3, to: Vec3) -> Mat3 {
+    let from = scale(from, 1.0 / norm(from));
+    let axis = cross(from, to);
+    let cosine = dot(from, to);
+    // Rodrigues with sine and cosine taken from the vectors; opposite vectors do not occur on arms
+    let k = [[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]], [-axis[1], axis[0], 0.0]];
+    let square = multiply(&k, &k);
+    std::array::from_fn(|i| {
+        std::array::from_fn(|j| IDENTITY[i][j] + k[i][j] + square[i][j] / (1.0 + cosine))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::transpose;
+
+    fn is_rotation(m: &Mat3) -> bool {
+        let product = multiply(m, &transpose(m));
+        (0..3).all(|i| (0..3).all(|j| (product[i][j] - IDENTITY[i][j]).abs() < 1e-5))
+    }
+
+    #[test]
+    fn a_turn_lays_one_vector_onto_another() {
+        let from = [0.3, -0.8, 0.2];
+        let turn = turn_onto(from, [1.0, 0.0, 0.0]);
+        assert!(is_rotation(&turn));
+        let laid = apply(&turn, scale(from, 1.0 / norm(from)));
+        assert!((laid[0] - 1.0).abs() < 1e-5, "{laid:?}");
+    }
+
+    #[test]
+    fn few_shares_stay() {
+        let mut row = [0.3, 0.2, 0.005, 0.1, 0.25, 0.145];
+        keep_largest(&mut row, 4);
+        assert_eq!(row.iter().filter(|share| **share > 0.0).count(), 4);
+        assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
+}
