@@ -1,0 +1,49 @@
+//! Buffers for frames: asked for politely, and used again.
+//!
+//! Must not know what is decoded into them.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::error::Fault;
+use super::probe::Probe;
+use crate::frame::Frame;
+
+/// A buffer for one frame, its pages touched, so that memory is spent here and at no other time.
+///
+/// # Errors
+/// [`Fault::OutOfMemory`] where the allocator refuses.
+pub(super) fn buffer(bytes: usize) -> Result<Vec<u8>, Fault> {
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(bytes).map_err(|_| Fault::OutOfMemory { bytes })?;
+    buffer.resize(bytes, 0);
+    Ok(buffer)
+}
+
+/// Frame `n` of the probed video with these pixels.
+pub(super) fn frame(probe: &Probe, n: usize, rgb: Vec<u8>) -> Frame {
+    Frame::new(n, probe.time_secs(n), probe.width, probe.height, rgb)
+}
+
+/// Hands out buffers one at a time and takes back those of dropped frames; makes a new one only while
+/// all are held.
+pub(super) struct Recycler {
+    bytes: usize,
+    home: Sender<Vec<u8>>,
+    returned: Receiver<Vec<u8>>,
+}
+
+impl Recycler {
+    pub fn new(bytes: usize) -> Recycler {
+        let (home, returned) = channel();
+        Recycler { bytes, home, returned }
+    }
+
+    pub fn take(&self) -> Result<Vec<u8>, Fault> {
+        self.returned.try_recv().map_or_else(|_| buffer(self.bytes), Ok)
+    }
+
+    /// A frame whose buffer comes back here.
+    pub fn frame(&self, probe: &Probe, n: usize, rgb: Vec<u8>) -> Frame {
+        frame(probe, n, rgb).pooled(self.home.clone())
+    }
+}

@@ -1,0 +1,148 @@
+//! Small clips for tests, made by ffmpeg, and what ffmpeg itself decodes them to.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+/// Runs ffmpeg in `folder` with words separated by spaces.
+pub(super) fn ffmpeg(folder: &Path, words: &str) {
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-nostdin", "-loglevel", "error", "-y"])
+        .args(words.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .expect("tests need ffmpeg on the PATH");
+    assert!(output.status.success(), "ffmpeg {words}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A clip that tries what videos do to a reader, and how many frames it must have.
+pub(super) struct Clip {
+    pub name: &'static str,
+    pub frames: usize,
+    /// ffmpeg's words, after the shared source `A` was made.
+    words: &'static str,
+}
+
+/// Moving test pictures whose every frame differs: `size` pixels, `frames` of them.
+fn source(size: &str, frames: usize) -> String {
+    format!("-f lavfi -i testsrc2=size={size}:rate=25 -frames:v {frames}")
+}
+
+pub(super) const CLIPS: &[Clip] = &[
+    Clip { name: "odd_gop.mp4", frames: 60, words: "SRC:128x72:60 -c:v libx264 -g 13 -bf 3 -preset fast" },
+    Clip {
+        name: "pyramid.mkv",
+        frames: 45,
+        words: "SRC:128x72:45 -c:v libx264 -g 17 -bf 4 -b_strategy 0 -x264-params b-pyramid=normal:keyint_min=17",
+    },
+    Clip {
+        name: "open_gop.mp4",
+        frames: 60,
+        words: "SRC:128x72:60 -c:v libx264 -x264-params open-gop=1:keyint=12:bframes=3:b-adapt=0",
+    },
+    Clip {
+        name: "open_gop.mkv",
+        frames: 60,
+        words: "SRC:128x72:60 -c:v libx264 -x264-params open-gop=1:keyint=12:bframes=3:b-adapt=0",
+    },
+    Clip {
+        name: "vfr.mp4",
+        frames: 40,
+        words: "SRC:128x72:40 -vf select=not(eq(mod(n\\,3)\\,1)),setpts=PTS+if(gt(N\\,20)\\,0.37/TB\\,0) -vsync vfr -c:v libx264 -g 11 -bf 2 -enc_time_base 1/90000 -video_track_timescale 90000",
+    },
+    Clip {
+        name: "vfr.mkv",
+        frames: 40,
+        words: "SRC:128x72:40 -vf select=not(eq(mod(n\\,3)\\,1)),setpts=PTS+if(gt(N\\,20)\\,0.37/TB\\,0) -vsync vfr -c:v libx264 -g 11 -bf 2",
+    },
+    Clip {
+        name: "odd_size.mp4",
+        frames: 20,
+        words: "SRC:129x73:20 -pix_fmt yuv444p -c:v libx264 -g 7 -bf 2",
+    },
+    Clip {
+        name: "odd_420.webm",
+        frames: 20,
+        words: "SRC:129x73:20 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 7 -b:v 200k",
+    },
+    Clip {
+        name: "hevc.mp4",
+        frames: 30,
+        words: "SRC:128x72:30 -c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=10:min-keyint=10:bframes=3:open-gop=1",
+    },
+    Clip { name: "mpeg2.ts", frames: 40, words: "SRC:128x72:40 -c:v mpeg2video -g 9 -bf 2 -b:v 800k" },
+    Clip { name: "h264.ts", frames: 40, words: "SRC:128x72:40 -c:v libx264 -g 9 -bf 2" },
+    Clip { name: "mpeg4.avi", frames: 30, words: "SRC:128x72:30 -c:v mpeg4 -g 8 -bf 2" },
+    Clip { name: "mjpeg.mov", frames: 12, words: "SRC:128x72:12 -c:v mjpeg -q:v 3" },
+    Clip {
+        name: "late_start.mp4",
+        frames: 30,
+        words: "SRC:128x72:30 -output_ts_offset 2.5 -c:v libx264 -g 8 -bf 2",
+    },
+    Clip {
+        name: "fragmented.mp4",
+        frames: 30,
+        words: "SRC:128x72:30 -c:v libx264 -g 8 -bf 2 -movflags frag_keyframe+empty_moov",
+    },
+    Clip { name: "edit_list.mp4", frames: 49, words: "-ss 0.44 -i odd_gop.mp4 -c copy" },
+    Clip { name: "turned.mp4", frames: 60, words: "TURN:90" },
+    Clip { name: "upside_down.mp4", frames: 60, words: "TURN:180" },
+    Clip {
+        name: "with_sound.mp4",
+        frames: 60,
+        words: "-i odd_gop.mp4 -f lavfi -i sine=duration=3 -map 1:a -map 0:v -c:v copy -c:a aac",
+    },
+];
+
+impl Clip {
+    /// Makes the clip in `folder`, with what it is made from.
+    pub fn make(&self, folder: &Path) -> PathBuf {
+        let path = folder.join(self.name);
+        if path.exists() {
+            return path;
+        }
+        if self.words.contains("odd_gop.mp4") || self.words.contains("TURN") {
+            clip("odd_gop.mp4").make(folder);
+        }
+        let words = self.words.split(' ').map(|word| match word.split(':').collect::<Vec<_>>()[..] {
+            ["SRC", size, frames] => source(size, frames.parse().unwrap()),
+            ["TURN", degrees] => turn(degrees),
+            _ => word.to_string(),
+        });
+        ffmpeg(folder, &format!("{} {}", words.collect::<Vec<_>>().join(" "), self.name));
+        path
+    }
+}
+
+/// A copy that asks to be turned for display. ffmpeg 5 does it by a tag, later ones by an option before
+/// the input.
+fn turn(degrees: &str) -> String {
+    let version = Command::new("ffmpeg").arg("-version").output().expect("tests need ffmpeg on the PATH");
+    let text = String::from_utf8_lossy(&version.stdout).to_string();
+    let major = text.split_whitespace().nth(2).and_then(|version| version.split('.').next()?.parse().ok());
+    match major.unwrap_or(99) {
+        ..=5 => format!("-i odd_gop.mp4 -c copy -metadata:s:v rotate={degrees}"),
+        _ => format!("-display_rotation:v:0 {degrees} -i odd_gop.mp4 -c copy"),
+    }
+}
+
+pub(super) fn clip(name: &str) -> &'static Clip {
+    CLIPS.iter().find(|clip| clip.name == name).unwrap()
+}
+
+/// Hashes of the frames that a plain ffmpeg gives, in order, and the size of each in bytes.
+pub(super) fn frames_by_ffmpeg(path: &Path, frame_bytes: usize) -> Vec<String> {
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-loglevel", "fatal", "-i"])
+        .arg(path)
+        .args(["-map", "0:V:0", "-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"])
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout.len() % frame_bytes, 0, "{}: frames of another size", path.display());
+    output.stdout.chunks(frame_bytes).map(hash).collect()
+}
+
+pub(super) fn hash(rgb: &[u8]) -> String {
+    Sha256::digest(rgb).iter().map(|byte| format!("{byte:02x}")).collect()
+}

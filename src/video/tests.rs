@@ -1,0 +1,352 @@
+//! Frame `n` is frame `n`: across modes, ranges, containers and codecs; and bad files fail in words.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::clips::{CLIPS, clip, ffmpeg, frames_by_ffmpeg, hash};
+use super::*;
+
+const LOSSLESS: [&str; 4] = ["stream-sequential", "extract-memory", "extract-png", "stream-seek"];
+
+fn settings(mode: &str, range: Range<usize>) -> Settings {
+    Settings {
+        mode: Some(mode.parse().unwrap()),
+        start_frame: Some(range.start as i64),
+        end_frame: Some(range.end as i64),
+        ..Settings::default()
+    }
+}
+
+fn read(path: &Path, settings: &Settings) -> Result<Vec<Frame>, VideoError> {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut source = open(path, settings, scratch.path())?;
+    let mut frames = Vec::new();
+    while let Some(frame) = source.next_frame()? {
+        frames.push(Frame::new(
+            frame.index,
+            frame.time_secs,
+            frame.width,
+            frame.height,
+            frame.rgb().to_vec(),
+        ));
+    }
+    assert!(source.next_frame()?.is_none(), "a source that ended stays ended");
+    drop(source);
+    assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "scratch files are left");
+    Ok(frames)
+}
+
+fn hashes(path: &Path, mode: &str, range: Range<usize>) -> Vec<String> {
+    let frames = read(path, &settings(mode, range.clone())).unwrap_or_else(|error| panic!("{mode}: {error}"));
+    assert!(frames.iter().map(|frame| frame.index).eq(range));
+    frames.iter().map(|frame| hash(frame.rgb())).collect()
+}
+
+#[test]
+fn every_lossless_mode_gives_the_frames_that_ffmpeg_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    for clip in CLIPS {
+        let path = clip.make(folder.path());
+        let probe = probe(&path).unwrap();
+        assert_eq!(probe.frames(), clip.frames, "{}: {:?}", clip.name, probe.notes);
+        let expected = frames_by_ffmpeg(&path, probe.frame_bytes());
+        assert_eq!(expected.len(), clip.frames, "{}", clip.name);
+        let mut distinct = expected.clone();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(
+            distinct.len(),
+            expected.len(),
+            "{}: frames look alike, so the test sees nothing",
+            clip.name
+        );
+        for mode in LOSSLESS {
+            assert!(hashes(&path, mode, 0..clip.frames) == expected, "{} in {mode}", clip.name);
+        }
+        // ranges that start inside: after, at and before a key frame
+        for start in [1, clip.frames / 2, clip.frames - 2] {
+            let range = start..(start + 5).min(clip.frames);
+            let got = hashes(&path, "stream-sequential", range.clone());
+            assert!(got == expected[range.clone()], "{} at {range:?}", clip.name);
+        }
+    }
+}
+
+#[test]
+fn times_are_presentation_times_from_the_first_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| probe(&clip(name).make(folder.path())).unwrap();
+    for name in ["odd_gop.mp4", "pyramid.mkv", "edit_list.mp4", "late_start.mp4", "h264.ts", "mpeg4.avi"] {
+        let probe = at(name);
+        for n in 0..probe.frames() {
+            assert!(
+                (probe.time_secs(n) - n as f64 / 25.0).abs() < 1e-3,
+                "{name} frame {n}: {}",
+                probe.time_secs(n)
+            );
+        }
+        assert!((probe.fps - 25.0).abs() < 0.02, "{name}: {}", probe.fps);
+        assert!((probe.duration_secs - probe.frames() as f64 / 25.0).abs() < 2e-3, "{name}");
+    }
+    let vfr = at("vfr.mp4");
+    // frames 0, 2, 3, 5, 6, ... of 25 a second, and a gap after the twentieth
+    let expected = |n: usize| (n / 2 * 3 + n % 2 * 2) as f64 / 25.0 + if n > 20 { 0.37 } else { 0.0 };
+    for n in 0..vfr.frames() {
+        assert!(
+            (vfr.time_secs(n) - expected(n)).abs() < 1e-3,
+            "frame {n}: {} {}",
+            vfr.time_secs(n),
+            expected(n)
+        );
+    }
+    let keys: Vec<usize> = (0..60).filter(|&n| at("odd_gop.mp4").is_key(n)).collect();
+    assert_eq!(keys, [0, 13, 26, 39, 52]);
+}
+
+#[test]
+fn the_two_accounts_of_a_file_agree() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, container, codec, size, audio) in [
+        ("odd_gop.mp4", "isomp4", "h264", (128, 72), false),
+        ("with_sound.mp4", "isomp4", "h264", (128, 72), true),
+        ("turned.mp4", "isomp4", "h264", (72, 128), false),
+        ("upside_down.mp4", "isomp4", "h264", (128, 72), false),
+        ("vfr.mkv", "matroska", "h264", (128, 72), false),
+        ("odd_420.webm", "matroska", "vp9", (129, 73), false),
+        ("hevc.mp4", "isomp4", "hevc", (128, 72), false),
+        ("mpeg2.ts", "mpegts", "mpeg2video", (128, 72), false),
+    ] {
+        let path = clip(name).make(folder.path());
+        let probe = probe(&path).unwrap();
+        assert_eq!((probe.container.as_str(), probe.codec.as_str()), (container, codec), "{name}");
+        assert_eq!(((probe.width, probe.height), probe.has_audio), (size, audio), "{name}");
+        assert_eq!(probe.notes, Vec::<String>::new(), "{name}");
+        assert_eq!(probe.listing, Listing::Packets, "{name}");
+        if container != "mpegts" {
+            assert_eq!(container::count_packets(&path), Some(probe.frames()), "{name}");
+        }
+    }
+    let cut = probe(&clip("edit_list.mp4").make(folder.path())).unwrap();
+    assert_eq!((cut.frames(), cut.notes.len()), (49, 0));
+}
+
+#[test]
+fn jpeg_extraction_is_near_and_counts_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("odd_gop.mp4").make(folder.path());
+    let exact = read(&path, &settings("stream-sequential", 0..10)).unwrap();
+    let near = read(&path, &settings("extract-jpeg", 0..10)).unwrap();
+    for (a, b) in exact.iter().zip(&near) {
+        let squares: f64 =
+            a.rgb().iter().zip(b.rgb()).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+        let psnr_db = 10.0 * (255.0 * 255.0 * a.rgb().len() as f64 / squares).log10();
+        assert!(psnr_db > 20.0 && squares > 0.0, "frame {}: {psnr_db} dB", a.index);
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let mut source = open(&path, &settings("extract-jpeg", 0..10), scratch.path()).unwrap();
+    assert_eq!((source.disk_bytes(), source.decoder_starts()), (0, 0));
+    source.prepare().unwrap();
+    let folder_of_frames = fs::read_dir(scratch.path()).unwrap().next().unwrap().unwrap().path();
+    let on_disk: u64 =
+        fs::read_dir(folder_of_frames).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(on_disk > 0);
+    assert_eq!((source.disk_bytes(), source.decoder_starts()), (on_disk, 1));
+}
+
+#[test]
+fn buffers_are_a_fixed_pool_and_holding_them_all_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("odd_gop.mp4").make(folder.path());
+    let probe = probe(&path).unwrap();
+    let frame_bytes = probe.frame_bytes();
+    let mut source = sequential::Sequential::start(probe.clone(), 0..60, 3 * frame_bytes + 1).unwrap();
+    let mut places = std::collections::BTreeSet::new();
+    while let Some(frame) = source.next_frame().unwrap() {
+        places.insert(frame.rgb().as_ptr() as usize);
+    }
+    assert!(places.len() <= 3, "{} buffers in a pool of 3", places.len());
+    let mut source = sequential::Sequential::start(probe, 0..60, 3 * frame_bytes).unwrap();
+    let held: Vec<Frame> = (0..3).map(|_| source.next_frame().unwrap().unwrap()).collect();
+    assert!(source.next_frame().unwrap_err().to_string().contains("held by the reader"));
+    drop(held);
+    assert_eq!(source.next_frame().unwrap().unwrap().index, 3);
+}
+
+#[test]
+fn no_decoder_outlives_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=640x360:rate=25 -frames:v 100 -c:v libx264 long.mp4");
+    let path = folder.path().join("long.mp4");
+    for held in [0, 1] {
+        let mut source = open(&path, &settings("stream-sequential", 0..100), folder.path()).unwrap();
+        let pids = source.decoder_pids();
+        assert_eq!(pids.len(), 1);
+        let frames: Vec<Frame> = (0..held).map(|_| source.next_frame().unwrap().unwrap()).collect();
+        drop(source);
+        assert!(!PathBuf::from(format!("/proc/{}", pids[0])).exists(), "ffmpeg or its zombie is left");
+        assert!(frames.iter().all(|frame| frame.rgb().len() == 640 * 360 * 3));
+    }
+}
+
+#[test]
+fn bad_files_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let whole = clip("odd_gop.mp4").make(folder.path());
+    let bytes = fs::read(&whole).unwrap();
+    fs::write(at("noise.mp4"), &bytes[bytes.len() / 3..bytes.len() / 2]).unwrap();
+    fs::write(at("empty.mp4"), []).unwrap();
+    fs::write(at("no_index.mp4"), &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(at("text.mp4"), "not a video at all, but words\n".repeat(100)).unwrap();
+    ffmpeg(folder.path(), "-i odd_gop.mp4 -c copy -movflags +faststart front.mp4");
+    ffmpeg(folder.path(), "-i odd_gop.mp4 -c copy front.mkv");
+    for name in ["front.mp4", "front.mkv"] {
+        let bytes = fs::read(at(name)).unwrap();
+        fs::write(at(&format!("cut_{name}")), &bytes[..bytes.len() / 2]).unwrap();
+    }
+    ffmpeg(folder.path(), "-f lavfi -i sine=duration=1 sound.m4a");
+    ffmpeg(folder.path(), "-i odd_gop.mp4 -frames:v 0 -c copy none.mp4");
+    for (name, hint) in [
+        ("absent.mp4", "there is no such file"),
+        (".", "not a regular file"),
+        ("empty.mp4", "0 bytes"),
+        ("noise.mp4", "not a video"),
+        ("text.mp4", "not a video"),
+        ("no_index.mp4", "moov atom not found"),
+        ("cut_front.mp4", "of the 60 that its header promises"),
+        ("cut_front.mkv", "cut short"),
+        ("sound.m4a", "only audio"),
+        ("none.mp4", "no frames"),
+    ] {
+        let message = match open(&at(name), &Settings::default(), folder.path()) {
+            Ok(_) => panic!("{name} was opened"),
+            Err(error) => error.to_string(),
+        };
+        assert!(message.contains(hint), "{name}: {message}");
+        assert!(message.starts_with(&at(name).display().to_string()), "{message}");
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_an_error_at_its_frame_or_a_complaint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("vfr.mkv").make(folder.path());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 400].fill(0x55);
+    fs::write(&path, bytes).unwrap();
+    for mode in LOSSLESS {
+        let outcome = open(
+            &path,
+            &Settings { mode: Some(mode.parse().unwrap()), ..Settings::default() },
+            folder.path(),
+        )
+        .and_then(|mut source| {
+            let mut frames = 0;
+            while source.next_frame()?.is_some() {
+                frames += 1;
+            }
+            Ok((frames, source.probe().frames()))
+        });
+        match outcome {
+            Ok((frames, listed)) => assert_eq!(frames, listed, "{mode}"),
+            Err(error) => assert!(error.to_string().contains("copy it again"), "{mode}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_size_that_changes_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, size) in [("a.ts", "128x72"), ("b.ts", "192x108")] {
+        ffmpeg(
+            folder.path(),
+            &format!("-f lavfi -i testsrc2=size={size}:rate=25 -frames:v 30 -c:v libx264 -g 10 {name}"),
+        );
+    }
+    let both = [fs::read(folder.path().join("a.ts")).unwrap(), fs::read(folder.path().join("b.ts")).unwrap()]
+        .concat();
+    let path = folder.path().join("both.ts");
+    fs::write(&path, both).unwrap();
+    for mode in LOSSLESS {
+        let settings = Settings { mode: Some(mode.parse().unwrap()), ..Settings::default() };
+        let message = read(&path, &settings).unwrap_err().to_string();
+        assert!(message.contains("128x72"), "{mode}: {message}");
+    }
+}
+
+#[test]
+fn a_scratch_folder_that_cannot_be_written_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("odd_gop.mp4").make(folder.path());
+    let mut source = open(&path, &settings("extract-jpeg", 0..5), &path).unwrap();
+    let message = source.next_frame().unwrap_err().to_string();
+    assert!(message.contains("give another scratch folder"), "{message}");
+    let device = Settings { mode: Some(Mode::extract(Store::Device)), ..Settings::default() };
+    let message = open(&path, &device, folder.path()).err().unwrap().to_string();
+    assert!(message.contains("needs a CUDA build"), "{message}");
+}
+
+#[test]
+fn the_encoder_writes_what_it_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    for (width, height) in [(64, 48), (63, 47)] {
+        let path = folder.path().join(format!("deep/{width}.mp4"));
+        let mut encoder =
+            Encoder::create(&path, width, height, 30000.0 / 1001.0, EncoderSettings::default()).unwrap();
+        for n in 0..40u8 {
+            encoder.write_rgb(&[200, 40, n * 4].repeat(width * height)).unwrap();
+        }
+        assert!(encoder.write_rgb(&[0; 5]).is_err());
+        encoder.finish().unwrap();
+        let frames = read(&path, &Settings::default()).unwrap();
+        assert_eq!((frames.len(), frames[0].width, frames[0].height), (40, 64, 48));
+        let fps = probe(&path).unwrap().fps;
+        assert!((fps - 29.97).abs() < 0.01, "{fps}");
+        for frame in &frames {
+            let [red, green, blue] = frame.pixel(frame.width - 1, frame.height - 1);
+            let expected = [200, 40, frame.index as u8 * 4];
+            assert!(
+                red.abs_diff(expected[0]) < 6
+                    && green.abs_diff(expected[1]) < 6
+                    && blue.abs_diff(expected[2]) < 8
+            );
+        }
+    }
+    let path = folder.path().join("dropped.mp4");
+    let mut encoder = Encoder::create(&path, 64, 48, 25.0, EncoderSettings::default()).unwrap();
+    encoder.write_rgb(&[0; 64 * 48 * 3]).unwrap();
+    drop(encoder);
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["deep"], "an unfinished video leaves nothing");
+}
+
+/// A clip made once for the property below.
+fn shared_clip() -> (&'static Path, &'static [String]) {
+    static SHARED: std::sync::OnceLock<(TempDir, PathBuf, Vec<String>)> = std::sync::OnceLock::new();
+    let (_, path, expected) = SHARED.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = clip("vfr.mp4").make(folder.path());
+        let expected = frames_by_ffmpeg(&path, 128 * 72 * 3);
+        (folder, path, expected)
+    });
+    (path, expected)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_range_in_any_lossless_mode_is_that_part_of_the_whole(
+        start in 0usize..39, length in 1usize..6, mode in 0usize..4,
+    ) {
+        let (path, expected) = shared_clip();
+        let range = start..(start + length).min(expected.len());
+        prop_assert_eq!(hashes(path, LOSSLESS[mode], range.clone()), &expected[range]);
+    }
+}
