@@ -44,3 +44,97 @@ pub fn multiply(a: &Mat3, b: &Mat3) -> Mat3 {
     let columns = transpose(b);
     a.map(|row| [dot(row, columns[0]), dot(row, columns[1]), dot(row, columns[2])])
 }
+
+/// A rotation from six numbers (Zhou et al. 2019): two columns, made orthonormal one after the other, and
+/// their cross product. As in 4D-Humans the first three numbers are the first column, lengths below 1e-12
+/// count as 1e-12, so that zero stays zero, and nothing becomes NaN.
+pub fn rotation_from_6d(x: &[f32; 6]) -> Mat3 {
+    let normalized = |v: Vec3| v.map(|x| x / norm(v).max(1e-12));
+    let (first, second) = ([x[0], x[1], x[2]], [x[3], x[4], x[5]]);
+    let first = normalized(first);
+    let second = normalized(sub(second, scale(first, dot(first, second))));
+    transpose(&[first, second, cross(first, second)])
+}
+
+/// A rotation from an axis times an angle in radians, through a quaternion as in 4D-Humans'
+/// `aa_to_rotmat`: 1e-8 is added to each number before the angle is taken, so that zero gives the
+/// identity, and three times -1e-8 gives NaN.
+pub fn rotation_from_axis_angle(v: Vec3) -> Mat3 {
+    let angle = norm(v.map(|x| x + 1e-8));
+    let (sin, cos) = (libm::sinf(0.5 * angle), libm::cosf(0.5 * angle));
+    let [x, y, z] = v.map(|x| sin * (x / angle));
+    let length = (cos * cos + x * x + y * y + z * z).sqrt();
+    let [w, x, y, z] = [cos, x, y, z].map(|x| x / length);
+    [
+        [w * w + x * x - y * y - z * z, 2.0 * (x * y - w * z), 2.0 * (w * y + x * z)],
+        [2.0 * (w * z + x * y), w * w - x * x + y * y - z * z, 2.0 * (y * z - w * x)],
+        [2.0 * (x * z - w * y), 2.0 * (w * x + y * z), w * w - x * x - y * y + z * z],
+    ]
+}
+
+/// Where a point in camera axes falls on the picture: `focal * x / z + center`, in the focal length's units.
+pub fn project(point_in_camera: Vec3, focal: [f32; 2], center: [f32; 2]) -> [f32; 2] {
+    let [x, y, z] = point_in_camera;
+    [focal[0] * (x / z) + center[0], focal[1] * (y / z) + center[1]]
+}
+
+/// Where a body stands before the camera of the whole picture (principal point in its middle), from
+/// HMR2's weak-perspective camera (scale, x, y) in a square crop (4D-Humans' `cam_crop_to_full`).
+/// Centre, side and picture size are in pixels, as is `focal`; the result is in metres.
+pub fn translation_from_crop_camera(
+    camera: [f32; 3],
+    crop_center: [f32; 2],
+    crop_side: f32,
+    picture_size: [f32; 2],
+    focal: f32,
+) -> Vec3 {
+    let [scale, x, y] = camera;
+    let side = crop_side * scale + 1e-9;
+    let shift = |axis: usize| 2.0 * (crop_center[axis] - picture_size[axis] / 2.0) / side;
+    [shift(0) + x, shift(1) + y, 2.0 * focal / side]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn distance_from_rotation(m: &Mat3) -> f32 {
+        let product = multiply(m, &transpose(m));
+        let off = product.as_flattened().iter().zip(IDENTITY.as_flattened()).map(|(a, b)| (a - b).abs());
+        let determinant = dot(m[0], cross(m[1], m[2]));
+        off.fold((determinant - 1.0).abs(), f32::max)
+    }
+
+    proptest! {
+        #[test]
+        fn rotations_are_rotations(
+            x in prop::array::uniform6(-2f32..2.0),
+            v in prop::array::uniform3(-4f32..4.0),
+        ) {
+            let (a, b) = ([x[0], x[1], x[2]], [x[3], x[4], x[5]]);
+            prop_assume!(norm(cross(a, b)) > 0.1);
+            prop_assert!(distance_from_rotation(&rotation_from_6d(&x)) < 1e-5);
+            prop_assert!(distance_from_rotation(&rotation_from_axis_angle(v)) < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_quarter_turn_about_z() {
+        let turned =
+            apply(&rotation_from_axis_angle([0.0, 0.0, std::f32::consts::FRAC_PI_2]), [1.0, 0.0, 0.0]);
+        assert!(norm(sub(turned, [0.0, 1.0, 0.0])) < 1e-6);
+        assert_eq!(rotation_from_axis_angle([0.0; 3]), IDENTITY);
+        assert_eq!(rotation_from_6d(&[2.0, 0.0, 0.0, 1.0, 3.0, 0.0]), IDENTITY);
+    }
+
+    #[test]
+    fn a_crop_in_the_middle_keeps_its_camera() {
+        let camera = [0.9, 0.1, -0.2];
+        let [x, y, z] = translation_from_crop_camera(camera, [320.0, 180.0], 200.0, [640.0, 360.0], 5000.0);
+        assert_eq!([x, y], [0.1, -0.2]);
+        assert!((z - 2.0 * 5000.0 / 180.0).abs() < 1e-3);
+        let seen = project([0.5, 0.25, 2.0], [100.0, 100.0], [320.0, 180.0]);
+        assert_eq!(seen, [345.0, 192.5]);
+    }
+}

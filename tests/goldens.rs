@@ -5,8 +5,12 @@
 //! `DIR/hmr2/<set>` and `DIR/phalp/<set>`; a set's name is its folder's, and hashed names start with it.
 //! `cargo test --test goldens -- --nocapture` prints the largest error of every comparison.
 
+#[path = "goldens_support/crops.rs"]
+mod crops;
 #[path = "goldens_support/formula.rs"]
 mod formula;
+#[path = "goldens_support/geometry.rs"]
+mod geometry;
 #[path = "goldens_support/golden.rs"]
 mod golden;
 #[path = "goldens_support/hmr2.rs"]

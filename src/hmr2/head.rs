@@ -13,9 +13,9 @@ const EPS: f64 = 1e-5;
 /// Lengths below this are divided by this (`torch.nn.functional.normalize`).
 const SHORTEST: f64 = 1e-12;
 
-/// A body as the network tells it.
+/// A body as the network tells it, for each crop of a batch.
 #[derive(Debug, Clone)]
-pub struct Body {
+pub struct Prediction {
     /// `(b, 144)`: 24 rotations of six, the mean pose added.
     pub pose6d: Tensor,
     /// `(b, 24, 3, 3)`: rotation matrices, the first one the whole body's.
@@ -66,7 +66,7 @@ impl SmplHead {
 
     /// # Shapes
     /// `features` `(b, context, rows, columns)`, the backbone's.
-    pub fn forward(&self, features: &Tensor, watch: Watch) -> Result<Body> {
+    pub fn forward(&self, features: &Tensor, watch: Watch) -> Result<Prediction> {
         let context = features.flatten_from(2)?.transpose(1, 2)?.contiguous()?; // (b, rows * columns, context)
         let nothing = Tensor::zeros((context.dim(0)?, 1, 1), context.dtype(), context.device())?;
         let mut token = self.token.forward(&nothing)?.broadcast_add(&self.position)?; // (b, 1, dim)
@@ -78,7 +78,7 @@ impl SmplHead {
         watch("token_out", &token);
         let token = token.squeeze(1)?; // (b, dim)
         let pose6d = self.pose.forward(&token)?.broadcast_add(&self.mean_pose)?;
-        Ok(Body {
+        Ok(Prediction {
             rotations: rotations_from_6d(&pose6d.reshape((pose6d.dim(0)?, 24, 6))?)?,
             pose6d,
             betas: self.betas.forward(&token)?.broadcast_add(&self.mean_betas)?,

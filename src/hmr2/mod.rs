@@ -5,11 +5,16 @@
 //! joins them. Must not know tracks, nor where frames and boxes come from.
 
 pub mod backbone;
+pub mod camera;
 pub mod config;
+pub mod crop;
 mod error;
 pub mod head;
+pub mod mask;
 pub mod network;
+pub mod warp;
 
 pub use config::Config;
 pub use error::Hmr2Error;
+pub use head::Prediction;
 pub use network::Network;

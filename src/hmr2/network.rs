@@ -5,7 +5,7 @@
 
 use super::backbone::{Backbone, Watch};
 use super::config::Config;
-use super::head::{Body, SmplHead};
+use super::head::{Prediction, SmplHead};
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -39,7 +39,7 @@ impl Network {
     ///
     /// # Errors
     /// If the crops have another size.
-    pub fn forward(&self, crops: &Tensor) -> Result<Body> {
+    pub fn forward(&self, crops: &Tensor) -> Result<Prediction> {
         self.forward_watched(crops, &mut |_, _| ())
     }
 
@@ -47,7 +47,7 @@ impl Network {
     ///
     /// # Errors
     /// If the crops have another size.
-    pub fn forward_watched(&self, crops: &Tensor, watch: Watch) -> Result<Body> {
+    pub fn forward_watched(&self, crops: &Tensor, watch: Watch) -> Result<Prediction> {
         let middle = crops.narrow(3, self.side_cut, self.image_size - 2 * self.side_cut)?;
         let features = self.backbone.forward(&middle, watch)?;
         self.head.forward(&features, watch)
