@@ -1,0 +1,3 @@
+//! Datasets: clips and their truth.
+
+pub mod motion;
