@@ -1,0 +1,313 @@
+//! Where people are: ground, what stands behind them, sky or room, light.
+//!
+//! Nothing is stored as a picture: a ray through a pixel meets the ground, one of the walls around the
+//! place, or the sky, and procedural textures say what it looks like there. World axes: y up, the
+//! ground at y = 0, metres. Must not know people.
+
+use crate::geometry::{Mat3, Vec3, add, apply, scale, sub, transpose};
+use crate::random::{self, Stream};
+use crate::render::color::{dim, from_srgb, mix};
+use crate::render::texture::{fractal, hash};
+use crate::render::{Camera, Light, Pattern, Rgb, ShadowMap, Texture};
+use serde::{Deserialize, Serialize};
+
+/// A camera and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct View {
+    pub camera: Camera,
+    pub camera_from_world: Mat3,
+    pub eye_in_world: Vec3,
+}
+
+impl View {
+    /// A camera at `eye` that looks `yaw` to the right of -z and `pitch` down, radians.
+    pub fn at(eye: Vec3, yaw: f64, pitch: f64, camera: Camera) -> View {
+        let (sy, cy) = (libm::sin(yaw) as f32, libm::cos(yaw) as f32);
+        let (sp, cp) = (libm::sin(pitch) as f32, libm::cos(pitch) as f32);
+        let right = [cy, 0.0, sy];
+        let away = [sy * cp, -sp, -cy * cp];
+        let down = [-sy * sp, -cp, cy * sp];
+        View { camera, camera_from_world: [right, down, away], eye_in_world: eye }
+    }
+
+    /// Camera axes from world.
+    pub fn see(&self, point_in_world: Vec3) -> Vec3 {
+        apply(&self.camera_from_world, sub(point_in_world, self.eye_in_world))
+    }
+}
+
+/// The kinds of places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    Street,
+    Park,
+    Hall,
+    Square,
+}
+
+impl Place {
+    pub const ALL: [Place; 4] = [Place::Street, Place::Park, Place::Hall, Place::Square];
+}
+
+/// One place with its colours and light.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenery {
+    pub place: Place,
+    ground: Texture,
+    /// Far along the ground textures are turned by this, so that joints do not run with the picture.
+    turn: [f32; 2],
+    wall: Texture,
+    plinth: Rgb,
+    windows: bool,
+    /// The walls of a square room or yard: half its side, its height, metres.
+    half: f32,
+    wall_height: f32,
+    zenith: Rgb,
+    horizon: Rgb,
+    leaves: [Rgb; 2],
+    /// World axes, towards the sun or lamp.
+    toward: Vec3,
+    sun: f32,
+    seed: u32,
+}
+
+/// How far a ray goes at most, metres.
+const HORIZON: f32 = 120.0;
+
+impl Scenery {
+    /// The place `number` under `seed`; `place` as given or drawn.
+    pub fn draw(seed: u64, number: u64, place: Option<Place>) -> Scenery {
+        let mut stream = random::stream(seed, "dataset/scenery", &[number]);
+        let drawn = Place::ALL[stream.below(Place::ALL.len())];
+        let place = place.unwrap_or(drawn);
+        let turn = stream.range(0.0, 1.5);
+        let (wall, windows) = walls(place, &mut stream);
+        let elevation = stream.range(0.6, 1.15);
+        // from behind the camera or the side: a sun in the picture would leave people dark
+        let azimuth = stream.range(-1.9, 1.9);
+        let cloud = stream.range(0.0, 1.0) as f32;
+        let toward = [
+            (libm::cos(elevation) * libm::sin(azimuth)) as f32,
+            libm::sin(elevation) as f32,
+            (libm::cos(elevation) * libm::cos(azimuth)) as f32,
+        ];
+        let (half, wall_height) = match place {
+            Place::Street => (stream.range(11.0, 14.0), stream.range(5.0, 9.0)),
+            Place::Hall => (stream.range(10.5, 13.0), 40.0),
+            Place::Square => (stream.range(18.0, 30.0), stream.range(6.0, 12.0)),
+            Place::Park => (90.0, 0.0),
+        };
+        Scenery {
+            place,
+            ground: ground(place, &mut stream),
+            turn: [libm::cos(turn) as f32, libm::sin(turn) as f32],
+            plinth: dim(wall.colors[0], stream.range(0.3, 0.7) as f32),
+            wall,
+            windows,
+            half: half as f32,
+            wall_height: wall_height as f32,
+            zenith: mix([0.16, 0.32, 0.66], [0.48, 0.52, 0.58], cloud),
+            horizon: mix([0.62, 0.74, 0.88], [0.72, 0.74, 0.76], cloud),
+            leaves: [shade(&mut stream, [40, 66, 30]), shade(&mut stream, [88, 112, 52])],
+            toward,
+            sun: 1.0 - 0.55 * cloud,
+            seed: stream.bits() as u32,
+        }
+    }
+
+    /// The light, in the axes of a camera.
+    pub fn light(&self, camera_from_world: &Mat3) -> Light {
+        let toward = apply(camera_from_world, self.toward);
+        let up = apply(camera_from_world, [0.0, 1.0, 0.0]);
+        let mut light = match self.place {
+            Place::Hall => Light::indoors(toward, up),
+            _ => Light::outdoors(toward, up),
+        };
+        light.sun = dim(light.sun, self.sun);
+        light.ground = mix(light.ground, dim(self.ground.colors[0], 0.6), 0.5);
+        light
+    }
+
+    /// What a view sees through `pixel` where nobody stands; linear light. `shadows` are in camera axes.
+    pub fn color(&self, view: &View, light: &Light, shadows: Option<&ShadowMap>, pixel: [f32; 2]) -> Rgb {
+        let ray_in_camera = view.camera.ray(pixel);
+        let ray = apply(&transpose(&view.camera_from_world), ray_in_camera);
+        let eye = view.eye_in_world;
+        let lit = |distance: f32, normal: Vec3| {
+            let at = scale(ray_in_camera, distance);
+            shadows.map_or(1.0, |map| map.lit(at, apply(&view.camera_from_world, normal)))
+        };
+        let (wall_distance, axis) = self.wall_along(eye, ray);
+        let ground_distance = if ray[1] < -1e-4 { -eye[1] / ray[1] } else { f32::INFINITY };
+        let per_pixel = 1.0 / view.camera.fx;
+        if ground_distance < wall_distance.min(HORIZON) {
+            let at = add(eye, scale(ray, ground_distance));
+            let across = ground_distance * per_pixel;
+            let along = across * (1.0 / ray[1] / ray[1] + 1.0).sqrt();
+            let albedo = self.ground_at(at, across, along, ray);
+            let color = light.shade(albedo, apply(&view.camera_from_world, [0.0, 1.0, 0.0]), lit(ground_distance, [0.0, 1.0, 0.0]));
+            return self.haze(color, ground_distance);
+        }
+        let height = eye[1] + ray[1] * wall_distance;
+        if wall_distance < HORIZON && height < self.wall_height {
+            let at = add(eye, scale(ray, wall_distance));
+            let mut normal = [0.0; 3];
+            normal[axis] = -at[axis].signum();
+            let albedo = self.wall_at(at, axis, wall_distance * per_pixel);
+            let color = light.shade(albedo, apply(&view.camera_from_world, normal), lit(wall_distance, normal));
+            return self.haze(color, wall_distance);
+        }
+        self.sky(ray)
+    }
+
+    /// The distance along a ray (in units of its length) to the walls around, and which axis they cross.
+    fn wall_along(&self, eye: Vec3, ray: Vec3) -> (f32, usize) {
+        let to = |axis: usize| {
+            let distance = (self.half * ray[axis].signum() - eye[axis]) / ray[axis];
+            if distance.is_finite() && distance > 0.0 { distance } else { f32::INFINITY }
+        };
+        let (x, z) = (to(0), to(2));
+        if x < z { (x, 0) } else { (z, 2) }
+    }
+
+    fn ground_at(&self, at: Vec3, across: f32, along: f32, ray: Vec3) -> Rgb {
+        let [c, s] = self.turn;
+        let uv = [c * at[0] + s * at[2], c * at[2] - s * at[0]];
+        // how much of the view's direction lies along each of the texture's axes
+        let flat = (ray[0] * ray[0] + ray[2] * ray[2]).sqrt().max(1e-6);
+        let (du, dv) = ((c * ray[0] + s * ray[2]).abs() / flat, (c * ray[2] - s * ray[0]).abs() / flat);
+        let width = [across + (along - across) * du, across + (along - across) * dv];
+        let worn = fractal(self.seed, [uv[0] * 0.35, uv[1] * 0.35], along * 0.35, 2);
+        dim(self.ground.at(uv, width), 0.85 + 0.3 * worn)
+    }
+
+    fn wall_at(&self, at: Vec3, axis: usize, width: f32) -> Rgb {
+        let side = if at[axis] > 0.0 { 1 } else { 2 } + axis as i32;
+        let uv = [at[2 - axis], at[1]];
+        if self.place == Place::Hall && at[1] < 0.12 || at[1] < 0.5 && self.windows {
+            return self.plinth;
+        }
+        let base = self.wall.at(uv, [width; 2]);
+        let stains = 0.85 + 0.3 * fractal(self.seed ^ 0x77, [uv[0] * 0.3, uv[1] * 0.3], width, 3);
+        let plain = dim(base, stains);
+        self.opening(uv, side).map_or(plain, |(color, inside)| mix(plain, color, inside))
+    }
+
+    /// Windows in rows, or posters: their colour, and 1 inside, 0 outside.
+    fn opening(&self, uv: [f32; 2], side: i32) -> Option<(Rgb, f32)> {
+        let (pitch, size) = if self.windows { ([2.6, 2.9], [1.3, 1.7]) } else { ([3.4, 40.0], [1.1, 1.5]) };
+        let base = if self.windows { 1.1 } else { 0.9 };
+        if uv[1] < base {
+            return None;
+        }
+        let cell = [(uv[0] / pitch[0]).floor(), ((uv[1] - base) / pitch[1]).floor()];
+        let bits = hash(self.seed ^ side as u32, cell[0] as i32, cell[1] as i32);
+        let inside = [uv[0] - cell[0] * pitch[0] - 0.5, uv[1] - base - cell[1] * pitch[1]];
+        if !self.windows && bits % 3 == 0 || inside[0] < 0.0 || inside[0] > size[0] || inside[1] > size[1] {
+            return None;
+        }
+        let rim = (inside[0].min(size[0] - inside[0])).min(inside[1].min(size[1] - inside[1]));
+        let tone = (bits >> 8 & 255) as f32 / 255.0;
+        if self.windows {
+            let cross = (inside[0] - size[0] / 2.0).abs() < 0.035 || rim < 0.06;
+            let glass = mix([0.03, 0.04, 0.05], self.horizon, 0.15 + 0.35 * tone * inside[1] / size[1]);
+            return Some((if cross { [0.62, 0.60, 0.56] } else { glass }, 1.0));
+        }
+        let hue = [tone, (bits >> 16 & 255) as f32 / 255.0, (bits >> 24) as f32 / 255.0];
+        let print = fractal(bits, [inside[0] * 4.0, inside[1] * 4.0], 0.0, 2);
+        Some((if rim < 0.05 { [0.8; 3] } else { dim(mix([0.5; 3], hue, 0.7), 0.3 + print) }, 1.0))
+    }
+
+    fn sky(&self, ray: Vec3) -> Rgb {
+        let flat = (ray[0] * ray[0] + ray[2] * ray[2]).sqrt().max(1e-6);
+        let slope = ray[1] / flat;
+        let around = [ray[0] / flat * 3.0, ray[2] / flat * 3.0];
+        if self.place != Place::Hall {
+            // trees or hills on the horizon, rough at their upper edge
+            let crown = fractal(self.seed ^ 0x1f, [around[0] * 3.0 + around[1] * 5.0, 0.0], 0.0, 5);
+            let top = 0.02 + if self.place == Place::Park { 0.28 * crown } else { 0.10 * crown };
+            if slope < top {
+                let leaf = [around[0] * 14.0 + around[1] * 9.0, slope * 46.0];
+                let tone = fractal(self.seed ^ 0x2f, leaf, 0.0, 3);
+                let tree = mix(self.leaves[0], self.leaves[1], (tone * 1.6 - 0.3).clamp(0.0, 1.0));
+                return mix(tree, self.horizon, 0.12);
+            }
+        }
+        let sky = mix(self.horizon, self.zenith, (slope * 1.4).clamp(0.0, 1.0));
+        let cloud = fractal(self.seed ^ 0x3f, [around[0], slope * 6.0 + around[1]], 0.0, 4);
+        mix(sky, [0.9, 0.9, 0.9], ((cloud - 0.5) * 2.5).clamp(0.0, 0.8))
+    }
+
+    fn haze(&self, color: Rgb, distance: f32) -> Rgb {
+        if self.place == Place::Hall { color } else { mix(color, self.horizon, (distance / 250.0).min(0.35)) }
+    }
+}
+
+fn shade(stream: &mut Stream, srgb: [u8; 3]) -> Rgb {
+    let by = stream.range(0.75, 1.3) as f32;
+    dim(from_srgb(srgb), by)
+}
+
+fn ground(place: Place, stream: &mut Stream) -> Texture {
+    let choices: &[(Pattern, [[u8; 3]; 2], f64)] = match place {
+        Place::Park => &[(Pattern::Grass, [[58, 92, 34], [112, 138, 58]], 0.5), (Pattern::Grass, [[92, 96, 48], [140, 132, 78]], 0.5)],
+        Place::Street => &[(Pattern::Asphalt, [[92, 92, 94], [120, 118, 114]], 0.5), (Pattern::Tiles, [[150, 146, 138], [104, 100, 94]], 0.6)],
+        Place::Hall => &[(Pattern::Planks, [[164, 120, 76], [70, 46, 28]], 0.18), (Pattern::Tiles, [[196, 192, 184], [120, 116, 110]], 0.5), (Pattern::Checks, [[188, 184, 176], [92, 88, 84]], 0.5)],
+        Place::Square => &[(Pattern::Tiles, [[168, 158, 142], [110, 102, 92]], 0.8), (Pattern::Bricks, [[150, 104, 84], [128, 116, 106]], 0.12)],
+    };
+    let (pattern, colors, size) = choices[stream.below(choices.len())];
+    Texture {
+        pattern,
+        colors: colors.map(|c| shade(stream, c)),
+        scale: (size * stream.range(0.8, 1.25)) as f32,
+        seed: stream.bits() as u32,
+    }
+}
+
+/// Walls and whether they have windows.
+fn walls(place: Place, stream: &mut Stream) -> (Texture, bool) {
+    let colors = [[158, 96, 74], [196, 178, 148], [176, 172, 166], [204, 190, 160], [140, 146, 150], [188, 148, 120]];
+    let bare = colors[stream.below(colors.len())];
+    let color = shade(stream, bare);
+    let brick = place != Place::Hall && stream.chance(0.5);
+    let (pattern, scale) = if brick { (Pattern::Bricks, 0.09) } else { (Pattern::Mottled, 0.8) };
+    let joint = mix(color, [0.5; 3], 0.6);
+    let texture = Texture { pattern, colors: [color, joint], scale, seed: stream.bits() as u32 };
+    (texture, place != Place::Hall && stream.chance(0.8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view() -> View {
+        let camera = Camera { fx: 600.0, fy: 600.0, cx: 320.0, cy: 180.0 };
+        View::at([0.0, 1.5, 0.0], 0.3, 0.1, camera)
+    }
+
+    #[test]
+    fn a_view_is_a_rotation_and_looks_away() {
+        let m = view().camera_from_world;
+        let determinant = crate::geometry::dot(crate::geometry::cross(m[0], m[1]), m[2]);
+        assert!((determinant - 1.0).abs() < 1e-6);
+        let ahead = view().see([3.0, 1.5, -10.0]);
+        assert!(ahead[2] > 10.0 && ahead[0].abs() < 0.2 && ahead[1] < 0.0, "{ahead:?}");
+        let right = view().see([6.0, 0.0, -8.0]);
+        assert!(right[0] > 0.0 && right[1] > 0.0);
+    }
+
+    #[test]
+    fn every_place_has_ground_below_and_colours_everywhere() {
+        for number in 0..24 {
+            let scenery = Scenery::draw(3, number, None);
+            let view = view();
+            let light = scenery.light(&view.camera_from_world);
+            for i in 0..400 {
+                let pixel = [(i % 20) as f32 * 32.0, (i / 20) as f32 * 18.0];
+                let color = scenery.color(&view, &light, None, pixel);
+                assert!(color.iter().all(|c| (0.0..3.0).contains(c)), "{number}: {color:?} at {pixel:?}");
+            }
+        }
+    }
+}
