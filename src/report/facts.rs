@@ -1,0 +1,190 @@
+//! What the table of runs says about the report as a whole: how many ran, what failed, where it
+//! all comes from.
+//!
+//! Must not know how it is written down.
+
+use super::ReportError;
+use super::format;
+use super::grid::{Grid, Value};
+use crate::tables::Tables;
+
+/// About all runs together.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Facts {
+    pub runs: usize,
+    pub ok: usize,
+    pub failures: Vec<Failure>,
+    /// The sum of the runs' times; `None` when no run has one.
+    pub wall_secs: Option<f64>,
+    /// The first run's start, UTC.
+    pub started_utc: Option<String>,
+    pub git_hash: Option<String>,
+    /// Where it comes from: a name and one or more values.
+    pub provenance: Vec<(String, Vec<String>)>,
+}
+
+/// One run that did not end well.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Failure {
+    /// Mode, clip, size and length, as far as they are known.
+    pub what: String,
+    pub outcome: String,
+    pub error: String,
+    /// How many runs failed just so.
+    pub count: usize,
+}
+
+const SQL: &str = "select run_id, experiment, mode, outcome, error, dataset, clip, clip_sha256, width, height, \
+    frames, frames_done, model, weights_sha256, body_sha256, precision, device, seed, git_hash, git_dirty, \
+    program_sha256, cpu, cores, machine_memory_bytes, os, ffmpeg, gpu, driver, started_utc, wall_secs from runs";
+
+impl Facts {
+    /// Reads the runs' table.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub fn of(tables: &Tables) -> Result<Facts, ReportError> {
+        let grid = Grid::from_frame(&tables.sql(SQL)?).sorted();
+        let runs = Runs(&grid);
+        let ok = runs.texts("outcome").iter().filter(|outcome| outcome.as_deref() == Some("ok")).count();
+        let walls: Vec<f64> = runs.values("wall_secs").iter().filter_map(Value::number).collect();
+        Ok(Facts {
+            runs: grid.rows.len(),
+            ok,
+            failures: runs.failures(),
+            wall_secs: (!walls.is_empty()).then(|| walls.iter().sum()),
+            started_utc: runs.texts("started_utc").into_iter().flatten().min(),
+            git_hash: runs.distinct("git_hash").into_iter().next(),
+            provenance: runs.provenance(),
+        })
+    }
+}
+
+struct Runs<'a>(&'a Grid);
+
+impl Runs<'_> {
+    fn values(&self, column: &str) -> Vec<Value> {
+        let Some(at) = self.0.position(column) else { return Vec::new() };
+        self.0.rows.iter().map(|row| row[at].clone()).collect()
+    }
+
+    fn texts(&self, column: &str) -> Vec<Option<String>> {
+        self.values(column).iter().map(Value::name).collect()
+    }
+
+    /// The values of a column, each once, sorted.
+    fn distinct(&self, column: &str) -> Vec<String> {
+        let mut texts: Vec<String> =
+            self.texts(column).into_iter().flatten().filter(|text| !text.is_empty()).collect();
+        texts.sort();
+        texts.dedup();
+        texts
+    }
+
+    /// Pairs of two columns' values, each once, sorted, joined by `join`.
+    fn pairs(&self, columns: [&str; 2], join: fn(&str, &str) -> String) -> Vec<String> {
+        let [first, second] = columns.map(|column| self.texts(column));
+        let mut pairs: Vec<String> = first
+            .into_iter()
+            .zip(second)
+            .filter_map(|(a, b)| {
+                Some(join(&a.filter(|a| !a.is_empty())?, &b.unwrap_or_else(|| "unknown".into())))
+            })
+            .collect();
+        pairs.sort();
+        pairs.dedup();
+        pairs
+    }
+
+    fn failures(&self) -> Vec<Failure> {
+        let columns =
+            ["mode", "clip", "width", "height", "frames", "outcome", "error"].map(|name| self.texts(name));
+        let mut failures: Vec<Failure> = Vec::new();
+        for row in 0..self.0.rows.len() {
+            let [mode, clip, width, height, frames, outcome, error] =
+                columns.each_ref().map(|column| column[row].clone());
+            let outcome = outcome.unwrap_or_else(|| "unknown".to_string());
+            if outcome == "ok" {
+                continue;
+            }
+            let size =
+                width.zip(height).map(|(width, height)| format!("{}×{}", plain(&width), plain(&height)));
+            let length = frames.map(|frames| format!("{frames} frames"));
+            let what: Vec<String> =
+                [mode, clip, size, length].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+            let failure = Failure {
+                what: what.join(", "),
+                outcome: outcome.replace('_', " "),
+                error: error.unwrap_or_else(|| "no message".to_string()),
+                count: 1,
+            };
+            match failures.iter_mut().find(|known| Failure { count: 1, ..(*known).clone() } == failure) {
+                Some(known) => known.count += 1,
+                None => failures.push(failure),
+            }
+        }
+        failures.sort();
+        failures
+    }
+
+    fn provenance(&self) -> Vec<(String, Vec<String>)> {
+        let dirty = |hash: &str, dirty: &str| match dirty {
+            "yes" => format!("{hash}, with changes that are not committed"),
+            _ => hash.to_string(),
+        };
+        let with_hash = |name: &str, hash: &str| match hash {
+            "unknown" => name.to_string(),
+            hash => format!("{name}, SHA-256 {hash}"),
+        };
+        let memory: Vec<String> = self
+            .values("machine_memory_bytes")
+            .iter()
+            .filter_map(Value::number)
+            .map(format::bytes)
+            .collect::<std::collections::BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let facts = [
+            ("Source", self.pairs(["git_hash", "git_dirty"], dirty)),
+            (
+                "Program",
+                self.distinct("program_sha256").iter().map(|hash| format!("SHA-256 {hash}")).collect(),
+            ),
+            ("Model set", self.pairs(["model", "weights_sha256"], with_hash)),
+            ("Body", self.bodies()),
+            ("Precision", self.distinct("precision")),
+            ("Device", self.distinct("device")),
+            ("Seed", self.distinct("seed")),
+            ("Dataset", self.distinct("dataset")),
+            ("Clips", self.pairs(["clip", "clip_sha256"], with_hash)),
+            ("Processor", self.pairs(["cpu", "cores"], |cpu, cores| format!("{cpu}, {cores} cores"))),
+            ("Memory", memory),
+            ("Graphics card", self.pairs(["gpu", "driver"], |gpu, driver| format!("{gpu}, driver {driver}"))),
+            ("System", self.distinct("os")),
+            ("Decoder", self.distinct("ffmpeg").iter().map(|line| short_version(line)).collect()),
+        ];
+        facts
+            .into_iter()
+            .filter(|(_, values)| !values.is_empty())
+            .map(|(name, values)| (name.to_string(), values))
+            .collect()
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        let hashes = self.distinct("body_sha256");
+        if hashes.is_empty() && !self.0.rows.is_empty() {
+            return vec!["the built-in stand-in".to_string()];
+        }
+        hashes.iter().map(|hash| format!("SHA-256 {hash}")).collect()
+    }
+}
+
+/// A number of pixels without its comma: `1280×720`.
+fn plain(number: &str) -> String {
+    number.replace(',', "")
+}
+
+/// `ffmpeg version 5.1.6-0+deb12u1 Copyright (c) …` up to its copyright.
+fn short_version(line: &str) -> String {
+    line.split(" Copyright").next().unwrap_or(line).to_string()
+}

@@ -1,0 +1,280 @@
+//! The notebook, answered: every cell's query run, its rows turned into what a page shows.
+//!
+//! A cell whose query fails says so in its place and the rest of the page stands: hours of runs are
+//! not lost to a misspelt column. Must not know HTML pages nor Markdown files.
+
+use super::claim::Judged;
+use super::facts::Facts;
+use super::figure::data::Plot;
+use super::figure::palette::Legend;
+use super::figure::{self, Drawing};
+use super::format;
+use super::grid::Grid;
+use super::table::Shown;
+use super::{Notebook, Picture, ReportError};
+use crate::experiment::{Cell, Claim, Figure, FigureKind, Table};
+use crate::tables::{TableError, Tables};
+
+/// One cell with its answer.
+#[derive(Debug, Clone)]
+pub enum Block {
+    Text(String),
+    Table { title: String, note: Option<String>, sql: String, answer: Result<Shown, String> },
+    Figure(Box<Drawn>),
+    Strips { title: String, note: Option<String>, pictures: Result<Vec<Film>, String> },
+    Claim(Box<Judged>),
+}
+
+/// A figure with what belongs around it.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    /// Its number among the figures, from 1.
+    pub number: usize,
+    pub title: String,
+    pub note: Option<String>,
+    pub sql: String,
+    /// The stem of its file.
+    pub name: String,
+    pub answer: Result<DrawnAnswer, String>,
+}
+
+/// A figure's query, answered.
+#[derive(Debug, Clone)]
+pub struct DrawnAnswer {
+    pub drawing: Drawing,
+    pub summary: String,
+    /// About repeats and rows that could not be drawn.
+    pub remarks: Vec<String>,
+    /// The rows behind it, where there are few.
+    pub rows: Option<Shown>,
+}
+
+/// One run's frames, side by side.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Film {
+    pub caption: String,
+    /// `None` where the run left none.
+    pub picture: Option<Picture>,
+}
+
+/// Everything a page says.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    pub name: String,
+    pub question: String,
+    pub blocks: Vec<Block>,
+    pub facts: Facts,
+}
+
+/// A figure's rows, read; `None` for cells that are no figures.
+type Planned = Option<Result<(Plot, Grid), String>>;
+
+/// More rows than this are not repeated under a figure.
+const ROWS_UNDER_A_FIGURE: usize = 40;
+
+impl Answered {
+    /// Answers every cell of `notebook` from `tables`.
+    ///
+    /// # Errors
+    /// If the table of runs is missing or damaged: without it there is nothing to say.
+    pub fn of(notebook: &Notebook, tables: &Tables, pictures: &[Picture]) -> Result<Answered, ReportError> {
+        let facts = Facts::of(tables)?;
+        let plots: Vec<Planned> =
+            notebook.cells.iter().enumerate().map(|(at, cell)| plot(at + 1, cell, tables)).collect();
+        let legend = legend(notebook, &plots);
+        let mut blocks = Vec::new();
+        let mut number = 0;
+        for ((at, cell), plot) in notebook.cells.iter().enumerate().zip(plots) {
+            let position = at + 1;
+            blocks.push(match cell {
+                Cell::Text(text) => Block::Text(text.clone()),
+                Cell::Table(table) => table_block(position, table, tables),
+                Cell::Claim(claim) => Block::Claim(Box::new(judge(position, claim, tables))),
+                Cell::Figure(figure) if figure.spec.kind == FigureKind::Strip => {
+                    strips(position, figure, tables, pictures)
+                }
+                Cell::Figure(figure) => {
+                    number += 1;
+                    let answer = plot.unwrap_or_else(|| Err("nothing to draw".to_string()));
+                    Block::Figure(Box::new(drawn(number, figure, answer, &legend)))
+                }
+            });
+        }
+        Ok(Answered {
+            name: notebook.name.to_string(),
+            question: notebook.question.to_string(),
+            blocks,
+            facts,
+        })
+    }
+
+    /// The claims in the notebook's order.
+    pub fn claims(&self) -> Vec<Judged> {
+        let claims = self.blocks.iter().filter_map(|block| match block {
+            Block::Claim(judged) => Some((**judged).clone()),
+            _ => None,
+        });
+        claims.collect()
+    }
+
+    /// What could not be answered, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let problems = self.blocks.iter().filter_map(|block| match block {
+            Block::Text(_) => None,
+            Block::Table { answer, .. } => answer.as_ref().err(),
+            Block::Figure(drawn) => drawn.answer.as_ref().err(),
+            Block::Strips { pictures, .. } => pictures.as_ref().err(),
+            Block::Claim(judged) => judged.error.as_ref(),
+        });
+        problems.cloned().collect()
+    }
+}
+
+/// One legend for the page: a mode looks the same in every figure.
+fn legend(notebook: &Notebook, plots: &[Planned]) -> Legend {
+    let (mut series, mut layers) = (Vec::new(), Vec::new());
+    for (cell, plot) in notebook.cells.iter().zip(plots) {
+        let (Cell::Figure(figure), Some(Ok((plot, _)))) = (cell, plot) else { continue };
+        let names = plot.names();
+        match figure.spec.kind {
+            FigureKind::Stack => layers.extend(names),
+            // bars without series are coloured by what they stand for
+            _ if names.is_empty() => series.extend(plot.categories.iter().cloned()),
+            _ => series.extend(names),
+        }
+    }
+    Legend::of(series, layers)
+}
+
+/// Why a query failed, without Polars' list of all columns there are: the nearest is enough.
+fn reason(error: &TableError) -> String {
+    let TableError::Query { message, .. } = error else { return error.to_string() };
+    let Some((start, list)) = message.split_once("; valid columns: [") else { return error.to_string() };
+    let wrong = start.split('"').nth(1).unwrap_or_default();
+    let columns = list.split('"').skip(1).step_by(2);
+    let likeness = |column: &&str| strsim::jaro_winkler(column, wrong);
+    match columns.max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
+        Some(nearest) => format!("no column is called `{wrong}`; did you mean `{nearest}`?"),
+        None => format!("no column is called `{wrong}`"),
+    }
+}
+
+/// What a cell's query gives, in an order that is always the same.
+fn rows(cell: usize, kind: &str, sql: &str, tables: &Tables) -> Result<Grid, String> {
+    let frame = tables.sql(sql).map_err(|error| format!("cell {cell} ({kind}): {}", reason(&error)))?;
+    let grid = Grid::from_frame(&frame);
+    let ordered = sql.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().contains("order by");
+    Ok(if ordered { grid } else { grid.sorted() })
+}
+
+fn plot(cell: usize, of: &Cell, tables: &Tables) -> Planned {
+    let Cell::Figure(figure) = of else { return None };
+    if figure.spec.kind == FigureKind::Strip {
+        return None;
+    }
+    let kind = format!("figure “{}”", figure.spec.title);
+    Some(rows(cell, &kind, &figure.sql, tables).and_then(|grid| {
+        let plot = Plot::of(&figure.spec, &grid).map_err(|error| format!("cell {cell} ({kind}): {error}"))?;
+        Ok((plot, grid))
+    }))
+}
+
+fn table_block(cell: usize, table: &Table, tables: &Tables) -> Block {
+    let kind = format!("table “{}”", table.title);
+    Block::Table {
+        title: table.title.clone(),
+        note: table.note.clone(),
+        sql: table.sql.clone(),
+        answer: rows(cell, &kind, &table.sql, tables).map(|grid| Shown::of(&grid)),
+    }
+}
+
+fn judge(cell: usize, claim: &Claim, tables: &Tables) -> Judged {
+    let answer = tables.number(&claim.sql);
+    let answer =
+        answer.map_err(|error| format!("cell {cell} (claim “{}”): {}", claim.statement, reason(&error)));
+    Judged::of(cell, claim, answer)
+}
+
+fn drawn(number: usize, figure: &Figure, answer: Result<(Plot, Grid), String>, legend: &Legend) -> Drawn {
+    let spec = &figure.spec;
+    let answer = answer.map(|(plot, grid)| {
+        let summary = plot.summary(spec.kind);
+        DrawnAnswer {
+            drawing: figure::draw(&plot, spec, legend, &summary),
+            summary,
+            remarks: remarks(&plot, spec.kind),
+            rows: (1..=ROWS_UNDER_A_FIGURE).contains(&grid.rows.len()).then(|| Shown::of(&grid)),
+        }
+    });
+    Drawn {
+        number,
+        title: spec.title.clone(),
+        note: spec.note.clone(),
+        sql: figure.sql.clone(),
+        name: format!("{number}-{}", file_stem(&spec.title)),
+        answer,
+    }
+}
+
+fn remarks(plot: &Plot, kind: FigureKind) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if plot.repeats > 1 {
+        let spread =
+            if kind == FigureKind::Stack { "" } else { "; whiskers from the smallest to the largest" };
+        let most = format::count(plot.repeats, "measurement", "measurements");
+        remarks.push(format!("Medians of up to {most}{spread}."));
+    }
+    if plot.skipped > 0 && plot.points().next().is_some() {
+        remarks.push(format!("{} without a number not drawn.", format::count(plot.skipped, "row", "rows")));
+    }
+    remarks
+}
+
+/// Lower-case letters, digits and dashes, at most 40.
+fn file_stem(title: &str) -> String {
+    let mut stem = String::new();
+    for character in title.chars() {
+        let plain = character.to_ascii_lowercase();
+        if plain.is_ascii_alphanumeric() {
+            stem.push(plain);
+        } else if !stem.is_empty() && !stem.ends_with('-') {
+            stem.push('-');
+        }
+    }
+    stem.truncate(40);
+    stem.trim_matches('-').to_string()
+}
+
+/// The film strips of the runs that the query names in the figure's `x`, captioned by its `by`.
+fn strips(cell: usize, figure: &Figure, tables: &Tables, pictures: &[Picture]) -> Block {
+    let spec = &figure.spec;
+    let kind = format!("film strip “{}”", spec.title);
+    let films = rows(cell, &kind, &figure.sql, tables).and_then(|grid| {
+        let missing = |role: &str, name: &str| {
+            format!("cell {cell} ({kind}): its {role} `{name}` is not among the columns of its query")
+        };
+        let run = grid.position(&spec.x).ok_or_else(|| missing("x", &spec.x))?;
+        let by =
+            spec.by.as_deref().map(|by| grid.position(by).ok_or_else(|| missing("by", by))).transpose()?;
+        let films = grid.rows.iter().filter_map(|row| {
+            let run_id = row[run].name()?;
+            let caption = by.and_then(|by| row[by].name()).unwrap_or_else(|| run_id.clone());
+            let picture = pictures.iter().find(|picture| picture.run_id == run_id).cloned();
+            Some(Film { caption, picture })
+        });
+        Ok(films.collect())
+    });
+    Block::Strips { title: spec.title.clone(), note: spec.note.clone(), pictures: films }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_stem;
+
+    #[test]
+    fn titles_become_names_of_files() {
+        assert_eq!(file_stem("Heap: peak / length (MiB)!"), "heap-peak-length-mib");
+        assert_eq!(file_stem("日本"), "");
+    }
+}

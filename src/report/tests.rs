@@ -1,0 +1,351 @@
+//! A small report from tables of its own: what it says, and what bad tables and queries do to it.
+
+use super::*;
+use crate::experiment::{Claim, Figure, FigureKind, FigureSpec, Holds, Table};
+use crate::tables::{RunRow, files};
+
+fn run(mode: &str, frames: u64, repeat: u64, heap_bytes: Option<u64>) -> RunRow {
+    RunRow {
+        run_id: format!("{mode}-{frames}-{repeat}").replace(' ', "-"),
+        experiment: "growth".into(),
+        mode: mode.into(),
+        outcome: if heap_bytes.is_some() { "ok" } else { "out_of_memory" }.into(),
+        error: heap_bytes.is_none().then(|| "grew beyond <limits.host_mib>\nafter 200 frames".to_string()),
+        repeat,
+        dataset: "walkers".into(),
+        clip: "crossing".into(),
+        clip_sha256: Some("c1".repeat(32)),
+        width: Some(1280),
+        height: Some(720),
+        frames: Some(frames),
+        model: "tiny".into(),
+        weights_sha256: Some("3f".repeat(32)),
+        precision: "f32".into(),
+        device: "cpu".into(),
+        seed: 1,
+        git_hash: Some("c474eeaf00".repeat(4)),
+        git_dirty: Some(true),
+        cpu: Some("A processor".into()),
+        cores: Some(2),
+        machine_memory_bytes: Some(17_179_869_184),
+        os: Some("linux x86_64".into()),
+        ffmpeg: Some("ffmpeg version 5.1 Copyright (c) 2000-2022 the FFmpeg developers".into()),
+        started_utc: Some(format!("2026-11-22T15:0{repeat}:00Z")),
+        wall_secs: Some(0.05 * frames as f64),
+        heap_peak_bytes: heap_bytes,
+        hota: heap_bytes.map(|_| 0.8125),
+        ..RunRow::default()
+    }
+}
+
+fn rows() -> Vec<RunRow> {
+    let mut rows = Vec::new();
+    for frames in [60, 120, 240] {
+        for repeat in 1..=2 {
+            let memory = (frames < 240).then_some(50_000_000 + frames * 2_764_800);
+            rows.push(run("extract memory", frames, repeat, memory));
+            rows.push(run("stream sequential", frames, repeat, Some(50_000_000 + 100 * repeat)));
+        }
+    }
+    rows
+}
+
+fn tables_of(rows: &[RunRow]) -> (tempfile::TempDir, Tables) {
+    let folder = tempfile::tempdir().unwrap();
+    files::write_with_csv(folder.path(), rows).unwrap();
+    let tables = Tables::of(folder.path());
+    (folder, tables)
+}
+
+fn figure(kind: FigureKind, x: &str, y: &str, by: Option<&str>, sql: &str) -> Cell {
+    let spec = FigureSpec {
+        title: format!("{y} & {x}"),
+        kind,
+        x: x.into(),
+        y: Some(y.into()),
+        by: by.map(String::from),
+        x_label: None,
+        y_label: None,
+        log_y: false,
+        note: None,
+    };
+    Cell::Figure(Figure { spec, sql: sql.into() })
+}
+
+fn claim(statement: &str, sql: &str, holds: Holds, expect: Verdict) -> Cell {
+    let source = Some("its README".to_string());
+    Cell::Claim(Claim { statement: statement.into(), source, sql: sql.into(), holds, expect })
+}
+
+fn below(bound: f64, unit: &str) -> Holds {
+    Holds { below: Some(bound), unit: unit.into(), ..Holds::default() }
+}
+
+fn cells() -> Vec<Cell> {
+    let slope = |mode: &str| {
+        format!(
+            "select covar_samp(heap_peak_bytes, frames) / var(frames) from runs where outcome = 'ok' and mode = '{mode}'"
+        )
+    };
+    let table = "select mode, frames, count(*) as runs, max(heap_peak_bytes) as heap_peak_bytes,
+                        avg(hota) as hota, avg(wall_secs) as wall_secs, max(device_peak_bytes) as device_peak_bytes
+                 from runs group by mode, frames";
+    vec![
+        Cell::Text("Why *this* <b>question</b>?\n\n## How it is measured\n\nIn processes.".into()),
+        claim(
+            "Streaming stays flat",
+            &slope("stream sequential"),
+            below(1024.0, "bytes per frame"),
+            Verdict::Holds,
+        ),
+        claim(
+            "Extraction stays flat",
+            &slope("extract memory"),
+            below(1024.0, "bytes per frame"),
+            Verdict::Refuted,
+        ),
+        claim("It | is fast", "select max(wall_secs) from runs", below(1.5, "seconds"), Verdict::Holds),
+        claim(
+            "The card is idle",
+            "select max(device_peak_bytes) from runs",
+            below(1.0, "bytes"),
+            Verdict::Holds,
+        ),
+        figure(
+            FigureKind::Line,
+            "frames",
+            "heap_peak_bytes",
+            Some("mode"),
+            "select frames, mode, heap_peak_bytes from runs",
+        ),
+        Cell::Table(Table {
+            title: "All of it".into(),
+            note: Some("Means of repeats.".into()),
+            sql: table.into(),
+        }),
+        figure(
+            FigureKind::Strip,
+            "run_id",
+            "",
+            Some("mode"),
+            "select run_id, mode from runs where frames = 60 and repeat = 1",
+        ),
+    ]
+}
+
+fn page(cells: &[Cell], rows: &[RunRow], pictures: &[Picture]) -> Page {
+    let (_folder, tables) = tables_of(rows);
+    render(&Notebook { name: "growth", question: "Does <it> grow?", cells }, &tables, pictures).unwrap()
+}
+
+fn picture() -> Picture {
+    Picture {
+        run_id: "stream-sequential-60-1".into(),
+        path: "strips/stream-sequential-60-1.jpg".into(),
+        media_type: "image/jpeg",
+        bytes: vec![0xff, 0xd8],
+    }
+}
+
+#[test]
+fn the_page_in_markdown() {
+    let page = page(&cells(), &rows(), &[picture()]);
+    insta::assert_snapshot!(page.markdown, @r#"
+    # Does &lt;it> grow?
+
+    1 claim holds, 2 claims are refuted, 1 claim was not measured; 1 unexpected.
+
+    | verdict | claim | measured | holds if | |
+    | --- | --- | ---: | --- | --- |
+    | **holds** | Streaming stays flat | 0 bytes per frame | below 1 KiB per frame | as expected |
+    | **refuted** | Extraction stays flat | 2.64 MiB per frame | below 1 KiB per frame | as expected |
+    | **refuted** | It \| is fast | 12 s | below 1.5 s | unexpected: that it holds was expected |
+    | **not measured** | The card is idle | not measured | below 1 byte |  |
+
+    Experiment `growth` · 10 of 12 runs ok, 2 failed · 84 s of measurement · 2026-11-22T15:01:00Z
+
+    Why *this* <b>question</b>?
+
+    ## How it is measured
+
+    In processes.
+
+    > **Holds**: Streaming stays flat
+    >
+    > Measured 0 bytes per frame; it holds if below 1 KiB per frame. As expected.
+    >
+    > Source: its README
+
+    > **Refuted**: Extraction stays flat
+    >
+    > Measured 2.64 MiB per frame; it holds if below 1 KiB per frame. As expected.
+    >
+    > Source: its README
+
+    > **Refuted**: It | is fast
+    >
+    > Measured 12 s; it holds if below 1.5 s. Unexpected: that it holds was expected.
+    >
+    > Source: its README
+
+    > **Not measured**: The card is idle
+    >
+    > It holds if below 1 byte.
+    >
+    > Source: its README
+
+    ### Figure 1. heap\_peak\_bytes & frames
+
+    ![Line chart of heap peak by frames. extract memory: from 206 MiB at 60 to 364 MiB at 120, largest 364 MiB. stream sequential: from 47.7 MiB at 60 to 47.7 MiB at 240, largest 47.7 MiB.](figures/1-heap-peak-bytes-frames.svg)
+
+    *Medians of up to 2 measurements; whiskers from the smallest to the largest. 2 rows without a number not drawn.*
+
+    ### All of it
+
+    | mode              | frames | runs | heap peak (MiB) |  HOTA | wall (s) | device peak (bytes) |
+    | ----------------- | -----: | ---: | --------------: | ----: | -------: | ------------------: |
+    | extract memory    |     60 |    2 |           205.9 | 0.812 |        3 |                   – |
+    | extract memory    |    120 |    2 |           364.1 | 0.812 |        6 |                   – |
+    | extract memory    |    240 |    2 |               – |     – |       12 |                   – |
+    | stream sequential |     60 |    2 |            47.7 | 0.812 |        3 |                   – |
+    | stream sequential |    120 |    2 |            47.7 | 0.812 |        6 |                   – |
+    | stream sequential |    240 |    2 |            47.7 | 0.812 |       12 |                   – |
+
+    Means of repeats.
+
+    ###  & run\_id
+
+    extract memory
+
+    This run left no pictures.
+
+    stream sequential
+
+    ![ & run\_id: stream sequential](strips/stream-sequential-60-1.jpg)
+
+    ## Runs that failed
+
+    - **out of memory** extract memory, crossing, 1280×720, 240 frames (2 times): grew beyond &lt;limits.host\_mib> after 200 frames
+
+    ## Where this comes from
+
+    - Source: c474eeaf00c474eeaf00c474eeaf00c474eeaf00, with changes that are not committed
+    - Model set: tiny, SHA-256 3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f
+    - Body: the built-in stand-in
+    - Precision: f32
+    - Device: cpu
+    - Seed: 1
+    - Dataset: walkers
+    - Clips: crossing, SHA-256 c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1
+    - Processor: A processor, 2 cores
+    - Memory: 16 GiB
+    - System: linux x86\_64
+    - Decoder: ffmpeg version 5.1
+
+    To measure it again:
+
+    ```sh
+    git checkout c474eeaf00c474eeaf00c474eeaf00c474eeaf00
+    ./just experiment growth
+    ```
+    "#);
+    assert_eq!(page.problems, Vec::<String>::new());
+    assert_eq!(page.unexpected().count(), 2);
+    assert!(!page.is_as_expected());
+}
+
+#[test]
+fn the_page_in_html_is_one_harmless_file() {
+    let html = page(&cells(), &rows(), &[picture()]).html;
+    assert!(html.contains("<title>Does &lt;it&gt; grow? – growth</title>"));
+    assert!(!html.contains("<b>question") && html.contains("&lt;b&gt;question"));
+    assert!(!html.contains("<limits") && html.contains("&lt;limits.host_mib&gt;"));
+    assert!(html.contains("src=\"data:image/jpeg;base64,/9g=\""));
+    assert!(html.contains("This run left no pictures."));
+    assert!(!html.contains("<script") && !html.contains("src=\"http") && !html.contains("@import"));
+    // both drawings take their colours from the style sheet and say what they show
+    assert_eq!(html.matches("role=\"img\"").count(), 2);
+    assert!(html.contains(
+        "aria-label=\"heap_peak_bytes &amp; frames. Line chart of heap peak by frames. extract memory: from"
+    ));
+    assert!(!html.contains("fill=\"#") && !html.contains("stroke=\"#"));
+}
+
+#[test]
+fn the_same_tables_give_the_same_bytes() {
+    let (one, other) = (page(&cells(), &rows(), &[picture()]), page(&cells(), &rows(), &[picture()]));
+    assert_eq!((one.html, one.markdown, one.figures), (other.html, other.markdown, other.figures));
+}
+
+#[test]
+fn a_wrong_query_is_named_and_the_rest_stands() {
+    let cells = [
+        Cell::Table(Table { title: "T".into(), note: None, sql: "select heap_peek_bytes from runs".into() }),
+        figure(
+            FigureKind::Line,
+            "frames",
+            "heap",
+            Some("mode"),
+            "select frames, mode, heap_peak_bytes as heap_peak from runs",
+        ),
+        claim("C", "select frames, mode from runs", below(1.0, "px"), Verdict::Holds),
+        Cell::Text("The rest stands.".into()),
+    ];
+    let page = page(&cells, &rows(), &[]);
+    insta::assert_snapshot!(page.problems.join("\n"), @r#"
+    cell 1 (table “T”): no column is called `heap_peek_bytes`; did you mean `heap_peak_bytes`?
+    cell 2 (figure “heap & frames”): the figure's y `heap` is not among the columns of its query; did you mean `mode`?
+    cell 3 (claim “C”): the query `select frames, mode from runs` gave 2 columns and 12 rows, where one number is needed
+    "#);
+    assert!(page.html.contains("The rest stands.") && page.markdown.contains("The rest stands."));
+    assert_eq!(page.count(Verdict::Unknown), 1);
+}
+
+#[test]
+fn figures_of_little_and_of_odd_numbers() {
+    let one = [run("extract memory", 60, 1, Some(7))];
+    let mut odd = rows();
+    for (row, wall) in odd.iter_mut().zip([1e300, -1e300, 1e-300, 0.0, f64::NAN, f64::INFINITY]) {
+        row.wall_secs = Some(wall);
+    }
+    for rows in [&one[..], &[], &odd] {
+        for kind in [FigureKind::Line, FigureKind::Scatter, FigureKind::Bar, FigureKind::Stack] {
+            for (y, log_y) in [
+                ("wall_secs", false),
+                ("wall_secs", true),
+                ("heap_peak_bytes", true),
+                ("device_peak_bytes", false),
+            ] {
+                let sql = format!("select frames, mode, {y} from runs");
+                let Cell::Figure(mut figure) = figure(kind, "frames", y, Some("mode"), &sql) else {
+                    unreachable!()
+                };
+                figure.spec.log_y = log_y;
+                let page = page(&[Cell::Figure(figure)], rows, &[]);
+                assert_eq!(page.problems, Vec::<String>::new());
+                let svg = String::from_utf8(page.figures[0].1.clone()).unwrap();
+                assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
+                assert!(!svg.contains("NaN") && !svg.contains("inf"), "{kind:?} {y}: {svg}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_report_is_written_and_drawn_again_from_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    files::write_with_csv(folder.path(), &rows()).unwrap();
+    std::fs::create_dir(folder.path().join(STRIPS)).unwrap();
+    std::fs::write(folder.path().join(STRIPS).join("stream-sequential-60-1.jpg"), [0xff, 0xd8]).unwrap();
+    let cells = cells();
+    let notebook = Notebook { name: "growth", question: "Does <it> grow?", cells: &cells };
+    let page = write(&notebook, folder.path()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!((read("report.html"), read("report.md")), (page.html, page.markdown));
+    assert!(
+        read("figures/1-heap-peak-bytes-frames.svg").contains("<title>heap_peak_bytes &amp; frames</title>")
+    );
+    let missing = tempfile::tempdir().unwrap();
+    let error = write(&notebook, missing.path()).unwrap_err().to_string();
+    assert!(error.starts_with("no report without the table of runs: cannot read or write"), "{error}");
+}
