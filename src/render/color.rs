@@ -1,0 +1,93 @@
+//! Linear light and sRGB bytes (IEC 61966-2-1). Must not know what is coloured.
+
+use std::sync::LazyLock;
+
+/// Linear light: red, green, blue; 1 is white, more is clipped on output.
+pub type Rgb = [f32; 3];
+
+/// Steps of the table from linear light to bytes: near black, one step is under half a byte.
+const STEPS: usize = 8192;
+
+static BYTE_FROM_LINEAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    (0..=STEPS)
+        .map(|step| {
+            let linear = step as f64 / STEPS as f64;
+            let srgb = if linear <= 0.003_130_8 {
+                12.92 * linear
+            } else {
+                1.055 * libm::pow(linear, 1.0 / 2.4) - 0.055
+            };
+            (srgb * 255.0 + 0.5) as u8
+        })
+        .collect()
+});
+
+static LINEAR_FROM_BYTE: LazyLock<[f32; 256]> = LazyLock::new(|| {
+    std::array::from_fn(|byte| {
+        let srgb = byte as f64 / 255.0;
+        let linear = if srgb <= 0.040_45 { srgb / 12.92 } else { libm::pow((srgb + 0.055) / 1.055, 2.4) };
+        linear as f32
+    })
+});
+
+/// The tables, fetched once per picture rather than once per pixel.
+#[derive(Clone, Copy)]
+pub struct Encoder(&'static [u8]);
+
+impl Encoder {
+    pub fn new() -> Encoder {
+        Encoder(&BYTE_FROM_LINEAR)
+    }
+
+    /// sRGB bytes of linear light, values outside 0..1 clipped.
+    #[inline]
+    pub fn bytes(&self, color: Rgb) -> [u8; 3] {
+        // a conversion from f32 saturates: below zero and NaN become 0
+        color.map(|value| self.0[((value * STEPS as f32 + 0.5) as usize).min(STEPS)])
+    }
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Encoder::new()
+    }
+}
+
+/// sRGB bytes of linear light, values outside 0..1 clipped.
+pub fn to_srgb(color: Rgb) -> [u8; 3] {
+    Encoder::new().bytes(color)
+}
+
+/// Linear light of sRGB bytes.
+pub fn from_srgb(bytes: [u8; 3]) -> Rgb {
+    bytes.map(|byte| LINEAR_FROM_BYTE[byte as usize])
+}
+
+/// `a` at 0, `b` at 1.
+#[inline]
+pub fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
+    [a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t]
+}
+
+/// Every channel of `color` times `by`.
+#[inline]
+pub fn dim(color: Rgb, by: f32) -> Rgb {
+    [color[0] * by, color[1] * by, color[2] * by]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_survives_the_round_trip() {
+        for byte in 0..=255u8 {
+            assert_eq!(to_srgb(from_srgb([byte; 3])), [byte; 3]);
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_is_clipped() {
+        assert_eq!(to_srgb([-1.0, 2.0, f32::NAN]), [0, 255, 0]);
+    }
+}

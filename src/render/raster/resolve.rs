@@ -1,0 +1,288 @@
+//! From the samples of a tile to pixels: shading what is seen, counting whose it is.
+//! Must not know how triangles are filled nor which thread works on which band.
+
+use super::setup::{Bounds, Triangle};
+use super::tile::{self, EMPTY, OFFSETS, QUARTERS, SAMPLES, Samples};
+use super::{Camera, Draw, Raster, Rgb, Surface, Visibility};
+use crate::person::BBox;
+use crate::render::color::Encoder;
+
+/// All that bands share.
+pub(super) struct Scene<'a> {
+    pub camera: &'a Camera,
+    pub draws: &'a [Draw<'a>],
+    pub background: &'a (dyn Fn([f32; 2]) -> Rgb + Sync),
+    pub triangles: &'a [Triangle],
+    /// The slot of each draw; slot 0 is scenery.
+    pub slots: &'a [usize],
+    /// The object of each slot.
+    pub objects: &'a [u32],
+    pub bin_starts: &'a [u32],
+    pub bin_items: &'a [u32],
+    pub width: usize,
+    pub height: usize,
+}
+
+/// The rows of one band in the picture's buffers.
+pub(super) struct Rows<'a> {
+    pub rgb: &'a mut [u8],
+    pub depth: &'a mut [f32],
+    pub objects: &'a mut [u32],
+    pub coverage: &'a mut [u8],
+}
+
+/// Samples of one object and the box around them, in quarters of pixels.
+#[derive(Clone, Copy)]
+struct Count {
+    samples: u64,
+    left: i32,
+    top: i32,
+    right: i32,
+    bottom: i32,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Count { samples: 0, left: i32::MAX, top: i32::MAX, right: i32::MIN, bottom: i32::MIN }
+    }
+}
+
+impl Count {
+    /// Counts the samples whose bits are set in the pixel at `x`, `y`.
+    #[inline]
+    fn pixel(&mut self, x: i32, y: i32, bits: u8) {
+        self.samples += bits.count_ones() as u64;
+        // only pixels on the rim of what is known so far can widen the box
+        let (x, y) = (x * 4, y * 4);
+        if x >= self.left && x + 4 <= self.right && y >= self.top && y + 4 <= self.bottom {
+            return;
+        }
+        for (s, [column, row]) in QUARTERS.iter().enumerate() {
+            if bits & (1 << s) != 0 {
+                self.left = self.left.min(x + column);
+                self.right = self.right.max(x + column + 1);
+                self.top = self.top.min(y + row);
+                self.bottom = self.bottom.max(y + row + 1);
+            }
+        }
+    }
+
+    fn add(&mut self, other: &Count) {
+        self.samples += other.samples;
+        self.left = self.left.min(other.left);
+        self.right = self.right.max(other.right);
+        self.top = self.top.min(other.top);
+        self.bottom = self.bottom.max(other.bottom);
+    }
+
+    fn bbox(&self) -> Option<BBox> {
+        let pixels = |quarters: i32| quarters as f32 / 4.0;
+        (self.samples > 0).then(|| BBox {
+            x1: pixels(self.left),
+            y1: pixels(self.top),
+            x2: pixels(self.right),
+            y2: pixels(self.bottom),
+        })
+    }
+}
+
+/// What is counted for one object.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally {
+    visible: Count,
+    covered: Count,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Tally) {
+        self.visible.add(&other.visible);
+        self.covered.add(&other.covered);
+    }
+
+    pub fn visibility(&self) -> Visibility {
+        Visibility {
+            visible_samples: self.visible.samples,
+            covered_samples: self.covered.samples,
+            visible_box: self.visible.bbox(),
+            covered_box: self.covered.bbox(),
+        }
+    }
+}
+
+/// The samples of a tile seen in one triangle.
+struct Part {
+    triangle: u32,
+    bits: u8,
+}
+
+/// What one thread needs to draw the tiles of a band, one after the other.
+pub(super) struct Band {
+    samples: Samples,
+    /// Per slot a byte per pixel of the tile, a bit per sample: covered by the object, seen or not.
+    covered: Vec<Vec<u8>>,
+    touched: Vec<bool>,
+    tallies: Vec<Tally>,
+}
+
+impl Band {
+    pub fn new() -> Band {
+        Band { samples: Samples::new(), covered: Vec::new(), touched: Vec::new(), tallies: Vec::new() }
+    }
+
+    /// Forgets the last picture's counts.
+    pub fn begin(&mut self, slots: usize) {
+        self.tallies.clear();
+        self.tallies.resize(slots, Tally::default());
+        if self.covered.len() < slots {
+            self.covered.resize_with(slots, || vec![0; tile::WIDTH * tile::HEIGHT]);
+        }
+        self.touched.clear();
+        self.touched.resize(slots, false);
+    }
+
+    pub fn tallies(&self) -> &[Tally] {
+        &self.tallies
+    }
+
+    /// Draws band number `row`.
+    pub fn draw(&mut self, scene: &Scene, row: usize, mut rows: Rows) {
+        let columns = scene.width.div_ceil(tile::WIDTH);
+        for column in 0..columns {
+            let bin = row * columns + column;
+            let items = &scene.bin_items[scene.bin_starts[bin] as usize..scene.bin_starts[bin + 1] as usize];
+            let bounds = Bounds {
+                left: (column * tile::WIDTH) as i32,
+                top: (row * tile::HEIGHT) as i32,
+                right: ((column + 1) * tile::WIDTH).min(scene.width) as i32,
+                bottom: ((row + 1) * tile::HEIGHT).min(scene.height) as i32,
+            };
+            self.samples.clear();
+            for &item in items {
+                let triangle = &scene.triangles[item as usize];
+                let slot = scene.slots[triangle.draw as usize];
+                self.touched[slot] = true;
+                self.samples.fill(triangle, item, bounds, &mut self.covered[slot]);
+            }
+            self.count_covered(bounds);
+            self.resolve(scene, bounds, &mut rows);
+        }
+    }
+
+    /// Adds up the covered samples and clears them for the next tile. Scenery is not counted.
+    fn count_covered(&mut self, bounds: Bounds) {
+        for slot in 0..self.touched.len() {
+            if !std::mem::take(&mut self.touched[slot]) {
+                continue;
+            }
+            if slot > 0 {
+                for y in bounds.top..bounds.bottom {
+                    let row = (y - bounds.top) as usize * tile::WIDTH;
+                    for x in bounds.left..bounds.right {
+                        let bits = self.covered[slot][row + (x - bounds.left) as usize];
+                        if bits != 0 {
+                            self.tallies[slot].covered.pixel(x, y, bits);
+                        }
+                    }
+                }
+            }
+            self.covered[slot].fill(0);
+        }
+    }
+
+    fn resolve(&mut self, scene: &Scene, bounds: Bounds, rows: &mut Rows) {
+        let encoder = Encoder::new();
+        for y in bounds.top..bounds.bottom {
+            let in_tile = (y - bounds.top) as usize * tile::WIDTH;
+            let in_rows = (y - bounds.top) as usize * scene.width;
+            for x in bounds.left..bounds.right {
+                let at = in_tile + (x - bounds.left) as usize;
+                let out = in_rows + x as usize;
+                let seen = self.samples.triangle[at];
+                let (mut color, mut covered) = ([0.0; 3], 0);
+                for part in parts(seen) {
+                    let weight = part.bits.count_ones();
+                    covered += weight;
+                    let light = shade(scene, &part, x, y);
+                    add_weighted(&mut color, light, weight);
+                }
+                if covered < SAMPLES as u32 {
+                    let light = (scene.background)([x as f32 + 0.5, y as f32 + 0.5]);
+                    add_weighted(&mut color, light, SAMPLES as u32 - covered);
+                }
+                rows.rgb[out * 3..out * 3 + 3].copy_from_slice(&encoder.bytes(color));
+                let nearest = self.samples.inverse_depth[at].iter().fold(0.0f32, |a, &b| a.max(b));
+                rows.depth[out] = 1.0 / nearest;
+                rows.coverage[out] = covered as u8;
+                rows.objects[out] = self.count_visible(scene, seen, x, y);
+            }
+        }
+    }
+
+    /// Counts whose samples are seen in a pixel, and gives the object that has the most.
+    #[inline]
+    fn count_visible(&mut self, scene: &Scene, seen: [u32; SAMPLES], x: i32, y: i32) -> u32 {
+        let slots = seen.map(|triangle| match triangle {
+            EMPTY => 0,
+            triangle => scene.slots[scene.triangles[triangle as usize].draw as usize],
+        });
+        if slots == [0; SAMPLES] {
+            return Raster::NOBODY;
+        }
+        let (mut best, mut most, mut counted) = (0, 0, 0u8);
+        for slot in slots {
+            let bits = (0..SAMPLES).fold(0u8, |bits, s| bits | (((slots[s] == slot) as u8) << s));
+            if counted & bits != 0 {
+                continue;
+            }
+            counted |= bits;
+            if slot > 0 {
+                self.tallies[slot].visible.pixel(x, y, bits);
+            }
+            if bits.count_ones() > most || (bits.count_ones() == most && slot < best) {
+                (best, most) = (slot, bits.count_ones());
+            }
+        }
+        scene.objects[best]
+    }
+}
+
+/// The triangles seen in a pixel, each once, with the samples it is seen in.
+#[inline]
+fn parts(seen: [u32; SAMPLES]) -> impl Iterator<Item = Part> {
+    let mut left = (0..SAMPLES).fold(0u8, |bits, s| bits | (((seen[s] != EMPTY) as u8) << s));
+    std::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        let triangle = seen[left.trailing_zeros() as usize];
+        let bits = (0..SAMPLES).fold(0u8, |bits, s| bits | (((seen[s] == triangle) as u8) << s));
+        left &= !bits;
+        Some(Part { triangle, bits })
+    })
+}
+
+/// The colour of a triangle at the middle of its samples in a pixel, which lies on the triangle.
+#[inline]
+fn shade(scene: &Scene, part: &Part, x: i32, y: i32) -> Rgb {
+    let triangle = &scene.triangles[part.triangle as usize];
+    let draw = &scene.draws[triangle.draw as usize];
+    let mut middle = [0.0f32; 2];
+    for (s, offset) in OFFSETS.iter().enumerate() {
+        if part.bits & (1 << s) != 0 {
+            middle[0] += offset[0];
+            middle[1] += offset[1];
+        }
+    }
+    let n = part.bits.count_ones() as f32;
+    let pixel = [x as f32 + middle[0] / n, y as f32 + middle[1] / n];
+    let surface = Surface::at(&draw.mesh, scene.camera, triangle.face as usize, pixel, draw.two_sided);
+    (draw.shade)(&surface)
+}
+
+#[inline]
+fn add_weighted(sum: &mut Rgb, color: Rgb, samples: u32) {
+    let weight = samples as f32 / SAMPLES as f32;
+    for (sum, color) in sum.iter_mut().zip(color) {
+        *sum += color * weight;
+    }
+}

@@ -1,0 +1,177 @@
+//! Shadows by depth maps from a distant sun (Williams 1978), a map fitted to each caster, so that a
+//! shadow is as sharp in a large scene as in a small one. Must not know what casts them.
+
+use super::raster::{Mesh, depth_from_above};
+use crate::geometry::{Vec3, add, cross, dot, norm, scale};
+
+/// Which points the sun reaches. Buffers are kept from one picture to the next.
+pub struct ShadowMap {
+    size: usize,
+    toward: Vec3,
+    /// Unit vectors across the sun's light: the map's columns and rows.
+    across: Vec3,
+    down: Vec3,
+    casters: Vec<Caster>,
+    in_use: usize,
+    flat: Vec<Vec3>,
+}
+
+/// One caster's map: `size x size` heights towards the sun.
+struct Caster {
+    heights: Vec<f32>,
+    left: f32,
+    top: f32,
+    texels_per_metre: f32,
+    /// Of all the caster; what lies higher is not in its shadow.
+    highest: f32,
+}
+
+/// Texels of lit border, so that blurred look-ups stay inside.
+const BORDER: f32 = 3.0;
+
+impl ShadowMap {
+    /// Maps of `size` x `size` texels: 256 gives a person's shadow edges of a centimetre.
+    pub fn new(size: usize) -> ShadowMap {
+        ShadowMap {
+            size: size.max(16),
+            toward: [0.0, -1.0, 0.0],
+            across: [1.0, 0.0, 0.0],
+            down: [0.0, 0.0, 1.0],
+            casters: Vec::new(),
+            in_use: 0,
+            flat: Vec::new(),
+        }
+    }
+
+    /// Forgets all casters. `toward` is the direction to the sun, in the axes of the meshes to come.
+    pub fn begin(&mut self, toward: Vec3) {
+        self.toward = scale(toward, 1.0 / norm(toward).max(1e-12));
+        let other = if self.toward[0].abs() < 0.7 { [1.0, 0.0, 0.0] } else { [0.0, 0.0, 1.0] };
+        let across = cross(other, self.toward);
+        self.across = scale(across, 1.0 / norm(across));
+        // columns x rows points away from the sun, as x right x y down points away from a camera
+        self.down = cross(self.across, self.toward);
+        self.in_use = 0;
+    }
+
+    /// Lets `mesh` cast a shadow.
+    pub fn cast(&mut self, mesh: &Mesh) {
+        let finite = |p: &Vec3| p.iter().all(|value| value.is_finite());
+        self.flat.clear();
+        self.flat.extend(
+            mesh.positions.iter().map(|&p| [dot(p, self.across), dot(p, self.down), dot(p, self.toward)]),
+        );
+        if self.flat.is_empty() || !self.flat.iter().all(finite) {
+            return;
+        }
+        let first = self.flat[0];
+        let (low, high) = self.flat.iter().fold((first, first), |(low, high), p| {
+            (std::array::from_fn(|i| low[i].min(p[i])), std::array::from_fn(|i| high[i].max(p[i])))
+        });
+        let extent = (high[0] - low[0]).max(high[1] - low[1]).max(1e-3);
+        let texels_per_metre = (self.size as f32 - 2.0 * BORDER) / extent;
+        let (left, top) = (low[0] - BORDER / texels_per_metre, low[1] - BORDER / texels_per_metre);
+        if self.in_use == self.casters.len() {
+            let heights = vec![0.0; self.size * self.size];
+            self.casters.push(Caster { heights, left, top, texels_per_metre, highest: high[2] });
+        }
+        let caster = &mut self.casters[self.in_use];
+        (caster.left, caster.top, caster.highest) = (left, top, high[2]);
+        caster.texels_per_metre = texels_per_metre;
+        caster.heights.fill(f32::NEG_INFINITY);
+        for p in &mut self.flat {
+            *p = [(p[0] - left) * texels_per_metre, (p[1] - top) * texels_per_metre, p[2]];
+        }
+        depth_from_above(&self.flat, mesh.faces, self.size, &mut caster.heights);
+        self.in_use += 1;
+    }
+
+    /// The share of the sun that reaches a point, 0 to 1, with edges blurred over three texels.
+    pub fn lit(&self, position: Vec3, normal: Vec3) -> f32 {
+        let mut lit = 1.0f32;
+        for caster in &self.casters[..self.in_use] {
+            // off the surface by two texels, so that a surface does not shade itself
+            let raised = add(position, scale(normal, 2.0 / caster.texels_per_metre));
+            let height = dot(raised, self.toward);
+            if height > caster.highest {
+                continue;
+            }
+            let x = (dot(raised, self.across) - caster.left) * caster.texels_per_metre;
+            let y = (dot(raised, self.down) - caster.top) * caster.texels_per_metre;
+            let end = self.size as f32 - 2.5;
+            if x > 2.5 && y > 2.5 && x < end && y < end {
+                lit = lit.min(self.lit_at(caster, x, y, height));
+            }
+        }
+        lit
+    }
+
+    /// The mean of a box of three texels, moving smoothly with `x` and `y`.
+    fn lit_at(&self, caster: &Caster, x: f32, y: f32, height: f32) -> f32 {
+        let (x, y) = (x - 2.0, y - 2.0);
+        let (column, row) = (x as usize, y as usize);
+        let (fx, fy) = (x - column as f32, y - row as f32);
+        let columns = [1.0 - fx, 1.0, 1.0, fx];
+        let rows = [1.0 - fy, 1.0, 1.0, fy];
+        let mut sum = 0.0;
+        for (j, weight) in rows.iter().enumerate() {
+            let at = (row + j) * self.size + column;
+            let line: [f32; 4] = std::array::from_fn(|i| caster.heights[at + i]);
+            let mut lit = 0.0;
+            for i in 0..4 {
+                lit += if line[i] <= height { columns[i] } else { 0.0 };
+            }
+            sum += weight * lit;
+        }
+        sum / 9.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A square of 1 m at height 1 (y = -1: up is -y), seen from above.
+    const PLATE: [Vec3; 4] = [[-0.5, -1.0, 4.5], [0.5, -1.0, 4.5], [0.5, -1.0, 5.5], [-0.5, -1.0, 5.5]];
+    const FACES: [[u32; 3]; 2] = [[0, 1, 2], [0, 2, 3]];
+
+    #[test]
+    fn a_plate_shades_what_lies_under_it_and_nothing_else() {
+        let mut shadows = ShadowMap::new(128);
+        let mesh = Mesh { positions: &PLATE, faces: &FACES, normals: None };
+        let up = [0.0, -1.0, 0.0];
+        shadows.begin([0.0, -1.0, 0.0]);
+        shadows.cast(&mesh);
+        assert_eq!(shadows.lit([0.0, 0.0, 5.0], up), 0.0);
+        assert_eq!(shadows.lit([0.7, 0.0, 5.0], up), 1.0);
+        assert_eq!(shadows.lit([0.0, -2.0, 5.0], up), 1.0);
+        // a sun at 45 degrees moves the shadow by the plate's height
+        shadows.begin([1.0, -1.0, 0.0]);
+        shadows.cast(&mesh);
+        assert_eq!(shadows.lit([-1.0, 0.0, 5.0], up), 0.0);
+        assert_eq!(shadows.lit([0.0, 0.0, 5.0], up), 1.0);
+        let edge: Vec<f32> =
+            (0..100).map(|i| shadows.lit([-0.55 + 0.001 * i as f32, 0.0, 5.0], up)).collect();
+        assert!(edge.windows(2).all(|pair| pair[1] >= pair[0] - 1e-5), "{edge:?}");
+        assert!(edge.iter().any(|lit| (0.4..0.6).contains(lit)), "{edge:?}");
+    }
+
+    #[test]
+    fn a_sphere_does_not_shade_its_lit_side() {
+        let (positions, faces) = crate::render::raster::test_shapes::sphere([0.0, 0.0, 5.0], 0.5, 24);
+        let mesh = Mesh { positions: &positions, faces: &faces, normals: None };
+        let mut shadows = ShadowMap::new(128);
+        let toward = [0.6f32, -0.8, 0.0];
+        shadows.begin(toward);
+        shadows.cast(&mesh);
+        for p in &positions {
+            let normal = scale(add(*p, [0.0, 0.0, -5.0]), 2.0);
+            let facing = dot(normal, toward);
+            if facing > 0.25 {
+                assert_eq!(shadows.lit(*p, normal), 1.0, "{p:?}");
+            } else if facing < -0.25 {
+                assert_eq!(shadows.lit(*p, normal), 0.0, "{p:?}");
+            }
+        }
+    }
+}
