@@ -68,6 +68,12 @@ impl<'a> Surface<'a> {
         self.of_face(values[self.face])
     }
 
+    /// What one value per point of an atlas comes to here; `faces` names the points of every face's corners.
+    #[inline]
+    pub fn of_atlas<const N: usize>(&self, points: &[[f32; N]], faces: &[[u32; 3]]) -> [f32; N] {
+        self.of_face(faces[self.face].map(|corner| points[corner as usize]))
+    }
+
     #[inline]
     fn of_face<const N: usize>(&self, [a, b, c]: [[f32; N]; 3]) -> [f32; N] {
         let [wa, wb, wc] = self.weights;
