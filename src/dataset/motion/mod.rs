@@ -103,6 +103,11 @@ impl Walker {
         self.course.ends_secs()
     }
 
+    /// Where the person is at a time, `[x, z]` on the ground, metres.
+    pub fn place(&self, secs: f64) -> [f64; 2] {
+        self.course.at(secs).position
+    }
+
     /// The body at a time, in seconds of the plan's clock.
     pub fn at(&self, secs: f64) -> Stance {
         let ground = self.course.at(secs);

@@ -1,0 +1,35 @@
+//! What can be wrong with a dataset, said so that it can be put right.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is wrong with a dataset, a clip or its truth.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    #[error("cannot {what} {path}: {source}")]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{path}:{line}: {message}")]
+    Wrong { path: PathBuf, line: usize, message: String },
+    /// Nothing that stands in one line.
+    #[error("{path}: {message}")]
+    Invalid { path: PathBuf, message: String },
+    #[error("{program} {problem}; is it installed and on the PATH?")]
+    Program { program: &'static str, problem: String },
+    #[error("the clip `{clip}` could not be made: {message}")]
+    Making { clip: String, message: String },
+}
+
+impl DatasetError {
+    pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> DatasetError {
+        DatasetError::Io { what, path: path.to_path_buf(), source }
+    }
+
+    /// Something wrong in line `line`, counted from 1.
+    pub(super) fn wrong(path: &Path, line: usize, message: impl Into<String>) -> DatasetError {
+        DatasetError::Wrong { path: path.to_path_buf(), line, message: message.into() }
+    }
+
+    pub(super) fn invalid(path: &Path, message: impl Into<String>) -> DatasetError {
+        DatasetError::Invalid { path: path.to_path_buf(), message: message.into() }
+    }
+}

@@ -1,0 +1,20 @@
+//! The `walkers` kind: scenes of walking people, drawn from a description and a seed.
+//!
+//! `spec` is what the TOML says, `cast` makes its people, `stage` draws frames and truth. The same
+//! description gives the same frames on any machine. Must not know models.
+
+mod cast;
+mod spec;
+mod stage;
+#[cfg(test)]
+mod tests;
+
+pub use spec::{CameraSpec, Encoding, Pan, PersonSpec, Scene, StageSpec, Walkers, WalkersClip};
+pub use stage::Stage;
+
+/// Seeds of benchmark clips. What is drawn for training takes its seeds from
+/// [`super::TRAINING_SEEDS`] and from nowhere else, so that no model has seen a benchmark clip.
+pub const BENCHMARK_SEEDS: std::ops::Range<u64> = 0..1_000_000;
+
+/// Changes whenever the same description gives other frames or another truth than before.
+pub const GENERATOR: u32 = 1;
