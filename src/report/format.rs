@@ -105,7 +105,7 @@ pub fn bytes(value: f64) -> String {
 /// `340 ms`, `12.3 s`, `4 min 05 s`, `1 h 20 min`
 pub fn seconds(value: f64) -> String {
     let whole = value.round();
-    if value.is_finite() && whole >= 300.0 && whole < 3600.0 {
+    if value.is_finite() && (300.0..3600.0).contains(&whole) {
         return format!("{} min {:02} s", (whole / 60.0).floor(), whole % 60.0);
     }
     if value.is_finite() && whole >= 3600.0 {

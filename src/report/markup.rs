@@ -24,7 +24,7 @@ pub fn escaped(text: &str) -> String {
 
 /// Markdown as HTML blocks. HTML inside it is shown as text, links lead only to the web, to mail or
 /// within the page, and pictures from elsewhere become links: the page stays one file.
-/// Headings move down two levels, under the page's own.
+/// Headings stand under the page's own: levels one and two become two, the others three.
 pub fn prose(markdown: &str) -> String {
     let mut out = String::new();
     html::push_html(&mut out, events(markdown).into_iter());
@@ -72,8 +72,8 @@ fn is_safe(address: &str) -> bool {
 fn lowered(level: pulldown_cmark::HeadingLevel) -> pulldown_cmark::HeadingLevel {
     use pulldown_cmark::HeadingLevel as H;
     match level {
-        H::H1 | H::H2 => H::H3,
-        _ => H::H4,
+        H::H1 | H::H2 => H::H2,
+        _ => H::H3,
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
             !html.contains("<script") && !html.contains("javascript") && !html.contains("<img"),
             "{html}"
         );
-        assert!(html.contains("<h3>Why</h3>") && html.contains("&amp;"), "{html}");
+        assert!(html.contains("<h2>Why</h2>") && html.contains("&amp;"), "{html}");
         assert_eq!(prose_within_line("keeps `heap` *flat*"), "keeps <code>heap</code> <em>flat</em>");
         assert_eq!(markdown_escaped("a|b <c>\n_d_"), "a\\|b &lt;c> \\_d\\_");
     }

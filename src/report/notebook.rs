@@ -225,7 +225,10 @@ fn remarks(plot: &Plot, kind: FigureKind) -> Vec<String> {
         let most = format::count(plot.repeats, "measurement", "measurements");
         remarks.push(format!("Medians of up to {most}{spread}."));
     }
-    if plot.skipped > 0 && plot.points().next().is_some() {
+    let missing = plot.panels.iter().flat_map(|panel| &panel.series).any(|series| !series.missing.is_empty());
+    if matches!(kind, FigureKind::Line | FigureKind::Scatter) && missing && plot.points().next().is_some() {
+        remarks.push("A cross at the upper edge marks where a run gave no number.".to_string());
+    } else if plot.skipped > 0 && plot.points().next().is_some() {
         remarks.push(format!("{} without a number not drawn.", format::count(plot.skipped, "row", "rows")));
     }
     remarks
@@ -242,7 +245,10 @@ fn file_stem(title: &str) -> String {
             stem.push('-');
         }
     }
-    stem.truncate(40);
+    if stem.len() > 40 {
+        stem.truncate(41);
+        stem.truncate(stem.rfind('-').unwrap_or(40));
+    }
     stem.trim_matches('-').to_string()
 }
 
@@ -275,6 +281,10 @@ mod tests {
     #[test]
     fn titles_become_names_of_files() {
         assert_eq!(file_stem("Heap: peak / length (MiB)!"), "heap-peak-length-mib");
+        assert_eq!(
+            file_stem("Peak of the heap against the length of the video"),
+            "peak-of-the-heap-against-the-length-of"
+        );
         assert_eq!(file_stem("日本"), "");
     }
 }

@@ -122,7 +122,7 @@ fn cell(position: usize, block: &Block) -> Markup {
                 h3 { (title) }
                 @match answer {
                     Ok(shown) if shown.rows.is_empty() => p.nothing { "The query gave no rows." },
-                    Ok(shown) => (shown.html()),
+                    Ok(shown) => (shown.html(title)),
                     Err(error) => (problem(error)),
                 }
                 (beneath(note.as_deref(), &[]))
@@ -153,7 +153,7 @@ fn figure(id: &str, drawn: &Drawn) -> Markup {
                 Ok(answer) => {
                     div.sheet { (PreEscaped(&answer.drawing.wide)) (PreEscaped(&answer.drawing.narrow)) }
                     (beneath(drawn.note.as_deref(), &answer.remarks))
-                    @if let Some(rows) = &answer.rows { (numbers(rows, &drawn.sql)) } @else { (query(&drawn.sql)) }
+                    @if let Some(rows) = &answer.rows { (numbers(rows, drawn)) } @else { (query(&drawn.sql)) }
                 }
                 Err(error) => { (problem(error)) (query(&drawn.sql)) }
             }
@@ -161,8 +161,8 @@ fn figure(id: &str, drawn: &Drawn) -> Markup {
     }
 }
 
-fn numbers(rows: &Shown, sql: &str) -> Markup {
-    html! { details { summary { "Numbers and query" } (rows.html()) pre { code { (dedented(sql)) } } } }
+fn numbers(rows: &Shown, drawn: &Drawn) -> Markup {
+    html! { details { summary { "Numbers and query" } (rows.html(&drawn.title)) pre { code { (dedented(&drawn.sql)) } } } }
 }
 
 fn query(sql: &str) -> Markup {
@@ -183,7 +183,7 @@ fn strip(title: &str, film: &Film) -> Markup {
         div.film {
             p.film-name { (film.caption) }
             @match &film.picture {
-                Some(picture) => div.reel tabindex="0" {
+                Some(picture) => div.reel role="region" aria-label=(film.caption) tabindex="0" {
                     img alt={ (title) ": " (film.caption) } loading="lazy"
                         src=(markup::data_uri(picture.media_type, &picture.bytes));
                 },

@@ -36,10 +36,10 @@ impl Shown {
         shown
     }
 
-    /// As HTML; on a narrow page it scrolls by itself.
-    pub fn html(&self) -> Markup {
+    /// As HTML; on a narrow page it scrolls by itself. `label` is for those who cannot see it.
+    pub fn html(&self, label: &str) -> Markup {
         html! {
-            div.table tabindex="0" {
+            div.table role="region" aria-label=(label) tabindex="0" {
                 table {
                     thead { tr { @for (head, numeric) in self.heads.iter().zip(&self.numeric) {
                         th scope="col" class=[numeric.then_some("n")] { (head) }
@@ -203,7 +203,7 @@ mod tests {
             &["error"],
             vec![vec![Value::Text("<b>no & \"yes\"".into())], vec![Value::Null]],
         ));
-        let html = shown.html().into_string();
+        let html = shown.html("errors").into_string();
         assert!(html.contains("&lt;b&gt;no &amp; &quot;yes&quot;"), "{html}");
         assert!(html.contains("class=\"absent\">–"), "{html}");
     }

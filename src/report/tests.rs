@@ -198,7 +198,7 @@ fn the_page_in_markdown() {
 
     ![Line chart of heap peak by frames. extract memory: from 206 MiB at 60 to 364 MiB at 120, largest 364 MiB. stream sequential: from 47.7 MiB at 60 to 47.7 MiB at 240, largest 47.7 MiB.](figures/1-heap-peak-bytes-frames.svg)
 
-    *Medians of up to 2 measurements; whiskers from the smallest to the largest. 2 rows without a number not drawn.*
+    *Medians of up to 2 measurements; whiskers from the smallest to the largest. A cross at the upper edge marks where a run gave no number.*
 
     ### All of it
 

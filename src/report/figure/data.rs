@@ -26,6 +26,8 @@ pub struct Series {
     pub name: String,
     /// For lines: in the order of x. A series that was measured nowhere has none.
     pub points: Vec<Point>,
+    /// Where a line was to be measured and gave no number (a failed run, say).
+    pub missing: Vec<f64>,
 }
 
 /// One picture of a figure.
@@ -116,7 +118,7 @@ impl Plot {
         let series = match panel.series.iter().position(|series| series.name == key) {
             Some(at) => &mut panel.series[at],
             None => {
-                panel.series.push(Series { name: key, points: Vec::new() });
+                panel.series.push(Series { name: key, points: Vec::new(), missing: Vec::new() });
                 panel.series.last_mut().expect("just pushed")
             }
         };
@@ -127,7 +129,10 @@ impl Plot {
                     series.points.insert(at, Point { x, median: y, low: y, high: y, repeats: vec![y] })
                 }
             },
-            _ => self.skipped += 1,
+            (x, _) => {
+                series.missing.extend(x);
+                self.skipped += 1;
+            }
         }
         Ok(())
     }
@@ -137,6 +142,9 @@ impl Plot {
             if let Some((name, _)) = series.name.split_once('\u{0}') {
                 series.name = name.to_string();
             }
+            series.missing.sort_by(f64::total_cmp);
+            series.missing.dedup();
+            series.missing.retain(|x| series.points.iter().all(|point| point.x != *x));
             for point in &mut series.points {
                 point.repeats.sort_by(f64::total_cmp);
                 point.median = format::quantile(&point.repeats, 0.5);
@@ -307,7 +315,10 @@ mod tests {
         let series = &plot.panels[0].series;
         let point = &series[0].points[0];
         assert_eq!((point.x, point.low, point.median, point.high), (60.0, 1.0, 2.0, 3.0));
-        assert_eq!((series[1].name.as_str(), series[1].points.len()), ("b", 0));
+        assert_eq!(
+            (series[1].name.as_str(), series[1].points.len(), &series[1].missing[..]),
+            ("b", 0, &[60.0][..])
+        );
         assert_eq!(
             (plot.skipped, plot.repeats, plot.names()),
             (1, 3, vec!["a".to_string(), "b".to_string()])

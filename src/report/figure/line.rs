@@ -20,7 +20,7 @@ const GAP: f64 = 28.0;
 
 /// Draws `plot` for a sheet of the given form.
 pub fn draw(plot: &Plot, spec: &FigureSpec, legend: &Legend, sheet: Sheet) -> Canvas {
-    let names = plot.names();
+    let names = legend.in_order(plot.names());
     let width = sheet.width();
     let several = plot.panels.len() > 1;
     let labels = if several || sheet == Sheet::Narrow || spec.kind == FigureKind::Scatter || names.len() < 2 {
@@ -124,6 +124,10 @@ fn draw_panel(
         }
         if !marked {
             continue;
+        }
+        for &x_missing in &series.missing {
+            let at = field.at(x, y, [x_missing, y.high]);
+            marks::draw_cross(canvas, at, ink, 4.0);
         }
         for point in &series.points {
             let at = field.at(x, y, [point.x, point.median]);

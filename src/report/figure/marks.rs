@@ -60,7 +60,7 @@ pub fn draw_foot(canvas: &mut Canvas, field: &Field, x: &Axis) {
     canvas.text([middle, field.bottom + 15.0 + LINE], &x.title, Ink::Quiet, Anchor::Middle);
 }
 
-/// A point whose shape goes with its ink: circle, square, diamond, two triangles, cross, in turn.
+/// A point whose shape goes with its ink: circle, square, diamond, two triangles, dash, in turn.
 pub fn draw_point(canvas: &mut Canvas, [x, y]: [f64; 2], shape: usize, ink: Ink, radius: f64) {
     let r = radius;
     match shape % 6 {
@@ -81,12 +81,23 @@ pub fn draw_point(canvas: &mut Canvas, [x, y]: [f64; 2], shape: usize, ink: Ink,
             ink,
             1.0,
         ),
-        _ => {
-            let arm = 0.9 * r;
-            canvas.line(&[[x - arm, y - arm], [x + arm, y + arm]], ink, 2.2);
-            canvas.line(&[[x - arm, y + arm], [x + arm, y - arm]], ink, 2.2);
-        }
+        _ => canvas.area(
+            &[
+                [x - 1.4 * r, y - 0.6 * r],
+                [x + 1.4 * r, y - 0.6 * r],
+                [x + 1.4 * r, y + 0.6 * r],
+                [x - 1.4 * r, y + 0.6 * r],
+            ],
+            ink,
+            1.0,
+        ),
     }
+}
+
+/// A cross: here something was to be measured, and was not.
+pub fn draw_cross(canvas: &mut Canvas, [x, y]: [f64; 2], ink: Ink, arm: f64) {
+    canvas.line(&[[x - arm, y - arm], [x + arm, y + arm]], ink, 1.8);
+    canvas.line(&[[x - arm, y + arm], [x + arm, y - arm]], ink, 1.8);
 }
 
 /// A whisker from `low` to `high` at `x` (pixels), with caps.

@@ -104,6 +104,7 @@ pub fn with_variables(mut svg: String) -> String {
 #[derive(Debug, Clone, Default)]
 pub struct Legend {
     inks: BTreeMap<String, usize>,
+    order: Vec<String>,
     layers: Vec<String>,
 }
 
@@ -135,6 +136,7 @@ impl Legend {
             let known = MODES.iter().find(|(mode, _)| *mode == spelled).map(|(_, ink)| *ink);
             let taken: Vec<usize> = legend.inks.values().copied().collect();
             let free = (0..SERIES - 1).find(|ink| !taken.contains(ink)).unwrap_or(SERIES - 1);
+            legend.order.push(name.clone());
             legend.inks.insert(name, known.unwrap_or(free));
         }
         legend
@@ -143,6 +145,12 @@ impl Legend {
     /// The ink of a series; grey for one that nobody announced.
     pub fn ink(&self, name: &str) -> Ink {
         Ink::Series(self.inks.get(name).copied().unwrap_or(SERIES - 1))
+    }
+
+    /// `names` in the order that all figures of the page list them in.
+    pub fn in_order(&self, mut names: Vec<String>) -> Vec<String> {
+        names.sort_by_key(|name| self.order.iter().position(|known| known == name));
+        names
     }
 
     /// The ink of a layer of a stack.
