@@ -49,27 +49,27 @@ pub(super) const CLIPS: &[Clip] = &[
     Clip {
         name: "vfr.mp4",
         frames: 40,
-        words: "SRC:128x72:40 -vf select=not(eq(mod(n\\,3)\\,1)),setpts=PTS+if(gt(N\\,20)\\,0.37/TB\\,0) -vsync vfr -c:v libx264 -g 11 -bf 2 -enc_time_base 1/90000 -video_track_timescale 90000",
+        words: "SRC:128x72:40 -vf settb=1/90000,select=not(eq(mod(n\\,3)\\,1)),setpts=PTS+if(gt(N\\,20)\\,0.37/TB\\,0) -vsync vfr -c:v libx264 -g 11 -bf 2 -enc_time_base 1/90000 -video_track_timescale 90000",
     },
     Clip {
         name: "vfr.mkv",
         frames: 40,
-        words: "SRC:128x72:40 -vf select=not(eq(mod(n\\,3)\\,1)),setpts=PTS+if(gt(N\\,20)\\,0.37/TB\\,0) -vsync vfr -c:v libx264 -g 11 -bf 2",
+        words: "SRC:128x72:40 -vf settb=1/90000,select=not(eq(mod(n\\,3)\\,1)),setpts=PTS+if(gt(N\\,20)\\,0.37/TB\\,0) -vsync vfr -c:v libx264 -g 11 -bf 2",
     },
     Clip {
         name: "odd_size.mp4",
         frames: 20,
-        words: "SRC:129x73:20 -pix_fmt yuv444p -c:v libx264 -g 7 -bf 2",
+        words: "SRC:128x72:20 -vf scale=129:73 -pix_fmt yuv444p -c:v libx264 -g 7 -bf 2",
     },
     Clip {
         name: "odd_420.webm",
         frames: 20,
-        words: "SRC:129x73:20 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 7 -b:v 200k",
+        words: "SRC:128x72:20 -vf scale=129:73 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 7 -b:v 200k",
     },
     Clip {
         name: "hevc.mp4",
         frames: 30,
-        words: "SRC:128x72:30 -c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=10:min-keyint=10:bframes=3:open-gop=1",
+        words: "SRC:128x72:30 -c:v libx265 -tag:v hvc1 -preset ultrafast -x265-params log-level=none:info=0:keyint=10:min-keyint=10:bframes=3:open-gop=1",
     },
     Clip { name: "mpeg2.ts", frames: 40, words: "SRC:128x72:40 -c:v mpeg2video -g 9 -bf 2 -b:v 800k" },
     Clip { name: "h264.ts", frames: 40, words: "SRC:128x72:40 -c:v libx264 -g 9 -bf 2" },

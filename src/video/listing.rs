@@ -184,22 +184,25 @@ pub(super) fn packets(path: &Path) -> Result<Frames, Fault> {
     Ok(frames)
 }
 
-/// Lists the frames by decoding them all: slow, and right where packets alone do not tell.
+/// Lists the frames by decoding them all: slow, and right where packets alone do not tell. A frame without
+/// a time of its own (AVI's last, with B-frames) follows the one before at its step, as ffmpeg takes it.
 pub(super) fn decoded(path: &Path) -> Result<Frames, Fault> {
     let mut command = ffprobe();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries"]);
     command.arg("frame=key_frame,best_effort_timestamp");
     let mut frames = Frames::default();
+    let (mut last, mut step) = (None, 1);
     frames.said = stream_lines(command.arg(path), |line| {
         let mut fields = line.split(',');
         if fields.next() != Some("frame") {
             return;
         }
         let key = fields.next() == Some("1");
-        match fields.next().and_then(|text| text.parse::<i64>().ok()) {
-            Some(ticks) => frames.packed.push(ticks * 2 + i64::from(key)),
-            None => frames.doubt = Some("frames without a presentation time"),
-        }
+        let told = fields.next().and_then(|text| text.parse::<i64>().ok());
+        let ticks = told.or(last.map(|last: i64| last + step)).unwrap_or(0);
+        step = last.map_or(1, |last| (ticks - last).max(1));
+        last = Some(ticks);
+        frames.packed.push(ticks * 2 + i64::from(key));
     })?;
     frames.packets = frames.packed.len();
     frames.packed.sort_unstable();

@@ -83,9 +83,8 @@ fn examine(path: &Path) -> Result<Probe, Fault> {
         let listed = frames.packed.len();
         frames = listing::decoded(path)?;
         how = Listing::Decoded;
-        let times = if frames.doubt.is_some() { ", some without times of their own" } else { "" };
         notes.push(format!(
-            "the container lists {doubt}; its {} frames were found by decoding (the listing has {listed}){times}",
+            "the container lists {doubt}; its {} frames were found by decoding (the listing has {listed})",
             frames.packed.len()
         ));
     }
