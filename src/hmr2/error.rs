@@ -1,6 +1,8 @@
 //! What can go wrong on the way from a crop to a body.
 
+use crate::body::BodyError;
 use crate::nn::CheckpointError;
+use crate::person::BBox;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -13,7 +15,13 @@ pub enum Hmr2Error {
     Network(#[from] candle_core::Error),
     #[error(transparent)]
     Weights(#[from] CheckpointError),
-    #[error("cannot read the model set {path}: {source}; `posebook model list` shows what there is")]
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("the box {bbox:?} in frame {frame} has no area or is not a number; correct or drop it")]
+    Box { frame: usize, bbox: BBox },
+    #[error("there is no model set `{name}` in {folder}; there are: {names}")]
+    Unknown { name: String, folder: PathBuf, names: String },
+    #[error("cannot read {path}: {source}; `posebook model list` shows which model sets there are")]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path}: {message}")]
     Malformed { path: PathBuf, message: String },

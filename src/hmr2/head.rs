@@ -26,6 +26,24 @@ pub struct Prediction {
     pub camera: Tensor,
 }
 
+impl Prediction {
+    /// Predictions of batches as one of them all.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn cat(predictions: &[Prediction]) -> Result<Prediction> {
+        let all = |part: fn(&Prediction) -> &Tensor| {
+            Tensor::cat(&predictions.iter().map(part).collect::<Vec<_>>(), 0)
+        };
+        Ok(Prediction {
+            pose6d: all(|one| &one.pose6d)?,
+            rotations: all(|one| &one.rotations)?,
+            betas: all(|one| &one.betas)?,
+            camera: all(|one| &one.camera)?,
+        })
+    }
+}
+
 /// The decoder and its three read-outs.
 #[derive(Debug, Clone)]
 pub struct SmplHead {

@@ -1,7 +1,7 @@
 //! HMR2: from a crop of a person to SMPL's parameters and a camera (Goel et al. 2023, 4D-Humans).
 //!
 //! [`config`] has the sizes, [`network`] the arithmetic, [`crop`] the pictures as PHALP cuts them out,
-//! [`camera`] the way back into the frame, [`model_set`] the file that names weights, and [`recover`]
+//! [`camera`] the way back into the frame, [`ModelSet`] the file that names weights, and [`Hmr2`]
 //! joins them. Must not know tracks, nor where frames and boxes come from.
 
 pub mod backbone;
@@ -11,10 +11,16 @@ pub mod crop;
 mod error;
 pub mod head;
 pub mod mask;
+mod model_set;
 pub mod network;
+mod recover;
+mod settings;
 pub mod warp;
 
 pub use config::Config;
 pub use error::Hmr2Error;
 pub use head::Prediction;
+pub use model_set::{BodySource, ModelSet};
 pub use network::Network;
+pub use recover::{Hmr2, Recovered, StageTimes};
+pub use settings::{Precision, Settings};

@@ -32,7 +32,8 @@ impl Network {
         })
     }
 
-    /// A body for every crop.
+    /// A body for every crop. On the CPU, and without a gradient, a crop's body does not depend on the
+    /// others in the batch to the last bit, where the backbone's tokens have more than 64 numbers.
     ///
     /// # Shapes
     /// `crops` `(b, 3, image_size, image_size)`, normalised RGB.
@@ -50,7 +51,15 @@ impl Network {
     pub fn forward_watched(&self, crops: &Tensor, watch: Watch) -> Result<Prediction> {
         let middle = crops.narrow(3, self.side_cut, self.image_size - 2 * self.side_cut)?;
         let features = self.backbone.forward(&middle, watch)?;
-        self.head.forward(&features, watch)
+        drop(middle);
+        let b = features.dim(0)?;
+        if b <= 1 || features.track_op() || !features.device().is_cpu() {
+            return self.head.forward(&features, watch);
+        }
+        // The head has one row per crop, and candle's CPU products sum in an order that depends on the
+        // number of rows. One crop at a time costs next to nothing and makes a batch equal its singles.
+        let singles = (0..b).map(|crop| self.head.forward(&features.narrow(0, crop, 1)?, watch));
+        Prediction::cat(&singles.collect::<Result<Vec<_>>>()?)
     }
 
     pub fn backbone(&self) -> &Backbone {
