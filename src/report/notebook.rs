@@ -163,8 +163,21 @@ fn reason(error: &TableError) -> String {
 fn rows(cell: usize, kind: &str, sql: &str, tables: &Tables) -> Result<Grid, String> {
     let frame = tables.sql(sql).map_err(|error| format!("cell {cell} ({kind}): {}", reason(&error)))?;
     let grid = Grid::from_frame(&frame);
-    let ordered = sql.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().contains("order by");
+    let ordered = says_an_order(sql);
     Ok(if ordered { grid } else { grid.sorted() })
+}
+
+/// Whether a query orders its answer itself: `order by` outside all brackets.
+fn says_an_order(sql: &str) -> bool {
+    let mut depth = 0;
+    let outside: String = sql
+        .chars()
+        .filter(|&c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        })
+        .collect();
+    outside.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().contains("order by")
 }
 
 fn plot(cell: usize, of: &Cell, tables: &Tables) -> Planned {
@@ -276,7 +289,14 @@ fn strips(cell: usize, figure: &Figure, tables: &Tables, pictures: &[Picture]) -
 
 #[cfg(test)]
 mod tests {
-    use super::file_stem;
+    use super::{file_stem, says_an_order};
+
+    #[test]
+    fn an_order_within_brackets_is_none() {
+        assert!(says_an_order("select a from runs ORDER\n  BY count(*)"));
+        assert!(!says_an_order("with b as (select a from runs order by a) select a from b"));
+        assert!(!says_an_order("select row_number() over (order by a) from runs"));
+    }
 
     #[test]
     fn titles_become_names_of_files() {
