@@ -42,8 +42,8 @@ impl Encoder {
     /// sRGB bytes of linear light, values outside 0..1 clipped.
     #[inline]
     pub fn bytes(&self, color: Rgb) -> [u8; 3] {
-        // a conversion from f32 saturates: below zero and NaN become 0
-        color.map(|value| self.0[((value * STEPS as f32 + 0.5) as usize).min(STEPS)])
+        // a conversion from f32 saturates, and NaN becomes 0
+        color.map(|value| self.0[((value * STEPS as f32 + 0.5) as i32).clamp(0, STEPS as i32) as usize])
     }
 }
 

@@ -44,6 +44,7 @@ pub mod color;
 mod font;
 pub mod light;
 pub mod overlay;
+pub mod pen;
 pub mod picture;
 pub mod raster;
 mod shadow;

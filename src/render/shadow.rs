@@ -2,7 +2,7 @@
 //! shadow is as sharp in a large scene as in a small one. Must not know what casts them.
 
 use super::raster::{Mesh, depth_from_above};
-use crate::geometry::{Vec3, add, cross, dot, norm, scale};
+use crate::geometry::{Vec3, cross, dot, norm, scale};
 
 /// Which points the sun reaches. Buffers are kept from one picture to the next.
 pub struct ShadowMap {
@@ -13,15 +13,17 @@ pub struct ShadowMap {
     down: Vec3,
     casters: Vec<Caster>,
     in_use: usize,
-    flat: Vec<Vec3>,
+    scratch: Vec<Vec3>,
 }
 
 /// One caster's map: `size x size` heights towards the sun.
+#[derive(Default)]
 struct Caster {
     heights: Vec<f32>,
     left: f32,
     top: f32,
     texels_per_metre: f32,
+    texel_metres: f32,
     /// Of all the caster; what lies higher is not in its shadow.
     highest: f32,
 }
@@ -39,7 +41,7 @@ impl ShadowMap {
             down: [0.0, 0.0, 1.0],
             casters: Vec::new(),
             in_use: 0,
-            flat: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -54,52 +56,62 @@ impl ShadowMap {
         self.in_use = 0;
     }
 
+    /// A vector's parts across the light, down the map and towards the sun.
+    #[inline]
+    fn flat(&self, v: Vec3) -> Vec3 {
+        [dot(v, self.across), dot(v, self.down), dot(v, self.toward)]
+    }
+
     /// Lets `mesh` cast a shadow.
     pub fn cast(&mut self, mesh: &Mesh) {
         let finite = |p: &Vec3| p.iter().all(|value| value.is_finite());
-        self.flat.clear();
-        self.flat.extend(
-            mesh.positions.iter().map(|&p| [dot(p, self.across), dot(p, self.down), dot(p, self.toward)]),
-        );
-        if self.flat.is_empty() || !self.flat.iter().all(finite) {
+        self.scratch.clear();
+        let mut flat = std::mem::take(&mut self.scratch);
+        flat.extend(mesh.positions.iter().map(|&p| self.flat(p)));
+        self.scratch = flat;
+        if self.scratch.is_empty() || !self.scratch.iter().all(finite) {
             return;
         }
-        let first = self.flat[0];
-        let (low, high) = self.flat.iter().fold((first, first), |(low, high), p| {
+        let first = self.scratch[0];
+        let (low, high) = self.scratch.iter().fold((first, first), |(low, high), p| {
             (std::array::from_fn(|i| low[i].min(p[i])), std::array::from_fn(|i| high[i].max(p[i])))
         });
         let extent = (high[0] - low[0]).max(high[1] - low[1]).max(1e-3);
         let texels_per_metre = (self.size as f32 - 2.0 * BORDER) / extent;
         let (left, top) = (low[0] - BORDER / texels_per_metre, low[1] - BORDER / texels_per_metre);
         if self.in_use == self.casters.len() {
-            let heights = vec![0.0; self.size * self.size];
-            self.casters.push(Caster { heights, left, top, texels_per_metre, highest: high[2] });
+            self.casters.push(Caster { heights: vec![0.0; self.size * self.size], ..Caster::default() });
         }
         let caster = &mut self.casters[self.in_use];
         (caster.left, caster.top, caster.highest) = (left, top, high[2]);
-        caster.texels_per_metre = texels_per_metre;
+        (caster.texels_per_metre, caster.texel_metres) = (texels_per_metre, 1.0 / texels_per_metre);
         caster.heights.fill(f32::NEG_INFINITY);
-        for p in &mut self.flat {
+        for p in &mut self.scratch {
             *p = [(p[0] - left) * texels_per_metre, (p[1] - top) * texels_per_metre, p[2]];
         }
-        depth_from_above(&self.flat, mesh.faces, self.size, &mut caster.heights);
+        depth_from_above(&self.scratch, mesh.faces, self.size, &mut caster.heights);
         self.in_use += 1;
     }
 
-    /// The share of the sun that reaches a point, 0 to 1, with edges blurred over three texels.
+    /// The share of the sun that reaches a point of a surface, 0 to 1, with edges blurred over three texels;
+    /// 0 on a surface turned away from it. `normal` is of length 1.
     pub fn lit(&self, position: Vec3, normal: Vec3) -> f32 {
         let mut lit = 1.0f32;
+        let [x, y, height] = self.flat(position);
+        let [nx, ny, facing] = self.flat(normal);
         // off the surface by the blur's reach along its slope, so that a surface does not shade itself
-        let facing = dot(normal, self.toward);
+        if facing <= 0.0 {
+            return 0.0;
+        }
         let raise = 0.5 + 2.5 * (1.0 - facing * facing).max(0.0).sqrt();
         for caster in &self.casters[..self.in_use] {
-            let raised = add(position, scale(normal, raise / caster.texels_per_metre));
-            let height = dot(raised, self.toward);
+            let off = raise * caster.texel_metres;
+            let height = height + facing * off;
             if height > caster.highest {
                 continue;
             }
-            let x = (dot(raised, self.across) - caster.left) * caster.texels_per_metre;
-            let y = (dot(raised, self.down) - caster.top) * caster.texels_per_metre;
+            let x = (x + nx * off - caster.left) * caster.texels_per_metre;
+            let y = (y + ny * off - caster.top) * caster.texels_per_metre;
             let end = self.size as f32 - 2.5;
             if x > 2.5 && y > 2.5 && x < end && y < end {
                 lit = lit.min(self.lit_at(caster, x, y, height));
@@ -132,6 +144,7 @@ impl ShadowMap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::geometry::add;
 
     /// A square of 1 m at height 1 (y = -1: up is -y), seen from above.
     const PLATE: [Vec3; 4] = [[-0.5, -1.0, 4.5], [0.5, -1.0, 4.5], [0.5, -1.0, 5.5], [-0.5, -1.0, 5.5]];

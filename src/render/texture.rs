@@ -66,22 +66,22 @@ impl Texture {
             Pattern::Plaid => {
                 let wide = band(u, 0.45, wu) + band(v, 0.45, wv);
                 let thin = band(u + 0.3, 0.07, wu).max(band(v + 0.3, 0.07, wv));
-                dim(mix(mix(first, second, wide * 0.5), [0.9, 0.88, 0.8], thin * 0.6), 1.0)
+                mix(mix(first, second, wide * 0.5), [0.9, 0.88, 0.8], thin * 0.6)
             }
             Pattern::Dots => mix(first, second, dots(u, v, wu.max(wv))),
             Pattern::Bricks => {
-                let row = v.floor();
-                let along = u * 0.5 + 0.5 * (row * 0.5).fract().abs();
-                let stone = per_stone(self.seed, along.floor(), row, wu.max(wv));
+                let row = floor(v);
+                let along = u * 0.5 + 0.5 * (row & 1) as f32;
+                let stone = per_stone(self.seed, floor(along), row, wu.max(wv));
                 let joint = joints(along, 0.04, wu * 0.5).max(joints(v, 0.08, wv));
                 mix(tone(stone, 0.5), second, joint)
             }
             Pattern::Tiles => {
-                let stone = per_stone(self.seed, u.floor(), v.floor(), wu.max(wv));
+                let stone = per_stone(self.seed, floor(u), floor(v), wu.max(wv));
                 mix(tone(stone, 0.25), second, joints(u, 0.025, wu).max(joints(v, 0.025, wv)))
             }
             Pattern::Planks => {
-                let board = per_stone(self.seed, 0.0, v.floor(), wv);
+                let board = per_stone(self.seed, 0, floor(v), wv);
                 let grain = fractal(self.seed ^ 0x5bd1, [u * 0.7 + board * 17.0, v * 14.0], wv * 14.0, 2);
                 mix(tone(board * 0.6 + grain * 0.4, 0.7), second, joints(v, 0.03, wv))
             }
@@ -153,7 +153,7 @@ fn floor(x: f32) -> i32 {
 fn band(x: f32, duty: f32, width: f32) -> f32 {
     let width = width.max(1e-4);
     let integral = |x: f32| {
-        let whole = x.floor();
+        let whole = floor(x) as f32;
         whole * duty + (x - whole).min(duty)
     };
     ((integral(x + width * 0.5) - integral(x - width * 0.5)) / width).clamp(0.0, 1.0)
@@ -165,16 +165,16 @@ fn joints(x: f32, thickness: f32, width: f32) -> f32 {
 }
 
 /// One value per stone, fading to one half where stones are finer than pixels.
-fn per_stone(seed: u32, column: f32, row: f32, width: f32) -> f32 {
+fn per_stone(seed: u32, column: i32, row: i32, width: f32) -> f32 {
     let keep = (2.0 - width * 2.0).clamp(0.0, 1.0);
-    0.5 + (unit(hash(seed, column as i32, row as i32)) - 0.5) * keep
+    0.5 + (unit(hash(seed, column, row)) - 0.5) * keep
 }
 
 /// Discs of radius 0.28, staggered; where they are finer than pixels, their share of the area.
 fn dots(u: f32, v: f32, width: f32) -> f32 {
     const RADIUS: f32 = 0.28;
     let shift = if floor(v) & 1 == 0 { 0.0 } else { 0.5 };
-    let (du, dv) = ((u + shift) - (u + shift).floor() - 0.5, v - v.floor() - 0.5);
+    let (du, dv) = ((u + shift) - floor(u + shift) as f32 - 0.5, v - floor(v) as f32 - 0.5);
     let soft = width.max(1e-3);
     let sharp = ((RADIUS - (du * du + dv * dv).sqrt()) / soft + 0.5).clamp(0.0, 1.0);
     let far = (width * 1.5 - 0.5).clamp(0.0, 1.0);

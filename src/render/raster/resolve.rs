@@ -198,17 +198,7 @@ impl Band {
                 let at = in_tile + (x - bounds.left) as usize;
                 let out = in_rows + x as usize;
                 let seen = self.samples.triangle[at];
-                let (mut color, mut covered) = ([0.0; 3], 0);
-                for part in parts(seen) {
-                    let weight = part.bits.count_ones();
-                    covered += weight;
-                    let light = shade(scene, &part, x, y);
-                    add_weighted(&mut color, light, weight);
-                }
-                if covered < SAMPLES as u32 {
-                    let light = (scene.background)([x as f32 + 0.5, y as f32 + 0.5]);
-                    add_weighted(&mut color, light, SAMPLES as u32 - covered);
-                }
+                let (color, covered) = color(scene, seen, x, y);
                 rows.rgb[out * 3..out * 3 + 3].copy_from_slice(&encoder.bytes(color));
                 let nearest = self.samples.inverse_depth[at].iter().fold(0.0f32, |a, &b| a.max(b));
                 rows.depth[out] = 1.0 / nearest;
@@ -221,10 +211,11 @@ impl Band {
     /// Counts whose samples are seen in a pixel, and gives the object that has the most.
     #[inline]
     fn count_visible(&mut self, scene: &Scene, seen: [u32; SAMPLES], x: i32, y: i32) -> u32 {
-        let slots = seen.map(|triangle| match triangle {
+        let slot = |triangle| match triangle {
             EMPTY => 0,
             triangle => scene.slots[scene.triangles[triangle as usize].draw as usize],
-        });
+        };
+        let slots = if seen == [seen[0]; SAMPLES] { [slot(seen[0]); SAMPLES] } else { seen.map(slot) };
         if slots == [0; SAMPLES] {
             return Raster::NOBODY;
         }
@@ -246,6 +237,29 @@ impl Band {
     }
 }
 
+/// The light of a pixel, and how many of its samples something covers.
+#[inline]
+fn color(scene: &Scene, seen: [u32; SAMPLES], x: i32, y: i32) -> (Rgb, u32) {
+    let all = SAMPLES as u32;
+    let center = [x as f32 + 0.5, y as f32 + 0.5];
+    if seen == [seen[0]; SAMPLES] {
+        return match seen[0] {
+            EMPTY => ((scene.background)(center), 0),
+            triangle => (shade(scene, triangle, center), all),
+        };
+    }
+    let (mut color, mut covered) = ([0.0; 3], 0);
+    for part in parts(seen) {
+        let samples = part.bits.count_ones();
+        covered += samples;
+        add_weighted(&mut color, shade(scene, part.triangle, middle(part.bits, x, y)), samples);
+    }
+    if covered < all {
+        add_weighted(&mut color, (scene.background)(center), all - covered);
+    }
+    (color, covered)
+}
+
 /// The triangles seen in a pixel, each once, with the samples it is seen in.
 #[inline]
 fn parts(seen: [u32; SAMPLES]) -> impl Iterator<Item = Part> {
@@ -261,20 +275,24 @@ fn parts(seen: [u32; SAMPLES]) -> impl Iterator<Item = Part> {
     })
 }
 
-/// The colour of a triangle at the middle of its samples in a pixel, which lies on the triangle.
+/// The middle of some of a pixel's samples: being convex, the triangle that fills them lies there, too.
 #[inline]
-fn shade(scene: &Scene, part: &Part, x: i32, y: i32) -> Rgb {
-    let triangle = &scene.triangles[part.triangle as usize];
-    let draw = &scene.draws[triangle.draw as usize];
-    let mut middle = [0.0f32; 2];
+fn middle(bits: u8, x: i32, y: i32) -> [f32; 2] {
+    let mut sum = [0.0f32; 2];
     for (s, offset) in OFFSETS.iter().enumerate() {
-        if part.bits & (1 << s) != 0 {
-            middle[0] += offset[0];
-            middle[1] += offset[1];
+        if bits & (1 << s) != 0 {
+            sum[0] += offset[0];
+            sum[1] += offset[1];
         }
     }
-    let n = part.bits.count_ones() as f32;
-    let pixel = [x as f32 + middle[0] / n, y as f32 + middle[1] / n];
+    let n = bits.count_ones() as f32;
+    [x as f32 + sum[0] / n, y as f32 + sum[1] / n]
+}
+
+#[inline]
+fn shade(scene: &Scene, triangle: u32, pixel: [f32; 2]) -> Rgb {
+    let triangle = &scene.triangles[triangle as usize];
+    let draw = &scene.draws[triangle.draw as usize];
     let surface = Surface::at(&draw.mesh, scene.camera, triangle.face as usize, pixel, draw.two_sided);
     (draw.shade)(&surface)
 }
