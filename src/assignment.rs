@@ -111,10 +111,10 @@ impl<'a> Square<'a> {
             }
         }
         let mut free = Vec::new();
-        for row in 0..self.n {
+        for (row, contested) in contested.into_iter().enumerate() {
             match self.column_of_row[row] {
                 None => free.push(row),
-                Some(own) if !contested[row] => {
+                Some(own) if !contested => {
                     let others = (0..self.n).filter(|&column| column != own);
                     let spare = others.map(|column| self.reduced(row, column)).fold(f64::INFINITY, f64::min);
                     self.price[own] -= spare;
@@ -218,7 +218,8 @@ impl<'a> Square<'a> {
                 let Some(row) = self.row_of_column[column] else { break 'search column };
                 low += 1;
                 let offset = self.reduced(row, column) - nearest;
-                for at in high..self.n {
+                let rest = high;
+                for at in rest..self.n {
                     let other = order[at];
                     let through = self.reduced(row, other) - offset;
                     if through < distance[other] {
@@ -248,7 +249,7 @@ impl<'a> Square<'a> {
 fn gather_nearest(order: &mut [usize], distance: &[f64], low: usize) -> usize {
     let mut high = low + 1;
     let mut least = distance[order[low]];
-    for at in high..order.len() {
+    for at in low + 1..order.len() {
         let column = order[at];
         if distance[column] <= least {
             if distance[column] < least {

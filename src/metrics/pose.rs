@@ -129,6 +129,18 @@ pub fn pck(people: &[Keypoints<'_>], threshold: f32) -> Pck {
     Pck { per_joint, mean: average }
 }
 
+/// The mean over a person's joints of confidence times squared distance, unscaled.
+///
+/// # Panics
+/// If there are no joints.
+pub fn keypoint_l2(person: &Keypoints<'_>) -> f64 {
+    let joints = person.predicted.iter().zip(person.truth).zip(person.confidence);
+    mean(joints.map(|(([x, y], [true_x, true_y]), confidence)| {
+        let square = |a: f32, b: f32| (f64::from(a) - f64::from(b)).powi(2);
+        f64::from(*confidence) * (square(*x, *true_x) + square(*y, *true_y))
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -97,11 +97,9 @@ fn leading_eigenpair(mut a: [[f64; 4]; 4]) -> (f64, [f64; 4]) {
                 for row in &mut a {
                     (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
                 }
-                for column in 0..4 {
-                    let (upper, lower) = (a[p][column], a[q][column]);
-                    a[p][column] = cosine * upper - sine * lower;
-                    a[q][column] = sine * upper + cosine * lower;
-                }
+                let (upper, lower) = (a[p], a[q]);
+                a[p] = std::array::from_fn(|column| cosine * upper[column] - sine * lower[column]);
+                a[q] = std::array::from_fn(|column| sine * upper[column] + cosine * lower[column]);
                 for row in &mut vectors {
                     (row[p], row[q]) = (cosine * row[p] - sine * row[q], sine * row[p] + cosine * row[q]);
                 }

@@ -41,12 +41,17 @@ impl Terms {
         Terms {
             texture: 0.0,
             pose,
-            location: (x - seen_x).hypot(y - seen_y),
-            location_interval: interval_x.hypot(interval_y),
+            location: length(x - seen_x, y - seen_y),
+            location_interval: length(interval_x, interval_y),
             depth: -nearness.ln(),
             depth_interval: interval_depth.recip().ln().abs(),
         }
     }
+}
+
+/// The length of a vector, NaN if either number is; `f64::hypot` would let an infinite one win.
+fn length(x: f64, y: f64) -> f64 {
+    (x * x + y * y).sqrt()
 }
 
 /// How terms become a cost, by the numbers that PHALP's paper and code give them.

@@ -55,13 +55,6 @@ struct Member {
     person_index: usize,
 }
 
-/// A person on its way into the tracker.
-#[derive(Debug, Clone)]
-struct Arrival {
-    seen: Observation,
-    bbox: BBox,
-}
-
 impl Tracker {
     /// # Errors
     /// If a setting is outside of what the tracker can work with.
@@ -155,15 +148,14 @@ impl Tracker {
         );
         self.last_frame = Some(frame_index);
         let shot = std::mem::take(&mut self.shot);
-        let mut arrivals: Vec<Option<Arrival>> =
-            arrivals.into_iter().map(|(seen, bbox)| Some(Arrival { seen, bbox })).collect();
+        let mut arrivals: Vec<Option<(Observation, BBox)>> = arrivals.into_iter().map(Some).collect();
         let pairing = pair(costs, self.settings.hungarian_th);
         let mut update = Update { unmatched_persons: pairing.free_persons.clone(), ..Update::default() };
 
         for (member, person) in self.tracks.iter_mut().zip(&pairing.person_of_track) {
             member.track.grow_older();
             let arrival = person.and_then(|person| Some((person, arrivals[person].take()?)));
-            if let Some((person_index, Arrival { seen, bbox })) = arrival {
+            if let Some((person_index, (seen, bbox))) = arrival {
                 update.matches.push((member.track.id(), person_index));
                 member.track.hit(seen, shot, &self.settings);
                 (member.bbox, member.person_index) = (bbox, person_index);
@@ -174,7 +166,7 @@ impl Tracker {
             member.track.look_ahead(&self.settings);
         }
         for person_index in pairing.free_persons {
-            if let Some(Arrival { seen, bbox }) = arrivals[person_index].take() {
+            if let Some((seen, bbox)) = arrivals[person_index].take() {
                 let track = Track::new(self.next_id, seen, &self.settings);
                 self.tracks.push(Member { track, bbox, person_index });
                 self.next_id += 1;
@@ -239,4 +231,150 @@ fn pair(costs: &Costs, threshold: f64) -> Pairing {
         }
     }
     Pairing { person_of_track, free_persons }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::IDENTITY;
+    use crate::person::{Detection, SmplParams};
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// Somebody in the middle of the picture at `x`, 30 m before PHALP's camera.
+    fn person(x: f32) -> Person {
+        let params = SmplParams { betas: [0.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] };
+        let bbox = BBox { x1: 640.0 * x - 20.0, y1: 100.0, x2: 640.0 * x + 20.0, y2: 200.0 };
+        Person {
+            detection: Detection { bbox, score: 1.0, truth_id: None },
+            params,
+            crop_camera: [0.9, 0.0, 0.0],
+            translation: [(x - 0.5) * 30.0 * 256.0 / 5000.0, 0.0, 30.0],
+            joints: vec![[0.0; 3]; 44],
+            joints_in_square: vec![[x, 0.5]; 45],
+        }
+    }
+
+    fn tracker() -> Tracker {
+        Tracker::new(Settings::default()).unwrap()
+    }
+
+    #[test]
+    fn an_identity_is_given_to_the_first_frames_too() {
+        let mut tracker = tracker();
+        for frame in 0..4 {
+            assert!(tracker.step(frame, 640, 480, &[person(0.5)]).unwrap().is_empty());
+        }
+        let decided = tracker.step(4, 640, 480, &[person(0.5)]).unwrap();
+        assert_eq!(decided.iter().map(|of| of.frame_index).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert!(
+            decided.iter().all(|of| of.identities.len() == 1 && of.identities[0].person_index == Some(0))
+        );
+        let ghost = &tracker.step(5, 640, 480, &[]).unwrap()[0].identities[0];
+        assert!(ghost.is_ghost());
+        assert_eq!((ghost.missed_frames, ghost.bbox), (1, person(0.5).detection.bbox));
+        assert!((ghost.expected_in_image[0] - 320.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn who_is_seen_too_few_times_is_nobody() {
+        let mut tracker = tracker();
+        for frame in 0..3 {
+            tracker.step(frame, 640, 480, &[person(0.5)]).unwrap();
+        }
+        let decided = tracker.step(3, 640, 480, &[]).unwrap();
+        assert_eq!(decided.len(), 4);
+        assert!(decided.iter().all(|of| of.identities.is_empty()));
+        tracker.step(4, 640, 480, &[person(0.5)]).unwrap();
+        assert_eq!(tracker.finish(), [FrameIdentities { frame_index: 4, identities: Vec::new() }]);
+    }
+
+    #[test]
+    fn a_ghost_is_given_up() {
+        let mut tracker = tracker();
+        for frame in 0..10 {
+            tracker.step(frame, 640, 480, &[person(0.5)]).unwrap();
+        }
+        let ghosts =
+            (10..100).filter(|&frame| !tracker.step(frame, 640, 480, &[]).unwrap()[0].identities.is_empty());
+        assert_eq!(ghosts.count(), 50);
+    }
+
+    #[test]
+    fn what_cannot_be_tracked_is_named() {
+        let mut tracker = tracker();
+        tracker.step(3, 640, 480, &[]).unwrap();
+        let again = tracker.step(3, 640, 480, &[]).unwrap_err();
+        assert_eq!(again.to_string(), "frame 3 comes after frame 3; give the tracker frames in rising order");
+        let mut broken = person(0.5);
+        broken.translation[2] = f32::NAN;
+        let error = tracker.step(4, 640, 480, &[person(0.2), broken]).unwrap_err();
+        assert_eq!(error, TrackError::Person { frame_index: 4, person_index: 1 });
+    }
+
+    /// Three people on their ways, each seen in most frames: per frame who is seen (0, 1, 2) and where.
+    fn walk(seen: &[[bool; 3]], speeds: [f32; 3]) -> Vec<Vec<(usize, f32)>> {
+        let place = |who: usize, frame: usize| 0.2 + 0.3 * who as f32 + speeds[who] * frame as f32;
+        let frame = |(frame, seen): (usize, &[bool; 3])| {
+            (0..3).filter(|&who| seen[who]).map(|who| (who, place(who, frame))).collect()
+        };
+        seen.iter().enumerate().map(frame).collect()
+    }
+
+    /// Tracks through `frames`; per frame the pairs of who and identity.
+    fn identities(frames: &[Vec<(usize, f32)>]) -> Vec<BTreeSet<(usize, u32)>> {
+        let mut tracker = tracker();
+        let mut decided = Vec::new();
+        for (frame, people) in frames.iter().enumerate() {
+            let persons: Vec<Person> = people.iter().map(|&(_, x)| person(x)).collect();
+            decided.extend(tracker.step(frame, 640, 480, &persons).unwrap());
+            assert!(tracker.waiting_frames() <= 4);
+        }
+        decided.extend(tracker.finish());
+        assert_eq!(decided.len(), frames.len());
+        let row = |(people, of): (&Vec<(usize, f32)>, FrameIdentities)| {
+            let ids: BTreeSet<u32> = of.identities.iter().map(|of| of.track_id).collect();
+            assert_eq!(ids.len(), of.identities.len(), "an identity twice in frame {}", of.frame_index);
+            let persons: BTreeSet<usize> = of.identities.iter().filter_map(|of| of.person_index).collect();
+            assert_eq!(persons.len(), of.identities.iter().filter(|of| !of.is_ghost()).count());
+            of.identities.iter().filter_map(|of| Some((people[of.person_index?].0, of.track_id))).collect()
+        };
+        frames.iter().zip(decided).map(row).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_persons_changes_names_alone(
+            seen in prop::collection::vec(prop::array::uniform3(prop::bool::weighted(0.9)), 1..40),
+            speeds in prop::array::uniform3(-0.004f32..0.004),
+            turns in prop::collection::vec(0usize..3, 40),
+        ) {
+            let frames = walk(&seen, speeds);
+            let mut turned = frames.clone();
+            for (people, turn) in turned.iter_mut().zip(turns) {
+                let by = turn % people.len().max(1);
+                people.rotate_left(by);
+            }
+            let (plain, turned) = (identities(&frames), identities(&turned));
+            let mut name_of = BTreeMap::new();
+            for (plain, turned) in plain.iter().zip(&turned) {
+                prop_assert_eq!(plain.len(), turned.len());
+                for ((who, plain), (same, turned)) in plain.iter().zip(turned) {
+                    prop_assert_eq!(who, same);
+                    prop_assert_eq!(*name_of.entry(*plain).or_insert(*turned), *turned);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_held_does_not_grow_with_the_video() {
+        let mut tracker = tracker();
+        for frame in 0..2000 {
+            let flicker = if frame % 3 == 0 { vec![person(0.2)] } else { vec![person(0.2), person(0.8)] };
+            tracker.step(frame, 640, 480, &flicker).unwrap();
+            assert!(tracker.tracks().len() <= 3 && tracker.waiting_frames() <= 4);
+            assert!(tracker.tracks().all(|track| track.history().len() == 7));
+        }
+    }
 }

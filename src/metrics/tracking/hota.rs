@@ -39,9 +39,7 @@ impl Hota {
                     * frame.overlap.at(row, column)
             });
             let pairs: Vec<(usize, usize)> = pairs(&score).collect();
-            for at in 0..ALPHAS {
-                // the reference's grid is numpy's arange: start + index * step
-                let alpha = 0.05 + at as f64 * 0.05;
+            for (at, alpha) in alphas().into_iter().enumerate() {
                 let mut matched = 0;
                 for &(row, column) in &pairs {
                     let overlap = frame.overlap.at(row, column);
@@ -96,6 +94,11 @@ impl Hota {
         let deta = self.deta();
         std::array::from_fn(|at| (deta[at] * self.assa[at]).sqrt())
     }
+}
+
+/// The overlaps, summed as numpy's `arange(0.05, 0.99, 0.05)` sums them.
+fn alphas() -> [f64; ALPHAS] {
+    std::array::from_fn(|at| 0.05 + at as f64 * 0.05)
 }
 
 /// Pairs of rows and columns at the least total cost, by rising row.

@@ -134,3 +134,73 @@ fn mean(curve: [f64; ALPHAS]) -> f64 {
 fn share(part: f64, whole: f64) -> f64 {
     part / whole.max(1.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn people() -> impl Strategy<Value = Vec<Vec<TrackedBox>>> {
+        let person = (any::<bool>(), 0.0f64..20.0, 0.0f64..20.0);
+        let frame = prop::collection::vec(person, 4).prop_map(|people| {
+            let seen = people.into_iter().zip(1u32..).filter(|((seen, ..), _)| *seen);
+            seen.map(|((_, x, y), id)| TrackedBox {
+                id,
+                left: 100.0 * f64::from(id) + x,
+                top: y,
+                width: 40.0,
+                height: 90.0,
+            })
+            .collect()
+        });
+        prop::collection::vec(frame, 1..30)
+    }
+
+    proptest! {
+        #[test]
+        fn perfect_tracks_score_one(truth in people()) {
+            prop_assume!(truth.iter().any(|frame| !frame.is_empty()));
+            let renamed: Vec<Vec<TrackedBox>> = truth.iter().map(|frame| {
+                frame.iter().rev().map(|of| TrackedBox { id: 1000 - 7 * of.id, ..*of }).collect()
+            }).collect();
+            let scores = evaluate(&truth, &renamed).unwrap();
+            let shares = [scores.hota, scores.deta, scores.assa, scores.loca, scores.mota, scores.motp,
+                scores.idf1, scores.idp, scores.idr];
+            prop_assert!(shares.iter().all(|share| (share - 1.0).abs() < 1e-12), "{:?}", scores);
+            prop_assert_eq!((scores.fp, scores.fn_, scores.idsw), (0, 0, 0));
+            prop_assert_eq!((scores.mt, scores.pt, scores.ml), (scores.truth_ids, 0, 0));
+        }
+
+        #[test]
+        fn scores_stay_in_their_range(truth in people(), tracks in people()) {
+            let scores = evaluate(&truth, &tracks).unwrap();
+            let shares = [scores.hota, scores.deta, scores.assa, scores.loca, scores.motp, scores.idf1, scores.idp, scores.idr];
+            prop_assert!(shares.iter().all(|share| (0.0..=1.0 + 1e-12).contains(share)), "{:?}", scores);
+            prop_assert!(scores.mota <= 1.0);
+            prop_assert_eq!(scores.tp + scores.fn_, scores.truth_boxes);
+            prop_assert_eq!(scores.tp + scores.fp, scores.track_boxes);
+        }
+    }
+
+    #[test]
+    fn nothing_found_and_nothing_there() {
+        let one = vec![vec![TrackedBox { id: 1, left: 0.0, top: 0.0, width: 9.0, height: 9.0 }]];
+        let lost = evaluate(&one, &[]).unwrap();
+        assert_eq!((lost.hota, lost.mota, lost.idf1, lost.fn_, lost.ml), (0.0, 0.0, 0.0, 1, 1));
+        let invented = evaluate(&[], &one).unwrap();
+        assert_eq!((invented.hota, invented.fp, invented.idp), (0.0, 1, 0.0));
+        let twice = vec![vec![one[0][0], one[0][0]]];
+        assert_eq!(
+            evaluate(&one, &twice).unwrap_err().to_string(),
+            "identity 1 stands twice in frame 0 of the tracks; an identity can be in one place only"
+        );
+    }
+
+    #[test]
+    fn scores_have_plain_names() {
+        let scores = serde_json::to_value(evaluate(&[], &[]).unwrap()).unwrap();
+        for name in ["hota", "mota", "idf1", "idsw", "frag", "mt", "tp", "fp", "fn"] {
+            assert!(scores.get(name).is_some(), "{name}");
+        }
+    }
+}
