@@ -14,7 +14,7 @@ pub mod settings;
 pub use cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Holds, Table, Verdict};
 pub use error::ExperimentError;
 pub use overrides::Override;
-pub use settings::{DatasetChoice, Limits, Precision, Settings};
+pub use settings::{DatasetChoice, Limits, Settings};
 
 use std::path::Path;
 

@@ -19,9 +19,6 @@ pub struct Settings {
     /// Where the network runs: `auto`, `cpu` or `cuda:0`.
     #[serde(default = "default_device")]
     pub device: String,
-    /// Number format of the network.
-    #[serde(default)]
-    pub precision: Precision,
     /// Where all randomness comes from.
     #[serde(default = "one")]
     pub seed: u64,
@@ -81,6 +78,8 @@ impl Settings {
             return Err(format!("unknown device `{}`; there are `auto`, `cpu` and `cuda:0`", self.device));
         }
         self.video.spelled_out().map_err(|fault| fault.to_string())?;
+        self.detect.check().map_err(|error| error.to_string())?;
+        self.hmr2.validate().map_err(|error| error.to_string())?;
         self.phalp.check().map_err(|error| error.to_string())?;
         for (name, limit) in [("host_mib", self.limits.host_mib), ("device_mib", self.limits.device_mib)] {
             if limit == Some(0) {
@@ -100,26 +99,6 @@ impl Settings {
 
 fn wrong(message: String) -> ExperimentError {
     ExperimentError::Wrong { place: "the settings".into(), message }
-}
-
-/// Number formats that the network can compute in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    #[default]
-    F32,
-    Bf16,
-    F16,
-}
-
-impl Precision {
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-            Precision::F16 => "f16",
-        }
-    }
 }
 
 /// Budgets of one run. What goes beyond one is ended and becomes a failed row.

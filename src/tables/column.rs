@@ -47,6 +47,9 @@ pub trait Row: serde::Serialize + serde::de::DeserializeOwned {
 
     /// Adds this row's values to the columns under construction, in order.
     fn push(&self, columns: &mut [Building]);
+
+    /// The row at `at` of finished columns, in order. What is null where the field cannot be is its default.
+    fn pull(columns: &[Building], at: usize) -> Self;
 }
 
 /// A column under construction.
@@ -71,6 +74,23 @@ impl Building {
         }
     }
 
+    /// Takes a column apart again.
+    ///
+    /// # Errors
+    /// If the column is of another kind.
+    pub fn from_column(kind: Kind, column: &polars::prelude::Column) -> PolarsResult<Building> {
+        Ok(match kind {
+            Kind::Integer => Building::Integer(column.i64()?.iter().collect()),
+            Kind::Float => Building::Float(column.f64()?.iter().collect()),
+            Kind::Text => Building::Text(column.str()?.iter().map(|text| text.map(str::to_string)).collect()),
+            Kind::Flag => Building::Flag(column.bool()?.iter().collect()),
+            Kind::Floats => {
+                let lists = column.list()?;
+                Building::Floats((0..lists.len()).map(|at| lists.get_as_series(at)).collect())
+            }
+        })
+    }
+
     /// The finished column.
     ///
     /// # Errors
@@ -92,14 +112,18 @@ impl Building {
 pub trait Value {
     const KIND: Kind;
     fn push(&self, column: &mut Building);
+    fn pull(column: &Building, at: usize) -> Self;
 }
 
 macro_rules! value {
-    ($type:ty, $kind:ident, $convert:expr) => {
+    ($type:ty, $kind:ident, $there:expr, $back:expr) => {
         impl Value for $type {
             const KIND: Kind = Kind::$kind;
             fn push(&self, column: &mut Building) {
                 push_option(Some(self), column);
+            }
+            fn pull(column: &Building, at: usize) -> Self {
+                Self::fetch(column, at).unwrap_or_default()
             }
         }
         impl Value for Option<$type> {
@@ -107,34 +131,49 @@ macro_rules! value {
             fn push(&self, column: &mut Building) {
                 push_option(self.as_ref(), column);
             }
+            fn pull(column: &Building, at: usize) -> Self {
+                <$type>::fetch(column, at)
+            }
         }
         impl Convert for $type {
             fn append(value: Option<&Self>, column: &mut Building) {
                 if let Building::$kind(values) = column {
-                    values.push(value.and_then($convert));
+                    values.push(value.and_then($there));
                 }
+            }
+            fn fetch(column: &Building, at: usize) -> Option<Self> {
+                let Building::$kind(values) = column else { return None };
+                values.get(at)?.as_ref().and_then($back)
             }
         }
     };
 }
 
-trait Convert {
+trait Convert: Sized {
     fn append(value: Option<&Self>, column: &mut Building);
+    fn fetch(column: &Building, at: usize) -> Option<Self>;
 }
 
 fn push_option<T: Convert>(value: Option<&T>, column: &mut Building) {
     T::append(value, column);
 }
 
-value!(u32, Integer, |value: &u32| Some(i64::from(*value)));
+value!(u32, Integer, |value: &u32| Some(i64::from(*value)), |value: &i64| u32::try_from(*value).ok());
 // a count beyond i64 is no count that this program can make
-value!(u64, Integer, |value: &u64| i64::try_from(*value).ok());
+value!(u64, Integer, |value: &u64| i64::try_from(*value).ok(), |value: &i64| u64::try_from(*value).ok());
 // not a number is unknown
-value!(f32, Float, |value: &f32| value.is_finite().then_some(f64::from(*value)));
-value!(f64, Float, |value: &f64| value.is_finite().then_some(*value));
-value!(String, Text, |value: &String| Some(value.clone()));
-value!(bool, Flag, |value: &bool| Some(*value));
-value!(Vec<f32>, Floats, |value: &Vec<f32>| Some(Series::new(PlSmallStr::EMPTY, value.as_slice())));
+value!(f32, Float, |value: &f32| value.is_finite().then_some(f64::from(*value)), |value: &f64| Some(
+    *value as f32
+));
+value!(f64, Float, |value: &f64| value.is_finite().then_some(*value), |value: &f64| Some(*value));
+value!(String, Text, |value: &String| Some(value.clone()), |value: &String| Some(value.clone()));
+value!(bool, Flag, |value: &bool| Some(*value), |value: &bool| Some(*value));
+value!(
+    Vec<f32>,
+    Floats,
+    |value: &Vec<f32>| Some(Series::new(PlSmallStr::EMPTY, value.as_slice())),
+    |value: &Series| Some(value.f32().ok()?.into_no_null_iter().collect())
+);
 
 /// Declares a row's struct and with it the table: names, kinds and meanings are the fields' own.
 macro_rules! table {
@@ -163,6 +202,15 @@ macro_rules! table {
                 $(if let Some(column) = columns.next() {
                     $crate::tables::column::Value::push(&self.$field, column);
                 })*
+            }
+
+            fn pull(columns: &[$crate::tables::column::Building], at: usize) -> Self {
+                let mut columns = columns.iter();
+                let mut row = Self::default();
+                $(if let Some(column) = columns.next() {
+                    row.$field = $crate::tables::column::Value::pull(column, at);
+                })*
+                row
             }
         }
     };

@@ -82,22 +82,8 @@ impl<R: Row> TableWriter<R> {
     /// # Errors
     /// If the table cannot be read, or not as this version's.
     pub fn append_table(&mut self, folder: &Path) -> Result<(), TableError> {
-        let path = parquet_path::<R>(folder);
-        if !path.exists() {
-            return Ok(());
-        }
-        let damaged = TableError::damaged(&path);
-        let open = || File::open(&path).map_err(TableError::file(&path));
-        let rows = ParquetReader::new(open()?).num_rows().map_err(&damaged)?;
-        let expected = schema::<R>();
-        for start in (0..rows).step_by(BATCH_ROWS) {
-            let count = BATCH_ROWS.min(rows - start);
-            let reader = ParquetReader::new(open()?).with_slice(Some((start, count)));
-            let frame = reader.finish().map_err(&damaged)?;
-            if frame.schema().as_ref() != &expected {
-                let message = "its columns are not this version's".to_string();
-                return Err(TableError::Damaged { path: path.clone(), message });
-            }
+        let mut batches = Batches::open::<R>(folder)?;
+        while let Some(frame) = batches.next_batch()? {
             self.push_frame(&frame)?;
         }
         Ok(())
@@ -140,6 +126,90 @@ pub fn read<R: Row>(folder: &Path, only: Option<&[&str]>) -> Result<DataFrame, T
     let file = File::open(&path).map_err(TableError::file(&path))?;
     let only = only.map(|names| names.iter().map(ToString::to_string).collect());
     ParquetReader::new(file).with_columns(only).finish().map_err(TableError::damaged(&path))
+}
+
+/// A table read a batch at a time; a table that is not there has none.
+struct Batches {
+    path: PathBuf,
+    schema: Schema,
+    rows: usize,
+    start: usize,
+}
+
+impl Batches {
+    fn open<R: Row>(folder: &Path) -> Result<Batches, TableError> {
+        let path = parquet_path::<R>(folder);
+        let mut batches = Batches { path, schema: schema::<R>(), rows: 0, start: 0 };
+        if batches.path.exists() {
+            batches.rows = batches.reader()?.num_rows().map_err(TableError::damaged(&batches.path))?;
+        }
+        Ok(batches)
+    }
+
+    fn reader(&self) -> Result<ParquetReader<File>, TableError> {
+        Ok(ParquetReader::new(File::open(&self.path).map_err(TableError::file(&self.path))?))
+    }
+
+    fn next_batch(&mut self) -> Result<Option<DataFrame>, TableError> {
+        let count = BATCH_ROWS.min(self.rows - self.start);
+        if count == 0 {
+            return Ok(None);
+        }
+        let reader = self.reader()?.with_slice(Some((self.start, count)));
+        self.start += count;
+        let frame = reader.finish().map_err(TableError::damaged(&self.path))?;
+        if frame.schema().as_ref() != &self.schema {
+            let message = "its columns are not this version's".to_string();
+            return Err(TableError::Damaged { path: self.path.clone(), message });
+        }
+        Ok(Some(frame))
+    }
+}
+
+/// The rows of a table, in order, of which one batch is held at a time.
+pub struct Rows<R> {
+    batches: Batches,
+    columns: Vec<Building>,
+    held: usize,
+    at: usize,
+    row: std::marker::PhantomData<R>,
+}
+
+/// Reads the table `R` of `folder` row by row. A table that is not there has no rows.
+///
+/// # Errors
+/// If it cannot be read; each item fails by itself if its batch is damaged.
+pub fn rows<R: Row>(folder: &Path) -> Result<Rows<R>, TableError> {
+    let batches = Batches::open::<R>(folder)?;
+    Ok(Rows { batches, columns: Vec::new(), held: 0, at: 0, row: std::marker::PhantomData })
+}
+
+impl<R: Row> Rows<R> {
+    fn refill(&mut self) -> Result<bool, TableError> {
+        let Some(frame) = self.batches.next_batch()? else { return Ok(false) };
+        let columns = frame.columns().iter().zip(R::COLUMNS);
+        let taken: PolarsResult<_> =
+            columns.map(|(column, about)| Building::from_column(about.kind, column)).collect();
+        self.columns = taken.map_err(TableError::damaged(&self.batches.path))?;
+        (self.held, self.at) = (frame.height(), 0);
+        Ok(true)
+    }
+}
+
+impl<R: Row> Iterator for Rows<R> {
+    type Item = Result<R, TableError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at == self.held {
+            match self.refill() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        self.at += 1;
+        Some(Ok(R::pull(&self.columns, self.at - 1)))
+    }
 }
 
 /// Writes `rows` as Parquet and as CSV into `folder`.
@@ -193,6 +263,10 @@ mod tests {
         let frame = read::<PersonRow>(folder.path(), None).unwrap();
         assert_eq!(frame.height() as u64, 2 * rows);
         assert_eq!(frame.column("track").unwrap().null_count(), 6);
+        let rows: Vec<PersonRow> = super::rows(folder.path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(rows[3], person("a", 3));
+        assert_eq!(rows[BATCH_ROWS + 6], person("b", 1));
+        assert_eq!(rows.len(), frame.height());
         let last = frame.column("betas").unwrap().list().unwrap().get_as_series(BATCH_ROWS).unwrap();
         assert_eq!(last.f32().unwrap().get(9), Some(BATCH_ROWS as f32));
     }

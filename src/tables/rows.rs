@@ -32,6 +32,10 @@ table! {
         pub width: Option<u64>,
         /// Height of a frame in pixels
         pub height: Option<u64>,
+        /// Frames of the clip
+        pub clip_frames: Option<u64>,
+        /// First frame of the range that was asked for
+        pub first_frame: Option<u64>,
         /// Frames in the range that was asked for
         pub frames: Option<u64>,
         /// Frames that were finished, less than `frames` when the run failed
@@ -151,8 +155,10 @@ table! {
         pub pa_mpjpe_mm: Option<f64>,
         /// Mean error of the joints' accelerations, millimetres per frame squared
         pub accel_mm_per_frame2: Option<f64>,
-        /// Common joints nearer than 150 mm to the truth, 0 to 1
-        pub pck_150mm: Option<f64>,
+        /// Mean error of the body's surface, aligned at the pelvis
+        pub pve_mm: Option<f64>,
+        /// Common joints in the picture nearer to the truth than a tenth of the box' longer side, 0 to 1
+        pub pck_10: Option<f64>,
 
         /// The run that this one is compared with: the same point, read losslessly in sequence
         pub reference_run_id: Option<String>,
@@ -208,6 +214,8 @@ table! {
         pub frame: Option<u64>,
         /// Held by the process' allocator
         pub heap_bytes: Option<u64>,
+        /// The most that it held at once so far, since the models were loaded
+        pub heap_peak_bytes: Option<u64>,
         /// Resident set of the process
         pub process_bytes: Option<u64>,
         /// The kernel's own peak of it so far

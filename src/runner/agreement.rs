@@ -1,0 +1,160 @@
+//! How far each run agrees with the same point read losslessly in sequence: what a mode changes in the
+//! answer, and not only in memory.
+
+use super::RunnerError;
+use super::death::Outcome;
+use crate::metrics::agreement::{Comparison, Sighting};
+use crate::person::BBox;
+use crate::tables::{PersonRow, RunRow, TableError, files};
+use polars::prelude::{DataFrame, PolarsError, PolarsResult};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// What may serve as the reference, best first.
+const REFERENCES: [&str; 4] = ["stream-sequential", "extract-png", "extract-memory", "stream-seek"];
+
+/// Fills the columns of agreement of every run that ended well and has a reference among `runs`.
+///
+/// # Errors
+/// If a table of people cannot be read.
+pub fn fill(runs: &mut [(RunRow, std::path::PathBuf)]) -> Result<(), RunnerError> {
+    let points: Vec<Option<String>> = runs.iter().map(|(row, _)| point(row)).collect();
+    let mut references: HashMap<&str, usize> = HashMap::new();
+    let rank = |at: usize| REFERENCES.iter().position(|mode| *mode == runs[at].0.mode);
+    for (at, point) in points.iter().enumerate() {
+        let Some(point) = point.as_deref().filter(|_| rank(at).is_some()) else { continue };
+        let best = references.entry(point).or_insert(at);
+        if rank(at) < rank(*best) {
+            *best = at;
+        }
+    }
+    let mut loaded: Option<(usize, Vec<Vec<Sighting>>)> = None;
+    for (at, point) in points.iter().enumerate() {
+        let Some(&reference) = point.as_deref().and_then(|point| references.get(point)) else { continue };
+        if reference == at {
+            continue;
+        }
+        let frames = runs[at].0.frames.unwrap_or(0) as usize;
+        if loaded.as_ref().is_none_or(|(which, _)| *which != reference) {
+            loaded = Some((reference, sightings(&runs[reference].1)?));
+        }
+        let Some((_, theirs)) = &loaded else { continue };
+        let ours = sightings(&runs[at].1)?;
+        let mut comparison = Comparison::default();
+        let nobody = Vec::new();
+        for frame in 0..frames.max(ours.len()).max(theirs.len()) {
+            comparison.add(ours.get(frame).unwrap_or(&nobody), theirs.get(frame).unwrap_or(&nobody));
+        }
+        let agreement = comparison.finish();
+        let reference_run_id = runs[reference].0.run_id.clone();
+        let row = &mut runs[at].0;
+        row.reference_run_id = Some(reference_run_id);
+        row.agree_box_mean_px = agreement.box_mean_px;
+        row.agree_box_max_px = agreement.box_largest_px;
+        row.agree_joint_mean_mm = agreement.joint_mean_mm;
+        row.agree_joint_max_mm = agreement.joint_largest_mm;
+        row.agree_identities = agreement.identities_alike;
+    }
+    Ok(())
+}
+
+/// What two runs must share to be compared: everything but the mode. `None` for a run that failed.
+fn point(row: &RunRow) -> Option<String> {
+    if row.outcome != Outcome::Ok.name() {
+        return None;
+    }
+    let mut settings: serde_json::Value = serde_json::from_str(&row.settings).ok()?;
+    let video = settings.get_mut("video")?.as_object_mut()?;
+    video.remove("mode");
+    video.remove("preset");
+    Some(format!("{settings} {} {:?} {}", row.clip, row.clip_sha256, row.repeat))
+}
+
+/// Who a run saw, by frame of the clip.
+fn sightings(folder: &Path) -> Result<Vec<Vec<Sighting>>, RunnerError> {
+    let columns = ["frame", "track", "x1_px", "y1_px", "x2_px", "y2_px", "joints_m"];
+    let table = files::read::<PersonRow>(folder, Some(&columns))?;
+    let damaged = |error: PolarsError| TableError::Damaged {
+        path: files::parquet_path::<PersonRow>(folder),
+        message: error.to_string(),
+    };
+    Ok(by_frame(&table).map_err(damaged)?)
+}
+
+fn by_frame(table: &DataFrame) -> PolarsResult<Vec<Vec<Sighting>>> {
+    let frames = table.column("frame")?.i64()?;
+    let tracks = table.column("track")?.i64()?;
+    let joints = table.column("joints_m")?.list()?;
+    let corner = |name: &str| table.column(name)?.f64().cloned();
+    let corners = [corner("x1_px")?, corner("y1_px")?, corner("x2_px")?, corner("y2_px")?];
+    let mut all: Vec<Vec<Sighting>> = Vec::new();
+    for row in 0..table.height() {
+        let frame = frames.get(row).unwrap_or(0) as usize;
+        if all.len() <= frame {
+            all.resize_with(frame + 1, Vec::new);
+        }
+        let [x1, y1, x2, y2] = corners.each_ref().map(|corner| corner.get(row).unwrap_or(f64::NAN) as f32);
+        let flat = joints.get_as_series(row);
+        let flat: Vec<f32> = match &flat {
+            Some(series) => series.f32()?.into_no_null_iter().collect(),
+            None => Vec::new(),
+        };
+        all[frame].push(Sighting {
+            bbox: BBox { x1, y1, x2, y2 },
+            track_id: tracks.get(row).and_then(|track| u32::try_from(track).ok()),
+            joints: flat.chunks_exact(3).map(|at| [at[0], at[1], at[2]]).collect(),
+        });
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::files::TableWriter;
+
+    fn run(folder: &Path, mode: &str, shift: f32) -> (RunRow, std::path::PathBuf) {
+        let place = folder.join(mode);
+        let mut people = TableWriter::create(&place).unwrap();
+        for frame in 0..3 {
+            let row = PersonRow {
+                frame,
+                track: Some(1),
+                x1_px: 10.0 + shift,
+                x2_px: 50.0,
+                y2_px: 90.0,
+                joints_m: vec![shift / 100.0; 132],
+                ..PersonRow::default()
+            };
+            people.push(row).unwrap();
+        }
+        people.finish().unwrap();
+        let settings = format!("{{\"seed\":1,\"video\":{{\"mode\":\"{mode}\"}}}}");
+        let row = RunRow {
+            run_id: mode.into(),
+            mode: mode.into(),
+            outcome: "ok".into(),
+            settings,
+            frames: Some(3),
+            ..RunRow::default()
+        };
+        (row, place)
+    }
+
+    #[test]
+    fn every_mode_is_held_against_the_sequential_stream() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut runs = vec![
+            run(folder.path(), "extract-jpeg", 4.0),
+            run(folder.path(), "stream-seek", 0.0),
+            run(folder.path(), "stream-sequential", 0.0),
+        ];
+        fill(&mut runs).unwrap();
+        let jpeg = &runs[0].0;
+        assert_eq!(jpeg.reference_run_id.as_deref(), Some("stream-sequential"));
+        assert_eq!((jpeg.agree_box_max_px, jpeg.agree_box_mean_px), (Some(4.0), Some(1.0)));
+        assert_eq!(jpeg.agree_identities, Some(1.0));
+        assert_eq!(runs[1].0.agree_joint_max_mm, Some(0.0));
+        assert_eq!(runs[2].0.reference_run_id, None);
+    }
+}

@@ -1,0 +1,189 @@
+//! An experiment carried out: one run after the other, rows laid down as they come, then the report.
+
+use super::clips::{Clip, Ready};
+use super::death::Outcome;
+use super::order::{self, Order};
+use super::plan::{Plan, Planned, Status, plan};
+use super::progress::{Event, Listener};
+use super::store::{Store, write_json};
+use super::watch::{self, Program};
+use super::work::{Pinned, Work};
+use super::{Project, RunnerError, agreement, finish, folder, strips};
+use crate::body::Body;
+use crate::dataset::{TruthFile, TruthPerson};
+use crate::experiment::Experiment;
+use crate::hmr2::ModelSet;
+use crate::report::{self, Notebook, Page};
+use crate::tables::RunRow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// How an experiment is to be carried out.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program whose `worker` carries out a run.
+    pub program: Program,
+    /// Runs what is done already again.
+    pub fresh: bool,
+}
+
+impl Options {
+    /// This very program.
+    ///
+    /// # Errors
+    /// If the system does not say where it lies.
+    pub fn this_program() -> std::io::Result<Options> {
+        let path = std::env::current_exe()?;
+        Ok(Options { program: Program { path, arguments: vec!["worker".to_string()] }, fresh: false })
+    }
+}
+
+/// What came of an experiment.
+#[derive(Debug)]
+pub struct Finished {
+    /// The report's folder.
+    pub folder: PathBuf,
+    pub rows: Vec<RunRow>,
+    /// Runs that the plan had, those not come to included.
+    pub planned: usize,
+    /// How many rows were found as ended before.
+    pub again: usize,
+    /// The page; `None` if Ctrl-C ended the experiment.
+    pub page: Option<Page>,
+}
+
+impl Finished {
+    /// Runs that did not end well.
+    pub fn failed(&self) -> usize {
+        self.rows.iter().filter(|row| row.outcome != Outcome::Ok.name()).count()
+    }
+}
+
+/// Carries out `experiment`. With a raised `interrupt` it stops between or within runs: what is
+/// finished is kept and goes into the report's tables, and the next invocation goes on from there.
+///
+/// # Errors
+/// If the experiment cannot be planned, or the disk refuses rows. A run that fails is a row.
+pub fn execute(
+    project: &Project,
+    experiment: &Experiment,
+    options: &Options,
+    interrupt: &AtomicBool,
+    listener: &mut dyn Listener,
+) -> Result<Finished, RunnerError> {
+    let program = Pinned::new(&options.program)?;
+    let plan = plan(project, experiment, &options.program, true, listener)?;
+    let report = folder::create(&project.reports(&experiment.name), &plan.source)?;
+    folder::write_text(&report, "experiment.toml", &experiment.to_toml())?;
+
+    let store = Store::of(project.runs());
+    let of = plan.runs.len();
+    let mut left_secs: f64 = plan.runs.iter().map(|run| run.cost_secs(options.fresh)).sum();
+    let mut runs: Vec<(RunRow, PathBuf)> = Vec::with_capacity(of);
+    let mut again = 0;
+    for (at, planned) in plan.runs.iter().enumerate() {
+        if interrupt.load(Relaxed) {
+            break;
+        }
+        let (number, label) = (at + 1, planned.label.as_str());
+        listener.hear(Event::Begin { number, of, label, left_secs });
+        left_secs -= planned.cost_secs(options.fresh);
+        let kept = planned.key.as_ref().and_then(|key| store.find(&key.run_id()));
+        let kept = kept.filter(|kept| kept.is_ok() && !options.fresh);
+        let found = kept.is_some();
+        let (mut row, place) = match kept {
+            Some(kept) => (kept.row, kept.folder),
+            None => {
+                program.check()?;
+                match one(project, &plan, planned, &store, &program.program, interrupt, listener)? {
+                    Some(ended) => ended,
+                    None => break,
+                }
+            }
+        };
+        row.experiment = experiment.name.clone();
+        again += usize::from(found);
+        listener.hear(Event::End { number, of, label, row: &row, again: found });
+        runs.push((row, place));
+        let rows: Vec<RunRow> = runs.iter().map(|(row, _)| row.clone()).collect();
+        folder::write_runs(&report, &rows)?;
+    }
+
+    listener.hear(Event::Then("joining the tables"));
+    agreement::fill(&mut runs)?;
+    let rows: Vec<RunRow> = runs.iter().map(|(row, _)| row.clone()).collect();
+    let places: Vec<PathBuf> = runs.iter().map(|(_, place)| place.clone()).collect();
+    folder::write_runs(&report, &rows)?;
+    folder::join_tables(&report, &places)?;
+    let mut page = None;
+    if !interrupt.load(Relaxed) {
+        listener.hear(Event::Then("drawing film strips"));
+        strips::draw(project, experiment, &report, &runs)?;
+        listener.hear(Event::Then("writing the report"));
+        page = Some(report::write(&Notebook::from(experiment), &report)?);
+        folder::link_latest(&report)?;
+    }
+    Ok(Finished { folder: report, rows, planned: of, again, page })
+}
+
+impl Planned {
+    /// Rough seconds until this run is done.
+    fn cost_secs(&self, fresh: bool) -> f64 {
+        if self.status == Status::Done && !fresh { 0.0 } else { self.rough_secs }
+    }
+}
+
+/// One run from its order to its place in the store; `None` if Ctrl-C ended it.
+fn one(
+    project: &Project,
+    plan: &Plan,
+    planned: &Planned,
+    store: &Store,
+    program: &Program,
+    interrupt: &AtomicBool,
+    listener: &mut dyn Listener,
+) -> Result<Option<(RunRow, PathBuf)>, RunnerError> {
+    let mut row = finish::row_before(planned, &plan.source, &plan.machine);
+    let (Clip::Ready(clip), Some(key)) = (&planned.clip, &planned.key) else {
+        row.outcome = Outcome::Error.name().to_string();
+        row.error = Some(match &planned.status {
+            Status::Broken(message) => message.clone(),
+            other => other.to_string(),
+        });
+        // no folder: it has no tables
+        return Ok(Some((row, PathBuf::new())));
+    };
+    let work = Work::create(&project.work(), &row.run_id)?;
+    let order = Order {
+        run_id: row.run_id.clone(),
+        settings: planned.settings.spelled_out(),
+        video: clip.path.clone(),
+        truth: clip.truth.as_ref().map(|truth| truth.path.clone()),
+        model: project.model(&planned.settings.model),
+        scratch: work.scratch(),
+    };
+    write_json(&order::order_in(&work.folder), &order)?;
+    let limits = &planned.settings.limits;
+    let mut on_frame = |frame: Option<u64>| {
+        if let Some(frame) = frame {
+            listener.hear(Event::Frame { frame });
+        }
+    };
+    let seen = watch::run(program, &work.folder, &row.run_id, limits, interrupt, &mut on_frame)?;
+    if seen.interrupted {
+        return Ok(None);
+    }
+    finish::add_seen(&mut row, seen);
+    work.tidy();
+    let (body, truth) = for_accuracy(&order.model, clip)?;
+    finish::tables(&work.folder, &mut row, &body, truth.as_deref())?;
+    let place = store.keep(&work.folder, key, &row)?;
+    Ok(Some((row, place)))
+}
+
+/// The body and the truth that accuracy is measured with.
+fn for_accuracy(model: &Path, clip: &Ready) -> Result<(Body, Option<Vec<Vec<TruthPerson>>>), RunnerError> {
+    let body = ModelSet::load(model)?.load_body()?;
+    let truth = clip.truth.as_ref().map(TruthFile::read_all).transpose()?;
+    Ok((body, truth))
+}

@@ -1,0 +1,125 @@
+//! From a run's spools to its tables, its accuracy and its row.
+
+use super::RunnerError;
+use super::accuracy::Accuracy;
+use super::clips::{Clip, Ready};
+use super::death::Outcome;
+use super::folder::utc_now;
+use super::plan::{Planned, device_of, mode_of};
+use super::watch::Seen;
+use crate::body::Body;
+use crate::dataset::TruthPerson;
+use crate::provenance::{Machine, Source};
+use crate::tables::files::TableWriter;
+use crate::tables::{FrameRow, MemoryRow, PersonRow, Row, RunRow, Spool, read_spool};
+use std::path::Path;
+
+/// Turns the spools in `folder` into tables, removes them, and fills in the accuracy of `row`.
+///
+/// A run that failed keeps the rows that it finished; it has no accuracy.
+///
+/// # Errors
+/// If a spool cannot be read or a table not be written.
+pub fn tables(
+    folder: &Path,
+    row: &mut RunRow,
+    body: &Body,
+    truth: Option<&[Vec<TruthPerson>]>,
+) -> Result<(), RunnerError> {
+    convert::<FrameRow>(folder, |_| ())?;
+    convert::<MemoryRow>(folder, |_| ())?;
+    let mut accuracy = Accuracy::new(body, truth);
+    convert::<PersonRow>(folder, |person| accuracy.add(person))?;
+    if row.outcome == Outcome::Ok.name() {
+        accuracy.finish(row, row.first_frame.unwrap_or(0) as usize);
+    }
+    Ok(())
+}
+
+fn convert<R: Row>(folder: &Path, mut with: impl FnMut(&mut R)) -> Result<(), RunnerError> {
+    let mut table = TableWriter::create(folder)?;
+    for row in read_spool::<R>(folder)? {
+        let mut row = row?;
+        with(&mut row);
+        table.push(row)?;
+    }
+    table.finish()?;
+    let spool = Spool::<R>::path_in(folder);
+    if spool.exists() {
+        std::fs::remove_file(&spool).map_err(RunnerError::file(&spool))?;
+    }
+    Ok(())
+}
+
+/// What is known of a run before it starts.
+pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunRow {
+    let settings = &planned.settings;
+    let key = planned.key.as_ref();
+    let mut row = RunRow {
+        run_id: key.map(super::key::Key::run_id).unwrap_or_else(|| planned.stand_in_id()),
+        mode: mode_of(settings),
+        repeat: planned.repeat,
+        settings: super::key::Key::settings_of(settings).to_string(),
+        dataset: settings.dataset.name.clone(),
+        clip: planned.clip.name().to_string(),
+        model: settings.model.clone(),
+        weights_sha256: key.map(|key| key.weights_sha256.clone()),
+        body_sha256: key.and_then(|key| key.body_sha256.clone()),
+        precision: precision_of(settings),
+        device: device_of(settings),
+        seed: settings.seed,
+        git_hash: source.git_hash.clone(),
+        git_dirty: source.git_dirty,
+        program_sha256: key.map(|key| key.program_sha256.clone()),
+        cpu: machine.cpu.clone(),
+        cores: Some(machine.cores as u64),
+        machine_memory_bytes: machine.memory_bytes,
+        os: Some(machine.os.clone()),
+        ffmpeg: machine.ffmpeg.clone(),
+        started_utc: Some(utc_now()),
+        ..RunRow::default()
+    };
+    if let Clip::Ready(Ready { sha256, bytes, width, height, frames, fps, .. }) = &planned.clip {
+        row.clip_sha256 = Some(sha256.clone());
+        row.clip_bytes = Some(*bytes);
+        row.width = Some(*width as u64);
+        row.height = Some(*height as u64);
+        row.clip_frames = Some(*frames as u64);
+        // until the range is known
+        row.frames = Some(*frames as u64);
+        row.fps = Some(*fps);
+    }
+    row
+}
+
+fn precision_of(settings: &crate::experiment::Settings) -> String {
+    // the word that the experiment file has for it
+    let word = serde_json::to_value(settings.hmr2.precision).ok();
+    word.and_then(|word| word.as_str().map(str::to_string)).unwrap_or_default()
+}
+
+/// Adds what was seen of the run.
+pub fn add_seen(row: &mut RunRow, seen: Seen) {
+    let Seen { outcome, error, wall_secs, facts, .. } = seen;
+    row.outcome = outcome.name().to_string();
+    row.error = error;
+    row.wall_secs = Some(wall_secs);
+    row.first_frame = facts.first_frame;
+    row.frames = facts.frames.or(row.frames);
+    row.frames_done = Some(facts.frames_done.unwrap_or(0));
+    row.people = facts.people;
+    row.setup_secs = facts.setup_secs;
+    row.open_secs = facts.open_secs;
+    row.decode_secs = facts.decode_secs;
+    row.detect_secs = facts.detect_secs;
+    row.recover_secs = facts.recover_secs;
+    row.track_secs = facts.track_secs;
+    row.write_secs = facts.write_secs;
+    row.heap_setup_peak_bytes = facts.heap_setup_peak_bytes;
+    row.heap_base_bytes = facts.heap_base_bytes;
+    row.heap_peak_bytes = seen.heap_peak_bytes;
+    row.process_peak_bytes = seen.process_peak_bytes;
+    row.decoder_peak_bytes = seen.decoder_peak_bytes;
+    row.disk_peak_bytes = seen.disk_peak_bytes;
+    row.disk_written_bytes = facts.disk_written_bytes;
+}

@@ -1,0 +1,93 @@
+//! The runner: an experiment's sweep to runs, a process for each, and the stages joined.
+//!
+//! [`plan()`] says which runs there are, which are done and why the others are not. [`execute()`] makes
+//! what is missing, one run at a time in a process of its own ([`watch`]), and lays the rows down in a
+//! report folder. [`worker`] is what that process does: the only place where video, detection, mesh
+//! recovery and tracking meet. [`track()`] takes one video of the user's own the same way.
+//!
+//! Must not know charts.
+
+mod accuracy;
+mod agreement;
+mod clips;
+pub mod death;
+mod drawing;
+mod execute;
+mod finish;
+mod folder;
+pub mod interrupt;
+mod key;
+pub mod order;
+mod plan;
+pub mod progress;
+mod project;
+mod stages;
+mod store;
+mod strips;
+mod track;
+pub mod watch;
+mod work;
+pub mod worker;
+
+pub use death::Outcome;
+pub use execute::{Finished, Options, execute};
+pub use plan::{Plan, Planned, Status, plan, rough_secs};
+pub use progress::{Event, Listener};
+pub use project::Project;
+pub use track::{TrackRequest, Tracked, track};
+pub use watch::Program;
+
+use crate::dataset::DatasetError;
+use crate::experiment::ExperimentError;
+use crate::hmr2::Hmr2Error;
+use crate::report::ReportError;
+use crate::tables::TableError;
+use crate::video::VideoError;
+use std::path::{Path, PathBuf};
+
+/// Why an experiment could not be run at all. A run that fails is a row and not an error.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    #[error("no folder `experiments` here or above {start}; run this inside a checkout of posebook")]
+    NoProject { start: PathBuf },
+    #[error("cannot read or write {path}: {source}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("cannot start {program}: {source}")]
+    Start { program: PathBuf, source: std::io::Error },
+    #[error("the process of the run in {folder} could not be watched")]
+    Watch { folder: PathBuf },
+    #[error("{program} changed while the experiment ran, so that its runs could not be compared; run it again")]
+    ProgramChanged { program: PathBuf },
+    #[error("the order in {path} cannot be read: {message}")]
+    Order { path: PathBuf, message: String },
+    #[error("{0}")]
+    NoBoxes(String),
+    #[error("device = \"{device}\" needs a build with CUDA (feature `cuda`); use `cpu` or `auto`")]
+    NoCuda { device: String },
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    #[error(transparent)]
+    Model(#[from] Hmr2Error),
+    #[error(transparent)]
+    DetectSettings(#[from] crate::detect::SettingsError),
+    #[error(transparent)]
+    Detect(#[from] crate::detect::DetectError),
+    #[error(transparent)]
+    TrackSettings(#[from] crate::phalp::SettingsError),
+    #[error(transparent)]
+    Track(#[from] crate::phalp::TrackError),
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+impl RunnerError {
+    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> RunnerError + '_ {
+        |source| RunnerError::File { path: path.to_path_buf(), source }
+    }
+}

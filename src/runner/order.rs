@@ -1,0 +1,75 @@
+//! What passes between the runner and the process of a run: the order, and the report.
+
+use super::death::Outcome;
+use crate::experiment::Settings;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// All that a run's process needs to know. Lies in the run's folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    pub run_id: String,
+    pub settings: Settings,
+    /// The clip's file.
+    pub video: PathBuf,
+    /// The clip's truth, where boxes are read from; `None` finds nobody.
+    pub truth: Option<PathBuf>,
+    /// The model set's file.
+    pub model: PathBuf,
+    /// Where scratch files may be put.
+    pub scratch: PathBuf,
+}
+
+/// What the run's process reports at its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    pub outcome: Outcome,
+    pub error: Option<String>,
+    #[serde(default)]
+    pub facts: Facts,
+}
+
+/// What the process knows better than its watcher. What it did not come to is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Facts {
+    pub first_frame: Option<u64>,
+    pub frames: Option<u64>,
+    pub frames_done: Option<u64>,
+    pub people: Option<u64>,
+    pub setup_secs: Option<f64>,
+    pub open_secs: Option<f64>,
+    pub decode_secs: Option<f64>,
+    pub detect_secs: Option<f64>,
+    pub recover_secs: Option<f64>,
+    pub track_secs: Option<f64>,
+    pub write_secs: Option<f64>,
+    pub heap_setup_peak_bytes: Option<u64>,
+    pub heap_base_bytes: Option<u64>,
+    pub heap_peak_bytes: Option<u64>,
+    pub process_peak_bytes: Option<u64>,
+    pub disk_peak_bytes: Option<u64>,
+    pub disk_written_bytes: Option<u64>,
+}
+
+/// The order in a run's folder.
+pub fn order_in(folder: &Path) -> PathBuf {
+    folder.join("order.json")
+}
+
+/// The account in a run's folder.
+pub fn account_in(folder: &Path) -> PathBuf {
+    folder.join("account.json")
+}
+
+/// The live record in a run's folder.
+pub fn live_in(folder: &Path) -> PathBuf {
+    folder.join("live")
+}
+
+/// What the process wrote to its standard error, in a run's folder.
+pub fn words_in(folder: &Path) -> PathBuf {
+    folder.join("stderr.txt")
+}

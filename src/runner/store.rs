@@ -1,0 +1,87 @@
+//! Runs that have ended, each in a folder named by its id: its key, its row, its tables.
+
+use super::RunnerError;
+use super::death::Outcome;
+use super::key::Key;
+use crate::files::write_whole;
+use crate::tables::RunRow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The folder of ended runs.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+/// An ended run.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    pub key: Key,
+    pub row: RunRow,
+    pub folder: PathBuf,
+}
+
+impl Kept {
+    /// Whether the run ended well, so that it need not run again.
+    pub fn is_ok(&self) -> bool {
+        self.row.outcome == Outcome::Ok.name()
+    }
+}
+
+impl Store {
+    /// The runs kept in `folder`, which need not be there yet.
+    pub fn of(folder: PathBuf) -> Store {
+        Store { folder }
+    }
+
+    /// The folder of the run `run_id`.
+    pub fn place(&self, run_id: &str) -> PathBuf {
+        self.folder.join(run_id)
+    }
+
+    /// The run `run_id`, if it is kept and readable by this version.
+    pub fn find(&self, run_id: &str) -> Option<Kept> {
+        read(&self.place(run_id))
+    }
+
+    /// Everything that is kept and readable.
+    pub fn all(&self) -> Vec<Kept> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut kept: Vec<Kept> = entries.filter_map(|entry| read(&entry.path())).collect();
+        kept.sort_by(|a, b| a.row.run_id.cmp(&b.row.run_id));
+        kept
+    }
+
+    /// Takes the run whose tables lie in `work` into the store, in place of an earlier one of the same
+    /// id. It is there whole or not at all.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn keep(&self, work: &Path, key: &Key, row: &RunRow) -> Result<PathBuf, RunnerError> {
+        write_json(&work.join("key.json"), key)?;
+        write_json(&work.join("row.json"), row)?;
+        let place = self.place(&row.run_id);
+        fs::create_dir_all(&self.folder).map_err(RunnerError::file(&self.folder))?;
+        if place.exists() {
+            fs::remove_dir_all(&place).map_err(RunnerError::file(&place))?;
+        }
+        fs::rename(work, &place).map_err(RunnerError::file(&place))?;
+        Ok(place)
+    }
+}
+
+fn read(folder: &Path) -> Option<Kept> {
+    let key = serde_json::from_slice(&fs::read(folder.join("key.json")).ok()?).ok()?;
+    let row = serde_json::from_slice(&fs::read(folder.join("row.json")).ok()?).ok()?;
+    Some(Kept { key, row, folder: folder.to_path_buf() })
+}
+
+/// Writes `value` as JSON, whole or not at all.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), RunnerError> {
+    let bytes = serde_json::to_vec_pretty(value).map_err(|error| RunnerError::file(path)(error.into()))?;
+    write_whole(path, &bytes).map_err(RunnerError::file(path))
+}

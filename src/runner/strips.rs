@@ -1,0 +1,135 @@
+//! Film strips: a few frames of a run, as its mode delivered them, with what was found drawn over.
+
+use super::order::{self, Order};
+use super::{Project, RunnerError, drawing};
+use crate::body::Body;
+use crate::experiment::{Cell, Experiment, FigureKind};
+use crate::files::write_whole;
+use crate::hmr2::ModelSet;
+use crate::render::overlay::Overlay;
+use crate::render::picture::Picture;
+use crate::render::strip::{Row as StripRow, Strip};
+use crate::report::STRIPS;
+use crate::tables::{PersonRow, RunRow, Tables, files};
+use crate::video::{self, Probe};
+use std::path::{Path, PathBuf};
+
+/// Moments in a strip.
+const MOMENTS: usize = 5;
+const CELL_WIDTH: usize = 300;
+const JPEG_QUALITY: u8 = 82;
+
+/// Draws the strip of every run that a figure of the experiment names, into the report's folder.
+///
+/// # Errors
+/// If a table cannot be read or the disk refuses. A run whose clip cannot be read any more has no strip.
+pub fn draw(
+    project: &Project,
+    experiment: &Experiment,
+    report: &Path,
+    runs: &[(RunRow, PathBuf)],
+) -> Result<(), RunnerError> {
+    let wanted = wanted(experiment, report)?;
+    for (row, place) in runs.iter().filter(|(row, _)| wanted.contains(&row.run_id)) {
+        let kept = place.join("strip.jpg");
+        if !kept.exists() {
+            match strip(project, row, place) {
+                Ok(Some(bytes)) => write_whole(&kept, &bytes).map_err(RunnerError::file(&kept))?,
+                // nothing was found, or the clip is gone: the report says that there is no strip
+                Ok(None) | Err(RunnerError::Video(_)) => continue,
+                Err(error) => return Err(error),
+            }
+        }
+        let bytes = std::fs::read(&kept).map_err(RunnerError::file(&kept))?;
+        let path = report.join(STRIPS).join(format!("{}.jpg", row.run_id));
+        write_whole(&path, &bytes).map_err(RunnerError::file(&path))?;
+    }
+    Ok(())
+}
+
+/// The ids of runs that the experiment's strips name.
+fn wanted(experiment: &Experiment, report: &Path) -> Result<Vec<String>, RunnerError> {
+    let mut ids = Vec::new();
+    for cell in &experiment.cells {
+        let Cell::Figure(figure) = cell else { continue };
+        if figure.spec.kind != FigureKind::Strip {
+            continue;
+        }
+        let answer = Tables::of(report).sql(&figure.sql)?;
+        let Ok(column) = answer.column(&figure.spec.x) else { continue };
+        if let Ok(column) = column.str() {
+            ids.extend(column.iter().flatten().map(str::to_string));
+        }
+    }
+    Ok(ids)
+}
+
+/// The strip of one run as a JPEG; `None` if the run has no order any more.
+fn strip(project: &Project, row: &RunRow, place: &Path) -> Result<Option<Vec<u8>>, RunnerError> {
+    let Some(order) = read_order(place) else { return Ok(None) };
+    let body = ModelSet::load(&order.model)?.load_body()?;
+    let moments = moments(row);
+    let mut overlay = Overlay::new(CELL_WIDTH);
+    let probe = video::probe(&order.video)?;
+    let scratch = project.work().join(format!("strip-{}-{}", row.run_id, std::process::id()));
+    std::fs::create_dir_all(&scratch).map_err(RunnerError::file(&scratch))?;
+    let mut pictures = Vec::new();
+    for &moment in &moments {
+        let people = people_at(place, moment)?;
+        let picture = picture(&probe, &order, moment, &scratch, &people, &mut overlay, &body);
+        pictures.push(picture);
+    }
+    // scratch of a strip harms nobody where it cannot be removed
+    let _ = std::fs::remove_dir_all(&scratch);
+    let pictures: Vec<Option<Picture>> = pictures.into_iter().collect::<Result<_, _>>()?;
+    let columns = moments.iter().map(|moment| format!("frame {moment}")).collect();
+    let label = format!("{}, {}", row.clip, row.mode);
+    let strip = Strip { columns, rows: vec![StripRow { label, pictures }], cell_width: CELL_WIDTH };
+    Ok(strip.picture().jpeg(JPEG_QUALITY).ok())
+}
+
+fn read_order(place: &Path) -> Option<Order> {
+    serde_json::from_slice(&std::fs::read(order::order_in(place)).ok()?).ok()
+}
+
+/// Frames spread over the run's range, its edges left out.
+fn moments(row: &RunRow) -> Vec<usize> {
+    let (first, frames) = (row.first_frame.unwrap_or(0) as usize, row.frames.unwrap_or(0) as usize);
+    let count = MOMENTS.min(frames);
+    (0..count).map(|at| first + (2 * at + 1) * frames / (2 * count)).collect()
+}
+
+fn people_at(place: &Path, frame: usize) -> Result<Vec<PersonRow>, RunnerError> {
+    let mut people = Vec::new();
+    for row in files::rows::<PersonRow>(place)? {
+        let row = row?;
+        match (row.frame as usize).cmp(&frame) {
+            std::cmp::Ordering::Less => {}
+            std::cmp::Ordering::Equal => people.push(row),
+            std::cmp::Ordering::Greater => break,
+        }
+    }
+    Ok(people)
+}
+
+/// One frame, delivered the way the run was, drawn over.
+fn picture(
+    probe: &Probe,
+    order: &Order,
+    moment: usize,
+    scratch: &Path,
+    people: &[PersonRow],
+    overlay: &mut Overlay,
+    body: &Body,
+) -> Result<Option<Picture>, RunnerError> {
+    let settings = video::Settings {
+        mode: order.settings.video.mode,
+        start_frame: Some(moment as i64),
+        end_frame: Some(moment as i64 + 1),
+        ..video::Settings::default()
+    };
+    let mut source = video::open_probed(probe.clone(), &settings, scratch)?;
+    let Some(frame) = source.next_frame()? else { return Ok(None) };
+    drawing::draw(overlay, &frame, people, body);
+    Ok(Some(overlay.picture().clone()))
+}
