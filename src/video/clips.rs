@@ -73,6 +73,16 @@ pub(super) const CLIPS: &[Clip] = &[
     },
     Clip { name: "mpeg2.ts", frames: 40, words: "SRC:128x72:40 -c:v mpeg2video -g 9 -bf 2 -b:v 800k" },
     Clip { name: "h264.ts", frames: 40, words: "SRC:128x72:40 -c:v libx264 -g 9 -bf 2" },
+    Clip {
+        name: "hidden.webm",
+        frames: 40,
+        words: "SRC:128x72:40 -c:v libvpx -auto-alt-ref 1 -lag-in-frames 16 -g 15 -b:v 300k",
+    },
+    Clip {
+        name: "fields.mkv",
+        frames: 30,
+        words: "SRC:128x72:30 -c:v libx264 -flags +ildct+ilme -x264-params tff=1 -g 12 -bf 2",
+    },
     Clip { name: "mpeg4.avi", frames: 30, words: "SRC:128x72:30 -c:v mpeg4 -g 8 -bf 2" },
     Clip { name: "mjpeg.mov", frames: 12, words: "SRC:128x72:12 -c:v mjpeg -q:v 3" },
     Clip {

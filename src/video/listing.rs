@@ -28,6 +28,8 @@ pub(super) struct Facts {
     /// Frames promised by the header, where it promises.
     pub promised: Option<usize>,
     pub has_audio: bool,
+    /// Whether frames come as pairs of fields, which may travel in packets of their own.
+    pub interlaced: bool,
     pub ffmpeg_version: String,
 }
 
@@ -58,6 +60,7 @@ struct Track {
     avg_frame_rate: Option<String>,
     time_base: Option<String>,
     nb_frames: Option<String>,
+    field_order: Option<String>,
     #[serde(default)]
     disposition: Disposition,
     #[serde(default)]
@@ -80,7 +83,7 @@ pub(super) fn facts(path: &Path) -> Result<Facts, Fault> {
     let mut command = ffprobe();
     command.args(["-show_program_version", "-of", "json", "-show_entries"]);
     command.arg(
-        "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames:\
+        "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames,field_order:\
          stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
     );
     let (text, said) = run(command.arg(path))?;
@@ -116,6 +119,7 @@ pub(super) fn facts(path: &Path) -> Result<Facts, Fault> {
         fps: video.avg_frame_rate.as_deref().and_then(fraction).map(|(n, d)| n as f64 / d as f64),
         promised: video.nb_frames.as_deref().and_then(|n| n.parse().ok()),
         has_audio: audio > 0,
+        interlaced: !matches!(video.field_order.as_deref(), None | Some("progressive" | "unknown")),
         ffmpeg_version: answer.program_version.version,
     })
 }

@@ -16,6 +16,23 @@ use super::listing::{self, Facts, Frames};
 /// Words by which ffprobe says that a file ends before its data do.
 const CUT_SHORT: [&str; 3] = ["partial file", "ended prematurely", "truncat"];
 
+/// Codecs, by ffmpeg's names, of which every packet gives one frame.
+const ONE_FRAME_A_PACKET: [&str; 13] = [
+    "h264",
+    "hevc",
+    "vp9",
+    "av1",
+    "mpeg4",
+    "mpeg2video",
+    "mpeg1video",
+    "mjpeg",
+    "prores",
+    "dnxhd",
+    "ffv1",
+    "rawvideo",
+    "png",
+];
+
 /// A probed video.
 #[derive(Debug, Clone)]
 pub struct Probe {
@@ -51,7 +68,8 @@ pub enum Listing {
     /// By the container's packets, without decoding: the rule.
     Packets,
     /// By decoding every frame, because packets do not tell which frames a decoder gives (no
-    /// presentation times, equal ones, or frames before the first key frame).
+    /// presentation times, equal ones, frames before the first key frame, fields, or a codec like VP8
+    /// with packets that show nothing).
     Decoded,
 }
 
@@ -79,12 +97,12 @@ fn examine(path: &Path) -> Result<Probe, Fault> {
     let mut frames = listing::packets(path)?;
     check_whole(path, &facts, &frames, &mut notes)?;
     let mut how = Listing::Packets;
-    if let Some(doubt) = frames.doubt {
+    if let Some(doubt) = frames.doubt.or_else(|| packets_may_differ(&facts)) {
         let listed = frames.packed.len();
         frames = listing::decoded(path)?;
         how = Listing::Decoded;
         notes.push(format!(
-            "the container lists {doubt}; its {} frames were found by decoding (the listing has {listed})",
+            "the track has {doubt}; its {} frames were found by decoding (the listing has {listed})",
             frames.packed.len()
         ));
     }
@@ -92,6 +110,16 @@ fn examine(path: &Path) -> Result<Probe, Fault> {
         return Err(Fault::NoFrames);
     }
     Ok(assemble(path, facts, frames, how, notes))
+}
+
+/// Why a track's packets may not be its frames one by one, by its codec: VP8 has packets that show
+/// nothing, MPEG-4 in old files packs two frames into one, fields may come apart.
+fn packets_may_differ(facts: &Facts) -> Option<&'static str> {
+    match facts.codec.as_str() {
+        _ if facts.interlaced => Some("interlaced pictures"),
+        codec if ONE_FRAME_A_PACKET.contains(&codec) => None,
+        _ => Some("a codec whose packets need not be frames"),
+    }
 }
 
 /// Holds the frames found against the frames promised. An edit list hides frames rightly; then
@@ -249,6 +277,7 @@ impl Probe {
             fps: None,
             promised: None,
             has_audio: false,
+            interlaced: false,
             ffmpeg_version: String::new(),
         };
         assemble(Path::new("no file"), facts, frames, Listing::Packets, Vec::new())
