@@ -4,10 +4,9 @@
 use super::backbone::Watch;
 use super::config::{BETAS, CAMERA, Config, POSE};
 use crate::nn::attention::{halves, split_heads};
-use crate::nn::{LayerNorm, Mlp, ScaleOf, attend};
+use crate::nn::{LayerNorm, Linear, Mlp, ScaleOf, attend, linear, linear_no_bias};
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_transformers::models::with_tracing::{Linear, linear, linear_no_bias};
 
 const EPS: f64 = 1e-5;
 /// Lengths below this are divided by this (`torch.nn.functional.normalize`).

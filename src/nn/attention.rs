@@ -1,9 +1,9 @@
 //! Multi-head attention (Vaswani et al. 2017). Must not know which network it serves.
 
+use super::linear::{Linear, linear, packed_attention, wants_packed_attention};
 use super::ops;
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_transformers::models::with_tracing::{Linear, linear};
 
 /// What the scale `1 / sqrt(d)` is applied to: the same in the reals, not in floating point.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,7 +56,11 @@ impl Module for SelfAttention {
     /// `(b, n, size)` to `(b, n, size)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (b, n, size) = x.dims3()?;
-        let qkv = self.qkv.forward(x)?.reshape((b, n, 3, self.heads, size / self.heads))?;
+        let qkv = self.qkv.forward(x)?;
+        if wants_packed_attention(&qkv) {
+            return self.proj.forward(&packed_attention(&qkv, self.heads)?);
+        }
+        let qkv = qkv.reshape((b, n, 3, self.heads, size / self.heads))?;
         let part = |at: usize| qkv.narrow(2, at, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous(); // (b, h, n, d)
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
         drop(qkv);

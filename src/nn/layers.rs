@@ -1,9 +1,9 @@
 //! Layers with weights: layer norm and the two-layer perceptron. Must not know which network it serves.
 
+use super::linear::{Linear, linear};
 use super::ops;
 use candle_core::{Module, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
-use candle_transformers::models::with_tracing::{Linear, linear};
 
 /// Layer norm over the last axis, differentiable (see [`ops::layer_norm`]).
 #[derive(Debug, Clone)]

@@ -1,0 +1,82 @@
+//! One crop and what is true of the person in it.
+
+use crate::geometry::Vec3;
+use crate::hmr2::camera::FOCAL;
+use crate::person::{JOINTS, PELVIS, SmplParams};
+
+/// A crop with its truth.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// sRGB, `side * side * 3`.
+    pub rgb: Vec<u8>,
+    pub side: usize,
+    pub params: SmplParams,
+    /// The 44 joints relative to the pelvis, camera axes, metres.
+    pub joints: Vec<Vec3>,
+    /// The 44 joints in the crop, in sides of it from its middle.
+    pub projected: Vec<[f32; 2]>,
+    /// HMR2's camera that shows the joints there: scale, x, y.
+    pub camera: [f32; 3],
+}
+
+impl Example {
+    /// `joints` (44) relative to the body's origin, `projected` as in the field of that name.
+    pub fn new(
+        rgb: Vec<u8>,
+        side: usize,
+        params: SmplParams,
+        joints: &[Vec3],
+        projected: Vec<[f32; 2]>,
+    ) -> Example {
+        assert_eq!(joints.len(), JOINTS, "HMR2 has 44 joints");
+        let camera = camera_of(joints, &projected);
+        let pelvis = joints[PELVIS];
+        let joints = joints.iter().map(|joint| crate::geometry::sub(*joint, pelvis)).collect();
+        Example { rgb, side, params, joints, projected, camera }
+    }
+}
+
+/// The camera whose view of the joints comes nearest to where they are, in the least squares of a view
+/// from far away: `projected = s / 2 * (joint + shift)`.
+fn camera_of(joints: &[Vec3], projected: &[[f32; 2]]) -> [f32; 3] {
+    let n = joints.len() as f64;
+    let mean = |values: &dyn Fn(usize) -> f32| (0..joints.len()).map(|i| f64::from(values(i))).sum::<f64>() / n;
+    let centre = [0, 1].map(|axis| mean(&|i| joints[i][axis]));
+    let middle = [0, 1].map(|axis| mean(&|i| projected[i][axis]));
+    let (mut both, mut square) = (0.0, 0.0);
+    for (joint, at) in joints.iter().zip(projected) {
+        for axis in 0..2 {
+            let from_centre = f64::from(joint[axis]) - centre[axis];
+            both += from_centre * (f64::from(at[axis]) - middle[axis]);
+            square += from_centre * from_centre;
+        }
+    }
+    let half = (both / square.max(1e-9)).max(1e-3);
+    let shift = [0, 1].map(|axis| (middle[axis] / half - centre[axis]) as f32);
+    [2.0 * half as f32, shift[0], shift[1]]
+}
+
+/// HMR2's focal length in sides of the crop.
+pub const FOCAL_IN_SIDES: f64 = FOCAL as f64 / 256.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::IDENTITY;
+    use crate::hmr2::camera::{point_in_crop, translation_in_crop};
+
+    #[test]
+    fn the_camera_is_found_again() {
+        let camera = [0.85, 0.1, -0.2];
+        let joints: Vec<Vec3> =
+            (0..44).map(|i| [(i as f32).sin() * 0.4, (i as f32 * 0.7).cos() * 0.8, (i as f32).cos() * 0.2]).collect();
+        let at = translation_in_crop(camera, 256);
+        let projected = joints.iter().map(|joint| point_in_crop(*joint, at)).collect();
+        let params = SmplParams { betas: [0.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] };
+        let example = Example::new(Vec::new(), 0, params, &joints, projected);
+        for (found, true_value) in example.camera.iter().zip(camera) {
+            assert!((found - true_value).abs() < 0.01, "{:?}", example.camera);
+        }
+        assert_eq!(example.joints[PELVIS], [0.0; 3]);
+    }
+}

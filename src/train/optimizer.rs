@@ -1,0 +1,109 @@
+//! AdamW (Loshchilov and Hutter 2019) with its state in the open, so that it can be kept and taken up
+//! again, and the running average of the weights that is given out.
+
+use super::Learning;
+use candle_core::backprop::GradStore;
+use candle_core::{Result, Tensor, Var};
+
+const BETA1: f32 = 0.9;
+const BETA2: f32 = 0.98;
+const EPS: f32 = 1e-8;
+
+/// A weight and what the optimizer remembers of it.
+pub struct Weight {
+    pub name: String,
+    pub var: Var,
+    pub value: Vec<f32>,
+    pub first_moment: Vec<f32>,
+    pub second_moment: Vec<f32>,
+    /// The running average.
+    pub average: Vec<f32>,
+    /// Matrices decay; biases, norms and positions do not.
+    decays: bool,
+}
+
+impl Weight {
+    /// # Errors
+    /// If the variable cannot be read.
+    pub fn new(name: String, var: Var) -> Result<Weight> {
+        let value = var.as_tensor().flatten_all()?.to_vec1::<f32>()?;
+        let decays = name.ends_with(".weight") && var.rank() > 1;
+        let zeros = vec![0.0; value.len()];
+        Ok(Weight {
+            name,
+            var,
+            first_moment: zeros.clone(),
+            second_moment: zeros,
+            average: value.clone(),
+            value,
+            decays,
+        })
+    }
+}
+
+/// All weights that learn.
+pub struct Optimizer {
+    pub weights: Vec<Weight>,
+    /// Steps taken.
+    pub step: usize,
+}
+
+impl Optimizer {
+    /// One step against the gradients. Returns the gradient's length before it was cut.
+    ///
+    /// # Errors
+    /// If a gradient cannot be read.
+    pub fn step(&mut self, gradients: &GradStore, rate: f64, learning: &Learning) -> Result<f64> {
+        let read = |weight: &Weight| -> Result<Option<Vec<f32>>> {
+            let gradient = gradients.get(weight.var.as_tensor());
+            gradient.map(|gradient| gradient.flatten_all()?.to_vec1::<f32>()).transpose()
+        };
+        let all: Vec<Option<Vec<f32>>> = self.weights.iter().map(read).collect::<Result<_>>()?;
+        let square: f64 = all.iter().flatten().map(|g| g.iter().map(|x| x * x).sum::<f32>() as f64).sum();
+        let length = square.sqrt();
+        let cut = (learning.clip / length.max(1e-12)).min(1.0) as f32;
+        self.step += 1;
+        let t = self.step as i32;
+        let bias1 = 1.0 - BETA1.powi(t);
+        let bias2 = (1.0 - BETA2.powi(t)).sqrt();
+        let step_size = rate as f32 / bias1;
+        // an average over few steps at first, so that the first weights are soon forgotten
+        let keep = learning.average.min((1.0 + self.step as f64) / (10.0 + self.step as f64)) as f32;
+        for (weight, gradient) in self.weights.iter_mut().zip(&all) {
+            let Some(gradient) = gradient else { continue };
+            let decay = if weight.decays { 1.0 - (rate * learning.weight_decay) as f32 } else { 1.0 };
+            let moments = weight.first_moment.iter_mut().zip(&mut weight.second_moment);
+            let values = weight.value.iter_mut().zip(&mut weight.average);
+            for (((m, v), (value, average)), g) in moments.zip(values).zip(gradient) {
+                let g = g * cut;
+                *m = BETA1 * *m + (1.0 - BETA1) * g;
+                *v = BETA2 * *v + (1.0 - BETA2) * g * g;
+                *value = *value * decay - step_size * *m / (v.sqrt() / bias2 + EPS);
+                *average = keep * *average + (1.0 - keep) * *value;
+            }
+            let shape = weight.var.shape().clone();
+            weight.var.set(&Tensor::from_slice(&weight.value, shape, weight.var.device())?)?;
+        }
+        Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn a_valley_is_descended() {
+        let var = Var::from_vec(vec![3.0f32, -2.0], 2, &Device::Cpu).unwrap();
+        let weight = Weight::new("x".into(), var.clone()).unwrap();
+        let mut optimizer = Optimizer { weights: vec![weight], step: 0 };
+        for _ in 0..400 {
+            let loss = (var.as_tensor() - 1.0).unwrap().sqr().unwrap().sum_all().unwrap();
+            optimizer.step(&loss.backward().unwrap(), 0.05, &Learning::default()).unwrap();
+        }
+        let values = var.as_tensor().to_vec1::<f32>().unwrap();
+        assert!(values.iter().all(|x| (x - 1.0).abs() < 0.02), "{values:?}");
+        assert!(optimizer.weights[0].average.iter().all(|x| (x - 1.0).abs() < 0.3));
+    }
+}
