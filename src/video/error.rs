@@ -14,7 +14,7 @@ pub struct VideoError {
     pub path: PathBuf,
     /// The frame concerned, counted from the start of the clip, where there is one.
     pub frame: Option<usize>,
-    #[source]
+    /// Told with the path and not as a source, so that a chain of errors says it once.
     pub fault: Fault,
 }
 
