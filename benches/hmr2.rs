@@ -56,7 +56,7 @@ fn network(config: &Config) -> Network {
     Network::load(config, weights).expect("every tensor is there")
 }
 
-#[divan::bench(args = [("tiny", 1), ("tiny", 8), ("small", 1), ("ViT-H, 2 of 32 blocks", 1)])]
+#[divan::bench(max_time = 5, args = [("tiny", 1), ("tiny", 8), ("small", 1), ("ViT-H, 2 of 32 blocks", 1)])]
 fn forward(bencher: Bencher, (name, batch): (&str, usize)) {
     let config = config(name);
     let network = network(&config);

@@ -5,6 +5,8 @@
 //! `DIR/hmr2/<set>` and `DIR/phalp/<set>`; a set's name is its folder's, and hashed names start with it.
 //! `cargo test --test goldens -- --nocapture` prints the largest error of every comparison.
 
+#[path = "goldens_support/body.rs"]
+mod body;
 #[path = "goldens_support/crops.rs"]
 mod crops;
 #[path = "goldens_support/formula.rs"]

@@ -132,6 +132,10 @@ fn golden_06_the_demos_crops() {
                 assert_eq!(f64::from(square.center[0]), number(&told["box_center"][0]), "{key} {index}");
                 let mut planes = vec![0.0; 3 * SIZE * SIZE];
                 demo(&frame, bbox, SIZE, &mut planes);
+                if told["blurred"] == false {
+                    let bytes: Vec<u8> = planes.iter().flat_map(|value| value.to_le_bytes()).collect();
+                    assert_eq!(crc32(&bytes), told["f32_crc32"], "{key} {index} of set {}", set.name);
+                }
                 planes
                     .chunks_exact(SIZE * SIZE)
                     .for_each(|plane| normalized.extend(thinned(plane, SIZE, 1, 4)));

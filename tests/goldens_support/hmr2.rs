@@ -1,10 +1,13 @@
 //! HMR2's goldens 03 to 05 (small): backbone, head, the whole network.
 
+use crate::body::{body, params};
 use crate::formula::{small, tensor, weights};
 use crate::golden::{Golden, Set, sets, values};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
-use posebook::hmr2::{Config, Network};
+use posebook::geometry::Vec3;
+use posebook::hmr2::camera::{FOCAL, point_in_crop, translation_in_crop};
+use posebook::hmr2::{Config, Network, Prediction};
 use std::collections::HashMap;
 
 fn network(set: &Set, config: &Config) -> Network {
@@ -59,12 +62,35 @@ fn golden_05_the_network() {
     for set in sets("hmr2") {
         let golden = set.golden("05_hmr2_small");
         let crops = tensor(&set.hashed("input/hmr2_small.img"), &[2, 3, 256, 256], &[0.0], 2.0);
-        let body = network(&set, &small()).forward(&crops).unwrap();
-        golden.close("pred_cam", &values(&body.camera), 5e-5);
-        golden.close("betas", &values(&body.betas), 5e-5);
-        golden.close("global_orient", &values(&body.rotations.narrow(1, 0, 1).unwrap()), 5e-5);
-        golden.close("body_pose", &values(&body.rotations.narrow(1, 1, 23).unwrap()), 5e-5);
+        let prediction = network(&set, &small()).forward(&crops).unwrap();
+        golden.close("pred_cam", &values(&prediction.camera), 5e-5);
+        golden.close("betas", &values(&prediction.betas), 5e-5);
+        golden.close("global_orient", &values(&prediction.rotations.narrow(1, 0, 1).unwrap()), 5e-5);
+        golden.close("body_pose", &values(&prediction.rotations.narrow(1, 1, 23).unwrap()), 5e-5);
+        bodies(&set, &golden, &prediction);
     }
+}
+
+/// What HMR2 makes of a prediction: a body, its place before the crop's camera, points in the crop.
+fn bodies(set: &Set, golden: &Golden, prediction: &Prediction) {
+    let rotations = |from, count| values(&prediction.rotations.narrow(1, from, count).unwrap());
+    let params = params(&values(&prediction.betas), &rotations(0, 1), &rotations(1, 23));
+    let cameras = values(&prediction.camera);
+    let body = body(&set.name);
+    let (mut places, mut vertices, mut joints, mut points) = (vec![], vec![], vec![], vec![]);
+    for (params, &camera) in params.iter().zip(cameras.as_chunks().0) {
+        let posed = body.pose(params);
+        let place: Vec3 = translation_in_crop(camera, 256);
+        points.extend(posed.joints44.iter().map(|&joint| point_in_crop(joint, place)));
+        places.push(place);
+        vertices.extend(posed.vertices);
+        joints.extend(posed.joints44);
+    }
+    golden.close("pred_cam_t", places.as_flattened(), 2e-3);
+    golden.close("focal_length", &[FOCAL; 4], 0.0);
+    golden.close("pred_vertices", vertices.as_flattened(), 5e-5);
+    golden.close("pred_keypoints_3d", joints.as_flattened(), 5e-5);
+    golden.close("pred_keypoints_2d", points.as_flattened(), 5e-5);
 }
 
 #[test]
