@@ -13,15 +13,17 @@ pub enum DatasetError {
     /// Nothing that stands in one line.
     #[error("{path}: {message}")]
     Invalid { path: PathBuf, message: String },
-    #[error("{program} {problem}; is it installed and on the PATH?")]
+    #[error("{program}: {problem}")]
     Program { program: &'static str, problem: String },
-    #[error("the clip `{clip}` could not be made: {message}")]
-    Making { clip: String, message: String },
 }
 
 impl DatasetError {
     pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> DatasetError {
         DatasetError::Io { what, path: path.to_path_buf(), source }
+    }
+
+    pub(super) fn program(program: &'static str, problem: impl Into<String>) -> DatasetError {
+        DatasetError::Program { program, problem: problem.into() }
     }
 
     /// Something wrong in line `line`, counted from 1.

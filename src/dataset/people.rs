@@ -89,7 +89,7 @@ impl Clothes {
         let shirt = fabric(stream, dyes, 0.35);
         let trousers = pick(stream, &TROUSERS);
         let trousers_pattern =
-            if stream.chance(0.75) { Pattern::Mottled } else { WORN[stream.below(WORN.len())].0 };
+            if stream.chance(0.85) { Pattern::Mottled } else { WORN[stream.below(WORN.len())].0 };
         let darker = trousers.map(|c| (f64::from(c) * 0.7) as u8);
         let shoes = pick(stream, &SHOES);
         Clothes {
@@ -121,7 +121,11 @@ impl Clothes {
         let arm = x.abs() > 0.22 && y > 1.1;
         match region {
             Region::Shirt | Region::Skin if arm => {
-                if x.abs() < self.sleeve { self.shirt.at(at, [width; 2]) } else { self.skin }
+                if x.abs() < self.sleeve {
+                    self.shirt.at(at, [width; 2])
+                } else {
+                    self.skin
+                }
             }
             Region::Shirt => self.shirt.at(at, [width; 2]),
             Region::Trousers if y < self.hem => self.skin,

@@ -125,6 +125,8 @@ impl Scenery {
             _ => Light::outdoors(toward, up),
         };
         light.sun = dim(light.sun, self.sun);
+        // what clouds take from the sun the sky gives back in part
+        light.sky = dim(light.sky, 1.0 + 0.9 * (1.0 - self.sun));
         light.ground = mix(light.ground, dim(self.ground.colors[0], 0.6), 0.5);
         light
     }
@@ -146,7 +148,11 @@ impl Scenery {
             let across = ground_distance * per_pixel;
             let along = across * (1.0 / ray[1] / ray[1] + 1.0).sqrt();
             let albedo = self.ground_at(at, across, along, ray);
-            let color = light.shade(albedo, apply(&view.camera_from_world, [0.0, 1.0, 0.0]), lit(ground_distance, [0.0, 1.0, 0.0]));
+            let color = light.shade(
+                albedo,
+                apply(&view.camera_from_world, [0.0, 1.0, 0.0]),
+                lit(ground_distance, [0.0, 1.0, 0.0]),
+            );
             return self.haze(color, ground_distance);
         }
         let height = eye[1] + ray[1] * wall_distance;
@@ -155,7 +161,8 @@ impl Scenery {
             let mut normal = [0.0; 3];
             normal[axis] = -at[axis].signum();
             let albedo = self.wall_at(at, axis, wall_distance * per_pixel);
-            let color = light.shade(albedo, apply(&view.camera_from_world, normal), lit(wall_distance, normal));
+            let color =
+                light.shade(albedo, apply(&view.camera_from_world, normal), lit(wall_distance, normal));
             return self.haze(color, wall_distance);
         }
         self.sky(ray)
@@ -251,10 +258,23 @@ fn shade(stream: &mut Stream, srgb: [u8; 3]) -> Rgb {
 
 fn ground(place: Place, stream: &mut Stream) -> Texture {
     let choices: &[(Pattern, [[u8; 3]; 2], f64)] = match place {
-        Place::Park => &[(Pattern::Grass, [[58, 92, 34], [112, 138, 58]], 0.5), (Pattern::Grass, [[92, 96, 48], [140, 132, 78]], 0.5)],
-        Place::Street => &[(Pattern::Asphalt, [[92, 92, 94], [120, 118, 114]], 0.5), (Pattern::Tiles, [[150, 146, 138], [104, 100, 94]], 0.6)],
-        Place::Hall => &[(Pattern::Planks, [[164, 120, 76], [70, 46, 28]], 0.18), (Pattern::Tiles, [[196, 192, 184], [120, 116, 110]], 0.5), (Pattern::Checks, [[188, 184, 176], [92, 88, 84]], 0.5)],
-        Place::Square => &[(Pattern::Tiles, [[168, 158, 142], [110, 102, 92]], 0.8), (Pattern::Bricks, [[150, 104, 84], [128, 116, 106]], 0.12)],
+        Place::Park => &[
+            (Pattern::Grass, [[58, 92, 34], [112, 138, 58]], 0.5),
+            (Pattern::Grass, [[92, 96, 48], [140, 132, 78]], 0.5),
+        ],
+        Place::Street => &[
+            (Pattern::Asphalt, [[92, 92, 94], [120, 118, 114]], 0.5),
+            (Pattern::Tiles, [[150, 146, 138], [104, 100, 94]], 0.6),
+        ],
+        Place::Hall => &[
+            (Pattern::Planks, [[164, 120, 76], [70, 46, 28]], 0.18),
+            (Pattern::Tiles, [[196, 192, 184], [120, 116, 110]], 0.5),
+            (Pattern::Checks, [[188, 184, 176], [92, 88, 84]], 0.5),
+        ],
+        Place::Square => &[
+            (Pattern::Tiles, [[168, 158, 142], [110, 102, 92]], 0.8),
+            (Pattern::Bricks, [[150, 104, 84], [128, 116, 106]], 0.12),
+        ],
     };
     let (pattern, colors, size) = choices[stream.below(choices.len())];
     Texture {
@@ -267,7 +287,8 @@ fn ground(place: Place, stream: &mut Stream) -> Texture {
 
 /// Walls and whether they have windows.
 fn walls(place: Place, stream: &mut Stream) -> (Texture, bool) {
-    let colors = [[158, 96, 74], [196, 178, 148], [176, 172, 166], [204, 190, 160], [140, 146, 150], [188, 148, 120]];
+    let colors =
+        [[158, 96, 74], [196, 178, 148], [176, 172, 166], [204, 190, 160], [140, 146, 150], [188, 148, 120]];
     let bare = colors[stream.below(colors.len())];
     let color = shade(stream, bare);
     let brick = place != Place::Hall && stream.chance(0.5);

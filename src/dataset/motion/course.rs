@@ -70,7 +70,8 @@ impl Course {
                     stages = &stages[1..];
                 }
                 Stage::Go { .. } => {
-                    let together = stages.iter().take_while(|stage| matches!(stage, Stage::Go { .. })).count();
+                    let together =
+                        stages.iter().take_while(|stage| matches!(stage, Stage::Go { .. })).count();
                     let way = Way::through(course.last().position, &stages[..together]);
                     course.go(&way, cadence);
                     stages = &stages[together..];
@@ -120,7 +121,9 @@ impl Course {
             here.heading += turning * TICK_SECS;
             let facing = ((libm::cos(error) - 0.2) / 0.6).clamp(0.0, 1.0);
             let braking = (2.0 * 1.1 * (total - done)).sqrt() + 0.1;
-            let target = (way.speed(done) * facing).min(braking);
+            // nobody leans into a bend with more than 4.5 m/s2
+            let bend = 4.5 / turning.abs().max(way.turn_ahead(done, here.heading)).max(0.1);
+            let target = (way.speed(done) * facing).min(braking).min(bend);
             here.speed += f64::clamp(target - here.speed, -3.0 * TICK_SECS, 2.2 * TICK_SECS);
             done += here.speed * TICK_SECS;
             here.position = way.point(done);
@@ -150,7 +153,8 @@ impl Course {
         for tick in &mut self.ticks[first..] {
             tick.phase = begun + (tick.phase - begun) * stretch;
         }
-        let turned = wrapped(self.ticks[(first + 60).min(self.ticks.len() - 1)].heading - self.ticks[first].heading);
+        let turned =
+            wrapped(self.ticks[(first + 60).min(self.ticks.len() - 1)].heading - self.ticks[first].heading);
         self.moves.push(Move {
             starts_secs,
             ends_secs: self.now(),
@@ -271,6 +275,11 @@ impl Way {
         let length = self.at[after] - self.at[before];
         let weight = if length > 0.0 { ((distance - self.at[before]) / length).clamp(0.0, 1.0) } else { 1.0 };
         [0, 1].map(|i| mix(self.points[before][i], self.points[after][i], weight))
+    }
+
+    /// How fast the heading will have to change within the next metre, radians a second at 2.5 m/s.
+    fn turn_ahead(&self, distance: f64, heading: f64) -> f64 {
+        wrapped(self.heading(distance + 1.0) - heading).abs() * 2.5 / 1.4
     }
 
     /// Where the way goes over the next 40 cm.

@@ -136,7 +136,8 @@ impl Track {
         let mut ankle = add(scale(lifted.ankle, 1.0 - along), scale(landed.ankle, along));
         ankle[1] += lift * bump;
         let (down, up) = (push_pitch(from, habit), strike_pitch(to));
-        let trailing = down * (1.0 + 0.25 * to.run * bump) * (1.0 - smoothstep(0.0, mix(0.62, 0.8, to.run), w));
+        let trailing =
+            down * (1.0 + 0.25 * to.run * bump) * (1.0 - smoothstep(0.0, mix(0.62, 0.8, to.run), w));
         let pitch = up * smoothstep(0.55, 0.95, w) - trailing;
         let yaw = mix(from.yaw, to.yaw, along);
         Foot {

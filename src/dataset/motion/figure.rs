@@ -59,10 +59,7 @@ impl Figure {
     /// Thigh and shank of a `side` (0 left, 1 right), metres.
     pub(super) fn leg(&self, side: usize) -> [f64; 2] {
         let knee = joint::KNEES[side];
-        [
-            length(self.bone(joint::HIPS[side], knee)),
-            length(self.bone(knee, joint::ANKLES[side])),
-        ]
+        [length(self.bone(joint::HIPS[side], knee)), length(self.bone(knee, joint::ANKLES[side]))]
     }
 
     /// Hip to ankle, stretched, the mean of both sides.

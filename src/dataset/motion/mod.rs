@@ -160,7 +160,14 @@ impl Walker {
         add(over, [0.0, height, 0.0])
     }
 
-    fn leg(&self, side: usize, foot: &feet::Foot, pelvis: V3, pelvis_turn: Rotation, pose: &mut [Rotation; 24]) {
+    fn leg(
+        &self,
+        side: usize,
+        foot: &feet::Foot,
+        pelvis: V3,
+        pelvis_turn: Rotation,
+        pose: &mut [Rotation; 24],
+    ) {
         let [hip, knee, ankle] = [joint::HIPS[side], joint::KNEES[side], joint::ANKLES[side]];
         let upper = self.figure.bone(hip, knee);
         let leg = Limb { upper, lower: self.figure.bone(knee, ankle), bump: [0.0, 0.0, 1.0] };

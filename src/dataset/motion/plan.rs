@@ -108,7 +108,9 @@ impl Plan {
 fn away_from(at: [f64; 2], area: &Area, stream: &mut Stream) -> [f64; 2] {
     let distance = |p: &[f64; 2]| libm::hypot(p[0] - at[0], p[1] - at[1]);
     let first = area.point(stream);
-    (0..2).map(|_| area.point(stream)).fold(first, |best, p| if distance(&p) > distance(&best) { p } else { best })
+    (0..2)
+        .map(|_| area.point(stream))
+        .fold(first, |best, p| if distance(&p) > distance(&best) { p } else { best })
 }
 
 fn pick(from: &[Action], stream: &mut Stream) -> Action {

@@ -44,7 +44,7 @@ impl Manner {
             lean: stream.range(-0.03, 0.07),
             arms_out: stream.range(0.10, 0.26),
             arms_swing: stream.range(0.75, 1.25),
-            elbows: stream.range(0.15, 0.40),
+            elbows: stream.range(0.10, 0.32),
             twist: stream.range(0.15, 0.5),
             gaze: stream.range(0.1, 0.4),
             hand: usize::from(stream.chance(0.8)),
@@ -68,7 +68,14 @@ impl Manner {
     }
 
     /// Fills in trunk, head and arms at a time.
-    pub fn upper(&self, secs: f64, gait: &Gait, actions: &[(Action, f64)], figure: &Figure, pose: &mut [Rotation; 24]) {
+    pub fn upper(
+        &self,
+        secs: f64,
+        gait: &Gait,
+        actions: &[(Action, f64)],
+        figure: &Figure,
+        pose: &mut [Rotation; 24],
+    ) {
         self.trunk_and_head(secs, gait, actions, pose);
         let cosine = libm::cos(TAU * gait.cycle);
         for side in [0, 1] {
@@ -95,13 +102,15 @@ impl Manner {
         let yaw = trunk_yaw + 0.09 * gait.vigour * cosine + 0.03 * self.sway(0, secs);
         let list = -0.05 * gait.vigour * sine + 0.02 * self.sway(1, secs);
         let pitch = self.lean - 0.03 - 0.02 * gait.vigour + 0.6 * gait.bend + 0.015 * self.sway(2, secs);
-        let share = Rotation::about_y(yaw / 3.0) * Rotation::about_z(list / 3.0) * Rotation::about_x(pitch / 3.0);
+        let share =
+            Rotation::about_y(yaw / 3.0) * Rotation::about_z(list / 3.0) * Rotation::about_x(pitch / 3.0);
         for spine in joint::SPINE {
             pose[spine] = share;
         }
         let looks_down: f64 = actions.iter().map(|(action, weight)| weight * gaze_pitch(*action)).sum();
         let head_yaw = self.gaze * self.sway(3, secs) - trunk_yaw;
-        let head_pitch = 0.06 * self.sway(5, secs) + looks_down - 0.45 * gait.bend - 0.06 * gait.run - 0.5 * self.lean;
+        let head_pitch =
+            0.06 * self.sway(5, secs) + looks_down - 0.45 * gait.bend - 0.06 * gait.run - 0.5 * self.lean;
         let half = Rotation::about_y(head_yaw / 2.0) * Rotation::about_x(head_pitch / 2.0);
         pose[joint::NECK] = half;
         pose[joint::HEAD] = half;
@@ -110,14 +119,17 @@ impl Manner {
     /// Shoulder and elbow of an arm that hangs and swings; `forward` is -1 to 1.
     fn hanging(&self, side: usize, forward: f64, secs: f64, gait: &Gait) -> [Rotation; 2] {
         let sign = if side == 0 { 1.0 } else { -1.0 };
-        let swing = mix(0.36, 0.55, gait.run) * self.arms_swing * forward + 0.04 + 0.03 * self.sway(side, secs);
+        let swing =
+            mix(0.31, 0.55, gait.run) * self.arms_swing * forward + 0.04 + 0.03 * self.sway(side, secs);
         // arms fall forward with a bent trunk: they hang from the shoulders
         let swing = swing + 0.75 * gait.bend;
         let down = std::f64::consts::FRAC_PI_2 - self.arms_out - 0.06 * gait.run;
-        let elbow = mix(self.elbows + 0.12 * gait.vigour + 0.22 * forward.max(0.0), 1.45 + 0.2 * forward, gait.run);
+        let elbow =
+            mix(self.elbows + 0.08 * gait.vigour + 0.15 * forward.max(0.0), 1.45 + 0.2 * forward, gait.run);
         let turned_in = mix(self.twist, 0.5, gait.run);
-        let shoulder =
-            Rotation::about_x(-swing) * Rotation::about_y(-sign * turned_in) * Rotation::about_z(-sign * down);
+        let shoulder = Rotation::about_x(-swing)
+            * Rotation::about_y(-sign * turned_in)
+            * Rotation::about_z(-sign * down);
         [shoulder, Rotation::about_y(-sign * elbow)]
     }
 }
@@ -145,9 +157,7 @@ fn reaching(side: usize, goal: &Reach, figure: &Figure) -> [Rotation; 2] {
 fn gesture(action: Action, side: usize, hand: usize, secs: f64) -> Option<Reach> {
     let wave = libm::sin(TAU * 1.5 * secs);
     match action {
-        Action::Wave if side == hand => {
-            reach([0.5 + 0.22 * wave, 0.85, 0.3], 0.72, [0.9, -0.6, -0.1])
-        }
+        Action::Wave if side == hand => reach([0.5 + 0.22 * wave, 0.85, 0.3], 0.72, [0.9, -0.6, -0.1]),
         Action::ReachUp if side == hand => reach([0.12, 0.95, 0.35], 0.96, [0.8, 0.1, -0.5]),
         Action::ReachForward if side == hand => reach([0.0, 0.08, 1.0], 0.96, [0.5, -0.85, 0.0]),
         Action::Phone if side == hand => reach([-0.38, -0.2, 0.9], 0.56, [0.45, -0.9, -0.2]),

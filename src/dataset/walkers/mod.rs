@@ -4,11 +4,13 @@
 //! description gives the same frames on any machine. Must not know models.
 
 mod cast;
+mod make;
 mod spec;
 mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(super) use make::{key, make};
 pub use spec::{CameraSpec, Encoding, Pan, PersonSpec, Scene, StageSpec, Walkers, WalkersClip};
 pub use stage::Stage;
 

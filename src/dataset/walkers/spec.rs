@@ -180,6 +180,9 @@ impl Walkers {
 
     fn clip(&self, scene: &Scene) -> Result<WalkersClip, String> {
         scene.check().map_err(|wrong| format!("clip `{}`: {wrong}", scene.name))?;
+        if scene.seed >= super::BENCHMARK_SEEDS.end {
+            return Err(format!("clip `{}`: seed = {} must be below a million", scene.name, scene.seed));
+        }
         let people = self.people.or(scene.people).unwrap_or(scene.person.len());
         if people > 64 {
             return Err(format!("clip `{}`: people = {people}, but a scene holds 64 at most", scene.name));
@@ -200,7 +203,9 @@ impl Walkers {
     fn check(&self) -> Result<(), String> {
         for (name, side) in [("width", self.width), ("height", self.height)] {
             if !(16..=8192).contains(&side) || side % 2 != 0 {
-                return Err(format!("{name} = {side} must be even (H.264 halves the colours) and 16 to 8192"));
+                return Err(format!(
+                    "{name} = {side} must be even (H.264 halves the colours) and 16 to 8192"
+                ));
             }
         }
         if self.frames == 0 {
@@ -225,14 +230,17 @@ impl Walkers {
                 return Err(format!("only: there is no clip `{name}`; there are {}", names.join(", ")));
             }
         }
-        let twice = self.clip.iter().enumerate().find(|(i, s)| self.clip[..*i].iter().any(|o| o.name == s.name));
+        let twice =
+            self.clip.iter().enumerate().find(|(i, s)| self.clip[..*i].iter().any(|o| o.name == s.name));
         twice.map_or(Ok(()), |(_, scene)| Err(format!("two clips are called `{}`", scene.name)))
     }
 }
 
 impl Scene {
     fn check(&self) -> Result<(), String> {
-        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_') {
+        if self.name.is_empty()
+            || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        {
             return Err("a name is made of letters, digits, - and _".into());
         }
         let camera = &self.camera;

@@ -1,0 +1,205 @@
+//! Clips: what one is made from, and what it is once it lies on disk. Must not know runs.
+
+use super::DatasetError;
+use super::own::OwnClip;
+use super::truth::TruthFile;
+use super::walkers::{self, WalkersClip};
+use crate::provenance::sha256_of_file;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A clip of a dataset: what it is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClipSpec {
+    pub name: String,
+    pub source: Source,
+}
+
+/// Where a clip comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// It is drawn.
+    Walkers(WalkersClip),
+    /// It is a file of the user's.
+    Own(OwnClip),
+}
+
+/// A clip that lies ready.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clip {
+    pub name: String,
+    /// The video file.
+    pub path: PathBuf,
+    pub sha256: String,
+    pub bytes: u64,
+    pub width: usize,
+    pub height: usize,
+    pub frames: usize,
+    pub fps: f64,
+    /// Who is where, for scoring; `None` where nobody knows.
+    pub truth: Option<TruthFile>,
+    /// Boxes to start from where they are not the truth's.
+    pub boxes: Option<TruthFile>,
+    /// The same truth as Parquet.
+    pub table: Option<PathBuf>,
+}
+
+/// `clip.json` in a made clip's folder: what is there, and what made it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    pub name: String,
+    /// The video: a name within the folder, or the path of a file of the user's.
+    pub video: PathBuf,
+    pub video_sha256: String,
+    pub video_bytes: u64,
+    pub width: usize,
+    pub height: usize,
+    pub frames: usize,
+    pub fps: f64,
+    pub truth_sha256: Option<String>,
+    pub boxes_sha256: Option<String>,
+    pub table_sha256: Option<String>,
+    /// Of all drawn frames' bytes, one after the other, before they were encoded.
+    pub drawn_sha256: Option<String>,
+    /// The first line of `ffmpeg -version`.
+    pub ffmpeg: Option<String>,
+    /// What it was made from, resolved.
+    pub made_from: serde_json::Value,
+}
+
+pub(super) const RECORD: &str = "clip.json";
+pub(super) const TRUTH: &str = "truth.jsonl";
+pub(super) const BOXES: &str = "boxes.jsonl";
+pub(super) const TABLE: &str = "truth.parquet";
+
+/// Called after every frame with the frames done and their number.
+pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
+
+impl ClipSpec {
+    /// How many frames the clip will have, where that is known before it is looked at.
+    pub fn frames(&self) -> Option<usize> {
+        match &self.source {
+            Source::Walkers(clip) => Some(clip.frames),
+            Source::Own(_) => None,
+        }
+    }
+
+    /// Frame size, where known before the clip is looked at.
+    pub fn size(&self) -> Option<(usize, usize)> {
+        match &self.source {
+            Source::Walkers(clip) => Some((clip.width, clip.height)),
+            Source::Own(_) => None,
+        }
+    }
+
+    /// The clip if it lies in the cache already.
+    ///
+    /// # Errors
+    /// If its record is damaged, or a file of the user's cannot be read.
+    pub fn ready(&self, cache: &Path) -> Result<Option<Clip>, DatasetError> {
+        let folder = cache.join(self.key()?);
+        Ok(Record::read(&folder)?.map(|record| record.clip(&folder)))
+    }
+
+    /// The clip from the cache, or made now: whole or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be made; the cache is then as it was.
+    pub fn make(&self, cache: &Path, progress: Progress) -> Result<Clip, DatasetError> {
+        if let Some(clip) = self.ready(cache)? {
+            return Ok(clip);
+        }
+        let key = self.key()?;
+        let folder = match &self.source {
+            Source::Walkers(clip) => walkers::make(&self.name, clip, cache, &key, progress)?,
+            Source::Own(clip) => clip.import(&self.name, cache, &key)?,
+        };
+        let record = Record::read(&folder)?;
+        let lost =
+            || DatasetError::invalid(&folder, "what was just made is gone; is something clearing the cache?");
+        Ok(record.ok_or_else(lost)?.clip(&folder))
+    }
+
+    /// Reads all of a made clip's files again and compares their SHA-256; `None` if it is not made.
+    ///
+    /// # Errors
+    /// If a file is missing or another than was made: which.
+    pub fn verify(&self, cache: &Path) -> Result<Option<Clip>, DatasetError> {
+        let folder = cache.join(self.key()?);
+        let Some(record) = Record::read(&folder)? else { return Ok(None) };
+        let clip = record.clip(&folder);
+        let parts = [
+            (clip.path.clone(), Some(&record.video_sha256)),
+            (folder.join(TRUTH), record.truth_sha256.as_ref()),
+            (folder.join(BOXES), record.boxes_sha256.as_ref()),
+            (folder.join(TABLE), record.table_sha256.as_ref()),
+        ];
+        for (path, expected) in parts {
+            let Some(expected) = expected else { continue };
+            let found = sha256_of_file(&path).map_err(|source| DatasetError::io("read", &path, source))?;
+            if found != *expected {
+                let message = format!(
+                    "its SHA-256 is {found}, but {expected} was made; remove the folder {} and make it again",
+                    folder.display()
+                );
+                return Err(DatasetError::invalid(&path, message));
+            }
+        }
+        Ok(Some(clip))
+    }
+
+    /// The name of its folder in the cache: the hash of all that makes it.
+    fn key(&self) -> Result<String, DatasetError> {
+        match &self.source {
+            Source::Walkers(clip) => Ok(walkers::key(clip)),
+            Source::Own(clip) => clip.key(),
+        }
+    }
+}
+
+impl Record {
+    /// The record of a made clip; `None` where there is none.
+    fn read(folder: &Path) -> Result<Option<Record>, DatasetError> {
+        let path = folder.join(RECORD);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(DatasetError::io("read", &path, source)),
+        };
+        let damaged = |error: serde_json::Error| {
+            DatasetError::wrong(
+                &path,
+                error.line(),
+                format!("{error}; remove the folder and make the clip again"),
+            )
+        };
+        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    }
+
+    pub fn write(&self, folder: &Path) -> Result<(), DatasetError> {
+        let path = folder.join(RECORD);
+        let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from);
+        text.and_then(|bytes| crate::files::write_whole(&path, &bytes))
+            .map_err(|source| DatasetError::io("write", &path, source))
+    }
+
+    fn clip(&self, folder: &Path) -> Clip {
+        let file = |name: &str, sha256: &Option<String>| {
+            sha256.as_ref().map(|sha256| TruthFile { path: folder.join(name), sha256: sha256.clone() })
+        };
+        Clip {
+            name: self.name.clone(),
+            path: folder.join(&self.video),
+            sha256: self.video_sha256.clone(),
+            bytes: self.video_bytes,
+            width: self.width,
+            height: self.height,
+            frames: self.frames,
+            fps: self.fps,
+            truth: file(TRUTH, &self.truth_sha256),
+            boxes: file(BOXES, &self.boxes_sha256),
+            table: self.table_sha256.as_ref().map(|_| folder.join(TABLE)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A dataset's file to its clips: the TOML, what is changed about it, and errors with their lines.
+
+use super::DatasetError;
+use super::clip::{ClipSpec, Source};
+use super::own::{Files, OwnClip};
+use super::walkers::Walkers;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// A dataset: a name and its clips.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// The file's name without its ending.
+    pub name: String,
+    pub path: PathBuf,
+    /// What it is for, one line.
+    pub about: String,
+    clips: Vec<ClipSpec>,
+}
+
+impl Dataset {
+    /// Reads the file at `path`. `changes` are laid over it key by key, tables into tables: a sweep's
+    /// `dataset.frames = 60` is `{ frames = 60 }` here.
+    ///
+    /// # Errors
+    /// If the file cannot be read, has unknown keys, or says what cannot be; with the line where there is
+    /// one.
+    pub fn load(path: &Path, changes: &Table) -> Result<Dataset, DatasetError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| DatasetError::io("read the dataset", path, source))?;
+        let table: Table = toml::from_str(&text).map_err(|error| in_line(path, &text, &error))?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let invalid = |message: String| DatasetError::invalid(path, message);
+        let (about, clips) = match table.get("kind").and_then(Value::as_str) {
+            Some("walkers") => {
+                let walkers: Walkers = typed(path, &text, table, changes)?;
+                let clips = walkers.clips().map_err(invalid)?.into_iter();
+                let named = clips.map(|clip| (clip.scene.name.clone(), Source::Walkers(clip)));
+                (walkers.about.clone(), named.collect::<Vec<_>>())
+            }
+            Some("files") => {
+                let files: Files = typed(path, &text, table, changes)?;
+                let folder = path.parent().unwrap_or(Path::new("."));
+                let clips = files.clips(folder).map_err(invalid)?.into_iter();
+                (files.about.clone(), clips.map(|(name, clip)| (name, Source::Own(clip))).collect())
+            }
+            Some(other) => {
+                return Err(invalid(format!("there is no kind `{other}`; there are `walkers`, `files`")));
+            }
+            None => return Err(invalid("`kind` is missing: `walkers` or `files`".into())),
+        };
+        let clips = clips.into_iter().map(|(name, source)| ClipSpec { name, source }).collect();
+        Ok(Dataset { name, path: path.to_path_buf(), about, clips })
+    }
+
+    /// One video outside any dataset, with boxes where there are some; the clip is called as the file.
+    pub fn of_video(video: &Path, truth: Option<&Path>, boxes: Option<&Path>) -> Dataset {
+        let name = video.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let own = OwnClip {
+            video: video.to_path_buf(),
+            truth: truth.map(Path::to_path_buf),
+            boxes: boxes.map(Path::to_path_buf),
+            sha256: None,
+        };
+        let clips = vec![ClipSpec { name: name.clone(), source: Source::Own(own) }];
+        Dataset { name, path: video.to_path_buf(), about: "one video".into(), clips }
+    }
+
+    /// The clips, in the file's order.
+    pub fn clips(&self) -> &[ClipSpec] {
+        &self.clips
+    }
+}
+
+/// The file as it is, so that errors have lines, and then with the changes.
+fn typed<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    mut table: Table,
+    changes: &Table,
+) -> Result<T, DatasetError> {
+    let as_written: T = toml::from_str(text).map_err(|error| in_line(path, text, &error))?;
+    if changes.is_empty() {
+        return Ok(as_written);
+    }
+    lay_over(&mut table, changes);
+    Value::Table(table).try_into().map_err(|error: toml::de::Error| {
+        let changed: Vec<&str> = changes.keys().map(String::as_str).collect();
+        let message = format!("with `{}` changed: {}", changed.join("`, `"), explain(error.message()));
+        DatasetError::invalid(path, message)
+    })
+}
+
+fn lay_over(table: &mut Table, changes: &Table) {
+    for (key, value) in changes {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => lay_over(below, above),
+            _ => {
+                table.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+fn in_line(path: &Path, text: &str, error: &toml::de::Error) -> DatasetError {
+    let at = error.span().map_or(0, |span| span.start);
+    let line = text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1;
+    DatasetError::wrong(path, line, explain(error.message()))
+}
+
+/// TOML's message, with the nearest right key beside an unknown one.
+fn explain(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let [wrong, known @ ..] = quoted.as_slice() else { return message.to_string() };
+    if !message.starts_with("unknown") {
+        return message.to_string();
+    }
+    let slips = |right: &&&str| strsim::damerau_levenshtein(wrong, right);
+    match known.iter().filter(|right| slips(right) <= 1 + right.len() / 3).min_by_key(slips) {
+        Some(right) => format!("unknown key or value `{wrong}`; did you mean `{right}`?"),
+        None => format!("unknown key or value `{wrong}`; there are `{}`", known.join("`, `")),
+    }
+}

@@ -1,0 +1,154 @@
+//! The truth as a table: a row per frame and person in Parquet, written in batches.
+//!
+//! Columns carry their units; lists are flat, row by row. What is unknown is null. Must not know where
+//! the truth comes from.
+
+use super::truth::TruthPerson;
+use polars::prelude::*;
+use polars_io::parquet::write::{BatchedWriter, ParquetWriter};
+use std::fs::File;
+
+const BATCH_ROWS: usize = 512;
+
+const NUMBERS: [&str; 16] = [
+    "x1_px",
+    "y1_px",
+    "x2_px",
+    "y2_px",
+    "visible_x1_px",
+    "visible_y1_px",
+    "visible_x2_px",
+    "visible_y2_px",
+    "visible_share",
+    "translation_x_m",
+    "translation_y_m",
+    "translation_z_m",
+    "fx_px",
+    "fy_px",
+    "cx_px",
+    "cy_px",
+];
+const LISTS: [&str; 5] =
+    ["betas", "global_orient_in_camera", "body_pose", "joints_in_camera_m", "joints_in_image_px"];
+
+/// Rows that wait for their batch.
+#[derive(Default)]
+struct Waiting {
+    frames: Vec<u64>,
+    ids: Vec<u32>,
+    /// Whether the person counts when runs are scored.
+    scored: Vec<bool>,
+    numbers: [Vec<Option<f32>>; NUMBERS.len()],
+    lists: [Vec<Option<Series>>; LISTS.len()],
+}
+
+/// Writes `truth.parquet`.
+pub struct TruthTable {
+    writer: BatchedWriter<File>,
+    waiting: Waiting,
+}
+
+impl TruthTable {
+    /// Starts a table in `file`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn new(file: File) -> PolarsResult<TruthTable> {
+        let field = |name: &str, kind: DataType| Field::new(name.into(), kind);
+        let mut fields = vec![
+            field("frame", DataType::UInt64),
+            field("person", DataType::UInt32),
+            field("scored", DataType::Boolean),
+        ];
+        fields.extend(NUMBERS.iter().map(|name| field(name, DataType::Float32)));
+        fields.extend(LISTS.iter().map(|name| field(name, list())));
+        let schema: Schema = fields.into_iter().collect();
+        let writer = ParquetWriter::new(file).set_parallel(false).batched(&schema)?;
+        Ok(TruthTable { writer, waiting: Waiting::default() })
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn push(&mut self, frame: usize, person: &TruthPerson, scored: bool) -> PolarsResult<()> {
+        self.waiting.push(frame, person, scored);
+        if self.waiting.ids.len() >= BATCH_ROWS { self.write_batch() } else { Ok(()) }
+    }
+
+    fn write_batch(&mut self) -> PolarsResult<()> {
+        let frame = std::mem::take(&mut self.waiting).frame()?;
+        self.writer.write_batch(&frame)
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// If the table cannot be written.
+    pub fn finish(mut self) -> PolarsResult<()> {
+        if !self.waiting.ids.is_empty() {
+            self.write_batch()?;
+        }
+        self.writer.finish().map(|_| ())
+    }
+}
+
+fn list() -> DataType {
+    DataType::List(Box::new(DataType::Float32))
+}
+
+impl Waiting {
+    fn push(&mut self, frame: usize, person: &TruthPerson, scored: bool) {
+        self.frames.push(frame as u64);
+        self.ids.push(person.id);
+        self.scored.push(scored);
+        let (full, seen) = (person.bbox, person.visible_bbox);
+        let body = person.body.as_ref();
+        let number = |of: fn(&super::truth::TruthBody) -> f32| body.map(of);
+        let numbers = [
+            Some(full.x1),
+            Some(full.y1),
+            Some(full.x2),
+            Some(full.y2),
+            seen.map(|b| b.x1),
+            seen.map(|b| b.y1),
+            seen.map(|b| b.x2),
+            seen.map(|b| b.y2),
+            person.visible_share,
+            number(|b| b.translation_in_camera[0]),
+            number(|b| b.translation_in_camera[1]),
+            number(|b| b.translation_in_camera[2]),
+            number(|b| b.camera.fx),
+            number(|b| b.camera.fy),
+            number(|b| b.camera.cx),
+            number(|b| b.camera.cy),
+        ];
+        self.numbers.iter_mut().zip(numbers).for_each(|(column, value)| column.push(value));
+        let lists: [Option<Vec<f32>>; LISTS.len()] = [
+            body.map(|b| b.params.betas.to_vec()),
+            body.map(|b| b.params.global_orient.as_flattened().to_vec()),
+            body.map(|b| b.params.body_pose.as_flattened().as_flattened().to_vec()),
+            body.map(|b| b.joints_in_camera.as_flattened().to_vec()),
+            body.map(|b| b.joints_in_image.as_flattened().to_vec()),
+        ];
+        for (column, value) in self.lists.iter_mut().zip(lists) {
+            column.push(value.map(|values| Series::new(PlSmallStr::EMPTY, values)));
+        }
+    }
+
+    fn frame(self) -> PolarsResult<DataFrame> {
+        let rows = self.ids.len();
+        let mut columns: Vec<Column> = vec![
+            Series::new("frame".into(), self.frames).into(),
+            Series::new("person".into(), self.ids).into(),
+            Series::new("scored".into(), self.scored).into(),
+        ];
+        for (name, values) in NUMBERS.iter().zip(self.numbers) {
+            columns.push(Series::new((*name).into(), values).into());
+        }
+        for (name, values) in LISTS.iter().zip(self.lists) {
+            columns.push(Series::new((*name).into(), values).cast(&list())?.into());
+        }
+        DataFrame::new(rows, columns)
+    }
+}

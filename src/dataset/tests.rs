@@ -1,0 +1,131 @@
+use super::walkers::BENCHMARK_SEEDS;
+use super::*;
+use std::path::{Path, PathBuf};
+use toml::Table;
+
+const TINY: &str = "kind = 'walkers'\nabout = 'tiny'\nseed = 7\nwidth = 96\nheight = 64\nframes = 6\nfps = 30.0\n\
+                    [[clip]]\nname = 'one'\npeople = 2\n";
+
+fn written(folder: &Path, text: &str) -> PathBuf {
+    let path = folder.join("tiny.toml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn load(text: &str, changes: &str) -> Result<Dataset, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let changes: Table = toml::from_str(changes).unwrap();
+    Dataset::load(&written(folder.path(), text), &changes).map_err(|error| error.to_string())
+}
+
+fn make(spec: &ClipSpec, cache: &Path) -> (Clip, usize) {
+    let mut drawn = 0;
+    let clip = spec.make(cache, &mut |done, of| {
+        assert_eq!(of, 6);
+        drawn = done;
+    });
+    (clip.unwrap(), drawn)
+}
+
+#[test]
+fn every_shipped_dataset_loads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "toml") {
+            let dataset = Dataset::load(&path, &Table::new()).unwrap();
+            assert!(!dataset.clips().is_empty() && !dataset.about.is_empty(), "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn mistakes_are_named_with_file_and_line() {
+    for (from, to, message) in [
+        ("frames", "framse", "tiny.toml:6: unknown key or value `framse`; did you mean `frames`?"),
+        ("people = 2", "peple = 2", "tiny.toml:10: unknown key or value `peple`; did you mean `people`?"),
+        ("frames = 6", "frames = 'six'", "tiny.toml:6: invalid type"),
+        ("fps = 30.0", "fps = ", "tiny.toml:7"),
+        ("width = 96", "width = 97", "width = 97 must be even"),
+        ("frames = 6", "frames = 0", "frames = 0"),
+        ("seed = 7", "seed = 2000001", "others are for training"),
+        ("'walkers'", "'walker'", "there is no kind `walker`"),
+        ("people = 2", "people = 2000", "a scene holds 64 at most"),
+    ] {
+        let error = load(&TINY.replace(from, to), "").unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+    let error = load(TINY, "framse = 3").unwrap_err();
+    assert!(error.contains("with `framse` changed") && error.contains("did you mean `frames`"), "{error}");
+}
+
+#[test]
+fn changes_are_laid_over_the_file() {
+    let dataset = load(TINY, "frames = 9\nencoding = { gop = 5 }\npeople = 3").unwrap();
+    let Source::Walkers(clip) = &dataset.clips()[0].source else { panic!("another kind") };
+    assert_eq!((clip.frames, clip.encoding.gop, clip.encoding.b_frames, clip.people), (9, 5, 3, 3));
+    assert!(load(TINY, "only = ['two']").unwrap_err().contains("there is no clip `two`; there are one"));
+}
+
+#[test]
+fn training_and_benchmark_never_share_a_seed() {
+    // a scene adds its own seed to the dataset's: the gap between the ranges is for that
+    assert!(BENCHMARK_SEEDS.end + 1_000_000 <= TRAINING_SEEDS.start);
+    assert!(load(&TINY.replace("name = 'one'", "name = 'one'\nseed = 1000000"), "").is_err());
+}
+
+#[test]
+fn a_clip_is_made_once_whole_and_the_same() {
+    let (folder, cache, other) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dataset = Dataset::load(&written(folder.path(), TINY), &Table::new()).unwrap();
+    let spec = &dataset.clips()[0];
+    assert_eq!(spec.ready(cache.path()).unwrap(), None);
+    assert_eq!(spec.verify(cache.path()).unwrap(), None);
+    let (clip, drawn) = make(spec, cache.path());
+    assert_eq!((drawn, clip.frames, clip.width, clip.height), (6, 6, 96, 64));
+    let (again, drawn) = make(spec, cache.path());
+    assert_eq!((again, drawn), (clip.clone(), 0), "the second time it lies ready");
+    let (elsewhere, _) = make(spec, other.path());
+    assert_eq!(elsewhere.sha256, clip.sha256);
+    let (truth, theirs) = (clip.truth.clone().unwrap(), elsewhere.truth.unwrap());
+    assert_eq!(truth.sha256, theirs.sha256);
+    assert_eq!(truth.read_all().unwrap().len(), 6);
+    assert_eq!(spec.verify(cache.path()).unwrap(), Some(clip.clone()));
+    std::fs::write(&clip.path, b"other").unwrap();
+    let error = spec.verify(cache.path()).unwrap_err().to_string();
+    assert!(error.contains("clip.mp4") && error.contains("make it again"), "{error}");
+}
+
+#[test]
+fn own_videos_come_with_their_boxes() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let drawn = Dataset::load(&written(folder.path(), TINY), &Table::new()).unwrap();
+    let (clip, _) = make(&drawn.clips()[0], cache.path());
+    std::fs::copy(&clip.path, folder.path().join("mine.mp4")).unwrap();
+    std::fs::write(folder.path().join("gt.txt"), "1,4,10,10,20,30,1,1,1\n6,4,12,10,20,30,1,1,0.5\n").unwrap();
+    let text =
+        "kind = 'files'\nabout = 'mine'\n[[clip]]\nname = 'mine'\nvideo = 'mine.mp4'\ntruth = 'gt.txt'\n";
+    let dataset = Dataset::load(&written(folder.path(), text), &Table::new()).unwrap();
+    let spec = &dataset.clips()[0];
+    let mine = spec.make(cache.path(), &mut |_, _| ()).unwrap();
+    assert_eq!((mine.width, mine.height, mine.frames, mine.fps), (96, 64, 6, 30.0));
+    assert_eq!(mine.sha256, clip.sha256);
+    let truth = mine.truth.clone().unwrap().read_all().unwrap();
+    assert_eq!(truth.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 0, 0, 0, 1]);
+    assert_eq!(truth[5][0].visible_share, Some(0.5));
+    assert_eq!(spec.ready(cache.path()).unwrap(), Some(mine));
+    std::fs::write(folder.path().join("gt.txt"), "7,4,10,10,20,30\n").unwrap();
+    let error = spec.make(cache.path(), &mut |_, _| ()).unwrap_err().to_string();
+    assert!(error.contains("gt.txt:1: frame 7 is not in the video"), "{error}");
+}
+
+#[test]
+fn what_is_no_video_is_refused() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("no.mp4");
+    let make = || Dataset::of_video(&path, None, None).clips()[0].make(cache.path(), &mut |_, _| ());
+    assert!(make().unwrap_err().to_string().contains("cannot read the video"));
+    std::fs::write(&path, b"this is text").unwrap();
+    assert!(make().unwrap_err().to_string().contains("no video can be read"));
+}
