@@ -111,7 +111,7 @@ impl Overlay {
 
     /// How large the letters are: their dots in pixels.
     fn letters(&self) -> usize {
-        (self.picture.width.min(self.picture.height * 16 / 9) / 420).max(1)
+        ((self.picture.width.min(self.picture.height * 16 / 9) + 160) / 400).max(1)
     }
 
     /// How thick lines are, pixels.
@@ -166,7 +166,7 @@ impl Overlay {
             joints_in_image.iter().map(|joint| joint.map(|value| value * self.scale)).collect();
         let limbs: Vec<_> = limbs.iter().filter(|(a, b)| *a < joints.len() && *b < joints.len()).collect();
         let stroke = self.stroke();
-        for (thickness, ink, opacity) in [(stroke + 1.4, [0, 0, 0], 0.5), (stroke, color, 1.0)] {
+        for (thickness, ink, opacity) in [(stroke * 1.8, [0, 0, 0], 0.45), (stroke, color, 1.0)] {
             for (a, b) in &limbs {
                 self.picture.line(joints[*a], joints[*b], thickness, ink, opacity);
             }

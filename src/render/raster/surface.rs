@@ -18,6 +18,8 @@ pub struct Surface<'a> {
     pub normal: Vec3,
     /// Where on the picture, pixels.
     pub pixel: [f32; 2],
+    /// The direction it is seen in, z = 1.
+    ray: Vec3,
 }
 
 impl<'a> Surface<'a> {
@@ -44,7 +46,7 @@ impl<'a> Surface<'a> {
         let v = if v.is_finite() { v.clamp(0.0, 1.0 - u) } else { (1.0 - u) / 2.0 };
         let weights = [1.0 - u - v, u, v];
         let position = add(p0, add(scale(e1, u), scale(e2, v)));
-        let mut surface = Surface { mesh, camera, face, weights, position, normal: [0.0; 3], pixel };
+        let mut surface = Surface { mesh, camera, face, weights, position, normal: [0.0; 3], pixel, ray };
         let normal = match mesh.normals {
             Some(normals) => surface.of_vertices(normals),
             None => cross(e1, e2),
@@ -85,16 +87,15 @@ impl<'a> Surface<'a> {
     pub fn footprint(&self) -> [Vec3; 2] {
         let [p0, p1, p2] = self.mesh.faces[self.face].map(|corner| self.mesh.positions[corner as usize]);
         let normal = cross(sub(p1, p0), sub(p2, p0));
-        let ray = self.camera.ray(self.pixel);
-        let facing = dot(normal, ray);
-        let z = self.position[2];
-        let step = |axis: usize, per_pixel: f32| {
-            let change = -z * normal[axis] * per_pixel / facing;
-            let mut moved = scale(ray, change);
-            moved[axis] += z * per_pixel;
+        // z * ray moves with the ray and with z, which keeps the point on the plane
+        let towards_viewer = -1.0 / dot(normal, self.ray);
+        let step = |axis: usize, focal: f32| {
+            let sideways = self.position[2] / focal;
+            let mut moved = scale(self.ray, sideways * normal[axis] * towards_viewer);
+            moved[axis] += sideways;
             moved
         };
-        [step(0, 1.0 / self.camera.fx), step(1, 1.0 / self.camera.fy)]
+        [step(0, self.camera.fx), step(1, self.camera.fy)]
     }
 
     /// The footprint's extent along two unit axes of the surface, metres: the widths to blur a texture by

@@ -2,7 +2,7 @@
 //! Must not know meshes, colours or other tiles.
 
 use super::setup::{Bounds, FIXED, Triangle};
-use std::ops::{Add, BitOr};
+use std::ops::{Add, BitOr, Mul};
 
 /// A tile's size in pixels: its samples (32 KiB) stay in the first-level cache.
 pub(crate) const WIDTH: usize = 64;
@@ -76,7 +76,8 @@ impl Samples {
 }
 
 /// The integers that edge equations are computed in.
-trait Integer: Copy + Add<Output = Self> + BitOr<Output = Self> {
+trait Integer: Copy + Add<Output = Self> + BitOr<Output = Self> + Mul<Output = Self> {
+    /// The value, known to fit.
     fn from(value: i64) -> Self;
     /// All bits set where the value is not negative.
     fn mask(self) -> u32;
@@ -119,15 +120,14 @@ impl Target<'_> {
     fn pixels<I: Integer>(&mut self, region: Bounds) {
         let t = self.triangle;
         let (dx, dy) = (region.left - t.left, region.top - t.top);
-        let mut row = t
-            .edges
-            .map(|e| I::from(e.c + e.a as i64 * (dx * FIXED) as i64 + e.b as i64 * (dy * FIXED) as i64));
-        let right = t.edges.map(|e| I::from(e.a as i64 * FIXED as i64));
-        let down = t.edges.map(|e| I::from(e.b as i64 * FIXED as i64));
-        let to_sample = t.edges.map(|e| {
-            POSITIONS
-                .map(|[x, y]| I::from((e.a as i64 * x as i64 + e.b as i64 * y as i64) * (FIXED / 16) as i64))
-        });
+        let slopes = t.edges.map(|e| [I::from(e.a as i64), I::from(e.b as i64)]);
+        let along = |[a, b]: [I; 2], x: i32, y: i32| a * I::from(x as i64) + b * I::from(y as i64);
+        let mut row: [I; 3] =
+            std::array::from_fn(|k| I::from(t.edges[k].c) + along(slopes[k], dx * FIXED, dy * FIXED));
+        let right = slopes.map(|[a, _]| a * I::from(FIXED as i64));
+        let down = slopes.map(|[_, b]| b * I::from(FIXED as i64));
+        let to_sample =
+            slopes.map(|slope| POSITIONS.map(|[x, y]| along(slope, x * (FIXED / 16), y * (FIXED / 16))));
         let depth_to_sample = self.depth_offsets();
         for y in region.top..region.bottom {
             let mut edge = row;
