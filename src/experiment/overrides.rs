@@ -106,7 +106,7 @@ fn below(key: &str, upper: &str) -> bool {
 /// Two things are more than their spelling: a dataset given by its name alone becomes a table when
 /// something below it is set, and a mode has one way at a time, so that setting
 /// `video.mode.stream.access` takes an `extract` away.
-pub(crate) fn set(table: &mut Table, key: &str, value: Value) {
+pub fn set(table: &mut Table, key: &str, value: Value) {
     let Some((first, rest)) = key.split_once('.') else {
         table.insert(key.to_string(), value);
         return;

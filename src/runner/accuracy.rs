@@ -15,10 +15,25 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 /// Keypoints nearer than this share of the box' longer side are correct.
 const PCK_SHARE: f32 = 0.1;
 
+/// The truth of a clip.
+#[derive(Clone, Copy)]
+pub struct Truth<'a> {
+    /// By frame of the clip.
+    pub people: &'a [Vec<TruthPerson>],
+    /// Whether given boxes carry the truth's identities: not if they come from a file of their own.
+    pub same_ids: bool,
+}
+
+impl<'a> Truth<'a> {
+    fn at(&self, frame: usize) -> &'a [TruthPerson] {
+        self.people.get(frame).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
 /// Errors as people come in, frame by frame.
 pub struct Accuracy<'a> {
     body: &'a Body,
-    truth: Option<&'a [Vec<TruthPerson>]>,
+    truth: Option<Truth<'a>>,
     tracks: BTreeMap<usize, Vec<TrackedBox>>,
     identities: BTreeSet<u64>,
     mpjpe_mm: Mean,
@@ -57,7 +72,7 @@ impl Mean {
 
 impl<'a> Accuracy<'a> {
     /// Starts with the truth of a clip, by frame; `None` without one.
-    pub fn new(body: &'a Body, truth: Option<&'a [Vec<TruthPerson>]>) -> Accuracy<'a> {
+    pub fn new(body: &'a Body, truth: Option<Truth<'a>>) -> Accuracy<'a> {
         Accuracy {
             body,
             truth,
@@ -79,7 +94,8 @@ impl<'a> Accuracy<'a> {
             self.identities.insert(track);
             self.tracks.entry(frame).or_default().push(TrackedBox::new(track as u32, bbox_of(row)));
         }
-        let people = self.truth.and_then(|truth| truth.get(frame)).map(Vec::as_slice).unwrap_or_default();
+        let truth = self.truth.filter(|truth| truth.same_ids);
+        let people = truth.map(|truth| truth.at(frame)).unwrap_or_default();
         let truth = people.iter().find(|truth| Some(u64::from(truth.id)) == row.truth_id);
         if let Some((truth, body)) = truth.and_then(|truth| Some((truth, truth.body.as_ref()?))) {
             self.add_body(row, truth.id, body);
@@ -144,10 +160,7 @@ impl<'a> Accuracy<'a> {
         row.pck_10 = (all > 0).then(|| near as f64 / all as f64);
         let Some(truth) = self.truth else { return };
         let frames = first_frame..first_frame + row.frames.unwrap_or(0) as usize;
-        let truth: Vec<Vec<TrackedBox>> = frames
-            .clone()
-            .map(|frame| truth.get(frame).map_or_else(Vec::new, |people| boxes(people)))
-            .collect();
+        let truth: Vec<Vec<TrackedBox>> = frames.clone().map(|frame| boxes(truth.at(frame))).collect();
         let tracks: Vec<Vec<TrackedBox>> =
             frames.map(|frame| self.tracks.get(&frame).cloned().unwrap_or_default()).collect();
         // an identity twice in a frame: such a truth cannot be scored, and stays unknown

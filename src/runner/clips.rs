@@ -19,7 +19,10 @@ pub struct Ready {
     pub height: usize,
     pub frames: usize,
     pub fps: f64,
+    /// Who is where, for scoring.
     pub truth: Option<TruthFile>,
+    /// Boxes to start from where they are not the truth's.
+    pub boxes: Option<TruthFile>,
 }
 
 /// A clip of a dataset: ready, not made yet, or not to be had.
@@ -28,6 +31,13 @@ pub enum Clip {
     Ready(Ready),
     NotMade { name: String, frames: Option<usize> },
     Broken { name: String, message: String },
+}
+
+impl Ready {
+    /// Where a run reads who to look at.
+    pub fn given(&self) -> Option<&TruthFile> {
+        self.boxes.as_ref().or(self.truth.as_ref())
+    }
 }
 
 impl Clip {
@@ -55,32 +65,22 @@ pub fn of(
 }
 
 fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listener) -> Clip {
-    let name = spec.name().to_string();
+    let name = spec.name.clone();
     let made = if make {
         let mut progress = |done: usize, of: usize| listener.hear(Event::Clip { name: &name, done, of });
         spec.make(&project.clips(), &mut progress).map(Some)
     } else {
-        spec.find(&project.clips())
+        spec.ready(&project.clips())
     };
     match made {
-        Ok(Some(clip)) => ready(clip).unwrap_or_else(|message| Clip::Broken { name, message }),
+        Ok(Some(clip)) => Clip::Ready(ready(clip)),
         Ok(None) => Clip::NotMade { name, frames: spec.frames() },
         Err(error) => Clip::Broken { name, message: error.to_string() },
     }
 }
 
-fn ready(clip: dataset::Clip) -> Result<Clip, String> {
-    let about = std::fs::metadata(&clip.path);
-    let about = about.map_err(|error| format!("cannot read {}: {error}", clip.path.display()))?;
-    Ok(Clip::Ready(Ready {
-        name: clip.name,
-        path: clip.path,
-        sha256: clip.sha256,
-        bytes: about.len(),
-        width: clip.width,
-        height: clip.height,
-        frames: clip.frames,
-        fps: clip.fps,
-        truth: clip.truth,
-    }))
+/// What the runner needs of a clip.
+pub fn ready(clip: dataset::Clip) -> Ready {
+    let dataset::Clip { name, path, sha256, bytes, width, height, frames, fps, truth, boxes, .. } = clip;
+    Ready { name, path, sha256, bytes, width, height, frames, fps, truth, boxes }
 }

@@ -1,21 +1,20 @@
 //! An experiment carried out: one run after the other, rows laid down as they come, then the report.
 
-use super::clips::{Clip, Ready};
+use super::accuracy::Truth;
+use super::clips::Clip;
 use super::death::Outcome;
-use super::order::{self, Order};
 use super::plan::{Plan, Planned, Status, plan};
 use super::progress::{Event, Listener};
-use super::store::{Store, write_json};
-use super::watch::{self, Program};
+use super::store::Store;
+use super::watch::Program;
 use super::work::{Pinned, Work};
-use super::{Project, RunnerError, agreement, finish, folder, strips};
-use crate::body::Body;
-use crate::dataset::{TruthFile, TruthPerson};
+use super::{Project, RunnerError, agreement, carry, finish, folder, strips};
+use crate::dataset::TruthFile;
 use crate::experiment::Experiment;
 use crate::hmr2::ModelSet;
 use crate::report::{self, Notebook, Page};
 use crate::tables::RunRow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How an experiment is to be carried out.
@@ -154,36 +153,14 @@ fn one(
         return Ok(Some((row, PathBuf::new())));
     };
     let work = Work::create(&project.work(), &row.run_id)?;
-    let order = Order {
-        run_id: row.run_id.clone(),
-        settings: planned.settings.spelled_out(),
-        video: clip.path.clone(),
-        truth: clip.truth.as_ref().map(|truth| truth.path.clone()),
-        model: project.model(&planned.settings.model),
-        scratch: work.scratch(),
-    };
-    write_json(&order::order_in(&work.folder), &order)?;
-    let limits = &planned.settings.limits;
-    let mut on_frame = |frame: Option<u64>| {
-        if let Some(frame) = frame {
-            listener.hear(Event::Frame { frame });
-        }
-    };
-    let seen = watch::run(program, &work.folder, &row.run_id, limits, interrupt, &mut on_frame)?;
-    if seen.interrupted {
-        return Ok(None);
-    }
+    let order = carry::order(project, &row.run_id, &planned.settings, clip, &work);
+    let Some(seen) = carry::watched(&order, &work, program, interrupt, listener)? else { return Ok(None) };
     finish::add_seen(&mut row, seen);
     work.tidy();
-    let (body, truth) = for_accuracy(&order.model, clip)?;
-    finish::tables(&work.folder, &mut row, &body, truth.as_deref())?;
+    let body = ModelSet::load(&order.model)?.load_body()?;
+    let truth = clip.truth.as_ref().map(TruthFile::read_all).transpose()?;
+    let truth = truth.as_ref().map(|people| Truth { people, same_ids: clip.boxes.is_none() });
+    finish::tables(&work.folder, &mut row, &body, truth)?;
     let place = store.keep(&work.folder, key, &row)?;
     Ok(Some((row, place)))
-}
-
-/// The body and the truth that accuracy is measured with.
-fn for_accuracy(model: &Path, clip: &Ready) -> Result<(Body, Option<Vec<Vec<TruthPerson>>>), RunnerError> {
-    let body = ModelSet::load(model)?.load_body()?;
-    let truth = clip.truth.as_ref().map(TruthFile::read_all).transpose()?;
-    Ok((body, truth))
 }

@@ -1,14 +1,13 @@
 //! From a run's spools to its tables, its accuracy and its row.
 
 use super::RunnerError;
-use super::accuracy::Accuracy;
+use super::accuracy::{Accuracy, Truth};
 use super::clips::{Clip, Ready};
 use super::death::Outcome;
 use super::folder::utc_now;
 use super::plan::{Planned, device_of, mode_of};
 use super::watch::Seen;
 use crate::body::Body;
-use crate::dataset::TruthPerson;
 use crate::provenance::{Machine, Source};
 use crate::tables::files::TableWriter;
 use crate::tables::{FrameRow, MemoryRow, PersonRow, Row, RunRow, Spool, read_spool};
@@ -20,12 +19,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// If a spool cannot be read or a table not be written.
-pub fn tables(
-    folder: &Path,
-    row: &mut RunRow,
-    body: &Body,
-    truth: Option<&[Vec<TruthPerson>]>,
-) -> Result<(), RunnerError> {
+pub fn tables(folder: &Path, row: &mut RunRow, body: &Body, truth: Option<Truth>) -> Result<(), RunnerError> {
     convert::<FrameRow>(folder, |_| ())?;
     convert::<MemoryRow>(folder, |_| ())?;
     let mut accuracy = Accuracy::new(body, truth);

@@ -22,6 +22,8 @@ pub struct Key {
     pub clip_sha256: String,
     /// SHA-256 of the clip's truth; `None` without one.
     pub truth_sha256: Option<String>,
+    /// SHA-256 of the boxes to start from, where they are not the truth's.
+    pub boxes_sha256: Option<String>,
     /// SHA-256 of the model set's file, sizes included.
     pub model_sha256: String,
     pub weights_sha256: String,
@@ -65,6 +67,7 @@ impl Key {
             ("the settings", self.settings != other.settings),
             ("the clip", self.clip_sha256 != other.clip_sha256),
             ("the clip's truth", self.truth_sha256 != other.truth_sha256),
+            ("the boxes", self.boxes_sha256 != other.boxes_sha256),
             ("the model set", self.model_sha256 != other.model_sha256),
             ("the weights", self.weights_sha256 != other.weights_sha256),
             ("the body", self.body_sha256 != other.body_sha256),

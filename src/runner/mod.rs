@@ -9,6 +9,7 @@
 
 mod accuracy;
 mod agreement;
+mod carry;
 mod clips;
 pub mod death;
 mod drawing;
@@ -56,12 +57,16 @@ pub enum RunnerError {
     Start { program: PathBuf, source: std::io::Error },
     #[error("the process of the run in {folder} could not be watched")]
     Watch { folder: PathBuf },
-    #[error("{program} changed while the experiment ran, so that its runs could not be compared; run it again")]
+    #[error(
+        "{program} changed while the experiment ran, so that its runs could not be compared; run it again"
+    )]
     ProgramChanged { program: PathBuf },
     #[error("the order in {path} cannot be read: {message}")]
     Order { path: PathBuf, message: String },
     #[error("{0}")]
-    NoBoxes(String),
+    NoVideo(String),
+    #[error("interrupted; nothing of this run is kept")]
+    Interrupted,
     #[error("device = \"{device}\" needs a build with CUDA (feature `cuda`); use `cpu` or `auto`")]
     NoCuda { device: String },
     #[error(transparent)]

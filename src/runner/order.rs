@@ -13,8 +13,8 @@ pub struct Order {
     pub settings: Settings,
     /// The clip's file.
     pub video: PathBuf,
-    /// The clip's truth, where boxes are read from; `None` finds nobody.
-    pub truth: Option<PathBuf>,
+    /// Where it is read who to look at; `None` finds nobody.
+    pub boxes: Option<PathBuf>,
     /// The model set's file.
     pub model: PathBuf,
     /// Where scratch files may be put.

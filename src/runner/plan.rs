@@ -102,15 +102,7 @@ pub fn plan(
     make_clips: bool,
     listener: &mut dyn Listener,
 ) -> Result<Plan, RunnerError> {
-    let store = Store::of(project.runs());
-    let mut planner = Planner {
-        project,
-        kept: store.all(),
-        models: HashMap::new(),
-        clips: HashMap::new(),
-        program_sha256: sha256_of_file(&program.path).map_err(RunnerError::file(&program.path))?,
-        machine: Machine::this(),
-    };
+    let mut planner = Planner::new(project, program)?;
     let points = experiment.points()?;
     let repeats = points.iter().map(|point| point.settings.repeats).max().unwrap_or(0);
     let mut runs = Vec::new();
@@ -121,16 +113,18 @@ pub fn plan(
             }
         }
     }
-    Ok(Plan { runs, source: Source::of(&project.root), machine: planner.machine })
+    Ok(Plan { runs, source: planner.source, machine: planner.machine })
 }
 
-struct Planner<'p> {
+/// What planning needs, looked up once.
+pub(super) struct Planner<'p> {
     project: &'p Project,
     kept: Vec<Kept>,
     models: HashMap<String, Result<Model, String>>,
     clips: HashMap<String, Vec<Clip>>,
     program_sha256: String,
-    machine: Machine,
+    pub source: Source,
+    pub machine: Machine,
 }
 
 #[derive(Clone)]
@@ -141,6 +135,19 @@ struct Model {
 }
 
 impl Planner<'_> {
+    pub fn new<'p>(project: &'p Project, program: &Program) -> Result<Planner<'p>, RunnerError> {
+        let program_sha256 = sha256_of_file(&program.path).map_err(RunnerError::file(&program.path))?;
+        Ok(Planner {
+            project,
+            kept: Store::of(project.runs()).all(),
+            models: HashMap::new(),
+            clips: HashMap::new(),
+            program_sha256,
+            source: Source::of(&project.root),
+            machine: Machine::this(),
+        })
+    }
+
     fn clips_of(
         &mut self,
         settings: &Settings,
@@ -173,7 +180,8 @@ impl Planner<'_> {
         self.models.entry(name.to_string()).or_insert_with(load).clone()
     }
 
-    fn planned(&mut self, settings: &Settings, clip: Clip, repeat: u64) -> Planned {
+    /// The run of `settings` over `clip`.
+    pub fn planned(&mut self, settings: &Settings, clip: Clip, repeat: u64) -> Planned {
         let model = self.model(&settings.model);
         let (key, status) = match (&clip, model) {
             (Clip::Broken { message, .. }, _) => (None, Status::Broken(message.clone())),
@@ -201,6 +209,7 @@ impl Planner<'_> {
             clip: clip.name.clone(),
             clip_sha256: clip.sha256.clone(),
             truth_sha256: clip.truth.as_ref().map(|truth| truth.sha256.clone()),
+            boxes_sha256: clip.boxes.as_ref().map(|boxes| boxes.sha256.clone()),
             model_sha256: model.file_sha256,
             weights_sha256: model.weights_sha256,
             body_sha256: model.body_sha256,

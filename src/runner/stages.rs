@@ -17,7 +17,7 @@ use std::time::Instant;
 
 /// The stages, loaded.
 pub struct Stages {
-    truth: Option<TruthReader>,
+    boxes: Option<TruthReader>,
     given: Given,
     hmr2: Hmr2,
     body: Body,
@@ -47,7 +47,7 @@ impl Stages {
         }
         let set = ModelSet::load(&order.model)?;
         Ok(Stages {
-            truth: order.truth.as_deref().map(TruthReader::open).transpose()?,
+            boxes: order.boxes.as_deref().map(TruthReader::open).transpose()?,
             given: Given::new(settings.detect.clone(), settings.seed)?,
             hmr2: Hmr2::load(&set, &Device::Cpu, &settings.hmr2)?,
             body: set.load_body()?,
@@ -80,10 +80,10 @@ impl Stages {
         self.tracker.finish()
     }
 
-    /// Who is where in frame `index` of the clip, by the truth. Frames are asked for in rising order.
+    /// Who is where in frame `index` of the clip, by what is given. Frames are asked for in rising order.
     fn boxes(&mut self, index: usize) -> Result<Vec<(u32, BBox)>, RunnerError> {
-        let Some(truth) = &mut self.truth else { return Ok(Vec::new()) };
-        let people = truth.frame(index)?;
+        let Some(boxes) = &mut self.boxes else { return Ok(Vec::new()) };
+        let people = boxes.frame(index)?;
         Ok(people.iter().map(|person| (person.id, person.bbox)).collect())
     }
 }

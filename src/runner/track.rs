@@ -1,0 +1,251 @@
+//! One video of the user's own, outside any experiment: people as a table, an overlay, a summary.
+//!
+//! It is carried out by the same process as a run of an experiment, so that what holds there holds here.
+
+use super::accuracy::Truth;
+use super::clips::{self, Clip, Ready};
+use super::death::Outcome;
+use super::execute::Options;
+use super::plan::Planner;
+use super::progress::{Event, Listener};
+use super::work::Work;
+use super::{Project, RunnerError, carry, drawing, finish, folder};
+use crate::body::Body;
+use crate::dataset::{Dataset, TruthFile};
+use crate::experiment::{Override, Settings};
+use crate::hmr2::ModelSet;
+use crate::render::overlay::Overlay;
+use crate::tables::{PersonRow, RunRow, files};
+use crate::video::{self, Access, Encoder, EncoderSettings, Mode};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use toml::{Table, Value};
+
+/// What is to be tracked, and how.
+#[derive(Debug, Clone)]
+pub struct TrackRequest {
+    pub source: PathBuf,
+    /// Boxes in MOTChallenge text to start from.
+    pub boxes: Option<PathBuf>,
+    /// Boxes and identities in MOTChallenge text to score against.
+    pub truth: Option<PathBuf>,
+    /// Where the results go; `None` puts them below `reports/track`.
+    pub out: Option<PathBuf>,
+    pub settings: Settings,
+    /// What foreign spellings became, for the person who wrote them.
+    pub notes: Vec<String>,
+}
+
+impl TrackRequest {
+    /// Reads the command line's `[SOURCE] key=value...`. PHALP's `video.source=` is the source, too;
+    /// `boxes=`, `truth=` and `out=` are paths, everything else is a setting.
+    ///
+    /// # Errors
+    /// If there is no source or two, or a setting is wrong.
+    pub fn parse(source: Option<&Path>, given: &[Override]) -> Result<TrackRequest, RunnerError> {
+        let mut paths: BTreeMap<&str, PathBuf> = BTreeMap::new();
+        let mut table = Table::from_iter([("dataset".to_string(), Value::String("one video".into()))]);
+        let mut notes = Vec::new();
+        for Override { key, value, became } in given {
+            notes.extend(became.clone());
+            match key.as_str() {
+                "video.source" | "boxes" | "truth" | "out" => {
+                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+                    paths.insert(key, PathBuf::from(text));
+                }
+                _ => crate::experiment::overrides::set(&mut table, key, value.clone()),
+            }
+        }
+        let named = paths.remove("video.source");
+        if let Some(path) = &named {
+            notes.push(format!("video.source={} became the video to track", path.display()));
+        }
+        let source = match (source, named) {
+            (Some(_), Some(_)) => {
+                return Err(RunnerError::NoVideo("two videos are given; leave `video.source` out".into()));
+            }
+            (None, None) => {
+                return Err(RunnerError::NoVideo(
+                    "no video is given; `posebook track my.mp4 boxes=my.txt`".into(),
+                ));
+            }
+            (Some(path), None) => path.to_path_buf(),
+            (None, Some(path)) => path,
+        };
+        let settings = Settings::from_table(table)?;
+        let mut take = |key: &str| paths.remove(key);
+        Ok(TrackRequest {
+            source,
+            boxes: take("boxes"),
+            truth: take("truth"),
+            out: take("out"),
+            settings,
+            notes,
+        })
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Tracked {
+    /// Where people.parquet, overlay.mp4, summary.md and the rest lie.
+    pub folder: PathBuf,
+    pub row: RunRow,
+    /// The summary's text.
+    pub summary: String,
+}
+
+/// Tracks one video.
+///
+/// # Errors
+/// If the video, its boxes or the model set cannot be read, or results cannot be written. If the
+/// measured process itself fails, [`Tracked::row`] says so and there is no overlay. Ctrl-C is
+/// [`RunnerError::Interrupted`].
+pub fn track(
+    project: &Project,
+    request: &TrackRequest,
+    options: &Options,
+    interrupt: &AtomicBool,
+    listener: &mut dyn Listener,
+) -> Result<Tracked, RunnerError> {
+    let clip = import(project, request, listener)?;
+    let mut planner = Planner::new(project, &options.program)?;
+    let planned = planner.planned(&request.settings, Clip::Ready(clip.clone()), 1);
+    let Some(key) = &planned.key else { return Err(RunnerError::NoVideo(planned.status.to_string())) };
+    let mut row = finish::row_before(&planned, &planner.source, &planner.machine);
+    row.experiment = "track".to_string();
+
+    let work = Work::create(&project.work(), &key.run_id())?;
+    listener.hear(Event::Begin { number: 1, of: 1, label: &planned.label, left_secs: planned.rough_secs });
+    let order = carry::order(project, &row.run_id, &request.settings, &clip, &work);
+    let seen = carry::watched(&order, &work, &options.program, interrupt, listener)?;
+    let seen = seen.ok_or(RunnerError::Interrupted)?;
+    finish::add_seen(&mut row, seen);
+    work.tidy();
+    let body = ModelSet::load(&order.model)?.load_body()?;
+    let truth = clip.truth.as_ref().map(TruthFile::read_all).transpose()?;
+    let truth = truth.as_ref().map(|people| Truth { people, same_ids: clip.boxes.is_none() });
+    finish::tables(&work.folder, &mut row, &body, truth)?;
+    listener.hear(Event::End { number: 1, of: 1, label: &planned.label, row: &row, again: false });
+
+    let place = request.out.clone().unwrap_or_else(|| project.reports("track").join(&clip.name));
+    let folder = folder::create(&place, &planner.source)?;
+    folder::write_runs(&folder, std::slice::from_ref(&row))?;
+    folder::join_tables(&folder, std::slice::from_ref(&work.folder))?;
+    if row.outcome == Outcome::Ok.name() {
+        listener.hear(Event::Then("drawing the overlay"));
+        overlay(&folder, &clip, &row, &body)?;
+    }
+    let summary = summary(&folder, &clip, &row)?;
+    folder::write_text(&folder, "summary.md", &summary)?;
+    folder::link_latest(&folder)?;
+    Ok(Tracked { folder, row, summary })
+}
+
+fn import(
+    project: &Project,
+    request: &TrackRequest,
+    listener: &mut dyn Listener,
+) -> Result<Ready, RunnerError> {
+    if request.boxes.is_none() && request.truth.is_none() {
+        let message = "people are found by given boxes so far: add boxes=FILE with lines of MOTChallenge text, \
+                       `frame,identity,left,top,width,height` (identity -1 where unknown)";
+        return Err(RunnerError::NoVideo(message.to_string()));
+    }
+    // the video's own faults are told best by the one who decodes it
+    video::probe(&request.source)?;
+    let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref());
+    let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };
+    let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
+    Ok(clips::ready(spec.make(&project.clips(), &mut progress)?))
+}
+
+/// Draws what was found over every frame of the range.
+fn overlay(folder: &Path, clip: &Ready, row: &RunRow, body: &Body) -> Result<(), RunnerError> {
+    let first = row.first_frame.unwrap_or(0) as i64;
+    let settings = video::Settings {
+        mode: Some(Mode::stream(Access::Sequential)),
+        start_frame: Some(first),
+        end_frame: Some(first + row.frames.unwrap_or(0) as i64),
+        ..video::Settings::default()
+    };
+    let mut source = video::open(&clip.path, &settings, folder)?;
+    let (width, height) = (source.probe().width, source.probe().height);
+    let path = folder.join("overlay.mp4");
+    let mut encoder = Encoder::create(&path, width, height, source.probe().fps, EncoderSettings::default())?;
+    let mut people = files::rows::<PersonRow>(folder)?.peekable();
+    let mut canvas = Overlay::new(usize::MAX);
+    while let Some(frame) = source.next_frame()? {
+        let mut here = Vec::new();
+        while let Some(person) =
+            people.next_if(|row| row.as_ref().map_or(true, |row| row.frame <= frame.index as u64))
+        {
+            here.push(person?);
+        }
+        drawing::draw(&mut canvas, &frame, &here, body);
+        encoder.write_rgb(&canvas.picture().rgb)?;
+    }
+    Ok(encoder.finish()?)
+}
+
+/// When and how long a track was seen.
+struct Span {
+    first: u64,
+    last: u64,
+    frames: u64,
+}
+
+fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerError> {
+    let mut spans: BTreeMap<u64, Span> = BTreeMap::new();
+    for person in files::rows::<PersonRow>(folder)? {
+        let person = person?;
+        let Some(track) = person.track else { continue };
+        let span = spans.entry(track).or_insert(Span { first: person.frame, last: person.frame, frames: 0 });
+        span.last = person.frame;
+        span.frames += 1;
+    }
+    let mut lines = vec![format!("# {}", clip.name), String::new()];
+    let mut say = |line: String| lines.push(line);
+    say(format!(
+        "- video: {}, {}x{}, {:.3} frames a second",
+        clip.path.display(),
+        clip.width,
+        clip.height,
+        clip.fps
+    ));
+    let first = row.first_frame.unwrap_or(0);
+    let end = first + row.frames.unwrap_or(0);
+    say(format!("- frames {first} to {end} (the end excluded), delivered by {}", row.mode));
+    say(format!(
+        "- outcome: {}{}",
+        row.outcome,
+        row.error.as_ref().map_or(String::new(), |e| format!(" ({e})"))
+    ));
+    say(format!("- people: {} sightings, {} tracks", row.people.unwrap_or(0), spans.len()));
+    for (what, bytes) in [
+        ("heap", row.heap_peak_bytes),
+        ("process", row.process_peak_bytes),
+        ("decoder", row.decoder_peak_bytes),
+        ("scratch files", row.disk_peak_bytes),
+    ] {
+        if let Some(bytes) = bytes {
+            say(format!("- largest {what}: {:.1} MiB", bytes as f64 / (1024.0 * 1024.0)));
+        }
+    }
+    if let Some(secs) = row.wall_secs {
+        say(format!("- {secs:.1} s in all"));
+    }
+    for (what, value) in [("HOTA", row.hota), ("IDF1", row.idf1), ("MOTA", row.mota)] {
+        if let Some(value) = value {
+            say(format!("- {what}: {value:.3}"));
+        }
+    }
+    if !spans.is_empty() {
+        say("\n| track | first frame | last frame | frames seen |\n|---:|---:|---:|---:|".to_string());
+    }
+    for (track, Span { first, last, frames }) in spans {
+        say(format!("| {track} | {first} | {last} | {frames} |"));
+    }
+    Ok(lines.join("\n") + "\n")
+}
