@@ -49,6 +49,9 @@ pub struct Track {
     heel: V3,
 }
 
+/// How far the body gets from a foot that stands, in lengths of a leg.
+const FARTHEST: f64 = 0.7;
+
 /// How someone places the feet, all of it differing a little from person to person.
 #[derive(Debug, Clone, Copy)]
 pub struct Habit {
@@ -79,10 +82,11 @@ impl Track {
     /// Plans the footholds of `side` (0 left, 1 right) along a course.
     pub fn plan(course: &Course, side: usize, habit: &Habit, figure: &Figure) -> Track {
         let first = hold(course.at(f64::NEG_INFINITY), side, habit, f64::NEG_INFINITY);
+        let longest = FARTHEST * figure.leg_length();
         let mut holds = vec![first];
         for way in &course.moves {
             for step in (0..way.steps).filter(|step| (way.first_side + step) % 2 == side) {
-                add_step(&mut holds, course, way, step, side, habit);
+                add_step(&mut holds, course, way, step, side, habit, longest);
             }
         }
         let [ankle, ball] = [joint::ANKLES[side], joint::FEET[side]];
@@ -176,15 +180,37 @@ fn hold(ground: Ground, side: usize, habit: &Habit, lands_secs: f64) -> Foothold
     Foothold { lands_secs, lifts_secs: f64::INFINITY, place, yaw, vigour, run }
 }
 
-fn add_step(holds: &mut Vec<Foothold>, course: &Course, way: &Move, step: usize, side: usize, habit: &Habit) {
+/// When the body is `longest` metres from a foothold, or `usual` if that comes first: a runner who brakes
+/// must not stand longer than the leg is long.
+fn left_behind(course: &Course, place: [f64; 2], earliest: f64, usual: f64, longest: f64) -> f64 {
+    let mut secs = earliest;
+    while secs < usual {
+        let body = course.at(secs).position;
+        if libm::hypot(body[0] - place[0], body[1] - place[1]) > longest {
+            return secs;
+        }
+        secs += 1.0 / 60.0;
+    }
+    usual
+}
+
+fn add_step(
+    holds: &mut Vec<Foothold>,
+    course: &Course,
+    way: &Move,
+    step: usize,
+    side: usize,
+    habit: &Habit,
+    longest: f64,
+) {
     let landing = way.first_phase + (step + 1) as f64 / 2.0;
     // the last landing is the move's end to the bit, whatever the rounding of the phase
     let lands_secs = if step + 1 == way.steps { way.ends_secs } else { course.time_of_phase(landing) };
     let swing = swing_share(course.at(course.time_of_phase(landing - 0.2)).speed);
     let previous = holds.len() - 1;
     let earliest = (holds[previous].lands_secs + 0.05).max(way.starts_secs);
-    let lifts_secs = course.time_of_phase(landing - swing).max(earliest);
-    holds[previous].lifts_secs = lifts_secs.min(lands_secs - 0.05);
+    let usual = course.time_of_phase(landing - swing).max(earliest).min(lands_secs - 0.05);
+    holds[previous].lifts_secs = left_behind(course, holds[previous].place, earliest, usual, longest);
     let ground = if step + 2 >= way.steps {
         Ground { speed: 0.0, ..course.at(way.ends_secs) }
     } else {
