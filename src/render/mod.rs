@@ -38,6 +38,13 @@
 //! raster.depth();          // &[f32], metres, infinity where nothing is
 //! raster.objects();        // &[u32], the object that covers most of a pixel, or Raster::NOBODY
 //! raster.visibility(7);    // samples seen and covered, boxes of both, share()
+//!
+//! let mut view = overlay::Overlay::new(640);                        // kept between frames; shrinks wider ones
+//! view.begin(&frame);                                               // coordinates are the full frame's
+//! view.bodies(&camera, &[Shown { positions, faces, color }], 0.6);  // 0.0: outlines alone
+//! view.skeleton(&joints_in_image, &OPENPOSE_LIMBS, color_of_track(3));
+//! view.labelled_box(&bbox, "3", color_of_track(3));
+//! view.picture().png()?;                                            // or a cell of a strip::Strip
 //! ```
 
 pub mod color;

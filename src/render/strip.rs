@@ -51,7 +51,9 @@ impl Strip {
         for (i, (row, pictures)) in self.rows.iter().zip(&cells).enumerate() {
             let top = heading + i * (label + cell_height + GAP);
             let drop = (label - text_height(large)) / 2;
-            strip.text(&shortened(&row.label, large, width), 0, (top + drop) as i32, large, INK);
+            let text = shortened(&row.label, large, width.saturating_sub(1));
+            // twice, a pixel apart: bold
+            (0..2).for_each(|left| strip.text(&text, left, (top + drop) as i32, large, INK));
             for column in 0..columns {
                 let left = column * (self.cell_width + GAP);
                 match pictures.get(column).and_then(Option::as_ref) {
