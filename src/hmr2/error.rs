@@ -12,11 +12,11 @@ pub enum Hmr2Error {
     #[error("the network cannot be built: {what}")]
     Config { what: String },
     #[error("the network failed: {0}")]
-    Network(#[from] candle_core::Error),
+    Network(#[source] Box<candle_core::Error>),
     #[error(transparent)]
     Weights(#[from] CheckpointError),
     #[error(transparent)]
-    Body(#[from] BodyError),
+    Body(Box<BodyError>),
     #[error("the box {bbox:?} in frame {frame} has no area or is not a number; correct or drop it")]
     Box { frame: usize, bbox: BBox },
     #[error("there is no model set `{name}` in {folder}; there are: {names}")]
@@ -29,4 +29,16 @@ pub enum Hmr2Error {
         "the weights at {path} have SHA-256 {found}, not {wanted} as {set} says; fetch or train them again"
     )]
     WrongSha256 { path: PathBuf, set: PathBuf, wanted: String, found: String },
+}
+
+impl From<candle_core::Error> for Hmr2Error {
+    fn from(error: candle_core::Error) -> Hmr2Error {
+        Hmr2Error::Network(Box::new(error))
+    }
+}
+
+impl From<BodyError> for Hmr2Error {
+    fn from(error: BodyError) -> Hmr2Error {
+        Hmr2Error::Body(Box::new(error))
+    }
 }

@@ -34,7 +34,7 @@ pub enum CheckpointError {
     #[error("the weights at {path} do not fit the architecture: {problems}; correct one or the other")]
     Misfit { path: PathBuf, problems: String },
     #[error("the tensor {key} of {path} cannot be used: {source}")]
-    Unusable { path: PathBuf, key: String, source: candle_core::Error },
+    Unusable { path: PathBuf, key: String, source: Box<candle_core::Error> },
 }
 
 /// The shapes that a safetensors file holds, read from its header alone.
@@ -81,7 +81,7 @@ pub fn read(
             .map_err(|source| CheckpointError::Unusable {
                 path: path.to_path_buf(),
                 key: spec.key.clone(),
-                source,
+                source: Box::new(source),
             })?;
         tensors.insert(spec.key.clone(), tensor);
     }

@@ -74,8 +74,14 @@ fn polynomial<M: MultiplyAdd>(x: f32, coefficients: &[f32]) -> f32 {
 /// squares on `|x| <= 3.92`, beyond which `f32` knows only 1.
 #[inline(always)]
 fn erf<M: MultiplyAdd>(x: f32) -> f32 {
-    const NUMERATOR: [f32; 6] =
-        [2.050_074_3e-6, 2.848_832_2e-4, 3.765_657e-3, 5.274_884_4e-2, 0.190_407_45, 1.128_379_1];
+    const NUMERATOR: [f32; 6] = [
+        2.050_074_3e-6,
+        2.848_832_2e-4,
+        3.765_657e-3,
+        5.274_884_4e-2,
+        0.190_407_45,
+        std::f32::consts::FRAC_2_SQRT_PI,
+    ];
     const DENOMINATOR: [f32; 6] =
         [3.809_160_6e-5, 1.162_544_5e-3, 1.496_929_7e-2, 0.114_109_52, 0.502_077, 1.0];
     let x = x.clamp(-3.92, 3.92);

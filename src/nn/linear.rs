@@ -271,9 +271,11 @@ impl CustomOp2 for AttentionGradient {
         let mut out = vec![0.0; b * sample];
         for (at, out) in out.chunks_exact_mut(sample.max(1)).enumerate() {
             let part = |which| packed.part(start, at, which);
-            let wanted = Layout::new(Shape::from((heads, n, width)), vec![width, size, 1], from + at * n * size);
+            let wanted =
+                Layout::new(Shape::from((heads, n, width)), vec![width, size, 1], from + at * n * size);
             let shares = packed.shares(qkv, start, at)?;
-            let to_shares = floats(gradient.matmul(qkv, (heads, n, n, width), &wanted, &part(2).transpose(1, 2)?)?)?;
+            let to_shares =
+                floats(gradient.matmul(qkv, (heads, n, n, width), &wanted, &part(2).transpose(1, 2)?)?)?;
             let mut to_scores = vec![0.0; shares.len()];
             super::kernels::softmax_gradient(&shares, &to_shares, &mut to_scores, n);
             to_scores.iter_mut().for_each(|value| *value *= packed.scale());
@@ -333,7 +335,8 @@ mod tests {
         let (b, n, heads, size) = (2, 5, 3, 12);
         let qkv = wavy(&[b, n, 3 * size], 0.4);
         let ours = packed_attention(&qkv, heads).unwrap();
-        let part = |at: usize| split_heads(&qkv.narrow(2, at * size, size).unwrap().contiguous().unwrap(), heads);
+        let part =
+            |at: usize| split_heads(&qkv.narrow(2, at * size, size).unwrap().contiguous().unwrap(), heads);
         let theirs = attend(part(0).unwrap(), part(1).unwrap(), part(2).unwrap(), ScaleOf::Queries).unwrap();
         assert!(far(&ours, &theirs) < 1e-5);
         let uneven = wavy(&[b, n, size], 2.0);
