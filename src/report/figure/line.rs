@@ -95,7 +95,8 @@ fn y_axis(plot: &Plot, spec: &FigureSpec) -> Axis {
 }
 
 fn x_axis(plot: &Plot, room: f64) -> Axis {
-    let values: Vec<f64> = plot.points().map(|point| point.x).collect();
+    let missing = plot.panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.missing);
+    let values: Vec<f64> = plot.points().map(|point| point.x).chain(missing.copied()).collect();
     let mut axis = Axis::linear(&plot.x, &values, Zero::WhenNear, if room < 300.0 { 4 } else { 6 });
     axis.end_at_values(&values);
     axis.tick_at_values(&plot.x, &values, room, text_width);
