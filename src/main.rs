@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 /// Counts every byte that this process holds, so that a peak is exact and repeatable.
 #[global_allocator]
-static HEAP: Counting = Counting::new();
+static HEAP: Counting = Counting;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {

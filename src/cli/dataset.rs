@@ -1,0 +1,115 @@
+//! `posebook dataset`: make, list, verify.
+
+use super::experiment::project;
+use crate::dataset::{ClipSpec, Dataset};
+use crate::runner::Project;
+use crate::runner::progress::{Event, for_stderr};
+use anyhow::{Context, Result, bail, ensure};
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make the clips that are not made yet
+    Make(Make),
+    /// List datasets and their clips
+    List,
+    /// Read made clips again and compare their SHA-256
+    Verify(Names),
+}
+
+#[derive(clap::Args)]
+struct Make {
+    /// Names in `datasets/`, or paths of TOML files
+    names: Vec<String>,
+    /// All datasets in `datasets/`
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(clap::Args)]
+struct Names {
+    /// Names in `datasets/`; all where none is given
+    names: Vec<String>,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let project = project()?;
+    match args.command {
+        Command::Make(args) => {
+            ensure!(args.all || !args.names.is_empty(), "name the datasets to make, or say --all");
+            make(&project, &datasets(&project, &args.names)?)
+        }
+        Command::List => list(&project, &datasets(&project, &[])?),
+        Command::Verify(args) => verify(&project, &datasets(&project, &args.names)?),
+    }
+}
+
+/// The datasets called `names`, or all that there are.
+fn datasets(project: &Project, names: &[String]) -> Result<Vec<Dataset>> {
+    let paths: Vec<PathBuf> = if names.is_empty() {
+        let folder = project.root.join("datasets");
+        let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        paths.sort();
+        paths
+    } else {
+        names.iter().map(|name| project.dataset(name)).collect()
+    };
+    paths.iter().map(|path| Ok(Dataset::load(path, &toml::Table::new())?)).collect()
+}
+
+fn make(project: &Project, datasets: &[Dataset]) -> Result<()> {
+    let mut listener = for_stderr();
+    for clip in datasets.iter().flat_map(Dataset::clips) {
+        let mut show = |done, of| listener.hear(Event::Clip { name: &clip.name, done, of });
+        clip.make(&project.clips(), &mut show)?;
+    }
+    Ok(())
+}
+
+fn list(project: &Project, datasets: &[Dataset]) -> Result<()> {
+    for dataset in datasets {
+        println!("{}: {}", dataset.name, dataset.about);
+        for clip in dataset.clips() {
+            println!("    {}", line(project, clip)?);
+        }
+    }
+    Ok(())
+}
+
+/// A clip in one line: name, size, length, and where it lies if it is made.
+fn line(project: &Project, clip: &ClipSpec) -> Result<String> {
+    let size = clip.size().map(|(width, height)| format!(", {width}x{height}")).unwrap_or_default();
+    let frames = clip.frames().map(|frames| format!(", {frames} frames")).unwrap_or_default();
+    let place = match clip.ready(&project.clips()) {
+        Ok(Some(ready)) => format!("made: {}", ready.path.display()),
+        Ok(None) => "not made yet".to_string(),
+        Err(error) => format!("cannot be had: {error}"),
+    };
+    Ok(format!("{}{size}{frames}; {place}", clip.name))
+}
+
+fn verify(project: &Project, datasets: &[Dataset]) -> Result<()> {
+    let mut wrong = 0;
+    for clip in datasets.iter().flat_map(Dataset::clips) {
+        match clip.verify(&project.clips()) {
+            Ok(Some(_)) => println!("{}: as it was made", clip.name),
+            Ok(None) => println!("{}: not made yet", clip.name),
+            Err(error) => {
+                wrong += 1;
+                eprintln!("{}: {error}", clip.name);
+            }
+        }
+    }
+    if wrong > 0 {
+        bail!("{wrong} clips are not as they were made");
+    }
+    Ok(())
+}

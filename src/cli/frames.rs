@@ -1,0 +1,151 @@
+//! `posebook frames`: the frames of a video as a run would read them.
+
+use crate::experiment::Override;
+use crate::provenance::sha256_of_bytes;
+use crate::video::{self, FrameSource, Probe, Settings};
+use anyhow::{Context, Result, bail};
+use std::io::Write;
+use std::ops::Range;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The video
+    source: PathBuf,
+    /// Settings of the video room: video.mode=extract-png, video.start_frame=10, video.end_time=2.5, ...
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Decode every frame in the chosen mode and print the SHA-256 of its RGB bytes
+    #[arg(long)]
+    sha256: bool,
+    /// Print one JSON object with the video's facts and a list of frames
+    #[arg(long)]
+    json: bool,
+}
+
+/// One frame, as printed.
+#[derive(serde::Serialize)]
+struct Line {
+    index: usize,
+    time_secs: f64,
+    key: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let settings = settings(&args.overrides)?;
+    let probe = video::probe(&args.source)?;
+    for note in &probe.notes {
+        eprintln!("note: {note}");
+    }
+    let range = video::selected(&settings, &probe)?;
+    let mut hashes = if args.sha256 { Some(Hashes::open(&probe, &settings)?) } else { None };
+    let mut printer = Printer::begin(args.json, args.sha256, &probe, &settings, &range)?;
+    for index in range {
+        let sha256 = hashes.as_mut().map(|hashes| hashes.next(index)).transpose()?;
+        printer.frame(&Line { index, time_secs: probe.time_secs(index), key: probe.is_key(index), sha256 })?;
+    }
+    printer.end()
+}
+
+/// The video's part of the settings; anything else is refused, since it would change nothing here.
+fn settings(overrides: &[String]) -> Result<Settings> {
+    let mut table = toml::Table::new();
+    for given in Override::parse_all(overrides)? {
+        if let Some(became) = &given.became {
+            eprintln!("note: {became}");
+        }
+        let Some(key) = given.key.strip_prefix("video.") else {
+            bail!("`{}` does not concern the frames; settings here start with `video.`", given.key);
+        };
+        table.insert(key.to_string(), given.value);
+    }
+    let settings: Settings = toml::Value::Table(table).try_into().context("in the settings of the video")?;
+    Ok(settings.spelled_out()?)
+}
+
+/// Decodes frame after frame in the chosen mode.
+struct Hashes {
+    source: Box<dyn FrameSource + Send>,
+    // dropped after the source, whose files lie in it
+    _scratch: Scratch,
+}
+
+/// A folder for extracted frames, removed at the end.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // what cannot be removed lies in the system's own folder for such things
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Hashes {
+    fn open(probe: &Probe, settings: &Settings) -> Result<Hashes> {
+        let folder = std::env::temp_dir().join(format!("posebook-frames-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let scratch = Scratch(folder);
+        let source = video::open_probed(probe.clone(), settings, &scratch.0)?;
+        Ok(Hashes { source, _scratch: scratch })
+    }
+
+    fn next(&mut self, index: usize) -> Result<String> {
+        let frame = self.source.next_frame()?.with_context(|| format!("the video ended before frame {index}"))?;
+        Ok(sha256_of_bytes(frame.rgb()))
+    }
+}
+
+/// Writes lines as they come, so that a long video shows its first frame at once.
+struct Printer {
+    out: std::io::StdoutLock<'static>,
+    json: bool,
+    first: bool,
+}
+
+impl Printer {
+    fn begin(json: bool, hashed: bool, probe: &Probe, settings: &Settings, range: &Range<usize>) -> Result<Printer> {
+        let mut out = std::io::stdout().lock();
+        let mode = settings.mode()?;
+        if json {
+            let facts = serde_json::json!({
+                "source": probe.path, "container": probe.container, "codec": probe.codec,
+                "width": probe.width, "height": probe.height, "fps": probe.fps,
+                "duration_secs": probe.duration_secs, "total_frames": probe.frames(), "mode": mode.name(),
+                "start_frame": range.start, "end_frame": range.end,
+            });
+            let facts = facts.to_string();
+            writeln!(out, "{},\"frames\":[", facts.strip_suffix('}').unwrap_or(&facts))?;
+        } else {
+            writeln!(
+                out,
+                "# {}: {} in {}, {} x {}, {:.3} frames/s, frames {}..{} of {}, {mode}",
+                probe.path.display(), probe.codec, probe.container, probe.width, probe.height, probe.fps,
+                range.start, range.end, probe.frames(),
+            )?;
+            writeln!(out, "{:>7} {:>12} key{}", "index", "time_secs", if hashed { "  sha256" } else { "" })?;
+        }
+        Ok(Printer { out, json, first: true })
+    }
+
+    fn frame(&mut self, line: &Line) -> Result<()> {
+        if self.json {
+            let comma = if self.first { "" } else { ",\n" };
+            write!(self.out, "{comma}{}", serde_json::to_string(line)?)?;
+        } else {
+            let key = if line.key { "key" } else { "  ." };
+            let hash = line.sha256.as_ref().map(|hash| format!("  {hash}")).unwrap_or_default();
+            writeln!(self.out, "{:>7} {:>12.6} {key}{hash}", line.index, line.time_secs)?;
+        }
+        self.first = false;
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<()> {
+        if self.json {
+            writeln!(self.out, "\n]}}")?;
+        }
+        Ok(())
+    }
+}

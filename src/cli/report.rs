@@ -1,0 +1,40 @@
+//! `posebook report`: the newest report of an experiment, drawn again from its tables.
+
+use super::experiment::{project, verdicts};
+use crate::experiment::Experiment;
+use crate::report::{self, Notebook};
+use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// An experiment's name, or the folder of one of its reports
+    name: String,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let given = PathBuf::from(&args.name);
+    let folder = if given.join("experiment.toml").is_file() {
+        given
+    } else {
+        project()?.reports(&args.name).join("latest")
+    };
+    let toml = folder.join("experiment.toml");
+    ensure!(
+        toml.is_file(),
+        "no report in {}; write one with: ./just experiment {}",
+        folder.display(),
+        args.name
+    );
+    let mut experiment = Experiment::load(&toml, &[])?;
+    // the file is called experiment.toml in every report; the folder above bears the experiment's name
+    let whole = folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))?;
+    if let Some(name) = whole.parent().and_then(|above| above.file_name()) {
+        experiment.name = name.to_string_lossy().into_owned();
+    }
+    let page = report::write(&Notebook::from(&experiment), &folder)?;
+    verdicts(&page);
+    println!("page: {}", folder.join("report.html").display());
+    Ok(if page.is_as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
