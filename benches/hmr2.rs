@@ -1,6 +1,6 @@
 //! What a person costs: the crop, the network at three sizes, the body.
 //!
-//! `cargo bench --bench hmr2`; the network's time is that of a batch, divided by nothing.
+//! `cargo bench --bench hmr2`; the network's time is that of the whole batch.
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -25,8 +25,8 @@ fn config(name: &str) -> Config {
     match name {
         "tiny" => {
             config.image_size = 128;
-            (backbone.dim, backbone.depth, backbone.heads) = (192, 6, 6);
-            (head.dim, head.depth, head.heads, head.dim_head, head.mlp_dim) = (192, 2, 6, 32, 384);
+            (backbone.dim, backbone.depth, backbone.heads) = (192, 6, 3);
+            (head.dim, head.depth, head.heads, head.dim_head, head.mlp_dim) = (192, 3, 4, 48, 384);
         }
         "small" => {
             (backbone.dim, backbone.depth, backbone.heads) = (384, 12, 6);

@@ -70,3 +70,66 @@ impl Network {
         &self.head
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::stream;
+    use candle_core::{DType, Device, Var};
+    use std::collections::HashMap;
+
+    fn config() -> Config {
+        let mut config = Config::hmr2();
+        config.image_size = 64;
+        (config.backbone.dim, config.backbone.depth, config.backbone.heads) = (16, 2, 2);
+        let head = &mut config.head;
+        (head.dim, head.depth, head.heads, head.dim_head, head.mlp_dim) = (16, 2, 2, 8, 32);
+        config
+    }
+
+    fn draws(name: &str, shape: &[usize]) -> Tensor {
+        let mut draws = stream(3, name, &[]);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| (draws.normal() * 0.3) as f32).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    }
+
+    /// A number that every output has a part in.
+    fn loss(weights: &HashMap<String, Tensor>, crops: &Tensor) -> Tensor {
+        let vb = VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu);
+        let out = Network::load(&config(), vb).unwrap().forward(crops).unwrap();
+        let parts = [out.rotations.flatten_from(1).unwrap(), out.betas, out.camera];
+        let all = Tensor::cat(&parts, 1).unwrap();
+        (all.sqr().unwrap() * draws("loss", all.dims())).unwrap().sum_all().unwrap()
+    }
+
+    #[test]
+    fn every_weight_is_reached_by_a_true_gradient() {
+        let crops = draws("crops", &[2, 3, 64, 64]);
+        let variables: Vec<(String, Var)> = config()
+            .tensors()
+            .into_iter()
+            .map(|spec| (spec.key.clone(), Var::from_tensor(&draws(&spec.key, &spec.shape)).unwrap()))
+            .collect();
+        let weights = |shift: &dyn Fn(&str, &Var) -> Tensor| -> HashMap<String, Tensor> {
+            variables.iter().map(|(key, variable)| (key.clone(), shift(key, variable))).collect()
+        };
+        let here = loss(&weights(&|_, variable| variable.as_tensor().clone()), &crops);
+        let gradients = here.backward().unwrap();
+        for (key, variable) in &variables {
+            let gradient = gradients.get(variable).unwrap_or_else(|| panic!("{key} has no gradient"));
+            // along a random direction the loss changes as the gradient says
+            let direction = draws(&format!("direction {key}"), variable.dims());
+            let moved = |by: f64| {
+                let shift = |other: &str, variable: &Var| {
+                    let at = variable.as_tensor().detach();
+                    if other == key { (at + (&direction * by).unwrap()).unwrap() } else { at }
+                };
+                f64::from(loss(&weights(&shift), &crops).to_scalar::<f32>().unwrap())
+            };
+            let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
+            let told = (gradient * &direction).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+            let error = (slope - f64::from(told)).abs();
+            assert!(error < 0.02 * slope.abs() + 0.02, "{key}: slope {slope}, gradient {told}");
+        }
+    }
+}

@@ -276,9 +276,9 @@ mod tests {
     #[test]
     fn operators_and_their_gradients_are_candles_slow_ones() {
         let x = wavy(&[3, 5, 37], 0.0);
-        assert!(difference(&[x.clone()], |v| gelu(&v[0]), |v| v[0].gelu_erf()) < 2e-6);
+        assert!(difference(std::slice::from_ref(&x), |v| gelu(&v[0]), |v| v[0].gelu_erf()) < 2e-6);
         let theirs = |v: &[Var]| candle_nn::ops::softmax(&v[0], D::Minus1);
-        assert!(difference(&[x.clone()], |v| softmax_last(&v[0]), theirs) < 1e-6);
+        assert!(difference(std::slice::from_ref(&x), |v| softmax_last(&v[0]), theirs) < 1e-6);
         let norm = [x, wavy(&[37], 1.0), wavy(&[37], 2.0)];
         let theirs = |v: &[Var]| candle_nn::ops::layer_norm_slow(&v[0], &v[1], &v[2], 1e-6);
         assert!(difference(&norm, |v| layer_norm(&v[0], &v[1], &v[2], 1e-6), theirs) < 1e-5);
