@@ -165,7 +165,7 @@ impl Scenery {
                 light.shade(albedo, apply(&view.camera_from_world, normal), lit(wall_distance, normal));
             return self.haze(color, wall_distance);
         }
-        self.sky(ray)
+        self.sky(ray, per_pixel)
     }
 
     /// The distance along a ray (in units of its length) to the walls around, and which axis they cross.
@@ -192,41 +192,44 @@ impl Scenery {
     fn wall_at(&self, at: Vec3, axis: usize, width: f32) -> Rgb {
         let side = if at[axis] > 0.0 { 1 } else { 2 } + axis as i32;
         let uv = [at[2 - axis], at[1]];
-        if self.place == Place::Hall && at[1] < 0.12 || at[1] < 0.5 && self.windows {
-            return self.plinth;
-        }
+        let plinth_height = match (self.place, self.windows) {
+            (Place::Hall, _) => 0.12,
+            (_, true) => 0.5,
+            _ => 0.0,
+        };
         let base = self.wall.at(uv, [width; 2]);
-        let stains = 0.85 + 0.3 * fractal(self.seed ^ 0x77, [uv[0] * 0.3, uv[1] * 0.3], width, 3);
-        let plain = dim(base, stains);
-        self.opening(uv, side).map_or(plain, |(color, inside)| mix(plain, color, inside))
+        let stains = 0.8 + 0.4 * fractal(self.seed ^ 0x77, [uv[0] * 0.4, uv[1] * 0.7], width * 0.7, 6);
+        let above = ((at[1] - plinth_height) / width + 0.5).clamp(0.0, 1.0);
+        let plain = mix(self.plinth, dim(base, stains), above);
+        self.opening(uv, side, width).map_or(plain, |(color, inside)| mix(plain, color, inside))
     }
 
-    /// Windows in rows, or posters: their colour, and 1 inside, 0 outside.
-    fn opening(&self, uv: [f32; 2], side: i32) -> Option<(Rgb, f32)> {
+    /// Windows in rows, or posters: their colour, and how much of a pixel of `width` metres is inside.
+    fn opening(&self, uv: [f32; 2], side: i32, width: f32) -> Option<(Rgb, f32)> {
         let (pitch, size) = if self.windows { ([2.6, 2.9], [1.3, 1.7]) } else { ([3.4, 40.0], [1.1, 1.5]) };
         let base = if self.windows { 1.1 } else { 0.9 };
-        if uv[1] < base {
-            return None;
-        }
-        let cell = [(uv[0] / pitch[0]).floor(), ((uv[1] - base) / pitch[1]).floor()];
+        let cell = [(uv[0] / pitch[0]).floor(), ((uv[1] - base + 0.5) / pitch[1]).floor()];
         let bits = hash(self.seed ^ side as u32, cell[0] as i32, cell[1] as i32);
-        let inside = [uv[0] - cell[0] * pitch[0] - 0.5, uv[1] - base - cell[1] * pitch[1]];
-        if !self.windows && bits % 3 == 0 || inside[0] < 0.0 || inside[0] > size[0] || inside[1] > size[1] {
+        let at = [uv[0] - cell[0] * pitch[0] - 0.5, uv[1] - base - cell[1] * pitch[1]];
+        // the distance to the rim, positive inside
+        let rim = at[0].min(size[0] - at[0]).min(at[1]).min(size[1] - at[1]);
+        let soft = |distance: f32| (distance / width + 0.5).clamp(0.0, 1.0);
+        let inside = soft(rim);
+        if !self.windows && bits.is_multiple_of(3) || inside == 0.0 {
             return None;
         }
-        let rim = (inside[0].min(size[0] - inside[0])).min(inside[1].min(size[1] - inside[1]));
         let tone = (bits >> 8 & 255) as f32 / 255.0;
         if self.windows {
-            let cross = (inside[0] - size[0] / 2.0).abs() < 0.035 || rim < 0.06;
-            let glass = mix([0.03, 0.04, 0.05], self.horizon, 0.15 + 0.35 * tone * inside[1] / size[1]);
-            return Some((if cross { [0.62, 0.60, 0.56] } else { glass }, 1.0));
+            let pane = rim.min((at[0] - size[0] / 2.0).abs() + 0.025) - 0.06;
+            let glass = mix([0.03, 0.04, 0.05], self.horizon, 0.15 + 0.35 * tone * at[1] / size[1]);
+            return Some((mix([0.62, 0.60, 0.56], glass, soft(pane)), inside));
         }
         let hue = [tone, (bits >> 16 & 255) as f32 / 255.0, (bits >> 24) as f32 / 255.0];
-        let print = fractal(bits, [inside[0] * 4.0, inside[1] * 4.0], 0.0, 2);
-        Some((if rim < 0.05 { [0.8; 3] } else { dim(mix([0.5; 3], hue, 0.7), 0.3 + print) }, 1.0))
+        let print = fractal(bits, [at[0] * 4.0, at[1] * 4.0], width * 4.0, 4);
+        Some((mix([0.8; 3], dim(mix([0.5; 3], hue, 0.7), 0.3 + print), soft(rim - 0.05)), inside))
     }
 
-    fn sky(&self, ray: Vec3) -> Rgb {
+    fn sky(&self, ray: Vec3, per_pixel: f32) -> Rgb {
         let flat = (ray[0] * ray[0] + ray[2] * ray[2]).sqrt().max(1e-6);
         let slope = ray[1] / flat;
         let around = [ray[0] / flat * 3.0, ray[2] / flat * 3.0];
@@ -234,13 +237,19 @@ impl Scenery {
             // trees or hills on the horizon, rough at their upper edge
             let crown = fractal(self.seed ^ 0x1f, [around[0] * 3.0 + around[1] * 5.0, 0.0], 0.0, 5);
             let top = 0.02 + if self.place == Place::Park { 0.28 * crown } else { 0.10 * crown };
-            if slope < top {
-                let leaf = [around[0] * 14.0 + around[1] * 9.0, slope * 46.0];
-                let tone = fractal(self.seed ^ 0x2f, leaf, 0.0, 3);
+            let covered = ((top - slope) / per_pixel + 0.5).clamp(0.0, 1.0);
+            if covered > 0.0 {
+                let leaf = [around[0] * 26.0 + around[1] * 17.0, slope * 90.0];
+                let tone = fractal(self.seed ^ 0x2f, leaf, 0.0, 5);
                 let tree = mix(self.leaves[0], self.leaves[1], (tone * 1.6 - 0.3).clamp(0.0, 1.0));
-                return mix(tree, self.horizon, 0.12);
+                let air = self.open_sky(slope, around);
+                return mix(air, mix(tree, self.horizon, 0.12), covered);
             }
         }
+        self.open_sky(slope, around)
+    }
+
+    fn open_sky(&self, slope: f32, around: [f32; 2]) -> Rgb {
         let sky = mix(self.horizon, self.zenith, (slope * 1.4).clamp(0.0, 1.0));
         let cloud = fractal(self.seed ^ 0x3f, [around[0], slope * 6.0 + around[1]], 0.0, 4);
         mix(sky, [0.9, 0.9, 0.9], ((cloud - 0.5) * 2.5).clamp(0.0, 0.8))
@@ -292,7 +301,7 @@ fn walls(place: Place, stream: &mut Stream) -> (Texture, bool) {
     let bare = colors[stream.below(colors.len())];
     let color = shade(stream, bare);
     let brick = place != Place::Hall && stream.chance(0.5);
-    let (pattern, scale) = if brick { (Pattern::Bricks, 0.09) } else { (Pattern::Mottled, 0.8) };
+    let (pattern, scale) = if brick { (Pattern::Bricks, 0.09) } else { (Pattern::Mottled, 0.12) };
     let joint = mix(color, [0.5; 3], 0.6);
     let texture = Texture { pattern, colors: [color, joint], scale, seed: stream.bits() as u32 };
     (texture, place != Place::Hall && stream.chance(0.8))

@@ -98,6 +98,24 @@ fn a_clip_is_made_once_whole_and_the_same() {
 }
 
 #[test]
+fn the_table_has_the_truth_and_those_who_are_hidden() {
+    use polars_io::SerReader as _;
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dataset =
+        Dataset::load(&written(folder.path(), TINY), &toml::from_str("least_visible = 0.9").unwrap())
+            .unwrap();
+    let (clip, _) = make(&dataset.clips()[0], cache.path());
+    let file = std::fs::File::open(clip.table.unwrap()).unwrap();
+    let table = polars_io::parquet::read::ParquetReader::new(file).finish().unwrap();
+    let scored = table.column("scored").unwrap().bool().unwrap().sum().unwrap() as usize;
+    let truth = clip.truth.unwrap().read_all().unwrap();
+    assert_eq!(truth.iter().map(Vec::len).sum::<usize>(), scored);
+    assert!(table.height() >= scored && table.height() > 0);
+    let joints = table.column("joints_in_camera_m").unwrap().list().unwrap();
+    assert_eq!(joints.get_as_series(0).unwrap().len(), 44 * 3);
+}
+
+#[test]
 fn own_videos_come_with_their_boxes() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let drawn = Dataset::load(&written(folder.path(), TINY), &Table::new()).unwrap();

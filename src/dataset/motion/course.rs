@@ -9,7 +9,7 @@ use std::f64::consts::{PI, TAU};
 
 const TICK_SECS: f64 = 1.0 / 120.0;
 /// From this speed on (m/s) a person runs; between the two walking turns into running.
-pub const RUN_FROM: [f64; 2] = [1.9, 2.4];
+pub const RUN_FROM: [f64; 2] = [1.75, 2.2];
 
 /// How someone moves over the ground, at one time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -206,7 +206,7 @@ impl Course {
 /// Cycles a second at a speed: steps get both longer and quicker (Grieve and Gear 1966); runners keep
 /// their cadence and lengthen the step.
 pub fn stride_frequency(speed: f64) -> f64 {
-    let walking = 0.93 * (speed / 1.4).sqrt();
+    let walking = 0.94 * libm::pow(speed / 1.4, 0.58);
     let running = 1.32 + 0.06 * (speed - 2.5);
     mix(walking, running, smoothstep(RUN_FROM[0], RUN_FROM[1], speed))
 }

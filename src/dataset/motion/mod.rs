@@ -56,6 +56,8 @@ pub struct Stance {
     pub body_pose: [Mat3; 23],
     /// The pelvis joint, metres.
     pub pelvis_in_world: Vec3,
+    /// Whether the left and the right foot bear weight; neither in a runner's flight.
+    pub feet_down: [bool; 2],
 }
 
 impl Stance {
@@ -134,6 +136,7 @@ impl Walker {
             world_from_body: pelvis_turn.matrix(),
             body_pose: std::array::from_fn(|i| pose[i + 1].matrix()),
             pelvis_in_world: pelvis.map(|x| x as f32),
+            feet_down: feet.map(|foot| foot.stands),
         }
     }
 

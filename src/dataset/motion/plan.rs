@@ -20,7 +20,7 @@ pub struct Plan {
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stage {
-    /// Through the points `to` at `speed` metres a second; above 2.2 the person runs. Stages of this
+    /// Through the points `to` at `speed` metres a second; from 2.2 on the person runs. Stages of this
     /// kind that follow each other are one way, without a stop between.
     Go { to: Vec<[f64; 2]>, speed: f64, doing: Option<Action> },
     /// On the spot for `secs` seconds.
@@ -83,10 +83,11 @@ impl Plan {
         let (mut at, mut time, mut stages) = (from, starts_secs, Vec::new());
         while time < secs + 2.0 {
             if stream.chance(0.68) {
-                let speed = if stream.chance(0.22) { stream.range(2.4, 3.6) } else { stream.range(0.7, 1.8) };
+                let speed =
+                    if stream.chance(0.22) { stream.range(2.4, 3.6) } else { stream.range(0.7, 1.65) };
                 let points = 1 + stream.below(2);
                 let to: Vec<[f64; 2]> = (0..points).map(|_| away_from(at, &area, &mut stream)).collect();
-                let doing = (speed < 2.0 && stream.chance(0.2)).then(|| pick(&Action::WALKING, &mut stream));
+                let doing = (speed < 1.7 && stream.chance(0.2)).then(|| pick(&Action::WALKING, &mut stream));
                 for point in &to {
                     time += libm::hypot(point[0] - at[0], point[1] - at[1]) / speed;
                     at = *point;

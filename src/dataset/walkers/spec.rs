@@ -142,7 +142,7 @@ pub struct PersonSpec {
 pub struct StageSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go: Option<Vec<[f64; 2]>>,
-    /// Metres a second; above 2.2 people run.
+    /// Metres a second; from 2.2 on people run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
