@@ -126,9 +126,22 @@ impl Body {
 /// The arrays in a .npz that belong to a body; others (texts, say) are not touched.
 fn read_npz(path: &Path) -> candle_core::Result<HashMap<String, Tensor>> {
     const KNOWN: [&str; 16] = [
-        "v_template", "shapedirs", "posedirs", "J_regressor", "weights", "lbs_weights", "parents",
-        "kintree_table", "faces", "f", "faces_tensor", "joint_regressor_extra", "openpose_vertices",
-        "uv_points", "uv_faces", "face_regions",
+        "v_template",
+        "shapedirs",
+        "posedirs",
+        "J_regressor",
+        "weights",
+        "lbs_weights",
+        "parents",
+        "kintree_table",
+        "faces",
+        "f",
+        "faces_tensor",
+        "joint_regressor_extra",
+        "openpose_vertices",
+        "uv_points",
+        "uv_faces",
+        "face_regions",
     ];
     let file = NpzTensors::new(path)?;
     let mut tensors = HashMap::new();
@@ -155,11 +168,7 @@ impl Arrays<'_> {
         names.iter().find_map(|name| Some((*name, self.tensors.get(*name)?)))
     }
 
-    fn need(
-        &self,
-        names: &[&'static str],
-        hint: &'static str,
-    ) -> Result<(&'static str, &Tensor), BodyError> {
+    fn need(&self, names: &[&'static str], hint: &'static str) -> Result<(&'static str, &Tensor), BodyError> {
         let missing = || BodyError::Missing { path: self.path(), name: names[0], hint };
         self.find(names).ok_or_else(missing)
     }
@@ -292,7 +301,8 @@ impl Arrays<'_> {
     }
 
     fn faces(&self, count: usize) -> Result<Vec<[u32; 3]>, BodyError> {
-        let (name, tensor) = self.need(&["faces", "f", "faces_tensor"], "(F, 3): vertices of the triangles")?;
+        let (name, tensor) =
+            self.need(&["faces", "f", "faces_tensor"], "(F, 3): vertices of the triangles")?;
         self.triples(name, tensor, count, "the mesh's vertices")
     }
 

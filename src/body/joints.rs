@@ -18,8 +18,17 @@ pub enum Source {
 
 /// Names of the vertices that a body must name, in the order in which they are stored.
 pub const OPENPOSE_VERTICES: [&str; 11] = [
-    "nose", "right_eye", "left_eye", "right_ear", "left_ear", "left_big_toe", "left_small_toe", "left_heel",
-    "right_big_toe", "right_small_toe", "right_heel",
+    "nose",
+    "right_eye",
+    "left_eye",
+    "right_ear",
+    "left_ear",
+    "left_big_toe",
+    "left_small_toe",
+    "left_heel",
+    "right_big_toe",
+    "right_small_toe",
+    "right_heel",
 ];
 
 /// The same vertices on SMPL's own mesh of 6,890 (smplx, `vertex_ids.py`).

@@ -16,6 +16,8 @@ mod region;
 mod sparse;
 mod standin;
 pub mod tensor;
+#[cfg(test)]
+mod tests;
 
 pub use error::BodyError;
 pub use joints::{Joints44, OPENPOSE_VERTICES, Source, update_hips};
@@ -34,17 +36,58 @@ pub const POSE_FEATURES: usize = 207;
 
 /// SMPL's names for its joints, in order.
 pub const JOINT_NAMES: [&str; SKELETON] = [
-    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle",
-    "right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head",
-    "left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist",
-    "left_hand", "right_hand",
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hand",
+    "right_hand",
 ];
 
 /// SMPL's tree. A body read from a file may have another, but each parent must come before its child.
 pub const PARENTS: [Option<usize>; SKELETON] = [
-    None, Some(0), Some(0), Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6), Some(7), Some(8),
-    Some(9), Some(9), Some(9), Some(12), Some(13), Some(14), Some(16), Some(17), Some(18), Some(19),
-    Some(20), Some(21),
+    None,
+    Some(0),
+    Some(0),
+    Some(0),
+    Some(1),
+    Some(2),
+    Some(3),
+    Some(4),
+    Some(5),
+    Some(6),
+    Some(7),
+    Some(8),
+    Some(9),
+    Some(9),
+    Some(9),
+    Some(12),
+    Some(13),
+    Some(14),
+    Some(16),
+    Some(17),
+    Some(18),
+    Some(19),
+    Some(20),
+    Some(21),
 ];
 
 /// A texture atlas: coordinates of its own corners, since a vertex on a seam has several.

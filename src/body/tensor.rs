@@ -146,8 +146,7 @@ impl TensorBody {
         for (depth, level) in self.levels.iter().enumerate() {
             let above = worlds[depth].index_select(&level.parents_in_level, 1)?;
             let above_at = places[depth].index_select(&level.parents_in_level, 1)?;
-            let bones =
-                (rest.index_select(&level.joints, 1)? - rest.index_select(&level.parents, 1)?)?;
+            let bones = (rest.index_select(&level.joints, 1)? - rest.index_select(&level.parents, 1)?)?;
             worlds.push(above.matmul(&rotations.index_select(&level.joints, 1)?)?);
             places.push((above_at + above.matmul(&bones)?)?);
         }

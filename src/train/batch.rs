@@ -48,7 +48,11 @@ impl Batch {
             rotations: Tensor::from_vec(rotations, (b, 24, 3, 3), device)?,
             betas: Tensor::from_vec(gather(&|e| e.params.betas.to_vec()), (b, 10), device)?,
             joints: Tensor::from_vec(gather(&|e| e.joints.as_flattened().to_vec()), (b, 44, 3), device)?,
-            projected: Tensor::from_vec(gather(&|e| e.projected.as_flattened().to_vec()), (b, 44, 2), device)?,
+            projected: Tensor::from_vec(
+                gather(&|e| e.projected.as_flattened().to_vec()),
+                (b, 44, 2),
+                device,
+            )?,
             camera: Tensor::from_vec(gather(&|e| e.camera.to_vec()), (b, 3), device)?,
         })
     }

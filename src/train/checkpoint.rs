@@ -1,10 +1,11 @@
 //! A training as it stands, in one file: weights, their averages, the optimizer's moments, the step.
 
+use super::loss::Helper;
 use super::optimizer::{Optimizer, Weight};
 use super::{Settings, TrainError};
 use crate::files::write_whole;
-use crate::hmr2::config::{BETAS, CAMERA, POSE};
 use crate::hmr2::Config;
+use crate::hmr2::config::{BETAS, CAMERA, POSE};
 use crate::random::stream;
 use candle_core::{Device, Tensor, Var};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -13,6 +14,9 @@ use std::path::Path;
 
 /// The mean parameters, which do not learn.
 const MEANS: [&str; 3] = ["smpl_head.init_body_pose", "smpl_head.init_betas", "smpl_head.init_cam"];
+
+/// The helper's weight, which is kept but not given out.
+const HELPER: &str = "helper.weight";
 
 /// The mean pose (24 rotations of six), shape and camera of the pictures.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +47,16 @@ impl State {
             let var = Var::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?;
             weights.push(Weight::new(spec.key, var)?);
         }
+        let shape = [Helper::WIDTH, settings.architecture.backbone.dim];
+        let helper = Var::from_vec(first_values(HELPER, &shape, settings), &shape, &Device::Cpu)?;
+        weights.push(Weight::new(HELPER.into(), helper)?);
         Ok(State { optimizer: Optimizer { weights, step: 0 }, means })
+    }
+
+    /// The helper that learns beside the network.
+    pub fn helper(&self) -> Helper {
+        let weight = self.optimizer.weights.iter().find(|weight| weight.name == HELPER);
+        Helper::new(weight.expect("every state has a helper").var.as_tensor().clone())
     }
 
     /// The tensors that the network is built from: those that learn, or their averages.
@@ -52,7 +65,7 @@ impl State {
     /// If there is no memory for them.
     pub fn tensors(&self, averaged: bool) -> Result<HashMap<String, Tensor>, TrainError> {
         let mut tensors = HashMap::new();
-        for weight in &self.optimizer.weights {
+        for weight in self.optimizer.weights.iter().filter(|weight| weight.name != HELPER) {
             let tensor = if averaged {
                 Tensor::from_slice(&weight.average, weight.var.shape(), &Device::Cpu)?
             } else {
@@ -97,7 +110,8 @@ impl State {
             ("step".to_string(), self.optimizer.step.to_string()),
             ("recipe".to_string(), recipe(settings)),
         ]);
-        let whole = safetensors::serialize(views, Some(about)).map_err(|e| write(std::io::Error::other(e)))?;
+        let whole =
+            safetensors::serialize(views, Some(about)).map_err(|e| write(std::io::Error::other(e)))?;
         write_whole(path, &whole).map_err(write)
     }
 
@@ -129,15 +143,12 @@ impl State {
         state.optimizer.step = step;
         for weight in &mut state.optimizer.weights {
             let length = weight.value.len();
-            let arrays = ["value", "first", "second", "average"].map(|kind| array(&format!("{kind}.{}", weight.name)));
-            for (into, from) in [
-                &mut weight.value,
-                &mut weight.first_moment,
-                &mut weight.second_moment,
-                &mut weight.average,
-            ]
-            .into_iter()
-            .zip(arrays)
+            let arrays =
+                ["value", "first", "second", "average"].map(|kind| array(&format!("{kind}.{}", weight.name)));
+            for (into, from) in
+                [&mut weight.value, &mut weight.first_moment, &mut weight.second_moment, &mut weight.average]
+                    .into_iter()
+                    .zip(arrays)
             {
                 *into = from?;
                 if into.len() != length {

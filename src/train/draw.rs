@@ -189,7 +189,8 @@ impl Artist {
         if shadowed {
             (0..people.len()).for_each(|i| self.shadows.cast(&mesh(i)));
         }
-        let (shadows, rest, regions) = (&self.shadows, &self.rest, self.body.regions.as_deref().unwrap_or(&[]));
+        let (shadows, rest, regions) =
+            (&self.shadows, &self.rest, self.body.regions.as_deref().unwrap_or(&[]));
         let shaders: Vec<_> = people
             .iter()
             .map(|figure| {

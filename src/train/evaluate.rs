@@ -56,7 +56,6 @@ pub fn evaluate(
         let posed = body.forward(&prediction.betas, &prediction.rotations)?;
         let joints = posed.joints44.to_vec3::<f32>()?;
         for (predicted, example) in joints.iter().zip(some) {
-            // the mean does not know where the person faces: it is given the true orientation's pose alone
             for (at, predicted) in [(0, points(predicted)), (2, mean.clone())] {
                 let errors = joint_errors(&predicted, &example.joints);
                 sums[at] += errors.mpjpe_mm;
@@ -86,8 +85,13 @@ fn mean_joints(body: &TensorBody, means: &Means) -> Result<Vec<Vec3>, TrainError
     Ok(points(&posed.joints44.to_vec3::<f32>()?[0]))
 }
 
-/// The means over pictures: rotations by their first two columns, shapes, cameras.
+/// The means over pictures: rotations by their first two columns, each brought to length 1; shapes, cameras.
+///
+/// People face everywhere, so that the first column of the mean orientation all but vanishes, and with it
+/// the length that every gradient through the rotation is divided by: the body faces the camera instead,
+/// upright, as 4D-Humans' mean does.
 pub fn means_of(examples: &[Example]) -> Means {
+    const FACING_CAMERA: [f32; 6] = [1.0, 0.0, 0.0, 0.0, -1.0, 0.0];
     let n = examples.len().max(1) as f32;
     let mut means = Means { pose: vec![0.0; 144], betas: vec![0.0; 10], camera: vec![0.0; 3] };
     for example in examples {
@@ -99,6 +103,11 @@ pub fn means_of(examples: &[Example]) -> Means {
         }
         means.betas.iter_mut().zip(example.params.betas).for_each(|(mean, beta)| *mean += beta / n);
         means.camera.iter_mut().zip(example.camera).for_each(|(mean, value)| *mean += value / n);
+    }
+    means.pose[..6].copy_from_slice(&FACING_CAMERA);
+    for column in means.pose.chunks_exact_mut(3) {
+        let length = column.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-6);
+        column.iter_mut().for_each(|x| *x /= length);
     }
     means
 }
@@ -121,7 +130,8 @@ mod tests {
             camera: [0.9, 0.0, 0.1],
         };
         let means = means_of(&[example.clone(), example]);
-        assert_eq!(&means.pose[..6], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(&means.pose[..6], &[1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
+        assert_eq!(&means.pose[6..12], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         assert_eq!((means.betas[3], means.camera[2]), (2.0, 0.1));
     }
 }

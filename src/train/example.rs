@@ -1,7 +1,6 @@
 //! One crop and what is true of the person in it.
 
 use crate::geometry::Vec3;
-use crate::hmr2::camera::FOCAL;
 use crate::person::{JOINTS, PELVIS, SmplParams};
 
 /// A crop with its truth.
@@ -40,7 +39,8 @@ impl Example {
 /// from far away: `projected = s / 2 * (joint + shift)`.
 fn camera_of(joints: &[Vec3], projected: &[[f32; 2]]) -> [f32; 3] {
     let n = joints.len() as f64;
-    let mean = |values: &dyn Fn(usize) -> f32| (0..joints.len()).map(|i| f64::from(values(i))).sum::<f64>() / n;
+    let mean =
+        |values: &dyn Fn(usize) -> f32| (0..joints.len()).map(|i| f64::from(values(i))).sum::<f64>() / n;
     let centre = [0, 1].map(|axis| mean(&|i| joints[i][axis]));
     let middle = [0, 1].map(|axis| mean(&|i| projected[i][axis]));
     let (mut both, mut square) = (0.0, 0.0);
@@ -56,9 +56,6 @@ fn camera_of(joints: &[Vec3], projected: &[[f32; 2]]) -> [f32; 3] {
     [2.0 * half as f32, shift[0], shift[1]]
 }
 
-/// HMR2's focal length in sides of the crop.
-pub const FOCAL_IN_SIDES: f64 = FOCAL as f64 / 256.0;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,8 +65,9 @@ mod tests {
     #[test]
     fn the_camera_is_found_again() {
         let camera = [0.85, 0.1, -0.2];
-        let joints: Vec<Vec3> =
-            (0..44).map(|i| [(i as f32).sin() * 0.4, (i as f32 * 0.7).cos() * 0.8, (i as f32).cos() * 0.2]).collect();
+        let joints: Vec<Vec3> = (0..44)
+            .map(|i| [(i as f32).sin() * 0.4, (i as f32 * 0.7).cos() * 0.8, (i as f32).cos() * 0.2])
+            .collect();
         let at = translation_in_crop(camera, 256);
         let projected = joints.iter().map(|joint| point_in_crop(*joint, at)).collect();
         let params = SmplParams { betas: [0.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] };

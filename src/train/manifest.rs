@@ -28,7 +28,8 @@ pub fn give_out(
         let path = path.to_path_buf();
         move |source| TrainError::Write { path, source }
     };
-    let bytes = safetensors::serialize(tensors, None).map_err(|e| write(&weights)(std::io::Error::other(e)))?;
+    let bytes =
+        safetensors::serialize(tensors, None).map_err(|e| write(&weights)(std::io::Error::other(e)))?;
     write_whole(&weights, &bytes).map_err(write(&weights))?;
     let text = manifest(state, settings, evaluation, seconds, &sha256_of_bytes(&bytes));
     let path = folder.join(format!("{}.toml", settings.name));

@@ -39,8 +39,11 @@ impl Walk {
     /// The person at a random time of the way, bent further or not.
     pub fn moment(&self, drawing: &Drawing, draws: &mut Stream) -> Moment {
         let stance = self.walker.at(draws.range(0.0, WAY_SECS));
-        let mut params =
-            SmplParams { betas: self.look.betas, global_orient: stance.world_from_body, body_pose: stance.body_pose };
+        let mut params = SmplParams {
+            betas: self.look.betas,
+            global_orient: stance.world_from_body,
+            body_pose: stance.body_pose,
+        };
         if draws.chance(drawing.bent) {
             bend(&mut params, drawing.bend, draws);
         }
@@ -70,7 +73,14 @@ fn bend(params: &mut SmplParams, size: f64, draws: &mut Stream) {
     let strongly = draws.chance(0.3);
     for joint in 1..24 {
         let limb = LIMBS.contains(&joint);
-        let angle = size * if limb && strongly { 2.5 } else if limb { 1.2 } else { 0.5 };
+        let angle = size
+            * if limb && strongly {
+                2.5
+            } else if limb {
+                1.2
+            } else {
+                0.5
+            };
         let turn = random_turn(draws, angle);
         params.body_pose[joint - 1] = multiply(&params.body_pose[joint - 1], &turn);
     }

@@ -61,6 +61,10 @@ pub struct LossWeights {
     pub shape: f64,
     /// Mean distance of the camera's three numbers.
     pub camera: f64,
+    /// Where the backbone's tokens say that the joints lie (cross entropy).
+    pub located: f64,
+    /// How deep they say that the joints lie, metres.
+    pub depth: f64,
 }
 
 /// What the pictures show. Shares are probabilities.
@@ -107,7 +111,16 @@ impl Default for Learning {
 
 impl Default for LossWeights {
     fn default() -> LossWeights {
-        LossWeights { joints: 8.0, projected: 6.0, orientation: 0.6, pose: 2.0, shape: 0.02, camera: 0.5 }
+        LossWeights {
+            joints: 8.0,
+            projected: 6.0,
+            orientation: 0.6,
+            pose: 2.0,
+            shape: 0.02,
+            camera: 0.5,
+            located: 0.5,
+            depth: 4.0,
+        }
     }
 }
 
@@ -150,7 +163,9 @@ impl Settings {
             return impossible("no step or no crop; learning.steps and learning.batch have to be positive");
         }
         if learning.keep_every == 0 || learning.look_every == 0 || self.drawing.pictures_per_walk == 0 {
-            return impossible("an interval of 0; keep_every, look_every, pictures_per_walk have to be positive");
+            return impossible(
+                "an interval of 0; keep_every, look_every, pictures_per_walk have to be positive",
+            );
         }
         if !(0.0..1.0).contains(&learning.average) || !(0.0..=1.0).contains(&learning.cool_down) {
             return impossible("an average or cool_down outside 0 to 1");
@@ -167,7 +182,8 @@ impl Settings {
         let warm = ((step + 1) as f64 / learning.warm_up.max(1) as f64).min(1.0);
         let cooling = learning.cool_down * learning.steps as f64;
         let left = learning.steps.saturating_sub(step) as f64;
-        let cool = if left >= cooling { 1.0 } else { 0.5 - 0.5 * (std::f64::consts::PI * left / cooling).cos() };
+        let cool =
+            if left >= cooling { 1.0 } else { 0.5 - 0.5 * (std::f64::consts::PI * left / cooling).cos() };
         learning.rate * warm * (0.01 + 0.99 * cool)
     }
 }

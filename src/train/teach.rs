@@ -4,7 +4,7 @@ use super::batch::{Batch, Supply};
 use super::checkpoint::State;
 use super::draw::Artist;
 use super::evaluate::{Evaluation, evaluate, held_out, means_of};
-use super::loss::loss;
+use super::loss::{Helper, loss};
 use super::manifest::give_out;
 use super::{Settings, TrainError};
 use crate::body::Body;
@@ -56,6 +56,7 @@ pub fn run(
     };
     let mut teacher = Teacher {
         network: network_of(&state, settings, false)?,
+        helper: state.helper(),
         joints: TensorBody::joints_only(&body, &Device::Cpu)?,
         examples: held_out(body.clone(), settings, HELD_OUT),
         settings,
@@ -88,6 +89,7 @@ pub fn run(
 
 struct Teacher<'a> {
     network: Network,
+    helper: Helper,
     joints: TensorBody,
     examples: Vec<super::Example>,
     settings: &'a Settings,
@@ -100,8 +102,12 @@ impl Teacher<'_> {
     fn step(&mut self, state: &mut State, supply: &Supply) -> Result<f32, TrainError> {
         let learning = &self.settings.learning;
         let batch = Batch::of(&supply.next()?, &Device::Cpu)?;
-        let prediction = self.network.forward(&batch.crops)?;
-        let loss = loss(&prediction, &batch, &self.joints, &learning.loss)?;
+        let cut = self.settings.architecture.side_cut();
+        let middle = batch.crops.narrow(3, cut, self.settings.architecture.image_size - 2 * cut)?;
+        let features = self.network.backbone().forward(&middle, &mut |_, _| ())?;
+        let prediction = self.network.head().forward(&features, &mut |_, _| ())?;
+        let of_head = loss(&prediction, &batch, &self.joints, &learning.loss)?;
+        let loss = (of_head + self.helper.loss(&features, &batch, &learning.loss)?)?;
         let value = loss.to_scalar::<f32>()?;
         let step = state.optimizer.step;
         if !value.is_finite() {
@@ -133,4 +139,54 @@ fn means(body: &Arc<Body>, settings: &Settings) -> super::checkpoint::Means {
     let mut artist = Artist::new(body.clone(), &settings.drawing, settings.seed, side);
     let examples: Vec<_> = (0..FOR_MEANS).map(|number| artist.draw(number * 7)).collect();
     means_of(&examples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hmr2::Config;
+    use crate::hmr2::config;
+    use crate::train::{Drawing, Learning};
+
+    fn small() -> Settings {
+        let backbone = config::Backbone { patch_size: 16, dim: 48, depth: 2, heads: 2, mlp_ratio: 2 };
+        let head = config::Head { dim: 48, depth: 1, heads: 2, dim_head: 24, mlp_dim: 64 };
+        Settings {
+            name: "small".into(),
+            seed: 5,
+            architecture: Config { image_size: 64, backbone, head },
+            learning: Learning {
+                steps: 120,
+                batch: 4,
+                rate: 3e-3,
+                warm_up: 10,
+                keep_every: 40,
+                look_every: 1000,
+                ..Learning::default()
+            },
+            drawing: Drawing::default(),
+        }
+    }
+
+    #[test]
+    fn one_batch_is_learnt_by_heart() {
+        let settings = small();
+        let body = Arc::new(Body::stand_in());
+        let mut artist = Artist::new(body.clone(), &settings.drawing, 1, 64);
+        let examples: Vec<_> = (0..4).map(|number| artist.draw(number)).collect();
+        let batch = Batch::of(&examples, &Device::Cpu).unwrap();
+        let mut state = State::fresh(&settings, means_of(&examples)).unwrap();
+        let network = network_of(&state, &settings, false).unwrap();
+        let joints = TensorBody::joints_only(&body, &Device::Cpu).unwrap();
+        let mut losses = Vec::new();
+        for step in 0..settings.learning.steps {
+            let prediction = network.forward(&batch.crops).unwrap();
+            let loss = loss(&prediction, &batch, &joints, &settings.learning.loss).unwrap();
+            losses.push(loss.to_scalar::<f32>().unwrap());
+            let gradients = loss.backward().unwrap();
+            state.optimizer.step(&gradients, settings.rate_at(step), &settings.learning).unwrap();
+        }
+        println!("{losses:?}");
+        assert!(losses[119] < 0.25 * losses[0], "{} to {}", losses[0], losses[119]);
+    }
 }

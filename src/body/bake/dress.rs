@@ -107,7 +107,8 @@ impl Dressing<'_> {
             a if a > -0.15 => ears[1] + 0.03,
             _ => ears[1] - 0.05,
         };
-        let on_ear = middle[0].abs() > 0.93 * self.vertices[self.landmarks[4]][0] && middle[1] < ears[1] + 0.03;
+        let on_ear =
+            middle[0].abs() > 0.93 * self.vertices[self.landmarks[4]][0] && middle[1] < ears[1] + 0.03;
         if middle[1] > hairline && !on_ear { Region::Hair } else { Region::Skin }
     }
 }

@@ -11,8 +11,20 @@ use crate::random::{Stream, stream};
 
 /// Joints that are SMPL's own: rows of the regressor, and which joint.
 const OWN: [(usize, usize); 14] = [
-    (0, 8), (1, 5), (2, 2), (3, 1), (4, 4), (5, 7), (6, 21), (7, 19), (8, 17), (9, 16), (10, 18), (11, 20),
-    (12, 12), (16, 6),
+    (0, 8),
+    (1, 5),
+    (2, 2),
+    (3, 1),
+    (4, 4),
+    (5, 7),
+    (6, 21),
+    (7, 19),
+    (8, 17),
+    (9, 16),
+    (10, 18),
+    (11, 20),
+    (12, 12),
+    (16, 6),
 ];
 const CROWN: usize = 13;
 const PELVIS: usize = 14;
@@ -78,7 +90,10 @@ impl Sample {
             THORAX => middle(middle(self.joints[16], self.joints[17]), self.joints[12]),
             JAW => middle(self.vertices[landmarks[0]], self.joints[15]),
             HEAD => ears,
-            _ => OWN.iter().find(|(own, _)| *own == row).map_or(self.joints[0], |(_, joint)| self.joints[*joint]),
+            _ => OWN
+                .iter()
+                .find(|(own, _)| *own == row)
+                .map_or(self.joints[0], |(_, joint)| self.joints[*joint]),
         }
     }
 }
@@ -110,7 +125,7 @@ pub fn largest_error(body: &Body, count: u64) -> f32 {
     let errors = (0..count).flat_map(|sample| {
         let sample = Sample::new(body, &mut stream(2, "check extra joints", &[sample]), false);
         let joints = body.joints44.extra.points(&sample.vertices);
-        OWN.map(|(row, joint)| norm(sub(joints[row], sample.joints[joint])))
+        OWN.map(|(row, joint)| norm(crate::geometry::sub(joints[row], sample.joints[joint])))
     });
     errors.fold(0.0, f32::max)
 }

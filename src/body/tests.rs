@@ -1,0 +1,191 @@
+//! The body as a whole: the stand-in's measures, both forward passes, files that are wrong.
+
+use super::bake::{self, Settings};
+use super::tensor::TensorBody;
+use super::*;
+use crate::geometry::{IDENTITY, Mat3, norm, sub};
+use crate::person::{PELVIS, SmplParams};
+use crate::random::{Stream, stream};
+use candle_core::{DType, Device, Tensor};
+use std::collections::HashMap;
+use std::path::Path;
+
+fn rest() -> SmplParams {
+    SmplParams { betas: [0.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] }
+}
+
+fn about_z(angle: f32) -> Mat3 {
+    let (s, c) = angle.sin_cos();
+    [[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]
+}
+
+fn about_x(angle: f32) -> Mat3 {
+    let (s, c) = angle.sin_cos();
+    [[1.0, 0.0, 0.0], [0.0, c, -s], [0.0, s, c]]
+}
+
+fn random(draws: &mut Stream) -> SmplParams {
+    let mut turn = || {
+        let [a, b] = [0, 1].map(|_| 0.6 * draws.normal() as f32);
+        crate::geometry::multiply(&about_z(a), &about_x(b))
+    };
+    let global_orient = turn();
+    let body_pose = std::array::from_fn(|_| turn());
+    SmplParams { betas: std::array::from_fn(|_| draws.normal() as f32), global_orient, body_pose }
+}
+
+#[test]
+fn the_stand_in_is_a_person_in_t_pose() {
+    let body = Body::stand_in();
+    assert!((2000..=4000).contains(&body.vertex_count()));
+    assert!(Body::stand_in_bytes().len() <= 4 << 20);
+    let posed = body.pose(&rest());
+    let [low, high] =
+        [f32::min, f32::max].map(|pick| posed.vertices.iter().map(|v| v[1]).fold(posed.vertices[0][1], pick));
+    assert!((1.55..1.85).contains(&(high - low)), "{}", high - low);
+    let joints = &posed.joints24;
+    assert!(norm(joints[0]) < 0.01, "the pelvis is the origin");
+    assert!(joints[20][0] > 0.5 && joints[21][0] < -0.5, "left is +x");
+    assert!((joints[20][1] - joints[16][1]).abs() < 0.03, "arms lie along x");
+    assert!(joints[10][2] > joints[7][2] + 0.05, "toes point to +z");
+    assert!(posed.joints44[0][2] > joints[15][2] + 0.05, "so does the nose");
+    let rows_sum_to_one = (0..body.vertex_count())
+        .all(|v| (body.weights.row(v).iter().map(|(_, share)| share).sum::<f32>() - 1.0).abs() < 1e-5);
+    assert!(rows_sum_to_one);
+    let regions = body.regions.as_deref().unwrap();
+    assert!(Region::ALL.iter().all(|region| regions.contains(region)));
+}
+
+#[test]
+fn extra_joints_stay_with_the_skeleton() {
+    let body = Body::stand_in();
+    let largest = bake::largest_error(&body, 40);
+    assert!(largest < 0.03, "{largest} m in poses of half a radian");
+    let posed = body.pose(&rest());
+    assert!(norm(sub(posed.joints44[PELVIS], posed.joints24[0])) < 0.03);
+}
+
+#[test]
+fn joints_follow_every_shape() {
+    let body = Body::stand_in();
+    for beta in 0..BETAS {
+        for side in [-3.0, 3.0] {
+            let mut params = rest();
+            params.betas[beta] = side;
+            let posed = body.pose(&params);
+            let regressed = body.joint_regressor.points(&posed.vertices);
+            let far = regressed.iter().zip(&posed.joints24).map(|(a, b)| norm(sub(*a, *b)));
+            assert!(far.fold(0.0, f32::max) < 1e-4, "linear in the shape");
+            let [hip, knee, ankle] = [1, 4, 7].map(|joint| posed.joints24[joint]);
+            assert!(hip[1] > knee[1] + 0.25 && knee[1] > ankle[1] + 0.25, "beta {beta} at {side}");
+            let mirrored = posed.joints24[16][0] + posed.joints24[17][0];
+            assert!(mirrored.abs() < 0.02, "shoulders stay level: {mirrored}");
+        }
+    }
+}
+
+#[test]
+fn a_raised_arm_takes_the_hand_along() {
+    let body = Body::stand_in();
+    let mut params = rest();
+    params.body_pose[15] = about_z(1.2); // the left shoulder, up
+    let posed = body.pose(&params);
+    let (up, before) = (posed.joints24[20], body.pose(&rest()).joints24[20]);
+    assert!(up[1] > before[1] + 0.4 && up[0] < before[0]);
+    let reach = |joints: &[Vec3]| norm(sub(joints[20], joints[16]));
+    assert!((reach(&posed.joints24) - reach(&body.pose(&rest()).joints24)).abs() < 1e-5);
+}
+
+#[test]
+fn both_forward_passes_agree() {
+    let mut draws = stream(3, "both passes", &[]);
+    let mut body = Body::stand_in();
+    let n = POSE_FEATURES * 3 * body.vertex_count();
+    let people: Vec<SmplParams> = (0..3).map(|_| random(&mut draws)).collect();
+    let betas: Vec<f32> = people.iter().flat_map(|p| p.betas).collect();
+    let rotations = people.iter().flat_map(|p| {
+        std::iter::once(p.global_orient).chain(p.body_pose).flat_map(|r| r.as_flattened().to_vec())
+    });
+    let betas = Tensor::from_vec(betas, (3, 10), &Device::Cpu).unwrap();
+    let rotations = Tensor::from_vec(rotations.collect::<Vec<f32>>(), (3, 24, 3, 3), &Device::Cpu).unwrap();
+    for with_posedirs in [false, true] {
+        if with_posedirs {
+            body.posedirs = Some((0..n).map(|i| 0.002 * ((i * 37 % 101) as f32 / 50.0 - 1.0)).collect());
+        }
+        let whole = TensorBody::new(&body, &Device::Cpu).unwrap().forward(&betas, &rotations).unwrap();
+        let few = TensorBody::joints_only(&body, &Device::Cpu).unwrap().forward(&betas, &rotations).unwrap();
+        assert!(few.vertices.dim(1).unwrap() < body.vertex_count() / 2);
+        for (i, person) in people.iter().enumerate() {
+            let posed = body.pose(person);
+            for (tensor, points) in [
+                (&whole.vertices, &posed.vertices),
+                (&whole.joints24, &posed.joints24),
+                (&whole.joints44, &posed.joints44),
+                (&few.joints44, &posed.joints44),
+            ] {
+                let rows = tensor.get(i).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let far = rows.iter().zip(points.as_flattened()).map(|(a, b)| (a - b).abs());
+                assert!(far.fold(0.0, f32::max) < 5e-6, "person {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_saved_body_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = Body::stand_in();
+    let path = folder.path().join("body.safetensors");
+    body.save(&path).unwrap();
+    assert_eq!(Body::load(&path).unwrap(), body);
+    let npz = folder.path().join("body.npz");
+    let tensors: Vec<(String, Tensor)> = body.to_tensors().unwrap().into_iter().collect();
+    Tensor::write_npz(&tensors, &npz).unwrap();
+    assert_eq!(Body::load(&npz).unwrap(), body);
+}
+
+fn broken(change: impl FnOnce(&mut HashMap<String, Tensor>)) -> String {
+    let mut tensors = Body::stand_in().to_tensors().unwrap();
+    change(&mut tensors);
+    Body::from_tensors(&tensors, Path::new("some/body.npz")).unwrap_err().to_string()
+}
+
+#[test]
+fn wrong_files_are_told_clearly() {
+    let body = Body::stand_in();
+    let missing = broken(|tensors| drop(tensors.remove("weights")));
+    assert!(missing.contains("no array `weights`") && missing.contains("some/body.npz"), "{missing}");
+    let shape = broken(|tensors| {
+        let regressor = tensors["J_regressor"].narrow(0, 0, 23).unwrap();
+        tensors.insert("J_regressor".into(), regressor);
+    });
+    assert!(shape.contains("[23, ") && shape.contains("[24, "), "{shape}");
+    let faces = broken(|tensors| {
+        let faces = Tensor::new(&[[0i64, 1, body.vertex_count() as i64]], &Device::Cpu).unwrap();
+        tensors.insert("faces".into(), faces);
+    });
+    assert!(faces.contains("`faces`") && faces.contains("element 2"), "{faces}");
+    let nan = broken(|tensors| {
+        let template = (&tensors["v_template"] / 0.0).unwrap();
+        tensors.insert("v_template".into(), template);
+    });
+    assert!(nan.contains("`v_template`"), "{nan}");
+    let parents = broken(|tensors| {
+        let parents = Tensor::zeros(24, DType::I64, &Device::Cpu).unwrap();
+        let late = Tensor::full(9i64, 1, &Device::Cpu).unwrap();
+        tensors.insert("parents".into(), parents.slice_assign(&[4..5], &late).unwrap());
+    });
+    assert!(parents.contains("before their children"), "{parents}");
+    let nowhere = Body::load(Path::new("nowhere.safetensors")).unwrap_err().to_string();
+    assert!(nowhere.contains("nowhere.safetensors"), "{nowhere}");
+    let odd = Body::load(Path::new("body.obj")).unwrap_err().to_string();
+    assert!(odd.contains(".safetensors") && odd.contains(".npz"), "{odd}");
+}
+
+#[test]
+fn baking_refuses_what_it_cannot() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(bake::bake(folder.path(), &Settings::default()).unwrap_err().to_string().contains("base.obj"));
+    let few = Settings { people: 3, ..Settings::default() };
+    assert!(bake::bake(folder.path(), &few).unwrap_err().to_string().contains("12 people"));
+}
