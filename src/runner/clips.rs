@@ -29,7 +29,7 @@ pub struct Ready {
 #[derive(Debug, Clone)]
 pub enum Clip {
     Ready(Ready),
-    NotMade { name: String, frames: Option<usize> },
+    NotMade { name: String, frames: Option<usize>, size: Option<(usize, usize)> },
     Broken { name: String, message: String },
 }
 
@@ -74,7 +74,7 @@ fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listen
     };
     match made {
         Ok(Some(clip)) => Clip::Ready(ready(clip)),
-        Ok(None) => Clip::NotMade { name, frames: spec.frames() },
+        Ok(None) => Clip::NotMade { name, frames: spec.frames(), size: spec.size() },
         Err(error) => Clip::Broken { name, message: error.to_string() },
     }
 }

@@ -43,8 +43,6 @@ impl Key {
         let mut value = serde_json::to_value(settings.spelled_out()).unwrap_or_default();
         if let Some(table) = value.as_object_mut() {
             table.remove("repeats");
-            // a limit that was not reached changes nothing, and a run that reached one is not kept
-            table.remove("limits");
         }
         value
     }

@@ -247,20 +247,22 @@ pub(super) fn mode_of(settings: &Settings) -> String {
 }
 
 fn label(settings: &Settings, clip: &Clip, repeat: u64) -> String {
-    let size = match clip {
-        Clip::Ready(ready) => format!(", {}x{}, {} frames", ready.width, ready.height, ready.frames),
-        Clip::NotMade { frames: Some(frames), .. } => format!(", {frames} frames"),
-        _ => String::new(),
+    let (size, frames) = match clip {
+        Clip::Ready(ready) => (Some((ready.width, ready.height)), Some(ready.frames)),
+        Clip::NotMade { size, frames, .. } => (*size, *frames),
+        Clip::Broken { .. } => (None, None),
     };
+    let size = size.map_or_else(String::new, |(width, height)| format!(", {width}x{height}"));
+    let frames = frames.map_or_else(String::new, |frames| format!(", {frames} frames"));
     let repeat = if settings.repeats > 1 { format!(", repeat {repeat}") } else { String::new() };
-    format!("{} {}{size}{repeat}", clip.name(), mode_of(settings))
+    format!("{} {}{size}{frames}{repeat}", clip.name(), mode_of(settings))
 }
 
 /// A guess where nothing like it was run before: two cores, the tiny model, a few people a frame.
 fn guess_secs(settings: &Settings, clip: &Clip) -> f64 {
     let (frames, pixels) = match clip {
         Clip::Ready(ready) => (ready.frames, ready.width * ready.height),
-        Clip::NotMade { frames, .. } => (frames.unwrap_or(120), 640 * 360),
+        Clip::NotMade { frames, size, .. } => (frames.unwrap_or(120), size.map_or(640 * 360, |(w, h)| w * h)),
         Clip::Broken { .. } => return 0.0,
     };
     let megapixels = pixels as f64 / 1e6;

@@ -1,8 +1,9 @@
 //! The stream as it should be: one decoder beside the consumer, and a fixed pool of buffers.
 //!
 //! The pool is allocated at the start, within the bound that the settings give (two frames at least), and
-//! never grows: heap depends neither on the video's length nor on who is faster. A frame's buffer goes
-//! back to the pool when the frame is dropped. Must not know who takes the frames.
+//! neither grows nor shrinks until the source is dropped, not even after the last frame was decoded: heap
+//! depends neither on the video's length nor on who is faster. A frame's buffer goes back to the pool when
+//! the frame is dropped. Must not know who takes the frames.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,8 +35,18 @@ pub(super) struct Sequential {
     returned: Arc<AtomicUsize>,
     given: usize,
     buffers: usize,
-    thread: Option<JoinHandle<String>>,
+    thread: Option<JoinHandle<Ended>>,
+    ended: Option<Ended>,
+}
+
+/// What the decoder's thread leaves behind.
+struct Ended {
+    /// What ffmpeg complained about.
     said: String,
+    /// Buffers that were not in use at the end, and those that still come back: kept, so that the peak of
+    /// a short video, which is decoded before its first frame is used, is that of a long one.
+    _pool: Vec<Vec<u8>>,
+    _take_back: Receiver<Vec<u8>>,
 }
 
 impl Sequential {
@@ -68,16 +79,16 @@ impl Sequential {
             thread::Builder::new().name("video-decoder".into()).spawn(|| work.run()).map_err(|source| {
                 VideoError::new(&probe.path, Fault::Start { program: "a thread".into(), source })
             })?;
-        let (thread, said) = (Some(thread), String::new());
-        Ok(Sequential { probe, range, slot, queue, home, returned, given: 0, buffers, thread, said })
+        let (thread, ended) = (Some(thread), None);
+        Ok(Sequential { probe, range, slot, queue, home, returned, given: 0, buffers, thread, ended })
     }
 
     /// The thread has hung up: after the last frame, or because it died.
     fn hung_up(&mut self) -> Result<Option<Frame>, VideoError> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Err(_)) => Err(VideoError::new(&self.probe.path, Fault::ThreadDied)),
-            Some(Ok(said)) => {
-                self.said = said;
+            Some(Ok(ended)) => {
+                self.ended = Some(ended);
                 Ok(None)
             }
             None => Ok(None),
@@ -122,7 +133,7 @@ impl FrameSource for Sequential {
     }
 
     fn complaints(&self) -> String {
-        self.said.clone()
+        self.ended.as_ref().map_or_else(String::new, |ended| ended.said.clone())
     }
 }
 
@@ -150,26 +161,33 @@ struct Work {
 }
 
 impl Work {
-    /// Decodes until the range ends or the consumer is gone. Gives ffmpeg's complaints.
-    fn run(mut self) -> String {
+    /// Decodes until the range ends or the consumer is gone.
+    fn run(mut self) -> Ended {
+        let mut stopped = false;
         while let Some(mut rgb) = self.free_buffer() {
             let decoded = match self.decoder.read(&mut rgb) {
                 Ok(Some(n)) => Ok(frame(&self.probe, n, rgb).pooled(self.home.clone())),
-                Ok(None) => break,
+                Ok(None) => {
+                    self.pool.push(rgb);
+                    break;
+                }
                 Err(error) => Err(error),
             };
-            let failed = decoded.is_err();
-            if self.send.send(decoded).is_err() || failed {
-                return String::new();
+            stopped = decoded.is_err();
+            if self.send.send(decoded).is_err() || stopped {
+                stopped = true;
+                break;
             }
         }
-        match self.decoder.finish() {
-            Ok(said) => said,
-            Err(error) => {
-                let _ = self.send.send(Err(error));
-                String::new()
+        let mut said = String::new();
+        if !stopped {
+            match self.decoder.finish() {
+                Ok(complaints) => said = complaints,
+                // the consumer may be gone by now
+                Err(error) => drop(self.send.send(Err(error))),
             }
         }
+        Ended { said, _pool: self.pool, _take_back: self.take_back }
     }
 
     /// A buffer of the pool, waiting for one if need be; `None` when the consumer is gone.

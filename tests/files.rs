@@ -1,0 +1,58 @@
+//! Every TOML that comes with the program loads, and means what its neighbours need.
+
+use posebook::dataset::Dataset;
+use posebook::experiment::{Cell, Experiment};
+use posebook::hmr2::ModelSet;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    paths.sort();
+    assert!(!paths.is_empty(), "no TOML in {folder}");
+    paths
+}
+
+#[test]
+fn experiments() {
+    for path in files("experiments") {
+        let experiment = Experiment::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let points = experiment.points().unwrap();
+        assert!(!points.is_empty());
+        for point in &points {
+            let choice = &point.settings.dataset;
+            let dataset = root().join(format!("datasets/{}.toml", choice.name));
+            let dataset = Dataset::load(&dataset, &choice.changes).unwrap_or_else(|error| panic!("{error}"));
+            assert!(!dataset.clips().is_empty());
+        }
+        let claims = experiment.cells.iter().filter(|cell| matches!(cell, Cell::Claim(_)));
+        assert!(claims.count() > 0, "{} claims nothing", experiment.name);
+
+        let resolved = experiment.to_toml();
+        let again = Experiment::parse(&experiment.name, &path, &resolved, &[]).unwrap();
+        assert_eq!(again.to_toml(), resolved);
+        assert_eq!(again.points().unwrap().len(), points.len());
+    }
+}
+
+#[test]
+fn datasets() {
+    for path in files("datasets") {
+        let dataset = Dataset::load(&path, &toml::Table::new()).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!dataset.clips().is_empty());
+    }
+}
+
+#[test]
+fn model_sets() {
+    for path in files("models") {
+        let set = ModelSet::load(&path).unwrap_or_else(|error| panic!("{error}"));
+        set.verify().unwrap_or_else(|error| panic!("{error}"));
+        set.load_body().unwrap();
+    }
+}

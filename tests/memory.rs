@@ -1,0 +1,40 @@
+//! The promises about memory, held against the built program: a stream's heap is flat in the length
+//! of the video, and kept frames cost their own bytes.
+
+mod common;
+
+use common::{Project, number};
+
+const WIDTH: u64 = 160;
+const HEIGHT: u64 = 96;
+const SHORT: u64 = 60;
+const LONG: u64 = 480;
+
+const EXPERIMENT: &str = r#"
+question = "Is the heap flat?"
+[defaults]
+dataset = { name = "walkers", only = ["crossing"], people = 1, width = 160, height = 96 }
+hmr2 = { batch = 1 }
+[sweep]
+"dataset.frames" = [60, 480]
+"video.mode" = [{ extract = { store = "memory" } }, { stream = { access = "sequential" } }]
+"#;
+
+#[test]
+fn streams_are_flat_and_kept_frames_cost_their_bytes() {
+    let project = Project::with_experiment("flat", EXPERIMENT);
+    project.posebook(&["experiment", "run", "flat"]).succeeds();
+    let runs = project.runs("flat");
+    let peak = |mode: &str, frames: u64| {
+        let row = runs.iter().find(|row| row["mode"] == mode && row["frames"] == frames.to_string());
+        let row = row.unwrap_or_else(|| panic!("no run of {mode} with {frames} frames"));
+        assert_eq!(row["outcome"], "ok", "{}", row["error"]);
+        assert_eq!((row["width"].as_str(), row["height"].as_str()), ("160", "96"));
+        number(row, "heap_peak_bytes")
+    };
+    let growth = peak("stream-sequential", LONG) - peak("stream-sequential", SHORT);
+    assert!(growth <= 64.0 * 1024.0, "a stream's heap grew by {growth} bytes from {SHORT} to {LONG} frames");
+    let growth = peak("extract-memory", LONG) - peak("extract-memory", SHORT);
+    let kept = ((LONG - SHORT) * WIDTH * HEIGHT * 3) as f64;
+    assert!((growth / kept - 1.0).abs() < 0.02, "kept frames cost {growth} bytes, and are {kept}");
+}

@@ -1,0 +1,122 @@
+//! Runs as the built program makes them: repeatable, resumable, and whole when they fail.
+
+mod common;
+
+use common::{Project, Row, number, rows};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+const SMALL: &str = r#"
+question = "Are runs what they should be?"
+[defaults]
+dataset = { name = "walkers", only = ["crossing"], people = 2, width = 160, height = 96, frames = 16 }
+[defaults.detect]
+jitter = 0.05
+[sweep]
+"video.mode" = [
+    { extract = { store = "jpeg" } },
+    { extract = { store = "png" } },
+    { stream = { access = "seek" } },
+    { stream = { access = "sequential" } },
+]
+"#;
+
+/// What may differ between two runs of the same: times, memory that the kernel or the allocator's
+/// neighbours have a say in, and when it was.
+fn is_of_the_moment(column: &str) -> bool {
+    column.ends_with("_secs")
+        || column.ends_with("_bytes") && column != "clip_bytes"
+        || column == "started_utc"
+}
+
+fn lasting(rows: &[Row]) -> Vec<Row> {
+    let keep = |row: &Row| {
+        row.iter().filter(|(key, _)| !is_of_the_moment(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    rows.iter().map(keep).collect()
+}
+
+fn people(project: &Project) -> Vec<u8> {
+    std::fs::read(project.path("reports/small/latest/people.parquet")).unwrap()
+}
+
+#[test]
+fn a_second_time_and_a_resumed_time_give_the_same() {
+    let whole = Project::with_experiment("small", SMALL);
+    whole.posebook(&["experiment", "run", "small"]).succeeds();
+    let first = whole.runs("small");
+    assert_eq!(first.len(), 4);
+    for row in &first {
+        assert_eq!(row["outcome"], "ok", "{}", row["error"]);
+        assert!(number(row, "people") > 0.0 && number(row, "heap_peak_bytes") > 0.0);
+        assert_eq!(row["device_peak_bytes"], "");
+        if row["mode"] != "stream-sequential" && row["mode"] != "extract-jpeg" {
+            assert_eq!(number(row, "agree_joint_max_mm"), 0.0);
+        }
+    }
+    let first_people = people(&whole);
+
+    // found again, and not run again
+    let again = whole.posebook(&["experiment", "run", "small", "--dry-run"]).succeeds();
+    assert_eq!(String::from_utf8_lossy(&again.0.stdout).matches(": done").count(), 4);
+    // run again, byte for byte the same
+    whole.posebook(&["experiment", "run", "small", "--fresh"]).succeeds();
+    assert_eq!(lasting(&whole.runs("small")), lasting(&first));
+    assert!(people(&whole) == first_people, "the people of a second run differ from the first's");
+
+    // interrupted after the first run, and then gone on with
+    let broken = Project::with_experiment("small", SMALL);
+    let mut command = broken.command(&["experiment", "run", "small"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let patience = Instant::now() + Duration::from_secs(300);
+    while finished(&broken).is_empty() && child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < patience, "no run was finished");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let process = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let kept = finished(&broken).len();
+    assert!((1..4).contains(&kept), "{kept} runs were kept");
+    let said = broken.posebook(&["experiment", "run", "small"]).succeeds();
+    let said = String::from_utf8_lossy(&said.0.stdout).into_owned();
+    assert!(said.contains(&format!("({kept} found as done before)")), "{said}");
+    assert_eq!(lasting(&broken.runs("small")), lasting(&first));
+    assert!(people(&broken) == first_people, "the people of a resumed experiment differ");
+}
+
+fn finished(project: &Project) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(project.path(".posebook/runs")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+#[test]
+fn deaths_are_rows_and_the_others_go_on() {
+    let project = Project::with_experiment("small", SMALL);
+    let limited = ["experiment", "run", "small", "sweep.limits.host_mib=[8, 4000]", "video.mode=stream-seek"];
+    let said = project.posebook(&limited);
+    let runs = project.runs("small");
+    assert_eq!(runs.len(), 2, "{}", said.errors());
+    assert_eq!(runs[0]["outcome"], "out_of_memory", "{}", runs[0]["error"]);
+    assert!(runs[0]["error"].contains("limits.host_mib"), "{}", runs[0]["error"]);
+    assert_eq!((runs[0]["hota"].as_str(), runs[1]["outcome"].as_str()), ("", "ok"));
+
+    project.posebook(&["experiment", "run", "small", "limits.wall_secs=0.05", "video.mode=extract-memory"]);
+    let runs = project.runs("small");
+    assert_eq!(runs[0]["outcome"], "timed_out", "{}", runs[0]["error"]);
+}
+
+#[test]
+fn a_video_that_is_none_is_a_failed_row() {
+    let project = Project::with_experiment("small", SMALL);
+    let dataset = "kind = \"files\"\nabout = \"broken\"\n[[clip]]\nname = \"noise\"\nvideo = \"noise.mp4\"\n";
+    std::fs::write(project.path("noise.mp4"), [7; 5000]).unwrap();
+    let set = project.path("set.toml");
+    std::fs::write(&set, dataset).unwrap();
+    let choice = format!("dataset={{ name = \"{}\" }}", set.display());
+    project.posebook(&["experiment", "run", "small", &choice, "video.mode=stream-seek"]);
+    let runs = rows(&project.path("reports/small/latest/runs.csv"));
+    assert_eq!((runs.len(), runs[0]["outcome"].as_str()), (1, "error"));
+    assert!(runs[0]["error"].contains("noise.mp4"), "{}", runs[0]["error"]);
+}
