@@ -88,6 +88,10 @@ impl Settings {
                 ));
             }
         }
+        if self.limits.device_mib.is_some() && !card {
+            let device = &self.device;
+            return Err(format!("`limits.device_mib` limits a graphics card, and the device is `{device}`"));
+        }
         if self.limits.wall_secs.is_some_and(|secs| !(secs > 0.0 && secs.is_finite())) {
             return Err(
                 "`limits.wall_secs` must be a number of seconds above 0; leave it out for no limit".into()

@@ -159,8 +159,11 @@ impl<'a> Accuracy<'a> {
         let [near, all] = self.keypoints;
         row.pck_10 = (all > 0).then(|| near as f64 / all as f64);
         let Some(truth) = self.truth else { return };
+        let side = |length: Option<u64>| length.map_or(usize::MAX, |length| length as usize);
+        let (width, height) = (side(row.width), side(row.height));
         let frames = first_frame..first_frame + row.frames.unwrap_or(0) as usize;
-        let truth: Vec<Vec<TrackedBox>> = frames.clone().map(|frame| boxes(truth.at(frame))).collect();
+        let truth: Vec<Vec<TrackedBox>> =
+            frames.clone().map(|frame| boxes(truth.at(frame), width, height)).collect();
         let tracks: Vec<Vec<TrackedBox>> =
             frames.map(|frame| self.tracks.get(&frame).cloned().unwrap_or_default()).collect();
         // an identity twice in a frame: such a truth cannot be scored, and stays unknown
@@ -184,8 +187,10 @@ impl<'a> Accuracy<'a> {
     }
 }
 
-fn boxes(people: &[TruthPerson]) -> Vec<TrackedBox> {
-    people.iter().map(|person| TrackedBox::new(person.id, person.bbox)).collect()
+/// True boxes as far as they lie in the picture, as given boxes do.
+fn boxes(people: &[TruthPerson], width: usize, height: usize) -> Vec<TrackedBox> {
+    let inside = |person: &TruthPerson| Some(TrackedBox::new(person.id, person.bbox.inside(width, height)?));
+    people.iter().filter_map(inside).collect()
 }
 
 /// The box of a row.

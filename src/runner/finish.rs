@@ -97,6 +97,7 @@ pub fn add_seen(row: &mut RunRow, seen: Seen) {
     let Seen { outcome, error, wall_secs, facts, .. } = seen;
     row.outcome = outcome.name().to_string();
     row.error = error;
+    row.remarks = facts.remarks;
     row.wall_secs = Some(wall_secs);
     row.first_frame = facts.first_frame;
     row.frames = facts.frames.or(row.frames);

@@ -1,6 +1,5 @@
 //! What the runner tells while it works, and two ways of showing it: a bar on a terminal, lines elsewhere.
 
-use super::death::Outcome;
 use crate::tables::RunRow;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -154,8 +153,10 @@ impl Left {
 fn ended(label: &str, row: &RunRow) -> String {
     let secs = row.wall_secs.map(duration).unwrap_or_default();
     match &row.error {
-        None => format!("{label}: {} in {secs}", row.outcome),
-        Some(error) if row.outcome == Outcome::Ok.name() => format!("{label}: ok in {secs} ({error})"),
+        None => {
+            let remarks = row.remarks.as_ref().map_or_else(String::new, |remarks| format!(" ({remarks})"));
+            format!("{label}: {} in {secs}{remarks}", row.outcome)
+        }
         Some(error) => format!("{label}: {} after {secs}: {error}", row.outcome),
     }
 }

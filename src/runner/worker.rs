@@ -28,7 +28,7 @@ pub fn main(folder: &Path) -> ExitCode {
     facts.process_peak_bytes = process::own_resident().map(|(_, peak)| peak);
     facts.disk_written_bytes = process::own_written_bytes();
     let (outcome, error) = match &result {
-        Ok(complaints) => (Outcome::Ok, complaints.clone()),
+        Ok(()) => (Outcome::Ok, None),
         Err(error) if is_out_of_memory(error) => (Outcome::OutOfMemory, Some(error.to_string())),
         Err(error) => (Outcome::Error, Some(error.to_string())),
     };
@@ -56,7 +56,7 @@ fn die_with_parent() {
     }
 }
 
-fn carry_out(folder: &Path, facts: &mut Facts) -> Result<Option<String>, RunnerError> {
+fn carry_out(folder: &Path, facts: &mut Facts) -> Result<(), RunnerError> {
     let order = read_order(folder)?;
     if let Some(mib) = order.settings.limits.host_mib {
         heap::set_limit_bytes(mib * 1024 * 1024);
@@ -84,8 +84,8 @@ fn carry_out(folder: &Path, facts: &mut Facts) -> Result<Option<String>, RunnerE
     while joined.frame(source.as_mut(), &publisher)? {}
     joined.finish()?;
     facts.disk_peak_bytes = Some(source.disk_peak_bytes());
-    let complaints = source.complaints();
-    Ok((!complaints.is_empty()).then_some(complaints))
+    facts.remarks = Some(source.complaints()).filter(|complaints| !complaints.is_empty());
+    Ok(())
 }
 
 fn counted(bytes: u64) -> Option<u64> {
@@ -188,8 +188,8 @@ impl Joined<'_> {
     /// Writes the people of frames whose identities became final.
     fn write_people(&mut self, identities: Vec<FrameIdentities>) -> Result<(), RunnerError> {
         for FrameIdentities { frame_index, identities } in identities {
-            while let Some(waiting) = self.waiting.pop_front_if(|waiting| waiting.frame_index <= frame_index)
-            {
+            while self.waiting.front().is_some_and(|waiting| waiting.frame_index <= frame_index) {
+                let Some(waiting) = self.waiting.pop_front() else { break };
                 let none = Vec::new();
                 let named = if waiting.frame_index == frame_index { &identities } else { &none };
                 for (at, person) in waiting.persons.iter().enumerate() {

@@ -9,12 +9,14 @@ table! {
         pub run_id: String,
         /// The experiment that asked for it
         pub experiment: String,
-        /// How the video was delivered, such as `extract jpeg` or `stream sequential`
+        /// How the video was delivered, such as `extract-jpeg` or `stream-sequential`
         pub mode: String,
         /// `ok`, `out_of_memory`, `timed_out`, `crashed` or `error`
         pub outcome: String,
-        /// What went wrong
+        /// What went wrong; null if nothing did
         pub error: Option<String>,
+        /// What the decoder complained about although it went on
+        pub remarks: Option<String>,
         /// Which repeat of the same point, from 1
         pub repeat: u64,
         /// All settings, resolved, as JSON
