@@ -25,7 +25,7 @@
 //! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights |
 //! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`] |
 //! | 1 | [`body`], [`render`], [`nn`] |
-//! | 0 | [`geometry`], [`frame`], [`person`], [`provenance`], [`random`], [`files`]: the vocabulary |
+//! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`assignment`]; [`geometry`] below them: the vocabulary |
 
 pub mod assignment;
 pub mod files;

@@ -3,6 +3,7 @@
 use clap::Parser;
 use posebook::cli::Cli;
 use posebook::memory::heap::Counting;
+use std::io::ErrorKind::BrokenPipe;
 use std::process::ExitCode;
 
 /// Counts every byte that this process holds, so that a peak is exact and repeatable.
@@ -13,8 +14,18 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == BrokenPipe) {
+                return ExitCode::SUCCESS; // whoever read our output has seen enough
+            }
+            eprintln!("error: {}", told_once(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, without those whose words the error bears already.
+fn told_once(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |told, cause| {
+        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
+    })
 }

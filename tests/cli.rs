@@ -1,0 +1,118 @@
+//! The command line as a person meets it: its help and its error messages, and what other programs read.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn posebook(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_posebook"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("COLUMNS", "100")
+        .output()
+        .expect("the program starts")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Standard error of a command that must fail, without the folder of the checkout.
+fn error(arguments: &[&str]) -> String {
+    let output = posebook(arguments);
+    assert!(!output.status.success(), "{arguments:?} should have failed, but said: {}", out(&output));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+    text.replace(env!("CARGO_MANIFEST_DIR"), "[checkout]").trim_end().to_string()
+}
+
+#[test]
+fn help_that_a_newcomer_can_use() {
+    for command in [
+        "", "experiment", "experiment run", "track", "frames", "metrics mot", "dataset", "model", "report",
+    ] {
+        let mut arguments: Vec<&str> = command.split_whitespace().collect();
+        arguments.push("--help");
+        let name = format!("help {command}").trim().replace(' ', "-");
+        insta::assert_snapshot!(name, out(&posebook(&arguments)));
+    }
+}
+
+#[test]
+fn every_mistake_gets_one_clear_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_string_lossy().into_owned()
+    };
+    let not_a_video = file("notes.mp4", b"this is no video");
+    let bad_truth = file("bad.txt", b"1,1,10,10,NaN,40\n");
+    let twice = file("twice.txt", b"1,1,10,10,20,40\n1,1,12,10,20,40\n");
+    let typo = file("typo.toml", b"question = \"?\"\n[defaults]\ndataset = \"walkers\"\nmodle = \"tiny\"\n");
+    let wrong_type = file("type.toml", b"question = \"?\"\n[defaults]\ndataset = \"walkers\"\nseed = \"one\"\n");
+    let cases: Vec<(&str, Vec<&str>)> = vec![
+        ("no such experiment", vec!["experiment", "run", "quikstart"]),
+        ("no such dataset", vec!["dataset", "make", "wlakers"]),
+        ("no such model", vec!["model", "verify", "tinny"]),
+        ("misspelt key in a file", vec!["experiment", "show", &typo]),
+        ("wrong type in a file", vec!["experiment", "show", &wrong_type]),
+        ("misspelt key on the command line", vec!["experiment", "show", "quickstart", "video.moed=x"]),
+        ("not a pair", vec!["experiment", "show", "quickstart", "seed"]),
+        ("no such mode", vec!["frames", &not_a_video, "video.mode=stream-sideways"]),
+        ("no video there", vec!["frames", "nowhere.mp4"]),
+        ("not a video", vec!["frames", &not_a_video]),
+        ("a setting that does not concern frames", vec!["frames", &not_a_video, "seed=3"]),
+        ("NaN in truth", vec!["metrics", "mot", "--truth", &bad_truth, "--tracks", &bad_truth]),
+        ("an identity twice", vec!["metrics", "mot", "--truth", &twice, "--tracks", &twice]),
+        ("no boxes", vec!["track", &not_a_video]),
+        ("PHALP's switch misused", vec!["track", &not_a_video, "video.extract_video=maybe"]),
+        ("no report yet", vec!["report", "no-such-experiment"]),
+    ];
+    let folder = folder.path().to_string_lossy().into_owned();
+    let text: Vec<String> = cases
+        .iter()
+        .map(|(what, arguments)| (what, error(arguments).replace(&folder, "[folder]")))
+        // what ffmpeg says differs from version to version
+        .map(|(what, text)| (what, text.split(" ([mov").next().unwrap_or_default().to_string()))
+        .map(|(what, text)| format!("# {what}\n{text}\n"))
+        .collect();
+    insta::assert_snapshot!("mistakes", text.join("\n"));
+}
+
+#[test]
+fn metrics_are_json_for_programs() {
+    let mot = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/phalp/a/mot");
+    let file = |name: &str| mot.join(name).to_string_lossy().into_owned();
+    let (truth, tracks) = (file("swap_gt.txt"), file("swap_pred.txt"));
+    let output = posebook(&["metrics", "mot", "--truth", &truth, "--tracks", &tracks, "--json"]);
+    let scores: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(scores["idsw"], 3);
+    assert!((scores["hota"].as_f64().unwrap() - 0.5684).abs() < 1e-4, "{scores}");
+}
+
+#[test]
+fn frames_are_json_for_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = folder.path().join("clip.mp4");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=1"])
+        .args(["-c:v", "libx264", "-bf", "2", "-g", "5", "-pix_fmt", "yuv420p"])
+        .arg(&clip)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let clip = clip.to_string_lossy();
+    let listed = |mode: &str| -> serde_json::Value {
+        let mode = format!("video.mode={mode}");
+        let output = posebook(&["frames", &clip, &mode, "video.start_frame=3", "--sha256", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let sequential = listed("stream-sequential");
+    assert_eq!(sequential["frames"].as_array().unwrap().len(), 7);
+    assert_eq!(sequential["frames"][0]["index"], 3);
+    assert_eq!(sequential["frames"][2]["key"], true);
+    for mode in ["extract-png", "extract-memory", "stream-seek"] {
+        assert_eq!(listed(mode)["frames"], sequential["frames"], "{mode}");
+    }
+}
