@@ -47,16 +47,22 @@ impl Judged {
         }
     }
 
+    /// What the number counts, where that takes more words than a unit: `of PA-MPJPE between the modes`.
+    pub fn counted(&self) -> &str {
+        unit_and_rest(&self.claim.holds.unit).1
+    }
+
     /// The measured number with its unit: as many digits as tell it from the bounds.
     pub fn measured(&self) -> String {
         let Some(number) = self.number else { return "not measured".to_string() };
         let bounds = bounds(&self.claim.holds);
-        let shown = |digits: usize| with_unit(number, &self.claim.holds.unit, digits);
+        let unit = unit_and_rest(&self.claim.holds.unit).0;
+        let shown = |digits: usize| with_unit(number, unit, digits);
         let digits = (3..=9)
             .find(|&digits| {
-                bounds.iter().all(|&(_, bound)| {
-                    bound == number || with_unit(bound, &self.claim.holds.unit, digits) != shown(digits)
-                })
+                bounds
+                    .iter()
+                    .all(|&(_, bound)| bound == number || with_unit(bound, unit, digits) != shown(digits))
             })
             .unwrap_or(9);
         shown(digits)
@@ -64,7 +70,7 @@ impl Judged {
 
     /// What the number must be for the claim to hold: `below 1 KiB per frame`.
     pub fn condition(&self) -> String {
-        let unit = &self.claim.holds.unit;
+        let unit = unit_and_rest(&self.claim.holds.unit).0;
         let parts: Vec<String> = bounds(&self.claim.holds)
             .iter()
             .map(|(word, bound)| format!("{word} {}", with_unit(*bound, unit, 6)))
@@ -95,6 +101,20 @@ fn bounds(holds: &Holds) -> Vec<(&'static str, f64)> {
         ("at most", holds.at_most),
     ];
     all.into_iter().filter_map(|(word, bound)| bound.map(|bound| (word, bound))).collect()
+}
+
+/// The unit at the start of `words` (`mm`, `bytes per frame`, or all of a few words), and what follows.
+fn unit_and_rest(words: &str) -> (&str, &str) {
+    let words = words.trim();
+    let known = |unit: &str| Quantity::of_column(&format!("x ({unit})")).unit != Unit::None;
+    let ends = words.char_indices().filter(|(_, c)| *c == ' ').map(|(at, _)| at).chain([words.len()]);
+    let ends: Vec<usize> = ends.collect();
+    let per = words.split(' ').nth(1) == Some("per");
+    let end = ends[if per { 2.min(ends.len() - 1) } else { 0 }];
+    if known(&words[..end]) {
+        return (&words[..end], words[end..].trim());
+    }
+    if words.chars().count() <= 16 { (words, "") } else { ("", words) }
 }
 
 /// A number in a unit given in words; large counts of bytes in binary prefixes.
@@ -195,6 +215,16 @@ mod tests {
         );
         assert_eq!(in_short(&[holds]), "1 claim holds, as expected.");
         assert_eq!(in_short(&[judge(Verdict::Holds, Ok(None))]), "1 claim was not measured.");
+    }
+
+    #[test]
+    fn a_unit_may_be_a_phrase() {
+        assert_eq!(unit_and_rest("mm of PA-MPJPE between modes"), ("mm", "of PA-MPJPE between modes"));
+        assert_eq!(unit_and_rest("bytes per frame of heap"), ("bytes per frame", "of heap"));
+        assert_eq!(unit_and_rest("bytes per"), ("bytes per", ""));
+        assert_eq!(unit_and_rest("runs"), ("runs", ""));
+        assert_eq!(unit_and_rest("of the people found by both"), ("", "of the people found by both"));
+        assert_eq!(unit_and_rest(""), ("", ""));
     }
 
     #[test]

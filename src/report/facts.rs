@@ -128,10 +128,6 @@ impl Runs<'_> {
     }
 
     fn provenance(&self) -> Vec<(String, Vec<String>)> {
-        let dirty = |hash: &str, dirty: &str| match dirty {
-            "yes" => format!("{hash}, with changes that are not committed"),
-            _ => hash.to_string(),
-        };
         let with_hash = |name: &str, hash: &str| match hash {
             "unknown" => name.to_string(),
             hash => format!("{name}, SHA-256 {hash}"),
@@ -145,7 +141,7 @@ impl Runs<'_> {
             .into_iter()
             .collect();
         let facts = [
-            ("Source", self.pairs(["git_hash", "git_dirty"], dirty)),
+            ("Source", self.sources()),
             (
                 "Program",
                 self.distinct("program_sha256").iter().map(|hash| format!("SHA-256 {hash}")).collect(),
@@ -168,6 +164,14 @@ impl Runs<'_> {
             .filter(|(_, values)| !values.is_empty())
             .map(|(name, values)| (name.to_string(), values))
             .collect()
+    }
+
+    fn sources(&self) -> Vec<String> {
+        let sources = self.pairs(["git_hash", "git_dirty"], |hash, dirty| match dirty {
+            "yes" => format!("{hash}, with changes that are not committed"),
+            _ => hash.to_string(),
+        });
+        if sources.is_empty() { vec!["unknown: not a git checkout".to_string()] } else { sources }
     }
 
     fn bodies(&self) -> Vec<String> {

@@ -32,8 +32,8 @@ fn write_page(out: &mut String, answered: &Answered, claims: &[Judged]) -> std::
                 "| **{}** | {} | {} | {} | {} |",
                 judged.verdict_word(),
                 judged.claim.statement.replace('|', "\\|").replace('\n', " "),
-                escaped(&judged.measured()),
-                escaped(&judged.condition()),
+                escaped(&with_words(judged.measured(), judged.number.map(|_| judged.counted()))),
+                escaped(&condition(judged)),
                 judged.expectation().unwrap_or_default()
             )?;
         }
@@ -122,12 +122,14 @@ fn write_claim(out: &mut String, judged: &Judged) -> std::fmt::Result {
         judged.claim.statement.trim().replace('\n', " ")
     )?;
     let measured = match judged.number {
-        Some(_) => format!("Measured {}; it", escaped(&judged.measured())),
+        Some(_) => {
+            format!("Measured {}; it", escaped(&with_words(judged.measured(), Some(judged.counted()))))
+        }
         None => "It".to_string(),
     };
     let expectation =
         judged.expectation().map_or(String::new(), |words| format!(" {}.", page::capitalised(&words)));
-    writeln!(out, ">\n> {measured} holds if {}.{expectation}", escaped(&judged.condition()))?;
+    writeln!(out, ">\n> {measured} holds if {}.{expectation}", escaped(&condition(judged)))?;
     if let Some(source) = &judged.claim.source {
         writeln!(out, ">\n> Source: {}", source.trim().replace('\n', " "))?;
     }
@@ -135,6 +137,19 @@ fn write_claim(out: &mut String, judged: &Judged) -> std::fmt::Result {
         writeln!(out, ">\n> This cell has no answer. {}", escaped(error))?;
     }
     writeln!(out)
+}
+
+/// The condition, with what is counted where no number stands before it.
+fn condition(judged: &Judged) -> String {
+    let words = if judged.number.is_none() { Some(judged.counted()) } else { None };
+    with_words(judged.condition(), words)
+}
+
+fn with_words(text: String, words: Option<&str>) -> String {
+    match words {
+        Some(words) if !words.is_empty() => format!("{text} {words}"),
+        _ => text,
+    }
 }
 
 fn write_problem(out: &mut String, error: &str) -> std::fmt::Result {

@@ -58,6 +58,9 @@ fn opening(answered: &Answered, claims: &[Judged]) -> Markup {
             }
             h1 { (answered.question) }
             p.answer { (claim::in_short(claims)) }
+            @if let (0, Some(first)) = (facts.ok, facts.failures.first()) {
+                p.problem role="alert" { strong { "No run ended well. " } (first.error) }
+            }
             @if !claims.is_empty() {
                 ol.verdicts { @for judged in claims { (verdict_card(judged)) } }
             }
@@ -97,8 +100,9 @@ fn verdict_card(judged: &Judged) -> Markup {
             (badge(judged))
             a.statement href={ "#cell-" (judged.cell) } { (PreEscaped(without_links(&judged.claim.statement))) }
             p.number {
-                @if judged.number.is_some() { strong { (judged.measured()) } " " }
-                span.condition { "holds if " (judged.condition()) }
+                @if judged.number.is_some() { strong { (judged.measured()) } " " (judged.counted()) " " }
+                span.condition { "holds if " (judged.condition())
+                    @if judged.number.is_none() { (spaced(judged.counted())) } }
             }
             @if judged.number.is_some() && !judged.as_expected() {
                 @if let Some(words) = judged.expectation() { p.surprise { (words) } }
@@ -198,8 +202,11 @@ fn claim_box(id: &str, judged: &Judged) -> Markup {
         section class={ "claim " (verdict_class(judged)) } id=(id) {
             p.statement { (badge(judged)) " " (PreEscaped(prose_within_line(&judged.claim.statement))) }
             p.number {
-                @if judged.number.is_some() { "Measured " strong { (judged.measured()) } "; it" } @else { "It" }
+                @if judged.number.is_some() {
+                    "Measured " strong { (judged.measured()) } (spaced(judged.counted())) "; it"
+                } @else { "It" }
                 " holds if " (judged.condition())
+                @if judged.number.is_none() { (spaced(judged.counted())) }
                 @if let Some(words) = judged.expectation() { ". " span.expectation { (capitalised(&words)) } }
                 "."
             }
@@ -208,6 +215,10 @@ fn claim_box(id: &str, judged: &Judged) -> Markup {
             (query(&judged.claim.sql))
         }
     }
+}
+
+fn spaced(words: &str) -> String {
+    if words.is_empty() { String::new() } else { format!(" {words}") }
 }
 
 fn problem(error: &str) -> Markup {

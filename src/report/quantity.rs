@@ -134,7 +134,11 @@ impl Quantity {
 
 fn split_per(name: &str, separator: &str) -> (String, Option<String>) {
     match name.split_once(separator) {
-        Some((head, tail)) => (head.to_string(), Some(tail.replace('_', " "))),
+        Some((head, tail)) => {
+            let per = tail.replace('_', " ");
+            let per = per.strip_suffix('2').map_or(per.clone(), |unit| format!("{unit}²"));
+            (head.to_string(), Some(per))
+        }
         None => (name.to_string(), None),
     }
 }
@@ -159,6 +163,7 @@ fn spelled(words: &[&str]) -> String {
         .map(|word| match word {
             "hota" | "idf1" | "mota" | "mpjpe" | "pve" | "cpu" | "gpu" | "motp" | "idp" | "idr" | "pck"
             | "csv" | "jpeg" | "png" | "hmr2" | "phalp" => word.to_uppercase(),
+            "id" => "ID".to_string(),
             "deta" => "DetA".to_string(),
             "assa" => "AssA".to_string(),
             "loca" => "LocA".to_string(),
@@ -186,6 +191,7 @@ mod tests {
         assert_eq!(heading("heap_slope_bytes_per_frame", 64.0), "heap slope (bytes per frame)");
         assert_eq!(heading("switches_per_track", 1.0), "switches per track");
         assert_eq!(heading("wall_secs", 12.0), "wall (s)");
+        assert_eq!(heading("accel_mm_per_frame2", 12.0), "accel (mm per frame²)");
         assert_eq!(heading("heap peak (MiB)", 2.0), "heap peak (MiB)");
         assert_eq!(heading("mode", 0.0), "mode");
         assert_eq!(heading("HOTA of all", 0.0), "HOTA of all");

@@ -42,7 +42,7 @@ impl Shown {
             div.table role="region" aria-label=(label) tabindex="0" {
                 table {
                     thead { tr { @for (head, numeric) in self.heads.iter().zip(&self.numeric) {
-                        th scope="col" class=[numeric.then_some("n")] { (head) }
+                        th scope="col" class=[numeric.then_some("n")] { (unbroken(head)) }
                     } } }
                     tbody { @for row in &self.rows { tr {
                         @for (cell, numeric) in row.iter().zip(&self.numeric) {
@@ -79,6 +79,11 @@ impl Shown {
         rows.iter().for_each(|row| out.push_str(&line(row)));
         out
     }
+}
+
+/// A head that is broken between its words alone.
+fn unbroken(head: &str) -> String {
+    head.replace('-', "\u{2011}")
 }
 
 fn class_of(cell: &str, numeric: bool) -> Option<&'static str> {
@@ -143,6 +148,7 @@ impl Column {
     fn text(&self, value: &Value) -> String {
         match (value, self.shared) {
             (Value::Null, _) => ABSENT.to_string(),
+            (Value::Number(0.0), Some(_)) => "0".to_string(),
             (Value::Number(number), Some((factor, places))) if number.is_finite() => {
                 let text = format::decimals(number * factor, places);
                 // a value that its column's precision would hide says more of itself

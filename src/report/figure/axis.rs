@@ -136,7 +136,7 @@ fn nice_step(rough: f64, unit: &str, quantity: &Quantity) -> f64 {
     }
     let power = 10f64.powf(rough.max(f64::MIN_POSITIVE).log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0];
-    let step = steps.into_iter().find(|step| step * power >= rough * (1.0 - 1e-9)).unwrap_or(10.0) * power;
+    let step = steps.into_iter().find(|step| step * power >= rough * 0.8).unwrap_or(10.0) * power;
     // there is no half byte
     if quantity.unit == Unit::Bytes && quantity.per.is_none() && unit == "bytes" {
         step.max(1.0)

@@ -12,6 +12,8 @@ use crate::experiment::{FigureKind, FigureSpec};
 
 const BAR: f64 = 18.0;
 const STEP: f64 = 25.0;
+/// A group's heading, and the gap to the group before.
+const HEADING: f64 = 32.0;
 /// A name above its bar, and the gap to the bar before.
 const NAME_ABOVE: f64 = 24.0;
 
@@ -68,7 +70,7 @@ pub fn draw(plot: &Plot, spec: &FigureSpec, legend: &Legend, sheet: Sheet) -> Ca
 }
 
 fn row_height(row: &Row, above: bool) -> f64 {
-    let heading = if row.heading.is_some() { LINE + 8.0 } else { 0.0 };
+    let heading = if row.heading.is_some() { HEADING } else { 0.0 };
     let name = if above && !row.name.is_empty() { NAME_ABOVE } else { 0.0 };
     STEP + heading + name
 }
@@ -151,8 +153,8 @@ fn draw_rows(
     let mut top = field.top;
     for row in rows {
         if let Some(heading) = &row.heading {
-            canvas.bold([0.0, top + LINE / 2.0 + 4.0], heading, Ink::Words, Anchor::Start);
-            top += LINE + 8.0;
+            canvas.bold([0.0, top + HEADING - LINE / 2.0 - 2.0], heading, Ink::Words, Anchor::Start);
+            top += HEADING;
         }
         if above && !row.name.is_empty() {
             canvas.text(
