@@ -89,6 +89,7 @@ fn records(text: &str) -> Vec<Vec<String>> {
 }
 
 /// A number of a row.
+#[allow(dead_code, reason = "each test program uses what it needs of this module")]
 pub fn number(row: &Row, column: &str) -> f64 {
     row[column].parse().unwrap_or_else(|_| panic!("`{column}` is `{}`", row[column]))
 }

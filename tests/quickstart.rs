@@ -1,0 +1,44 @@
+//! The experiment that every newcomer runs first: its verdicts, and its accuracy to the digits that hold
+//! on any machine.
+
+mod common;
+
+use common::{Project, Row};
+
+/// A column rounded to `digits`: encoders and arithmetic differ in the last ones between machines.
+fn rounded(row: &Row, column: &str, digits: usize) -> String {
+    row[column].parse::<f64>().map_or_else(|_| row[column].clone(), |value| format!("{value:.digits$}"))
+}
+
+#[test]
+fn quickstart_answers_as_expected() {
+    let toml = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/experiments/quickstart.toml"));
+    let project = Project::with_experiment("quickstart", &toml.unwrap());
+    // the exit status says that every claim came out as the experiment expects
+    project.posebook(&["experiment", "run", "quickstart"]).succeeds();
+    let runs = project.runs("quickstart");
+    let line = |row: &Row| {
+        let cells = [
+            row["clip"].clone(),
+            row["mode"].clone(),
+            row["outcome"].clone(),
+            rounded(row, "people", 0),
+            rounded(row, "tracks", 0),
+            rounded(row, "hota", 2),
+            rounded(row, "idf1", 2),
+            rounded(row, "mota", 2),
+            rounded(row, "mpjpe_mm", 0),
+            rounded(row, "pa_mpjpe_mm", 0),
+        ];
+        cells.join(" | ")
+    };
+    let table: Vec<String> = runs.iter().map(line).collect();
+    let header = "clip | mode | outcome | people | tracks | HOTA | IDF1 | MOTA | MPJPE, mm | PA-MPJPE, mm";
+    insta::assert_snapshot!(format!("{header}\n{}", table.join("\n")));
+
+    for file in ["report.html", "report.md", "experiment.toml", "people.parquet", "memory.parquet"] {
+        assert!(project.path(&format!("reports/quickstart/latest/{file}")).is_file(), "{file} is missing");
+    }
+    let strips = project.path("reports/quickstart/latest/strips");
+    assert_eq!(std::fs::read_dir(strips).unwrap().count(), runs.len());
+}
