@@ -2,7 +2,7 @@
 
 set positional-arguments := true
 
-posebook := "target/release/posebook"
+posebook := env("CARGO_TARGET_DIR", "target") / "release/posebook"
 
 # list the recipes
 default:
@@ -19,6 +19,12 @@ track source *overrides: build
 # redraw the newest report of an experiment from its tables
 report name: build
     @{{ posebook }} report "$@"
+
+# keep an experiment's newest report as its reference, which is committed
+reference name:
+    rm -rf reports/{{ name }}/reference
+    mkdir -p reports/{{ name }}/reference
+    cd reports/{{ name }}/latest && cp -r experiment.toml report.md runs.csv figures strips ../reference/
 
 # make the clips of every dataset, and list them
 datasets: build

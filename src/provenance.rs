@@ -89,8 +89,9 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: kibibytes.map(|kib| kib * 1024),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            ffmpeg: ffmpeg
-                .and_then(|output| String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_string)),
+            ffmpeg: ffmpeg.and_then(|output| {
+                String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_string)
+            }),
         }
     }
 }

@@ -82,7 +82,10 @@ fn rooms_named_in(text: &str) -> Vec<String> {
         }
     }
     let name = |text: String| {
-        text.trim().chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect::<String>()
+        text.trim()
+            .chars()
+            .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+            .collect::<String>()
     };
     named.into_iter().map(name).filter(|name| !name.is_empty()).collect()
 }

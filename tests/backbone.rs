@@ -22,7 +22,8 @@ fn weights(config: &Config) -> HashMap<String, Tensor> {
         let values: Vec<f32> = (0..count).map(|_| (centre + spread * source.normal()) as f32).collect();
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     };
-    let of = |key: &str| if key.contains("norm") && key.ends_with("weight") { (1.0, 0.1) } else { (0.0, 0.15) };
+    let of =
+        |key: &str| if key.contains("norm") && key.ends_with("weight") { (1.0, 0.1) } else { (0.0, 0.15) };
     let specs = config.tensors().into_iter();
     specs
         .map(|spec| {

@@ -27,9 +27,9 @@ fn error(arguments: &[&str]) -> String {
 
 #[test]
 fn help_that_a_newcomer_can_use() {
-    for command in [
-        "", "experiment", "experiment run", "track", "frames", "metrics mot", "dataset", "model", "report",
-    ] {
+    for command in
+        ["", "experiment", "experiment run", "track", "frames", "metrics mot", "dataset", "model", "report"]
+    {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");
         let name = format!("help {command}").trim().replace(' ', "-");
@@ -49,7 +49,8 @@ fn every_mistake_gets_one_clear_message() {
     let bad_truth = file("bad.txt", b"1,1,10,10,NaN,40\n");
     let twice = file("twice.txt", b"1,1,10,10,20,40\n1,1,12,10,20,40\n");
     let typo = file("typo.toml", b"question = \"?\"\n[defaults]\ndataset = \"walkers\"\nmodle = \"tiny\"\n");
-    let wrong_type = file("type.toml", b"question = \"?\"\n[defaults]\ndataset = \"walkers\"\nseed = \"one\"\n");
+    let wrong_type =
+        file("type.toml", b"question = \"?\"\n[defaults]\ndataset = \"walkers\"\nseed = \"one\"\n");
     let cases: Vec<(&str, Vec<&str>)> = vec![
         ("no such experiment", vec!["experiment", "run", "quikstart"]),
         ("no such dataset", vec!["dataset", "make", "wlakers"]),

@@ -46,9 +46,8 @@ fn frames_are_the_ones_that_opencv_and_pyav_decode() {
 fn the_presets_choose_the_frames_that_phalp_chooses() {
     let Some(path) = clip() else { return };
     let probe = video::probe(&path).unwrap();
-    let chosen = |preset| {
-        video::selected(&Settings { preset: Some(preset), ..Settings::default() }, &probe).unwrap()
-    };
+    let chosen =
+        |preset| video::selected(&Settings { preset: Some(preset), ..Settings::default() }, &probe).unwrap();
     assert_eq!(chosen(Preset::PhalpExtract), 0..180);
     assert_eq!(chosen(Preset::PhalpStream), 0..179, "the end is excluded, so the last frame is lost");
     assert_eq!((0..180).filter(|&n| probe.is_key(n)).count(), 1);
@@ -59,14 +58,11 @@ fn every_lossless_mode_gives_the_same_bytes() {
     let Some(path) = clip() else { return };
     let scratch = tempfile::tempdir().unwrap();
     let hashes = |mode| -> Vec<String> {
-        let settings = Settings {
-            mode: Some(mode),
-            start_frame: Some(20),
-            end_frame: Some(23),
-            ..Settings::default()
-        };
+        let settings =
+            Settings { mode: Some(mode), start_frame: Some(20), end_frame: Some(23), ..Settings::default() };
         let mut source = video::open(&path, &settings, scratch.path()).unwrap();
-        std::iter::from_fn(|| source.next_frame().unwrap().map(|frame| sha256_of_bytes(frame.rgb()))).collect()
+        std::iter::from_fn(|| source.next_frame().unwrap().map(|frame| sha256_of_bytes(frame.rgb())))
+            .collect()
     };
     let sequential = hashes(Mode::stream(Access::Sequential));
     assert_eq!(sequential.len(), 3);

@@ -54,7 +54,8 @@ pub fn run(args: Args) -> Result<()> {
 fn datasets(project: &Project, names: &[String]) -> Result<Vec<Dataset>> {
     let paths: Vec<PathBuf> = if names.is_empty() {
         let folder = project.root.join("datasets");
-        let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let entries =
+            std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
         let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         paths.sort();

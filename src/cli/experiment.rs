@@ -69,9 +69,9 @@ fn load(name: &str, overrides: &[String]) -> Result<(Project, Experiment)> {
     let path = project.experiment(name);
     if !path.is_file() {
         let known: Vec<String> = project.experiments()?.iter().map(|path| stem(path)).collect();
-        let nearest = known.iter().max_by(|a, b| {
-            strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name))
-        });
+        let nearest = known
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
         let hint = nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default();
         bail!("no experiment `{name}` at {}{hint} (known: {})", path.display(), known.join(", "));
     }

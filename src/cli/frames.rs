@@ -44,7 +44,12 @@ pub fn run(args: Args) -> Result<()> {
     let mut printer = Printer::begin(args.json, args.sha256, &probe, &settings, &range)?;
     for index in range {
         let sha256 = hashes.as_mut().map(|hashes| hashes.next(index)).transpose()?;
-        printer.frame(&Line { index, time_secs: probe.time_secs(index), key: probe.is_key(index), sha256 })?;
+        printer.frame(&Line {
+            index,
+            time_secs: probe.time_secs(index),
+            key: probe.is_key(index),
+            sha256,
+        })?;
     }
     printer.end()
 }
@@ -92,7 +97,8 @@ impl Hashes {
     }
 
     fn next(&mut self, index: usize) -> Result<String> {
-        let frame = self.source.next_frame()?.with_context(|| format!("the video ended before frame {index}"))?;
+        let frame =
+            self.source.next_frame()?.with_context(|| format!("the video ended before frame {index}"))?;
         Ok(sha256_of_bytes(frame.rgb()))
     }
 }
@@ -105,7 +111,13 @@ struct Printer {
 }
 
 impl Printer {
-    fn begin(json: bool, hashed: bool, probe: &Probe, settings: &Settings, range: &Range<usize>) -> Result<Printer> {
+    fn begin(
+        json: bool,
+        hashed: bool,
+        probe: &Probe,
+        settings: &Settings,
+        range: &Range<usize>,
+    ) -> Result<Printer> {
         let mut out = std::io::stdout().lock();
         let mode = settings.mode()?;
         if json {
@@ -121,8 +133,15 @@ impl Printer {
             writeln!(
                 out,
                 "# {}: {} in {}, {} x {}, {:.3} frames/s, frames {}..{} of {}, {mode}",
-                probe.path.display(), probe.codec, probe.container, probe.width, probe.height, probe.fps,
-                range.start, range.end, probe.frames(),
+                probe.path.display(),
+                probe.codec,
+                probe.container,
+                probe.width,
+                probe.height,
+                probe.fps,
+                range.start,
+                range.end,
+                probe.frames(),
             )?;
             writeln!(out, "{:>7} {:>12} key{}", "index", "time_secs", if hashed { "  sha256" } else { "" })?;
         }

@@ -19,9 +19,14 @@ use std::process::ExitCode;
 /// Experiments on human mesh recovery and tracking in video (HMR2 and PHALP on candle) that anyone can
 /// run again.
 #[derive(Parser)]
-#[command(name = "posebook", version, propagate_version = true, after_help = "\
+#[command(
+    name = "posebook",
+    version,
+    propagate_version = true,
+    after_help = "\
 Start with `posebook experiment run quickstart`: it makes its own clips, needs no weights and no graphics \
-card, and writes a page to read. Settings are given as key=value, such as video.mode=stream-sequential.")]
+card, and writes a page to read. Settings are given as key=value, such as video.mode=stream-sequential."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

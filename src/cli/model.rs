@@ -72,7 +72,10 @@ fn list() -> Result<()> {
         };
         let millions = set.architecture.parameters() as f64 / 1e6;
         println!("{}: {}", set.name, set.description);
-        println!("    {millions:.2} million parameters, {} x {0} pixels, {body}", set.architecture.image_size);
+        println!(
+            "    {millions:.2} million parameters, {} x {0} pixels, {body}",
+            set.architecture.image_size
+        );
         println!("    licence {}; {}", set.licence, set.origin);
         println!("    weights {}, SHA-256 {}", set.weights.display(), set.sha256);
     }
