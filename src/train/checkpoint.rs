@@ -15,8 +15,8 @@ use std::path::Path;
 /// The mean parameters, which do not learn.
 const MEANS: [&str; 3] = ["smpl_head.init_body_pose", "smpl_head.init_betas", "smpl_head.init_cam"];
 
-/// The helper's weight, which is kept but not given out.
-const HELPER: &str = "helper.weight";
+/// The helper's weights, which are kept but not given out.
+const HELPER: [&str; 3] = ["helper.weight", "helper.whole.weight", "helper.whole.bias"];
 
 /// The mean pose (24 rotations of six), shape and camera of the pictures.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,16 +47,22 @@ impl State {
             let var = Var::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?;
             weights.push(Weight::new(spec.key, var)?);
         }
-        let shape = [Helper::WIDTH, settings.architecture.backbone.dim];
-        let helper = Var::from_vec(first_values(HELPER, &shape, settings), &shape, &Device::Cpu)?;
-        weights.push(Weight::new(HELPER.into(), helper)?);
+        let dim = settings.architecture.backbone.dim;
+        let shapes = [vec![Helper::WIDTH, dim], vec![Helper::WHOLE, dim], vec![Helper::WHOLE]];
+        for (name, shape) in HELPER.into_iter().zip(shapes) {
+            let var = Var::from_vec(first_values(name, &shape, settings), shape.as_slice(), &Device::Cpu)?;
+            weights.push(Weight::new(name.into(), var)?);
+        }
         Ok(State { optimizer: Optimizer { weights, step: 0 }, means })
     }
 
     /// The helper that learns beside the network.
     pub fn helper(&self) -> Helper {
-        let weight = self.optimizer.weights.iter().find(|weight| weight.name == HELPER);
-        Helper::new(weight.expect("every state has a helper").var.as_tensor().clone())
+        let [weight, whole_weight, whole_bias] = HELPER.map(|name| {
+            let weight = self.optimizer.weights.iter().find(|weight| weight.name == name);
+            weight.expect("every state has a helper").var.as_tensor().clone()
+        });
+        Helper::new(weight, whole_weight, whole_bias)
     }
 
     /// The tensors that the network is built from: those that learn, or their averages.
@@ -65,7 +71,7 @@ impl State {
     /// If there is no memory for them.
     pub fn tensors(&self, averaged: bool) -> Result<HashMap<String, Tensor>, TrainError> {
         let mut tensors = HashMap::new();
-        for weight in self.optimizer.weights.iter().filter(|weight| weight.name != HELPER) {
+        for weight in self.optimizer.weights.iter().filter(|weight| !HELPER.contains(&weight.name.as_str())) {
             let tensor = if averaged {
                 Tensor::from_slice(&weight.average, weight.var.shape(), &Device::Cpu)?
             } else {
@@ -183,7 +189,7 @@ fn first_values(key: &str, shape: &[usize], settings: &Settings) -> Vec<f32> {
     let reads_out = key.contains(".dec");
     let depth = settings.architecture.backbone.depth.max(1) as f64;
     let deviation = match () {
-        () if key.contains("pos_embed") => 0.02,
+        () if key.contains("pos_embed") => 0.2,
         () if reads_out => 0.1 / (fan_in as f64).sqrt(),
         () if closes => 0.7 / (fan_in as f64 * 2.0 * depth).sqrt(),
         () => 0.7 / (fan_in as f64).sqrt(),

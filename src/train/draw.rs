@@ -1,7 +1,7 @@
 //! Drawing a crop: people from their ways, a camera, a place, light, the box, the picture.
 
 use super::degrade::{degrade, resized};
-use super::people::{Walk, draws};
+use super::people::{Moment, Walk, draws};
 use super::{Drawing, Example};
 use crate::body::{Body, Posed};
 use crate::dataset::people::{Clothes, rest_positions};
@@ -64,9 +64,10 @@ impl Artist {
         let mut draws = draws(self.seed, "crop", number);
         let slot = draws.below(POOL);
         let round = number / (POOL * self.drawing.pictures_per_walk) as u64;
+        let most_turned = self.drawing.most_turned(number);
         self.prepare(slot, round);
         loop {
-            if let Some(example) = self.attempt(slot, round, &mut draws) {
+            if let Some(example) = self.attempt(slot, round, most_turned, &mut draws) {
                 return example;
             }
         }
@@ -82,10 +83,10 @@ impl Artist {
     }
 
     /// One crop, or none if the person is not well in the frame.
-    fn attempt(&mut self, slot: usize, round: u64, draws: &mut Stream) -> Option<Example> {
+    fn attempt(&mut self, slot: usize, round: u64, most_turned: f64, draws: &mut Stream) -> Option<Example> {
         let (_, walk) = self.walks[slot].as_ref()?;
         let moment = walk.moment(&self.drawing, draws);
-        let view = view_of(moment.pelvis_in_world, draws);
+        let view = view_of(&moment, most_turned, draws);
         let pelvis = view.see(moment.pelvis_in_world);
         let person = self.figure(walk, &moment, &view, pelvis);
         let full = box_of(&view.camera, &person.vertices)?;
@@ -111,7 +112,7 @@ impl Artist {
         Some(Example::new(rgb, self.side, person.params.clone(), &person.posed.joints44, projected))
     }
 
-    fn figure(&self, walk: &Walk, moment: &super::people::Moment, view: &View, pelvis: Vec3) -> Figure {
+    fn figure(&self, walk: &Walk, moment: &Moment, view: &View, pelvis: Vec3) -> Figure {
         let (params, posed, translation) = moment.seen(&self.body, &view.camera_from_world, pelvis);
         let vertices = posed.vertices.iter().map(|vertex| add(*vertex, translation)).collect();
         Figure { params, posed, vertices, translation, clothes: walk.look.clothes.clone() }
@@ -219,14 +220,18 @@ impl Artist {
     }
 }
 
-/// A camera that has a person at `pelvis` somewhere in its frame: as high as a face or a lamp post, near
-/// or far, wide or narrow.
-fn view_of(pelvis: Vec3, draws: &mut Stream) -> View {
-    let focal = FRAME[0] / 2.0 / libm::tan(draws.range(0.35, 0.6)) as f32;
+/// A camera that has a person somewhere in its frame: as high as a face or a lamp post, near or far, wide
+/// or narrow, the person turned from facing it by `most_turned` radians at most.
+fn view_of(moment: &Moment, most_turned: f64, draws: &mut Stream) -> View {
+    let pelvis = moment.pelvis_in_world;
+    let forward = crate::geometry::apply(&moment.params.global_orient, [0.0, 0.0, 1.0]);
+    let heading = libm::atan2(f64::from(forward[0]), f64::from(forward[2]));
+    let focal = FRAME[0] / 2.0 / libm::tan(draws.range(0.4, 0.55)) as f32;
     let camera = Camera { fx: focal, fy: focal, cx: FRAME[0] / 2.0, cy: FRAME[1] / 2.0 };
-    let distance = draws.range(2.2, 4.5) * draws.range(1.0, 2.3);
-    let around = draws.range(0.0, std::f64::consts::TAU);
-    let height = if draws.chance(0.8) { draws.range(1.1, 2.2) } else { draws.range(0.7, 3.6) };
+    let distance = draws.range(3.0, 5.0) * draws.range(1.0, 2.1);
+    let around = heading + draws.range(-most_turned, most_turned);
+    let usual = draws.chance(0.8);
+    let height = if usual { draws.range(1.3, 1.9) } else { draws.range(0.8, 3.0) };
     let eye = [
         pelvis[0] + (distance * libm::sin(around)) as f32,
         height as f32,
@@ -234,10 +239,12 @@ fn view_of(pelvis: Vec3, draws: &mut Stream) -> View {
     ];
     let half = libm::atan(f64::from(FRAME[0] / 2.0 / focal));
     let yaw_to_person = libm::atan2(-libm::sin(around), libm::cos(around));
-    let aside = draws.range(-0.85, 0.85) * half;
+    // what a crop cannot tell is where in the frame it was cut: mostly near the middle, where that matters
+    // least, so that less is asked that cannot be known
+    let aside = if draws.chance(0.75) { draws.range(-0.35, 0.35) } else { draws.range(-0.85, 0.85) } * half;
     let down_to_person = libm::atan2(height - f64::from(pelvis[1]), distance);
-    let pitch = down_to_person + 0.25 * half * draws.normal().clamp(-1.5, 1.5);
-    View::at(eye, yaw_to_person - aside, pitch, camera)
+    let tilt = if usual { 0.1 + 0.04 * draws.normal() } else { down_to_person + 0.06 * draws.normal() };
+    View::at(eye, yaw_to_person - aside, tilt, camera)
 }
 
 /// The box around projected vertices; none if one is behind the camera.

@@ -51,19 +51,35 @@ fn distance(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     (a - b)?.abs()?.mean_all()
 }
 
-/// Two read-outs of every token: which joints lie there (44), how deep each joint would lie (44).
+/// What every token is asked: which joints lie there, how deep each would lie there; and, each for itself,
+/// where all joints of the body are, so that what the tokens know comes together in the backbone and one
+/// look of the head finds it anywhere.
 pub struct Helper {
     weight: Tensor,
+    whole_weight: Tensor,
+    whole_bias: Tensor,
 }
 
 impl Helper {
-    /// Numbers read out of a token.
+    /// Numbers read out of a token about its own place.
     pub const WIDTH: usize = 2 * JOINTS;
+    /// Numbers about the whole body: 44 joints from the pelvis, 44 in the crop.
+    pub const WHOLE: usize = 5 * JOINTS;
 
     /// # Shapes
-    /// `weight` `(88, dim)`.
-    pub fn new(weight: Tensor) -> Helper {
-        Helper { weight }
+    /// `weight` `(88, dim)`, `whole_weight` `(220, dim)`, `whole_bias` `(220)`.
+    pub fn new(weight: Tensor, whole_weight: Tensor, whole_bias: Tensor) -> Helper {
+        Helper { weight, whole_weight, whole_bias }
+    }
+
+    /// The mean distance along an axis of all joints, as each token tells them.
+    fn whole_loss(&self, tokens: &Tensor, truth: &Batch) -> Result<Tensor> {
+        let b = truth.joints.dim(0)?;
+        let said = tokens.matmul(&self.whole_weight.t()?)?.broadcast_add(&self.whole_bias)?;
+        let said = said.reshape((b, (), Helper::WHOLE))?;
+        let joints = truth.joints.reshape((b, 1, 3 * JOINTS))?;
+        let wanted = Tensor::cat(&[joints, truth.projected.reshape((b, 1, 2 * JOINTS))?], 2)?;
+        said.broadcast_sub(&wanted)?.abs()?.mean_all()
     }
 
     /// How wrong the tokens are about where the joints lie, and how deep.
@@ -85,7 +101,9 @@ impl Helper {
         let depth = truth.joints.narrow(2, 2, 1)?; // (b, 44, 1)
         let depths = said.narrow(1, JOINTS, JOINTS)?.broadcast_sub(&depth)?.abs()?;
         let depth_error = ((depths * &places)?.sum_all()? * (1.0 / seen))?;
-        (located_error * weights.located)? + (depth_error * weights.depth)?
+        let whole_error = self.whole_loss(&tokens, truth)?;
+        let sum = ((located_error * weights.located)? + (depth_error * weights.depth)?)?;
+        sum + (whole_error * weights.whole)?
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a training asks for.
 
 use super::TrainError;
+use crate::dataset::TRAINING_SEEDS;
 use crate::hmr2::Config;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -11,7 +12,8 @@ use std::path::Path;
 pub struct Settings {
     /// The name of the model set that comes out, and of its files.
     pub name: String,
-    /// Pictures and first weights follow from it.
+    /// Pictures and first weights follow from it; below 5,000. Held-out pictures draw from it plus 5,000,
+    /// benchmark clips from 10,000 on.
     pub seed: u64,
     pub architecture: Config,
     #[serde(default)]
@@ -65,6 +67,8 @@ pub struct LossWeights {
     pub located: f64,
     /// How deep they say that the joints lie, metres.
     pub depth: f64,
+    /// Where each of them says that all joints are, metres and sides of the crop.
+    pub whole: f64,
 }
 
 /// What the pictures show. Shares are probabilities.
@@ -87,6 +91,10 @@ pub struct Drawing {
     pub enlarged: f64,
     /// How far boxes are off, in sides of the box (deviation).
     pub jitter: f64,
+    /// How far the first people are turned from facing the camera at most, radians.
+    pub turned_at_first: f64,
+    /// Crops after which people face everywhere; the most that they are turned grows evenly until then.
+    pub turned_everywhere_after: u64,
     /// Pictures drawn from one person on one way.
     pub pictures_per_walk: usize,
 }
@@ -120,6 +128,7 @@ impl Default for LossWeights {
             camera: 0.5,
             located: 0.5,
             depth: 4.0,
+            whole: 8.0,
         }
     }
 }
@@ -135,8 +144,19 @@ impl Default for Drawing {
             compressed: 0.25,
             enlarged: 0.6,
             jitter: 0.03,
-            pictures_per_walk: 24,
+            turned_at_first: 0.8,
+            turned_everywhere_after: 40_000,
+            pictures_per_walk: 4,
         }
+    }
+}
+
+impl Drawing {
+    /// How far the person of crop `number` is turned from facing the camera at most, radians.
+    pub fn most_turned(&self, number: u64) -> f64 {
+        let share = number as f64 / self.turned_everywhere_after.max(1) as f64;
+        let half_turn = std::f64::consts::PI;
+        (self.turned_at_first + (half_turn - self.turned_at_first) * share.min(1.0)).min(half_turn)
     }
 }
 
@@ -159,6 +179,11 @@ impl Settings {
         self.architecture.validate()?;
         let impossible = |what: &str| Err(TrainError::Impossible { what: what.to_string() });
         let learning = &self.learning;
+        if self.seed >= TRAINING_SEEDS.end / 2 {
+            return impossible(
+                "a seed that held-out pictures or benchmark clips draw from; take one below 5000",
+            );
+        }
         if learning.batch == 0 || learning.steps == 0 {
             return impossible("no step or no crop; learning.steps and learning.batch have to be positive");
         }
@@ -213,8 +238,19 @@ mod tests {
     }
 
     #[test]
+    fn every_training_in_the_tree_is_read() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/training");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let trainings = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        assert!(trainings.map(|path| Settings::load(&path).unwrap()).count() > 0);
+    }
+
+    #[test]
     fn impossible_wishes_are_named() {
         let mut settings = settings();
+        settings.seed = 20_240;
+        assert!(settings.validate().unwrap_err().to_string().contains("benchmark"));
+        settings.seed = 1;
         settings.learning.batch = 0;
         assert!(settings.validate().unwrap_err().to_string().contains("learning.batch"));
     }
