@@ -2,6 +2,7 @@
 //!
 //! Must not know pages.
 
+use super::super::quantity::Unit;
 use super::Sheet;
 use super::axis::{Axis, Zero};
 use super::canvas::{Anchor, Canvas, text_width};
@@ -90,7 +91,9 @@ fn y_axis(plot: &Plot, spec: &FigureSpec) -> Axis {
     if spec.log_y {
         Axis::logarithmic(&plot.y, &values, 6)
     } else {
-        Axis::linear(&plot.y, &values, Zero::WhenNear, 5)
+        // a megabyte more or less must not look like growth
+        let amount = matches!(plot.y.unit, Unit::Bytes | Unit::Seconds);
+        Axis::linear(&plot.y, &values, if amount { Zero::Always } else { Zero::WhenNear }, 5)
     }
 }
 
