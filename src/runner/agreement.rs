@@ -3,12 +3,12 @@
 
 use super::RunnerError;
 use super::death::Outcome;
+use super::execute::Ended;
 use crate::metrics::agreement::{Comparison, Sighting};
 use crate::person::BBox;
-use crate::tables::{PersonRow, RunRow, TableError, files};
+use crate::tables::{PersonRow, TableError, files};
 use polars::prelude::{DataFrame, PolarsError, PolarsResult};
 use std::collections::HashMap;
-use std::path::Path;
 
 /// What may serve as the reference, best first.
 const REFERENCES: [&str; 4] = ["stream-sequential", "extract-png", "extract-memory", "stream-seek"];
@@ -17,10 +17,10 @@ const REFERENCES: [&str; 4] = ["stream-sequential", "extract-png", "extract-memo
 ///
 /// # Errors
 /// If a table of people cannot be read.
-pub fn fill(runs: &mut [(RunRow, std::path::PathBuf)]) -> Result<(), RunnerError> {
-    let points: Vec<Option<String>> = runs.iter().map(|(row, _)| point(row)).collect();
+pub fn fill(runs: &mut [Ended]) -> Result<(), RunnerError> {
+    let points: Vec<Option<String>> = runs.iter().map(point).collect();
     let mut references: HashMap<&str, usize> = HashMap::new();
-    let rank = |at: usize| REFERENCES.iter().position(|mode| *mode == runs[at].0.mode);
+    let rank = |at: usize| REFERENCES.iter().position(|mode| *mode == runs[at].row.mode);
     for (at, point) in points.iter().enumerate() {
         let Some(point) = point.as_deref().filter(|_| rank(at).is_some()) else { continue };
         let best = references.entry(point).or_insert(at);
@@ -34,20 +34,20 @@ pub fn fill(runs: &mut [(RunRow, std::path::PathBuf)]) -> Result<(), RunnerError
         if reference == at {
             continue;
         }
-        let frames = runs[at].0.frames.unwrap_or(0) as usize;
+        let frames = runs[at].row.frames.unwrap_or(0) as usize;
         if loaded.as_ref().is_none_or(|(which, _)| *which != reference) {
-            loaded = Some((reference, sightings(&runs[reference].1)?));
+            loaded = Some((reference, sightings(&runs[reference])?));
         }
         let Some((_, theirs)) = &loaded else { continue };
-        let ours = sightings(&runs[at].1)?;
+        let ours = sightings(&runs[at])?;
         let mut comparison = Comparison::default();
         let nobody = Vec::new();
         for frame in 0..frames.max(ours.len()).max(theirs.len()) {
             comparison.add(ours.get(frame).unwrap_or(&nobody), theirs.get(frame).unwrap_or(&nobody));
         }
         let agreement = comparison.finish();
-        let reference_run_id = runs[reference].0.run_id.clone();
-        let row = &mut runs[at].0;
+        let reference_run_id = runs[reference].row.run_id.clone();
+        let row = &mut runs[at].row;
         row.reference_run_id = Some(reference_run_id);
         row.agree_box_mean_px = agreement.box_mean_px;
         row.agree_box_max_px = agreement.box_largest_px;
@@ -59,8 +59,9 @@ pub fn fill(runs: &mut [(RunRow, std::path::PathBuf)]) -> Result<(), RunnerError
 }
 
 /// What two runs must share to be compared: everything but the mode. `None` for a run that failed.
-fn point(row: &RunRow) -> Option<String> {
-    if row.outcome != Outcome::Ok.name() {
+fn point(run: &Ended) -> Option<String> {
+    let row = &run.row;
+    if row.outcome != Outcome::Ok.name() || run.tables.is_none() {
         return None;
     }
     let mut settings: serde_json::Value = serde_json::from_str(&row.settings).ok()?;
@@ -71,7 +72,8 @@ fn point(row: &RunRow) -> Option<String> {
 }
 
 /// Who a run saw, by frame of the clip.
-fn sightings(folder: &Path) -> Result<Vec<Vec<Sighting>>, RunnerError> {
+fn sightings(run: &Ended) -> Result<Vec<Vec<Sighting>>, RunnerError> {
+    let Some(folder) = &run.tables else { return Ok(Vec::new()) };
     let columns = ["frame", "track", "x1_px", "y1_px", "x2_px", "y2_px", "joints_m"];
     let table = files::read::<PersonRow>(folder, Some(&columns))?;
     let damaged = |error: PolarsError| TableError::Damaged {
@@ -111,9 +113,11 @@ fn by_frame(table: &DataFrame) -> PolarsResult<Vec<Vec<Sighting>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::RunRow;
     use crate::tables::files::TableWriter;
+    use std::path::Path;
 
-    fn run(folder: &Path, mode: &str, shift: f32) -> (RunRow, std::path::PathBuf) {
+    fn run(folder: &Path, mode: &str, shift: f32) -> Ended {
         let place = folder.join(mode);
         let mut people = TableWriter::create(&place).unwrap();
         for frame in 0..3 {
@@ -138,7 +142,7 @@ mod tests {
             frames: Some(3),
             ..RunRow::default()
         };
-        (row, place)
+        Ended { row, tables: Some(place) }
     }
 
     #[test]
@@ -150,11 +154,11 @@ mod tests {
             run(folder.path(), "stream-sequential", 0.0),
         ];
         fill(&mut runs).unwrap();
-        let jpeg = &runs[0].0;
+        let jpeg = &runs[0].row;
         assert_eq!(jpeg.reference_run_id.as_deref(), Some("stream-sequential"));
         assert_eq!((jpeg.agree_box_max_px, jpeg.agree_box_mean_px), (Some(4.0), Some(1.0)));
         assert_eq!(jpeg.agree_identities, Some(1.0));
-        assert_eq!(runs[1].0.agree_joint_max_mm, Some(0.0));
-        assert_eq!(runs[2].0.reference_run_id, None);
+        assert_eq!(runs[1].row.agree_joint_max_mm, Some(0.0));
+        assert_eq!(runs[2].row.reference_run_id, None);
     }
 }

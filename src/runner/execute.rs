@@ -78,7 +78,7 @@ pub fn execute(
     let store = Store::of(project.runs());
     let of = plan.runs.len();
     let mut left_secs: f64 = plan.runs.iter().map(|run| run.cost_secs(options.fresh)).sum();
-    let mut runs: Vec<(RunRow, PathBuf)> = Vec::with_capacity(of);
+    let mut runs: Vec<Ended> = Vec::with_capacity(of);
     let mut again = 0;
     for (at, planned) in plan.runs.iter().enumerate() {
         if interrupt.load(Relaxed) {
@@ -90,8 +90,8 @@ pub fn execute(
         let kept = planned.key.as_ref().and_then(|key| store.find(&key.run_id()));
         let kept = kept.filter(|kept| kept.is_ok() && !options.fresh);
         let found = kept.is_some();
-        let (mut row, place) = match kept {
-            Some(kept) => (kept.row, kept.folder),
+        let mut ended = match kept {
+            Some(kept) => Ended { row: kept.row, tables: Some(kept.folder) },
             None => {
                 program.check()?;
                 match one(project, &plan, planned, &store, &program.program, interrupt, listener)? {
@@ -100,20 +100,18 @@ pub fn execute(
                 }
             }
         };
-        row.experiment = experiment.name.clone();
+        ended.row.experiment = experiment.name.clone();
         again += usize::from(found);
-        listener.hear(Event::End { number, of, label, row: &row, again: found });
-        runs.push((row, place));
-        let rows: Vec<RunRow> = runs.iter().map(|(row, _)| row.clone()).collect();
-        folder::write_runs(&report, &rows)?;
+        listener.hear(Event::End { number, of, label, row: &ended.row, again: found });
+        runs.push(ended);
+        folder::write_runs(&report, &rows_of(&runs))?;
     }
 
     listener.hear(Event::Then("joining the tables"));
     agreement::fill(&mut runs)?;
-    let rows: Vec<RunRow> = runs.iter().map(|(row, _)| row.clone()).collect();
-    let places: Vec<PathBuf> = runs.iter().map(|(_, place)| place.clone()).collect();
+    let rows = rows_of(&runs);
     folder::write_runs(&report, &rows)?;
-    folder::join_tables(&report, &places)?;
+    folder::join_tables(&report, runs.iter().filter_map(|run| run.tables.as_deref()))?;
     let mut page = None;
     if !interrupt.load(Relaxed) {
         listener.hear(Event::Then("drawing film strips"));
@@ -123,6 +121,18 @@ pub fn execute(
         folder::link_latest(&report)?;
     }
     Ok(Finished { folder: report, rows, planned: of, again, page })
+}
+
+/// A run that has ended, well or not.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub row: RunRow,
+    /// Where its other tables lie; `None` for a run that could not even start.
+    pub tables: Option<PathBuf>,
+}
+
+fn rows_of(runs: &[Ended]) -> Vec<RunRow> {
+    runs.iter().map(|run| run.row.clone()).collect()
 }
 
 impl Planned {
@@ -141,7 +151,7 @@ fn one(
     program: &Program,
     interrupt: &AtomicBool,
     listener: &mut dyn Listener,
-) -> Result<Option<(RunRow, PathBuf)>, RunnerError> {
+) -> Result<Option<Ended>, RunnerError> {
     let mut row = finish::row_before(planned, &plan.source, &plan.machine);
     let (Clip::Ready(clip), Some(key)) = (&planned.clip, &planned.key) else {
         row.outcome = Outcome::Error.name().to_string();
@@ -149,8 +159,7 @@ fn one(
             Status::Broken(message) => message.clone(),
             other => other.to_string(),
         });
-        // no folder: it has no tables
-        return Ok(Some((row, PathBuf::new())));
+        return Ok(Some(Ended { row, tables: None }));
     };
     let work = Work::create(&project.work(), &row.run_id)?;
     let order = carry::order(project, &row.run_id, &planned.settings, clip, &work);
@@ -162,5 +171,5 @@ fn one(
     let truth = truth.as_ref().map(|people| Truth { people, same_ids: clip.boxes.is_none() });
     finish::tables(&work.folder, &mut row, &body, truth)?;
     let place = store.keep(&work.folder, key, &row)?;
-    Ok(Some((row, place)))
+    Ok(Some(Ended { row, tables: Some(place) }))
 }

@@ -20,29 +20,34 @@ use std::path::Path;
 /// # Errors
 /// If a spool cannot be read or a table not be written.
 pub fn tables(folder: &Path, row: &mut RunRow, body: &Body, truth: Option<Truth>) -> Result<(), RunnerError> {
-    convert::<FrameRow>(folder, |_| ())?;
+    // a process that was ended could not say how far it had come
+    row.frames_done = Some(convert::<FrameRow>(folder, |_| ())?);
     convert::<MemoryRow>(folder, |_| ())?;
     let mut accuracy = Accuracy::new(body, truth);
-    convert::<PersonRow>(folder, |person| accuracy.add(person))?;
+    let people = convert::<PersonRow>(folder, |person| accuracy.add(person))?;
+    row.people = row.people.or(Some(people));
     if row.outcome == Outcome::Ok.name() {
         accuracy.finish(row, row.first_frame.unwrap_or(0) as usize);
     }
     Ok(())
 }
 
-fn convert<R: Row>(folder: &Path, mut with: impl FnMut(&mut R)) -> Result<(), RunnerError> {
+/// Turns one spool into a table; gives its number of rows.
+fn convert<R: Row>(folder: &Path, mut with: impl FnMut(&mut R)) -> Result<u64, RunnerError> {
+    let mut rows = 0;
     let mut table = TableWriter::create(folder)?;
     for row in read_spool::<R>(folder)? {
         let mut row = row?;
         with(&mut row);
         table.push(row)?;
+        rows += 1;
     }
     table.finish()?;
     let spool = Spool::<R>::path_in(folder);
     if spool.exists() {
         std::fs::remove_file(&spool).map_err(RunnerError::file(&spool))?;
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// What is known of a run before it starts.
@@ -101,7 +106,6 @@ pub fn add_seen(row: &mut RunRow, seen: Seen) {
     row.wall_secs = Some(wall_secs);
     row.first_frame = facts.first_frame;
     row.frames = facts.frames.or(row.frames);
-    row.frames_done = Some(facts.frames_done.unwrap_or(0));
     row.people = facts.people;
     row.setup_secs = facts.setup_secs;
     row.open_secs = facts.open_secs;

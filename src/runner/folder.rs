@@ -62,13 +62,16 @@ pub fn write_runs(folder: &Path, rows: &[RunRow]) -> Result<(), RunnerError> {
 ///
 /// # Errors
 /// If a table cannot be read or the disk refuses.
-pub fn join_tables(folder: &Path, runs: &[PathBuf]) -> Result<(), RunnerError> {
-    join::<FrameRow>(folder, runs)?;
-    join::<MemoryRow>(folder, runs)?;
+pub fn join_tables<'r>(
+    folder: &Path,
+    runs: impl Iterator<Item = &'r Path> + Clone,
+) -> Result<(), RunnerError> {
+    join::<FrameRow>(folder, runs.clone())?;
+    join::<MemoryRow>(folder, runs.clone())?;
     join::<PersonRow>(folder, runs)
 }
 
-fn join<R: Row>(folder: &Path, runs: &[PathBuf]) -> Result<(), RunnerError> {
+fn join<'r, R: Row>(folder: &Path, runs: impl Iterator<Item = &'r Path>) -> Result<(), RunnerError> {
     let mut all = files::TableWriter::<R>::create(folder)?;
     for run in runs {
         all.append_table(run)?;

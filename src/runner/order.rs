@@ -37,7 +37,6 @@ pub struct Account {
 pub struct Facts {
     pub first_frame: Option<u64>,
     pub frames: Option<u64>,
-    pub frames_done: Option<u64>,
     /// What the decoder complained about although it went on.
     pub remarks: Option<String>,
     pub people: Option<u64>,

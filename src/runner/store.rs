@@ -67,7 +67,19 @@ impl Store {
             fs::remove_dir_all(&place).map_err(RunnerError::file(&place))?;
         }
         fs::rename(work, &place).map_err(RunnerError::file(&place))?;
+        self.forget_elders(key, &place);
         Ok(place)
+    }
+
+    /// Removes runs of the same point that other programs or weights made: without that every rebuild
+    /// would leave another set behind.
+    fn forget_elders(&self, key: &Key, place: &Path) {
+        let elders =
+            self.all().into_iter().filter(|kept| kept.key.is_same_point(key) && kept.folder != place);
+        for elder in elders {
+            // one that cannot be removed merely takes room
+            let _ = fs::remove_dir_all(&elder.folder);
+        }
     }
 }
 

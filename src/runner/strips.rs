@@ -1,5 +1,6 @@
 //! Film strips: a few frames of a run, as its mode delivered them, with what was found drawn over.
 
+use super::execute::Ended;
 use super::order::{self, Order};
 use super::{Project, RunnerError, drawing};
 use crate::body::Body;
@@ -12,7 +13,7 @@ use crate::render::strip::{Row as StripRow, Strip};
 use crate::report::STRIPS;
 use crate::tables::{PersonRow, RunRow, Tables, files};
 use crate::video::{self, Probe};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Moments in a strip.
 const MOMENTS: usize = 5;
@@ -27,10 +28,11 @@ pub fn draw(
     project: &Project,
     experiment: &Experiment,
     report: &Path,
-    runs: &[(RunRow, PathBuf)],
+    runs: &[Ended],
 ) -> Result<(), RunnerError> {
     let wanted = wanted(experiment, report)?;
-    for (row, place) in runs.iter().filter(|(row, _)| wanted.contains(&row.run_id)) {
+    for Ended { row, tables } in runs.iter().filter(|run| wanted.contains(&run.row.run_id)) {
+        let Some(place) = tables else { continue };
         let kept = place.join("strip.jpg");
         if !kept.exists() {
             match strip(project, row, place) {

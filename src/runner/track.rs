@@ -132,7 +132,7 @@ pub fn track(
     let place = request.out.clone().unwrap_or_else(|| project.reports("track").join(&clip.name));
     let folder = folder::create(&place, &planner.source)?;
     folder::write_runs(&folder, std::slice::from_ref(&row))?;
-    folder::join_tables(&folder, std::slice::from_ref(&work.folder))?;
+    folder::join_tables(&folder, std::iter::once(work.folder.as_path()))?;
     if row.outcome == Outcome::Ok.name() {
         listener.hear(Event::Then("drawing the overlay"));
         overlay(&folder, &clip, &row, &body)?;

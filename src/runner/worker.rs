@@ -181,7 +181,6 @@ impl Joined<'_> {
         ] {
             *sum = Some(sum.unwrap_or(0.0) + secs);
         }
-        facts.frames_done = Some(facts.frames_done.unwrap_or(0) + 1);
         facts.people = Some(facts.people.unwrap_or(0) + row.people);
     }
 

@@ -30,6 +30,8 @@ pub struct Means {
 pub struct State {
     pub optimizer: Optimizer,
     pub means: Means,
+    /// Time spent so far, over all sittings.
+    pub seconds: f64,
 }
 
 impl State {
@@ -53,7 +55,7 @@ impl State {
             let var = Var::from_vec(first_values(name, &shape, settings), shape.as_slice(), &Device::Cpu)?;
             weights.push(Weight::new(name.into(), var)?);
         }
-        Ok(State { optimizer: Optimizer { weights, step: 0 }, means })
+        Ok(State { optimizer: Optimizer { weights, step: 0 }, means, seconds: 0.0 })
     }
 
     /// The helper that learns beside the network.
@@ -114,6 +116,7 @@ impl State {
         }
         let about = HashMap::from([
             ("step".to_string(), self.optimizer.step.to_string()),
+            ("seconds".to_string(), self.seconds.to_string()),
             ("recipe".to_string(), recipe(settings)),
         ]);
         let whole =
@@ -137,6 +140,7 @@ impl State {
         if about.get("recipe") != Some(&recipe(settings)) {
             return Err(bad("belongs to a training of another seed, network or batch".into()));
         }
+        let seconds = about.get("seconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(0.0);
         let step = about.get("step").and_then(|step| step.parse().ok()).ok_or_else(|| damaged(&"no step"))?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e))?;
         let array = |name: &str| -> Result<Vec<f32>, TrainError> {
@@ -147,6 +151,7 @@ impl State {
             Means { pose: array("mean.pose")?, betas: array("mean.betas")?, camera: array("mean.camera")? };
         let mut state = State::fresh(settings, means)?;
         state.optimizer.step = step;
+        state.seconds = seconds;
         for weight in &mut state.optimizer.weights {
             let length = weight.value.len();
             let arrays =

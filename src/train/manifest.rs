@@ -16,7 +16,6 @@ pub fn give_out(
     state: &State,
     settings: &Settings,
     evaluation: &Evaluation,
-    seconds: f64,
 ) -> Result<(), TrainError> {
     let mut tensors = Vec::new();
     for (name, tensor) in state.tensors(true)? {
@@ -31,7 +30,7 @@ pub fn give_out(
     let bytes =
         safetensors::serialize(tensors, None).map_err(|e| write(&weights)(std::io::Error::other(e)))?;
     write_whole(&weights, &bytes).map_err(write(&weights))?;
-    let text = manifest(state, settings, evaluation, seconds, &sha256_of_bytes(&bytes));
+    let text = manifest(state, settings, evaluation, &sha256_of_bytes(&bytes));
     let path = folder.join(format!("{}.toml", settings.name));
     let text = text.map_err(|e| write(&path)(std::io::Error::other(e)))?;
     write_whole(&path, text.as_bytes()).map_err(write(&path))
@@ -41,7 +40,6 @@ fn manifest(
     state: &State,
     settings: &Settings,
     evaluation: &Evaluation,
-    seconds: f64,
     sha256: &str,
 ) -> Result<String, toml::ser::Error> {
     let source = Source::of(Path::new("."));
@@ -51,12 +49,15 @@ fn manifest(
     };
     let rounded = |value: f64| toml::Value::Float((value * 100.0).round() / 100.0);
     let count = |value: usize| toml::Value::Integer(value as i64);
-    put("command", format!("posebook model train models/training/{}.toml", settings.name).into());
+    put(
+        "command",
+        format!("posebook model train models/training/{}.toml --out FOLDER", settings.name).into(),
+    );
     put("git_hash", source.git_hash.unwrap_or_else(|| "unknown".into()).into());
     put("git_dirty", toml::Value::Boolean(source.git_dirty.unwrap_or(false)));
     put("steps_done", count(state.optimizer.step));
     put("crops_seen", count(state.optimizer.step * settings.learning.batch));
-    put("training_secs", rounded(seconds));
+    put("training_secs", rounded(state.seconds));
     put("held_out_people", count(evaluation.people));
     put("held_out_mpjpe_mm", rounded(evaluation.mpjpe_mm));
     put("held_out_pa_mpjpe_mm", rounded(evaluation.pa_mpjpe_mm));

@@ -66,7 +66,9 @@ pub fn run(
     let supply = Supply::start(body, settings, state.optimizer.step);
     let first = state.optimizer.step;
     while state.optimizer.step < settings.learning.steps && !stop.load(Ordering::Relaxed) {
+        let began = Instant::now();
         let loss = teacher.step(&mut state, &supply)?;
+        state.seconds += began.elapsed().as_secs_f64();
         let step = state.optimizer.step;
         let looked = step % settings.learning.look_every == 0;
         let evaluation = looked.then(|| teacher.look(&state)).transpose()?;
@@ -122,8 +124,7 @@ impl Teacher<'_> {
     fn look(&self, state: &State) -> Result<Evaluation, TrainError> {
         let network = network_of(state, self.settings, true)?;
         let evaluation = evaluate(&network, &self.joints, &state.means, &self.examples)?;
-        let seconds = self.started.elapsed().as_secs_f64();
-        give_out(self.folder, state, self.settings, &evaluation, seconds)?;
+        give_out(self.folder, state, self.settings, &evaluation)?;
         Ok(evaluation)
     }
 }
