@@ -37,9 +37,11 @@ impl Strip {
         let columns = cells.iter().map(Vec::len).max().unwrap_or(0).max(self.columns.len());
         let heights = cells.iter().flatten().flatten().map(|picture| picture.height);
         let cell_height = heights.max().unwrap_or(self.cell_width * 9 / 16);
-        let (small, large) = (1, if self.cell_width >= 140 { 2 } else { 1 });
+        let small = if self.cell_width >= 240 { 2 } else { 1 };
+        let large = if self.cell_width >= 140 { 2 } else { 1 };
         let heading = line_height(small) + 4;
-        let label = line_height(large) + 4;
+        let labelled = self.rows.iter().any(|row| !row.label.is_empty());
+        let label = if labelled { line_height(large) + 4 } else { 0 };
         let width = (columns * (self.cell_width + GAP)).saturating_sub(GAP).max(1);
         let height =
             heading + cells.len() * (label + cell_height + GAP) - if cells.is_empty() { 0 } else { GAP };
@@ -50,7 +52,7 @@ impl Strip {
         }
         for (i, (row, pictures)) in self.rows.iter().zip(&cells).enumerate() {
             let top = heading + i * (label + cell_height + GAP);
-            let drop = (label - text_height(large)) / 2;
+            let drop = label.saturating_sub(text_height(large)) / 2;
             let text = shortened(&row.label, large, width.saturating_sub(1));
             // twice, a pixel apart: bold
             (0..2).for_each(|left| strip.text(&text, left, (top + drop) as i32, large, INK));
