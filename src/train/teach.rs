@@ -187,7 +187,6 @@ mod tests {
             let gradients = loss.backward().unwrap();
             state.optimizer.step(&gradients, settings.rate_at(step), &settings.learning).unwrap();
         }
-        println!("{losses:?}");
         assert!(losses[119] < 0.25 * losses[0], "{} to {}", losses[0], losses[119]);
     }
 }
