@@ -8,6 +8,9 @@ use crate::tables::RunRow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// A run's row in its folder.
+const ROW: &str = "row.toml";
+
 /// The folder of ended runs.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -60,7 +63,11 @@ impl Store {
     /// If the disk refuses.
     pub fn keep(&self, work: &Path, key: &Key, row: &RunRow) -> Result<PathBuf, RunnerError> {
         write_json(&work.join("key.json"), key)?;
-        write_json(&work.join("row.json"), row)?;
+        // TOML's numbers are read back to the last bit, which serde_json's are not
+        let path = work.join(ROW);
+        let text =
+            toml::to_string(row).map_err(|error| RunnerError::file(&path)(std::io::Error::other(error)))?;
+        write_whole(&path, text.as_bytes()).map_err(RunnerError::file(&path))?;
         let place = self.place(&row.run_id);
         fs::create_dir_all(&self.folder).map_err(RunnerError::file(&self.folder))?;
         if place.exists() {
@@ -85,7 +92,7 @@ impl Store {
 
 fn read(folder: &Path) -> Option<Kept> {
     let key = serde_json::from_slice(&fs::read(folder.join("key.json")).ok()?).ok()?;
-    let row = serde_json::from_slice(&fs::read(folder.join("row.json")).ok()?).ok()?;
+    let row = toml::from_str(&fs::read_to_string(folder.join(ROW)).ok()?).ok()?;
     Some(Kept { key, row, folder: folder.to_path_buf() })
 }
 
@@ -96,4 +103,67 @@ fn read(folder: &Path) -> Option<Kept> {
 pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), RunnerError> {
     let bytes = serde_json::to_vec_pretty(value).map_err(|error| RunnerError::file(path)(error.into()))?;
     write_whole(path, &bytes).map_err(RunnerError::file(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(program: &str, repeat: u64) -> Key {
+        Key {
+            settings: serde_json::json!({ "seed": 1 }),
+            repeat,
+            clip: "crossing".into(),
+            clip_sha256: "c".into(),
+            truth_sha256: None,
+            boxes_sha256: None,
+            model_sha256: "m".into(),
+            weights_sha256: "w".into(),
+            body_sha256: None,
+            device: "cpu".into(),
+            program_sha256: program.into(),
+            cpu: None,
+            cores: 2,
+            ffmpeg: None,
+        }
+    }
+
+    fn keep(store: &Store, works: &Path, key: &Key) -> RunRow {
+        let work = works.join("work");
+        fs::create_dir_all(&work).unwrap();
+        let row = RunRow {
+            run_id: key.run_id(),
+            outcome: "ok".into(),
+            // numbers that serde_json reads back one bit off
+            pve_mm: Some(117.98581822149161),
+            mpjpe_mm: Some(117.9858182214916),
+            error: None,
+            remarks: Some("two\nlines, \"quoted\"".into()),
+            ..RunRow::default()
+        };
+        store.keep(&work, key, &row).unwrap();
+        row
+    }
+
+    #[test]
+    fn a_kept_row_is_the_same_to_the_last_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::of(folder.path().join("runs"));
+        let row = keep(&store, folder.path(), &key("p", 1));
+        let kept = store.find(&row.run_id).unwrap();
+        assert_eq!((kept.row, kept.key), (row, key("p", 1)));
+    }
+
+    #[test]
+    fn a_run_takes_the_place_of_its_elders_and_of_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::of(folder.path().join("runs"));
+        for (program, repeat) in [("old", 1), ("old", 2), ("new", 1)] {
+            keep(&store, folder.path(), &key(program, repeat));
+        }
+        let mut kept: Vec<(String, u64)> =
+            store.all().into_iter().map(|kept| (kept.key.program_sha256, kept.key.repeat)).collect();
+        kept.sort();
+        assert_eq!(kept, [("new".to_string(), 1), ("old".to_string(), 2)]);
+    }
 }
