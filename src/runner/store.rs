@@ -63,7 +63,7 @@ impl Store {
     /// If the disk refuses.
     pub fn keep(&self, work: &Path, key: &Key, row: &RunRow) -> Result<PathBuf, RunnerError> {
         write_json(&work.join("key.json"), key)?;
-        // TOML's numbers are read back to the last bit, which serde_json's are not
+        // TOML's numbers are read back to the last bit, whatever features serde_json is built with
         let path = work.join(ROW);
         let text =
             toml::to_string(row).map_err(|error| RunnerError::file(&path)(std::io::Error::other(error)))?;
