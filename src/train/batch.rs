@@ -1,5 +1,6 @@
 //! Examples side by side, drawn by a thread of its own while the network learns.
 
+use super::chart::{CELL, PARTS};
 use super::draw::Artist;
 use super::{Example, Settings, TrainError};
 use crate::body::Body;
@@ -26,6 +27,45 @@ pub struct Batch {
     pub projected: Tensor,
     /// (B, 3)
     pub camera: Tensor,
+}
+
+/// The charts' cells that the backbone sees, crop by crop, patch by patch and within a patch row by row.
+pub struct Cells {
+    /// One for the part seen, (cells, 25).
+    pub parts: Tensor,
+    /// Depth and the three coordinates at rest, (cells, 4).
+    pub places: Tensor,
+    /// One where the person is, (cells, 1).
+    pub covered: Tensor,
+}
+
+impl Cells {
+    /// Cells of square patches `patch` pixels wide; a crop's outermost eighths are not seen.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn of(examples: &[Example], patch: usize, device: &Device) -> Result<Cells> {
+        let (mut parts, mut places, mut covered) = (Vec::new(), Vec::new(), Vec::new());
+        let within = patch / CELL;
+        for Example { chart, .. } in examples {
+            let cut = chart.side / 8;
+            let (rows, columns) = (chart.side / within, (chart.side - 2 * cut) / within);
+            let order = (0..rows * columns * within * within).map(|at| {
+                let (patch, cell) = (at / (within * within), at % (within * within));
+                let row = patch / columns * within + cell / within;
+                row * chart.side + cut + patch % columns * within + cell % within
+            });
+            for cell in order {
+                let part = chart.parts[cell] as usize;
+                parts.extend((0..PARTS).map(|i| f32::from(i == part)));
+                places.push(chart.depths[cell]);
+                places.extend(chart.rests[cell]);
+                covered.push(f32::from(part > 0));
+            }
+        }
+        let tensor = |values: Vec<f32>, width: usize| Tensor::from_vec(values, ((), width), device);
+        Ok(Cells { parts: tensor(parts, PARTS)?, places: tensor(places, 4)?, covered: tensor(covered, 1)? })
+    }
 }
 
 impl Batch {

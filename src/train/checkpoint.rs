@@ -1,6 +1,6 @@
 //! A training as it stands, in one file: weights, their averages, the optimizer's moments, the step.
 
-use super::loss::Helper;
+use super::helper::{self, Helper};
 use super::optimizer::{Optimizer, Weight};
 use super::{Settings, TrainError};
 use crate::files::write_whole;
@@ -14,9 +14,6 @@ use std::path::Path;
 
 /// The mean parameters, which do not learn.
 const MEANS: [&str; 3] = ["smpl_head.init_body_pose", "smpl_head.init_betas", "smpl_head.init_cam"];
-
-/// The helper's weights, which are kept but not given out.
-const HELPER: [&str; 3] = ["helper.weight", "helper.whole.weight", "helper.whole.bias"];
 
 /// The mean pose (24 rotations of six), shape and camera of the pictures.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,9 +46,8 @@ impl State {
             let var = Var::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?;
             weights.push(Weight::new(spec.key, var)?);
         }
-        let dim = settings.architecture.backbone.dim;
-        let shapes = [vec![Helper::WIDTH, dim], vec![Helper::WHOLE, dim], vec![Helper::WHOLE]];
-        for (name, shape) in HELPER.into_iter().zip(shapes) {
+        let shapes = Helper::shapes(&settings.architecture.backbone);
+        for (name, shape) in helper::NAMES.into_iter().zip(shapes) {
             let var = Var::from_vec(first_values(name, &shape, settings), shape.as_slice(), &Device::Cpu)?;
             weights.push(Weight::new(name.into(), var)?);
         }
@@ -60,11 +56,10 @@ impl State {
 
     /// The helper that learns beside the network.
     pub fn helper(&self) -> Helper {
-        let [weight, whole_weight, whole_bias] = HELPER.map(|name| {
+        Helper::new(helper::NAMES.map(|name| {
             let weight = self.optimizer.weights.iter().find(|weight| weight.name == name);
             weight.expect("every state has a helper").var.as_tensor().clone()
-        });
-        Helper::new(weight, whole_weight, whole_bias)
+        }))
     }
 
     /// The tensors that the network is built from: those that learn, or their averages.
@@ -73,7 +68,8 @@ impl State {
     /// If there is no memory for them.
     pub fn tensors(&self, averaged: bool) -> Result<HashMap<String, Tensor>, TrainError> {
         let mut tensors = HashMap::new();
-        for weight in self.optimizer.weights.iter().filter(|weight| !HELPER.contains(&weight.name.as_str())) {
+        let given = |weight: &&Weight| !helper::NAMES.contains(&weight.name.as_str());
+        for weight in self.optimizer.weights.iter().filter(given) {
             let tensor = if averaged {
                 Tensor::from_slice(&weight.average, weight.var.shape(), &Device::Cpu)?
             } else {

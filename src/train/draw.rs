@@ -1,6 +1,8 @@
 //! Drawing a crop: people from their ways, a camera, a place, light, the box, the picture.
 
+use super::chart::{CELL, Chart, Seen};
 use super::degrade::{degrade, resized};
+use super::mirror::Mirror;
 use super::people::{Moment, Walk, draws};
 use super::{Drawing, Example};
 use crate::body::{Body, Posed};
@@ -15,6 +17,8 @@ use std::sync::Arc;
 
 /// Walks and places kept at hand; the oldest goes when its pictures are taken.
 const POOL: usize = 48;
+/// Pictures drawn one after the other before the same are seen in a mirror.
+const BEFORE_MIRROR: u64 = 512;
 /// Width and height of the frames that crops are thought to be cut from, pixels.
 const FRAME: [f32; 2] = [640.0, 360.0];
 
@@ -30,6 +34,9 @@ pub struct Artist {
     rasters: Vec<Raster>,
     shadows: ShadowMap,
     normals: [Vec<Vec3>; 3],
+    mirror: Mirror,
+    /// Clean pictures by their numbers, kept for the mirror.
+    kept: Vec<Option<(u64, Example)>>,
 }
 
 /// A person before a camera.
@@ -47,7 +54,6 @@ impl Artist {
     pub fn new(body: Arc<Body>, drawing: &Drawing, seed: u64, side: usize) -> Artist {
         Artist {
             rest: rest_positions(&body),
-            body,
             drawing: drawing.clone(),
             seed,
             side,
@@ -56,15 +62,35 @@ impl Artist {
             rasters: Vec::new(),
             shadows: ShadowMap::new(96),
             normals: Default::default(),
+            mirror: Mirror::of(&body),
+            kept: vec![None; BEFORE_MIRROR as usize],
+            body,
         }
     }
 
-    /// The crop `number`.
+    /// The crop `number`: of every 1,024 the latter half are the former in a mirror, in another light, with
+    /// other noise.
     pub fn draw(&mut self, number: u64) -> Example {
+        let (block, within) = (number / (2 * BEFORE_MIRROR), number % (2 * BEFORE_MIRROR));
+        let clean = block * BEFORE_MIRROR + within % BEFORE_MIRROR;
+        let slot = (within % BEFORE_MIRROR) as usize;
+        if self.kept[slot].as_ref().is_none_or(|(held, _)| *held != clean) {
+            let drawn = self.clean(clean, self.drawing.most_turned(2 * clean));
+            self.kept[slot] = Some((clean, drawn));
+        }
+        let (_, example) = self.kept[slot].as_ref().expect("just drawn");
+        let mirrored = within >= BEFORE_MIRROR;
+        let mut example = if mirrored { self.mirror.example(&self.body, example) } else { example.clone() };
+        let mut draws = draws(self.seed, "light", number);
+        example.rgb = degrade(example.rgb, self.side, &self.drawing, &mut draws);
+        example
+    }
+
+    /// The picture `number` as drawn.
+    fn clean(&mut self, number: u64, most_turned: f64) -> Example {
         let mut draws = draws(self.seed, "crop", number);
         let slot = draws.below(POOL);
         let round = number / (POOL * self.drawing.pictures_per_walk) as u64;
-        let most_turned = self.drawing.most_turned(number);
         self.prepare(slot, round);
         loop {
             if let Some(example) = self.attempt(slot, round, most_turned, &mut draws) {
@@ -109,7 +135,26 @@ impl Artist {
             [0, 1].map(|axis| (at[axis] - square.center[axis]) / square.side)
         });
         let projected = projected.collect();
-        Some(Example::new(rgb, self.side, person.params.clone(), &person.posed.joints44, projected))
+        let chart = self.chart(&view.camera, &people, &square);
+        Some(Example::new(rgb, self.side, person.params.clone(), &person.posed.joints44, projected, chart))
+    }
+
+    /// Which part of the first person each cell of the square shows.
+    fn chart(&self, camera: &Camera, people: &[Figure], square: &Square) -> Chart {
+        let mut chart = Chart::new(self.side);
+        let cells = self.side as f32 / CELL as f32;
+        for (i, figure) in people.iter().enumerate() {
+            let seen = figure.vertices.iter().map(|vertex| {
+                let at = camera.project(*vertex);
+                let [x, y] =
+                    [0, 1].map(|axis| ((at[axis] - square.center[axis]) / square.side + 0.5) * cells);
+                [x, y, vertex[2]]
+            });
+            let seen: Vec<Seen> = seen.collect();
+            let pelvis = figure.posed.joints24[0][2] + figure.translation[2];
+            chart.draw(&self.body, &self.rest, &seen, (i == 0).then_some(pelvis));
+        }
+        chart
     }
 
     fn figure(&self, walk: &Walk, moment: &Moment, view: &View, pelvis: Vec3) -> Figure {
@@ -167,7 +212,7 @@ impl Artist {
         if draws.chance(0.5) {
             blacken(&mut rgb, drawn, corner, zoom);
         }
-        degrade(resized(&rgb, drawn, self.side), self.side, &self.drawing, draws)
+        resized(&rgb, drawn, self.side)
     }
 
     fn rendered(

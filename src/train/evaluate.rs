@@ -136,6 +136,7 @@ mod tests {
             joints: Vec::new(),
             projected: Vec::new(),
             camera: [0.9, 0.0, 0.1],
+            chart: super::super::chart::Chart::new(0),
         };
         let means = means_of(&[example.clone(), example]);
         assert_eq!(&means.pose[..6], &[1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);

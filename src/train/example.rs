@@ -1,5 +1,6 @@
 //! One crop and what is true of the person in it.
 
+use super::chart::Chart;
 use crate::geometry::Vec3;
 use crate::person::{JOINTS, PELVIS, SmplParams};
 
@@ -16,6 +17,7 @@ pub struct Example {
     pub projected: Vec<[f32; 2]>,
     /// HMR2's camera that shows the joints there: scale, x, y.
     pub camera: [f32; 3],
+    pub chart: Chart,
 }
 
 impl Example {
@@ -26,12 +28,13 @@ impl Example {
         params: SmplParams,
         joints: &[Vec3],
         projected: Vec<[f32; 2]>,
+        chart: Chart,
     ) -> Example {
         assert_eq!(joints.len(), JOINTS, "HMR2 has 44 joints");
         let camera = camera_of(joints, &projected);
         let pelvis = joints[PELVIS];
         let joints = joints.iter().map(|joint| crate::geometry::sub(*joint, pelvis)).collect();
-        Example { rgb, side, params, joints, projected, camera }
+        Example { rgb, side, params, joints, projected, camera, chart }
     }
 }
 
@@ -71,7 +74,7 @@ mod tests {
         let at = translation_in_crop(camera, 256);
         let projected = joints.iter().map(|joint| point_in_crop(*joint, at)).collect();
         let params = SmplParams { betas: [0.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] };
-        let example = Example::new(Vec::new(), 0, params, &joints, projected);
+        let example = Example::new(Vec::new(), 0, params, &joints, projected, Chart::new(0));
         for (found, true_value) in example.camera.iter().zip(camera) {
             assert!((found - true_value).abs() < 0.01, "{:?}", example.camera);
         }

@@ -8,14 +8,18 @@
 //! Must not know experiments, runs or tables.
 
 mod batch;
+mod chart;
 mod checkpoint;
 mod degrade;
 pub mod draw;
 mod error;
 mod evaluate;
 mod example;
+mod helper;
 mod loss;
 mod manifest;
+mod mirror;
+mod muon;
 mod optimizer;
 mod people;
 mod settings;

@@ -1,13 +1,16 @@
-//! AdamW (Loshchilov and Hutter 2019) with its state in the open, so that it can be kept and taken up
-//! again, and the running average of the weights that is given out.
+//! AdamW (Loshchilov and Hutter 2019), Muon for the backbone's matrices, with their state in the open, so
+//! that it can be kept and taken up again, and the running average of the weights that is given out.
 
 use super::Learning;
+use super::muon::orthogonal;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.98;
 const EPS: f32 = 1e-8;
+/// Muon's momentum (Nesterov's).
+const MOMENTUM: f32 = 0.95;
 
 /// A weight and what the optimizer remembers of it.
 pub struct Weight {
@@ -20,6 +23,8 @@ pub struct Weight {
     pub average: Vec<f32>,
     /// Matrices decay; biases, norms and positions do not.
     decays: bool,
+    /// Rows of each matrix in it that learns by Muon.
+    rows: Option<usize>,
 }
 
 impl Weight {
@@ -28,6 +33,12 @@ impl Weight {
     pub fn new(name: String, var: Var) -> Result<Weight> {
         let value = var.as_tensor().flatten_all()?.to_vec1::<f32>()?;
         let decays = name.ends_with(".weight") && var.rank() > 1;
+        // queries, keys and values are three matrices in one
+        let dims = var.dims();
+        let rows = (name.contains("blocks.") && decays).then(|| match name.contains("qkv") {
+            true => dims[0] / 3,
+            false => dims[0],
+        });
         let zeros = vec![0.0; value.len()];
         Ok(Weight {
             name,
@@ -37,7 +48,33 @@ impl Weight {
             average: value.clone(),
             value,
             decays,
+            rows,
         })
+    }
+}
+
+impl Weight {
+    /// A step of Muon; its length is that of AdamW's at the same rate (Liu et al. 2025).
+    fn turn(&mut self, gradient: &[f32], rows: usize, rate: f64, decay: f64, keep: f32) -> Result<()> {
+        let columns = self.var.dim(1)?;
+        let ahead = self.first_moment.iter_mut().zip(gradient).map(|(momentum, g)| {
+            *momentum = MOMENTUM * *momentum + (1.0 - MOMENTUM) * g;
+            MOMENTUM * *momentum + (1.0 - MOMENTUM) * g
+        });
+        let ahead: Vec<f32> = ahead.collect();
+        let size = rate * 0.2 * (rows.max(columns) as f64).sqrt();
+        let matrices = ahead.chunks_exact(rows * columns).zip(self.value.chunks_exact_mut(rows * columns));
+        for (direction, values) in matrices {
+            let direction = Tensor::from_slice(direction, (rows, columns), self.var.device())?;
+            let direction = orthogonal(&direction)?.flatten_all()?.to_vec1::<f32>()?;
+            for (value, direction) in values.iter_mut().zip(direction) {
+                *value = *value * (1.0 - rate * decay) as f32 - size as f32 * direction;
+            }
+        }
+        for (average, value) in self.average.iter_mut().zip(&self.value) {
+            *average = keep * *average + (1.0 - keep) * value;
+        }
+        self.var.set(&Tensor::from_slice(&self.value, self.var.shape(), self.var.device())?)
     }
 }
 
@@ -49,11 +86,12 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// One step against the gradients. Returns the gradient's length before it was cut.
+    /// One step against the gradients at a share of the highest rates. Returns the gradient's length before it was cut.
     ///
     /// # Errors
     /// If a gradient cannot be read.
-    pub fn step(&mut self, gradients: &GradStore, rate: f64, learning: &Learning) -> Result<f64> {
+    pub fn step(&mut self, gradients: &GradStore, schedule: f64, learning: &Learning) -> Result<f64> {
+        let rate = learning.rate * schedule;
         let read = |weight: &Weight| -> Result<Option<Vec<f32>>> {
             let gradient = gradients.get(weight.var.as_tensor());
             gradient.map(|gradient| gradient.flatten_all()?.to_vec1::<f32>()).transpose()
@@ -71,6 +109,10 @@ impl Optimizer {
         let keep = learning.average.min((1.0 + self.step as f64) / (10.0 + self.step as f64)) as f32;
         for (weight, gradient) in self.weights.iter_mut().zip(&all) {
             let Some(gradient) = gradient else { continue };
+            if let Some(rows) = weight.rows {
+                weight.turn(gradient, rows, learning.matrix_rate * schedule, learning.weight_decay, keep)?;
+                continue;
+            }
             let decay = if weight.decays { 1.0 - (rate * learning.weight_decay) as f32 } else { 1.0 };
             let moments = weight.first_moment.iter_mut().zip(&mut weight.second_moment);
             let values = weight.value.iter_mut().zip(&mut weight.average);
@@ -98,9 +140,10 @@ mod tests {
         let var = Var::from_vec(vec![3.0f32, -2.0], 2, &Device::Cpu).unwrap();
         let weight = Weight::new("x".into(), var.clone()).unwrap();
         let mut optimizer = Optimizer { weights: vec![weight], step: 0 };
+        let learning = Learning { rate: 0.05, ..Learning::default() };
         for _ in 0..400 {
             let loss = (var.as_tensor() - 1.0).unwrap().sqr().unwrap().sum_all().unwrap();
-            optimizer.step(&loss.backward().unwrap(), 0.05, &Learning::default()).unwrap();
+            optimizer.step(&loss.backward().unwrap(), 1.0, &learning).unwrap();
         }
         let values = var.as_tensor().to_vec1::<f32>().unwrap();
         assert!(values.iter().all(|x| (x - 1.0).abs() < 0.02), "{values:?}");

@@ -31,6 +31,8 @@ pub struct Learning {
     pub batch: usize,
     /// The highest learning rate (AdamW).
     pub rate: f64,
+    /// That of the backbone's matrices, which learn by Muon; in AdamW's measure.
+    pub matrix_rate: f64,
     /// Steps over which the rate climbs from zero.
     pub warm_up: usize,
     /// Share of the steps, the last ones, over which the rate falls to a hundredth (half a cosine).
@@ -69,6 +71,10 @@ pub struct LossWeights {
     pub depth: f64,
     /// Where each of them says that all joints are, metres and sides of the crop.
     pub whole: f64,
+    /// Which part of the body each cell of four pixels shows (cross entropy).
+    pub parts: f64,
+    /// How deep what it shows lies and where on the resting body, metres.
+    pub surface: f64,
 }
 
 /// What the pictures show. Shares are probabilities.
@@ -104,7 +110,8 @@ impl Default for Learning {
         Learning {
             steps: 6000,
             batch: 32,
-            rate: 6e-4,
+            rate: 3e-4,
+            matrix_rate: 1e-3,
             warm_up: 300,
             cool_down: 0.4,
             weight_decay: 0.02,
@@ -129,6 +136,8 @@ impl Default for LossWeights {
             located: 0.5,
             depth: 4.0,
             whole: 8.0,
+            parts: 1.0,
+            surface: 1.0,
         }
     }
 }
@@ -195,7 +204,8 @@ impl Settings {
         if !(0.0..1.0).contains(&learning.average) || !(0.0..=1.0).contains(&learning.cool_down) {
             return impossible("an average or cool_down outside 0 to 1");
         }
-        if !learning.rate.is_finite() || learning.rate <= 0.0 || learning.clip <= 0.0 {
+        let rates = [learning.rate, learning.matrix_rate, learning.clip];
+        if rates.iter().any(|rate| !rate.is_finite() || *rate <= 0.0) {
             return impossible("a rate or clip that is not above 0");
         }
         Ok(())
@@ -203,13 +213,18 @@ impl Settings {
 
     /// The learning rate at a step, counted from 0.
     pub fn rate_at(&self, step: usize) -> f64 {
+        self.learning.rate * self.schedule(step)
+    }
+
+    /// The share of the highest rates at a step, counted from 0.
+    pub fn schedule(&self, step: usize) -> f64 {
         let learning = &self.learning;
         let warm = ((step + 1) as f64 / learning.warm_up.max(1) as f64).min(1.0);
         let cooling = learning.cool_down * learning.steps as f64;
         let left = learning.steps.saturating_sub(step) as f64;
         let cool =
             if left >= cooling { 1.0 } else { 0.5 - 0.5 * (std::f64::consts::PI * left / cooling).cos() };
-        learning.rate * warm * (0.01 + 0.99 * cool)
+        warm * (0.01 + 0.99 * cool)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The loop: pictures, prediction, loss, step; keep, look, give out.
 
-use super::batch::{Batch, Supply};
+use super::batch::{Batch, Cells, Supply};
 use super::checkpoint::State;
 use super::draw::Artist;
 use super::evaluate::{Evaluation, evaluate, held_out, means_of};
-use super::loss::{Helper, loss};
+use super::helper::Helper;
+use super::loss::loss;
 use super::manifest::give_out;
 use super::{Settings, TrainError};
 use crate::body::Body;
@@ -103,20 +104,23 @@ impl Teacher<'_> {
     /// One step; gives the loss before it.
     fn step(&mut self, state: &mut State, supply: &Supply) -> Result<f32, TrainError> {
         let learning = &self.settings.learning;
-        let batch = Batch::of(&supply.next()?, &Device::Cpu)?;
-        let cut = self.settings.architecture.side_cut();
-        let middle = batch.crops.narrow(3, cut, self.settings.architecture.image_size - 2 * cut)?;
+        let architecture = &self.settings.architecture;
+        let examples = supply.next()?;
+        let batch = Batch::of(&examples, &Device::Cpu)?;
+        let cells = Cells::of(&examples, architecture.backbone.patch_size, &Device::Cpu)?;
+        let cut = architecture.side_cut();
+        let middle = batch.crops.narrow(3, cut, architecture.image_size - 2 * cut)?;
         let features = self.network.backbone().forward(&middle, &mut |_, _| ())?;
         let prediction = self.network.head().forward(&features, &mut |_, _| ())?;
         let of_head = loss(&prediction, &batch, &self.joints, &learning.loss)?;
-        let loss = (of_head + self.helper.loss(&features, &batch, &learning.loss)?)?;
+        let loss = (of_head + self.helper.loss(&features, &batch, &cells, &learning.loss)?)?;
         let value = loss.to_scalar::<f32>()?;
         let step = state.optimizer.step;
         if !value.is_finite() {
             return Err(TrainError::Diverged { step, loss: value });
         }
         let gradients = loss.backward()?;
-        state.optimizer.step(&gradients, self.settings.rate_at(step), learning)?;
+        state.optimizer.step(&gradients, self.settings.schedule(step), learning)?;
         Ok(value)
     }
 
@@ -185,7 +189,7 @@ mod tests {
             let loss = loss(&prediction, &batch, &joints, &settings.learning.loss).unwrap();
             losses.push(loss.to_scalar::<f32>().unwrap());
             let gradients = loss.backward().unwrap();
-            state.optimizer.step(&gradients, settings.rate_at(step), &settings.learning).unwrap();
+            state.optimizer.step(&gradients, settings.schedule(step), &settings.learning).unwrap();
         }
         assert!(losses[119] < 0.25 * losses[0], "{} to {}", losses[0], losses[119]);
     }
