@@ -40,6 +40,14 @@ models: build
 build:
     @cargo build --release --locked --bin posebook
 
+# build the program with its CUDA kernels, where no CUDA toolkit is installed: build-cuda --features flash-attn
+build-cuda *arguments:
+    tools/build_cuda.sh build "$@"
+
+# check that the CUDA build compiles, without linking it
+check-cuda *arguments:
+    tools/build_cuda.sh check "$@"
+
 # run the tests; the slow ones have a recipe of their own
 test *filter:
     cargo test --release --locked "$@"

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# The compiler's front that cargo calls for candle's kernels (tools/build_cuda.sh, NVCC). With
+# POSEBOOK_CUDA_KERNELS=needed it leaves out what Posebook never calls, most of the time and of the size:
+#
+#   - candle-kernels: products with quantised (GGUF) weights and mixtures of experts;
+#   - candle-flash-attn: every head width but 65 to 96 (HMR2's are 80), causal masks, paged keys; and, in
+#     what is kept, dropout, ALiBi, soft-capping and sliding windows (asked for, they would be ignored).
+#
+# Each left-out function is there for the linker and ends the program with its name when it is called.
+set -euo pipefail
+nvcc=$CUDA_HOME/bin/nvcc
+[ "${POSEBOOK_CUDA_KERNELS:-all}" = needed ] || exec "$nvcc" "$@"
+
+source=${!#} # the last argument
+object=
+includes=()
+previous=
+for argument in "$@"; do
+    [ "$previous" != -o ] || object=$argument
+    case $argument in -I*) includes+=("$argument") ;; esac
+    previous=$argument
+done
+
+# body NAME: what a left-out function does; the doubled backslashes are sed's
+body() {
+    printf 'fprintf(stderr, "posebook: %s is left out of this build (tools/cuda/nvcc.sh)\\\\n"); abort();' "$1"
+}
+
+case ${source##*/} in
+    moe_gguf.cu)
+        # The C functions of all these files, once, by the names that the crate's Rust side declares.
+        {
+            printf '#include <stdio.h>\n#include <stdlib.h>\n'
+            sed -nE "s|^ *pub fn (\w+)\(.*|void \1(void) { $(body '\1') }|p" src/ffi.rs
+        } | gcc -fPIC -O1 -x c -c - -o "$object"
+        ;;
+    moe_*.cu | mmvq_*.cu | mmq_*.cu)
+        gcc -fPIC -x c -c /dev/null -o "$object"
+        ;;
+    flash_fwd_hdim96_bf16_sm80.cu | flash_fwd_hdim96_fp16_sm80.cu)
+        exec "$nvcc" -w -DFLASHATTENTION_DISABLE_DROPOUT -DFLASHATTENTION_DISABLE_ALIBI \
+            -DFLASHATTENTION_DISABLE_SOFTCAP -DFLASHATTENTION_DISABLE_LOCAL "$@"
+        ;;
+    flash_fwd_*.cu)
+        # The file as it is, without the kernels' header and with another body.
+        sed -E 's/#include "flash_fwd_launch_template.h"/#include <cstdio>\n#include <cstdlib>\n#include "flash.h"/' "$source" |
+            sed -E "s|^    run_mha_.*|    $(body "${source##*/}")|" |
+            g++ -std=c++17 -fPIC -O1 -w "${includes[@]}" -I"${source%/*}" -isystem "$CUDA_HOME/include" \
+                -isystem "$CUDA_HOME/include/cccl" -x c++ -c - -o "$object"
+        ;;
+    *)
+        exec "$nvcc" "$@"
+        ;;
+esac
