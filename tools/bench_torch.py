@@ -133,7 +133,7 @@ def network(torch, sizes):
             for block in self.blocks:
                 x = block(x)
             x = self.last_norm(x)
-            token = self.token.expand(x.shape[0], -1, -1)
+            token = self.token.repeat(x.shape[0], 1, 1)
             for layer in self.layers:
                 token = layer(token, x)
             pose, betas, camera = (read_out(token[:, 0]) for read_out in self.read_outs)
@@ -253,7 +253,6 @@ class Bench:
 
     def compiled(self, model):
         """`model` through torch.compile, as asked."""
-        self.torch._dynamo.reset()
         if self.given.compile == "whole":
             return self.torch.compile(model, dynamic=False)
         for part in (*model.blocks, *model.layers):
@@ -275,6 +274,7 @@ class Bench:
             run = model if mode == "eager" else self.compiled(model)
             for batch in self.given.batches:
                 if self.in_time(f"{name} {mode} {batch}"):
+                    torch._dynamo.reset()  # past some compilations of one function it would stay eager
                     found["rows"].append(self.row(run, name, batch, mode))
                     print(json.dumps(found["rows"][-1]), file=sys.stderr)
         del model, run
