@@ -42,11 +42,12 @@ case ${source##*/} in
             -DFLASHATTENTION_DISABLE_SOFTCAP -DFLASHATTENTION_DISABLE_LOCAL "$@"
         ;;
     flash_fwd_*.cu)
-        # The file as it is, without the kernels' header and with another body.
-        sed -E 's/#include "flash_fwd_launch_template.h"/#include <cstdio>\n#include <cstdlib>\n#include "flash.h"/' "$source" |
-            sed -E "s|^    run_mha_.*|    $(body "${source##*/}")|" |
+        # The file as it is, with what it declares but not its kernels, and with another body.
+        sed -E -e 's/"flash_fwd_launch_template.h"/"flash.h"/' \
+            -e "s|^    run_mha_.*|    $(body "${source##*/}")|" "$source" |
             g++ -std=c++17 -fPIC -O1 -w "${includes[@]}" -I"${source%/*}" -isystem "$CUDA_HOME/include" \
-                -isystem "$CUDA_HOME/include/cccl" -x c++ -c - -o "$object"
+                -isystem "$CUDA_HOME/include/cccl" -include cstdio -include cstdlib -include cuda_runtime.h \
+                -include cutlass/numeric_types.h -x c++ -c - -o "$object"
         ;;
     *)
         exec "$nvcc" "$@"
