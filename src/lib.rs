@@ -24,7 +24,7 @@
 //! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`] |
 //! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights |
 //! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`] |
-//! | 1 | [`body`], [`render`], [`nn`] |
+//! | 1 | [`body`], [`render`], [`nn`]; [`device`]: the one place that decides where networks run |
 //! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`assignment`]; [`geometry`] below them: the vocabulary |
 
 pub mod assignment;
@@ -36,6 +36,7 @@ pub mod provenance;
 pub mod random;
 
 pub mod body;
+pub mod device;
 pub mod nn;
 pub mod render;
 

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, i8)] = &[
     ("metrics", 2),
     ("memory", 2),
     ("body", 1),
+    ("device", 1),
     ("render", 1),
     ("nn", 1),
     ("assignment", 0),

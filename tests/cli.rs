@@ -27,9 +27,18 @@ fn error(arguments: &[&str]) -> String {
 
 #[test]
 fn help_that_a_newcomer_can_use() {
-    for command in
-        ["", "experiment", "experiment run", "track", "frames", "metrics mot", "dataset", "model", "report"]
-    {
+    for command in [
+        "",
+        "experiment",
+        "experiment run",
+        "track",
+        "frames",
+        "metrics mot",
+        "dataset",
+        "model",
+        "device",
+        "report",
+    ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");
         let name = format!("help {command}").trim().replace(' ', "-");
@@ -67,6 +76,8 @@ fn every_mistake_gets_one_clear_message() {
         ("an identity twice", vec!["metrics", "mot", "--truth", &twice, "--tracks", &twice]),
         ("no boxes", vec!["track", &not_a_video]),
         ("PHALP's switch misused", vec!["track", &not_a_video, "video.extract_video=maybe"]),
+        ("no such device", vec!["experiment", "show", "quickstart", "device=gpu"]),
+        ("a limit of a card on the CPU", vec!["experiment", "show", "quickstart", "limits.device_mib=100"]),
         ("no report yet", vec!["report", "no-such-experiment"]),
     ];
     let folder = folder.path().to_string_lossy().into_owned();
@@ -116,4 +127,15 @@ fn frames_are_json_for_programs() {
     for mode in ["extract-png", "extract-memory", "stream-seek"] {
         assert_eq!(listed(mode)["frames"], sequential["frames"], "{mode}");
     }
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_build_for_the_cpu_refuses_a_card_in_one_line() {
+    let said = error(&["experiment", "run", "quickstart", "device=cuda:0"]);
+    assert_eq!(said.lines().filter(|line| line.starts_with("error:")).count(), 1, "{said}");
+    assert!(said.contains("needs a build with CUDA (feature `cuda`)"), "{said}");
+    let answer: serde_json::Value = serde_json::from_slice(&posebook(&["device", "--json"]).stdout).unwrap();
+    assert_eq!((answer["auto"].as_str(), answer["cards"].as_array().map(Vec::len)), (Some("cpu"), Some(0)));
+    assert!(answer["kernels"].as_array().unwrap().iter().all(|group| group["built"] == false));
 }

@@ -4,6 +4,7 @@
 
 mod completions;
 mod dataset;
+mod device;
 mod experiment;
 mod frames;
 mod metrics;
@@ -46,6 +47,8 @@ enum Command {
     Dataset(dataset::Args),
     /// List, verify and train model sets; bake the stand-in body
     Model(model::Args),
+    /// Say where networks can run here: cards, driver, what this build holds
+    Device(device::Args),
     /// Redraw an experiment's newest report from its tables
     Report(report::Args),
     /// Print a completion script for your shell
@@ -69,6 +72,7 @@ impl Cli {
             Command::Metrics(args) => done(metrics::run(args)),
             Command::Dataset(args) => done(dataset::run(args)),
             Command::Model(args) => done(model::run(args)),
+            Command::Device(args) => done(device::run(&args)),
             Command::Report(args) => report::run(args),
             Command::Completions(args) => done(completions::run(args)),
             Command::Worker(args) => worker::run(args),

@@ -73,10 +73,8 @@ impl Settings {
         if self.repeats == 0 {
             return Err("`repeats` is 0, so that nothing would run; 1 or more are needed".into());
         }
-        let card = self.device.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
-        if self.device != "auto" && self.device != "cpu" && !card {
-            return Err(format!("unknown device `{}`; there are `auto`, `cpu` and `cuda:0`", self.device));
-        }
+        let asked = crate::device::parse(&self.device).map_err(|error| error.to_string())?;
+        let card = matches!(asked, Some(crate::device::Choice::Cuda(_)));
         self.video.spelled_out().map_err(|fault| fault.to_string())?;
         self.detect.check().map_err(|error| error.to_string())?;
         self.hmr2.validate().map_err(|error| error.to_string())?;
@@ -112,7 +110,7 @@ pub struct Limits {
     /// MiB of heap, and of resident set, that the run's process may hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_mib: Option<u64>,
-    /// MiB that it may hold on the graphics card.
+    /// MiB that it may hold on the graphics card, its context included: the rest is taken before it begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_mib: Option<u64>,
     /// Seconds that it may take.

@@ -5,17 +5,21 @@
 //! allocates nothing after its start, whatever the length of the video.
 
 use super::heap;
+use crate::device::{Handle, Pool, Room};
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How often the record is renewed.
 const EVERY: Duration = Duration::from_millis(5);
-const FIELDS: usize = 6;
+/// How many renewals pass before the driver is asked again what is free on the card: it answers slower
+/// than the pool.
+const ROOM_EVERY: u64 = 4;
+const FIELDS: usize = 12;
 const NONE: u64 = u64::MAX;
 
 /// One moment of the measured process.
@@ -28,16 +32,27 @@ pub struct Live {
     pub heap_peak_bytes: Option<u64>,
     /// Scratch files, as far as the process knows.
     pub disk_bytes: Option<u64>,
+    /// The card's pool; all of these are `None` without a card.
+    pub device_used_bytes: Option<u64>,
+    pub device_reserved_bytes: Option<u64>,
+    pub device_used_peak_bytes: Option<u64>,
+    pub device_reserved_peak_bytes: Option<u64>,
+    /// Free on the card, ballast taken away.
+    pub device_free_bytes: Option<u64>,
+    /// What is kept from the run, so that the card is as small as its limit.
+    pub device_ballast_bytes: Option<u64>,
 }
 
 #[derive(Default)]
 struct Shared {
     frame: AtomicU64,
     disk_bytes: AtomicU64,
+    ballast_bytes: AtomicU64,
+    card: OnceLock<Handle>,
     stop: AtomicBool,
 }
 
-/// Publishes this process' heap until dropped.
+/// Publishes this process' memory until dropped.
 pub struct Publisher {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -53,11 +68,16 @@ impl Publisher {
         let shared = Arc::new(Shared::default());
         shared.frame.store(NONE, Relaxed);
         shared.disk_bytes.store(NONE, Relaxed);
+        shared.ballast_bytes.store(NONE, Relaxed);
         let seen = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("heap sampler".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("memory sampler".into()).spawn(move || {
+            let mut room = None;
             for count in 0.. {
+                if count % ROOM_EVERY == 0 {
+                    room = seen.card.get().and_then(Handle::room);
+                }
                 // a record that cannot be written is a sample less, and no reason to end the run
-                let _ = write_record(&file, count, &seen);
+                let _ = write_record(&file, count, &seen, room);
                 if seen.stop.load(Relaxed) {
                     return;
                 }
@@ -70,6 +90,16 @@ impl Publisher {
     /// Says which frame is being worked on.
     pub fn frame(&self, frame: u64) {
         self.shared.frame.store(frame, Relaxed);
+    }
+
+    /// Has the card's memory published too. The first card counts.
+    pub fn card(&self, card: &Handle) {
+        self.shared.card.get_or_init(|| card.clone());
+    }
+
+    /// Says how much of the card is kept from the run.
+    pub fn ballast_bytes(&self, bytes: u64) {
+        self.shared.ballast_bytes.store(bytes, Relaxed);
     }
 
     /// Says how large the scratch files are.
@@ -89,15 +119,23 @@ impl Drop for Publisher {
     }
 }
 
-fn write_record(file: &File, count: u64, shared: &Shared) -> io::Result<()> {
+fn write_record(file: &File, count: u64, shared: &Shared, room: Option<Room>) -> io::Result<()> {
     let counting = heap::is_counting();
     let heap = |bytes: u64| if counting { bytes } else { NONE };
+    let pool = shared.card.get().and_then(Handle::pool);
+    let of_pool = |bytes: fn(&Pool) -> u64| pool.as_ref().map_or(NONE, bytes);
     let fields: [u64; FIELDS] = [
         count,
         shared.frame.load(Relaxed),
         heap(heap::current_bytes()),
         heap(heap::peak_bytes()),
         shared.disk_bytes.load(Relaxed),
+        of_pool(|pool| pool.used_bytes),
+        of_pool(|pool| pool.reserved_bytes),
+        of_pool(|pool| pool.used_peak_bytes),
+        of_pool(|pool| pool.reserved_peak_bytes),
+        room.map_or(NONE, |room| room.free_bytes),
+        shared.ballast_bytes.load(Relaxed),
         // the count again: a record read while it was being written shows two different ones
         count,
     ];
@@ -136,6 +174,12 @@ pub fn read(path: &Path) -> Option<Live> {
         heap_bytes: known(fields[2]),
         heap_peak_bytes: known(fields[3]),
         disk_bytes: known(fields[4]),
+        device_used_bytes: known(fields[5]),
+        device_reserved_bytes: known(fields[6]),
+        device_used_peak_bytes: known(fields[7]),
+        device_reserved_peak_bytes: known(fields[8]),
+        device_free_bytes: known(fields[9]),
+        device_ballast_bytes: known(fields[10]),
     })
 }
 
@@ -154,6 +198,9 @@ mod tests {
         drop(publisher);
         let live = read(&path).unwrap();
         assert_eq!((live.frame, live.disk_bytes), (Some(7), Some(1000)));
+        // no card: unknown, and not zero
+        assert_eq!((live.device_used_bytes, live.device_reserved_peak_bytes), (None, None));
+        assert_eq!((live.device_free_bytes, live.device_ballast_bytes), (None, None));
         std::fs::write(&path, [0; 11]).unwrap();
         assert_eq!(read(&path), None);
     }

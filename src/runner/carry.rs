@@ -2,19 +2,22 @@
 
 use super::clips::Ready;
 use super::order::{self, Order};
+use super::plan::Planned;
 use super::progress::{Event, Listener};
 use super::store::write_json;
-use super::watch::{self, Program, Seen};
+use super::watch::{self, Program, Seen, Watched};
 use super::work::Work;
 use super::{Project, RunnerError};
-use crate::experiment::Settings;
 use std::sync::atomic::AtomicBool;
 
-/// The order for a run over `clip`.
-pub fn order(project: &Project, run_id: &str, settings: &Settings, clip: &Ready, work: &Work) -> Order {
+/// The order for a planned run over `clip`.
+pub fn order(project: &Project, run_id: &str, planned: &Planned, clip: &Ready, work: &Work) -> Order {
+    let Planned { settings, place, .. } = planned;
     Order {
         run_id: run_id.to_string(),
         settings: settings.spelled_out(),
+        device: place.device.clone(),
+        card_uuid: place.card.as_ref().map(|card| card.uuid.clone()),
         video: clip.path.clone(),
         boxes: clip.given().map(|file| file.path.clone()),
         model: project.model(&settings.model),
@@ -39,7 +42,8 @@ pub fn watched(
             listener.hear(Event::Frame { frame });
         }
     };
-    let limits = &order.settings.limits;
-    let seen = watch::run(program, &work.folder, &order.run_id, limits, interrupt, &mut on_frame)?;
+    let watched =
+        Watched { run_id: &order.run_id, limits: &order.settings.limits, card: order.card_uuid.as_deref() };
+    let seen = watch::run(program, &work.folder, &watched, interrupt, &mut on_frame)?;
     Ok((!seen.interrupted).then_some(seen))
 }

@@ -2,6 +2,7 @@
 //!
 //! Must not know what the run was doing.
 
+use crate::device::Fault;
 use serde::{Deserialize, Serialize};
 use std::process::ExitStatus;
 
@@ -76,6 +77,9 @@ pub fn classify(death: &Death) -> (Outcome, Option<String>) {
     }
     if let Some(words) = death.last_words.lines().find(|line| line.starts_with("memory allocation of ")) {
         return told(Outcome::OutOfMemory, format!("{words}: beyond limits.host_mib, or nothing left"));
+    }
+    if death.reported.is_none() && Fault::of(death.last_words) == Some(Fault::OutOfMemory) {
+        return told(Outcome::OutOfMemory, with_words("out of memory on the card".into(), death.last_words));
     }
     if let (Some((outcome, message)), true) = (&death.reported, death.status.code().is_some()) {
         return (*outcome, message.clone());
@@ -152,6 +156,10 @@ mod tests {
         let (outcome, message) = classify(&Death { last_words: words, ..death(exit(101)) });
         assert_eq!(outcome, Outcome::Crashed);
         assert!(message.unwrap().ends_with("panicked at src/x.rs:1:2: index out of bounds"));
+        let words = "thread 'main' panicked at src/x.rs:1:2:\nDriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        let (outcome, message) = classify(&Death { last_words: words, ..death(exit(101)) });
+        assert_eq!(outcome, Outcome::OutOfMemory);
+        assert!(message.unwrap().starts_with("out of memory on the card: thread"));
         let report = Some((Outcome::Error, Some("no such file".to_string())));
         assert_eq!(classify(&Death { reported: report, ..death(exit(1)) }).1.unwrap(), "no such file");
     }

@@ -3,7 +3,7 @@
 use super::accuracy::Truth;
 use super::clips::Clip;
 use super::death::Outcome;
-use super::plan::{Plan, Planned, Status, plan};
+use super::plan::{Plan, Planned, Status, plan, refuse_without_device};
 use super::progress::{Event, Listener};
 use super::store::Store;
 use super::watch::Program;
@@ -62,7 +62,7 @@ impl Finished {
 /// finished is kept and goes into the report's tables, and the next invocation goes on from there.
 ///
 /// # Errors
-/// If the experiment cannot be planned, or the disk refuses rows. A run that fails is a row.
+/// If the experiment cannot be planned, no run has a device, or the disk refuses rows. A run that fails is a row.
 pub fn execute(
     project: &Project,
     experiment: &Experiment,
@@ -70,6 +70,7 @@ pub fn execute(
     interrupt: &AtomicBool,
     listener: &mut dyn Listener,
 ) -> Result<Finished, RunnerError> {
+    refuse_without_device(experiment)?;
     let program = Pinned::new(&options.program)?;
     let plan = plan(project, experiment, &options.program, true, listener)?;
     let report = folder::create(&project.reports(&experiment.name), &plan.source)?;
@@ -162,7 +163,7 @@ fn one(
         return Ok(Some(Ended { row, tables: None }));
     };
     let work = Work::create(&project.work(), &row.run_id)?;
-    let order = carry::order(project, &row.run_id, &planned.settings, clip, &work);
+    let order = carry::order(project, &row.run_id, planned, clip, &work);
     let Some(seen) = carry::watched(&order, &work, program, interrupt, listener)? else { return Ok(None) };
     finish::add_seen(&mut row, seen);
     work.tidy();

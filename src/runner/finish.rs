@@ -5,9 +5,10 @@ use super::accuracy::{Accuracy, Truth};
 use super::clips::{Clip, Ready};
 use super::death::Outcome;
 use super::folder::utc_now;
-use super::plan::{Planned, device_of, mode_of};
+use super::plan::{Planned, mode_of};
 use super::watch::Seen;
 use crate::body::Body;
+use crate::device::Card;
 use crate::provenance::{Machine, Source};
 use crate::tables::files::TableWriter;
 use crate::tables::{FrameRow, MemoryRow, PersonRow, Row, RunRow, Spool, read_spool};
@@ -65,7 +66,10 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         weights_sha256: key.map(|key| key.weights_sha256.clone()),
         body_sha256: key.and_then(|key| key.body_sha256.clone()),
         precision: precision_of(settings),
-        device: device_of(settings),
+        device: planned.place.device.clone(),
+        gpu: planned.place.card.as_ref().map(|card| card.name.clone()),
+        driver: planned.place.card.as_ref().map(Card::driver_in_words),
+        device_total_bytes: planned.place.card.as_ref().map(|card| card.total_bytes),
         seed: settings.seed,
         git_hash: source.git_hash.clone(),
         git_dirty: source.git_dirty,
@@ -121,4 +125,12 @@ pub fn add_seen(row: &mut RunRow, seen: Seen) {
     row.decoder_peak_bytes = seen.decoder_peak_bytes;
     row.disk_peak_bytes = seen.disk_peak_bytes;
     row.disk_written_bytes = facts.disk_written_bytes;
+    row.device_setup_peak_bytes = facts.device_setup_peak_bytes;
+    row.device_base_bytes = facts.device_base_bytes;
+    row.device_peak_bytes = seen.device_peak_bytes;
+    row.device_reserved_peak_bytes = seen.device_reserved_peak_bytes;
+    row.device_process_peak_bytes = seen.device_process_peak_bytes;
+    row.device_context_bytes = facts.device_context_bytes;
+    row.device_workspace_bytes = facts.device_workspace_bytes;
+    row.device_ballast_bytes = facts.device_ballast_bytes;
 }

@@ -30,6 +30,9 @@ pub struct Key {
     pub body_sha256: Option<String>,
     /// The device that `auto` became.
     pub device: String,
+    /// The graphics card and its driver; `None` on the CPU, where the key is as if there were no such part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<String>,
     /// SHA-256 of the program.
     pub program_sha256: String,
     pub cpu: Option<String>,
@@ -71,6 +74,7 @@ impl Key {
             ("the body", self.body_sha256 != other.body_sha256),
             ("the program", self.program_sha256 != other.program_sha256),
             ("the device", self.device != other.device),
+            ("the graphics card or its driver", self.card != other.card),
             ("the machine", machine(self) != machine(other)),
             ("ffmpeg", self.ffmpeg != other.ffmpeg),
         ];

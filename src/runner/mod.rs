@@ -9,6 +9,7 @@
 
 mod accuracy;
 mod agreement;
+mod card;
 mod carry;
 mod clips;
 pub mod death;
@@ -67,8 +68,15 @@ pub enum RunnerError {
     NoVideo(String),
     #[error("interrupted; nothing of this run is kept")]
     Interrupted,
-    #[error("device = \"{device}\" needs a build with CUDA (feature `cuda`); use `cpu` or `auto`")]
-    NoCuda { device: String },
+    #[error("out of memory on {device}{held}: lower hmr2.batch, or allow more ({said})")]
+    CardFull { device: String, held: String, said: String },
+    #[error(
+        "{device} is lost to this process: it fell off, or a kernel broke its context ({said}); the system's log has \
+         the driver's reason (`dmesg | grep Xid`)"
+    )]
+    CardLost { device: String, said: String },
+    #[error(transparent)]
+    Device(#[from] crate::device::DeviceError),
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
     #[error(transparent)]
@@ -92,6 +100,16 @@ pub enum RunnerError {
 }
 
 impl RunnerError {
+    /// Whether memory was wanting: the host's, as far as it is known, or the card's.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        match self {
+            RunnerError::CardFull { .. } => true,
+            RunnerError::Device(error) => error.is_out_of_memory(),
+            RunnerError::Video(error) => error.is_out_of_memory(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> RunnerError + '_ {
         |source| RunnerError::File { path: path.to_path_buf(), source }
     }

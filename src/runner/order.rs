@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 pub struct Order {
     pub run_id: String,
     pub settings: Settings,
+    /// Where the network runs: what `auto` became.
+    pub device: String,
+    /// What the driver knows the card by; `None` for the CPU.
+    pub card_uuid: Option<String>,
     /// The clip's file.
     pub video: PathBuf,
     /// Where it is read who to look at; `None` finds nobody.
@@ -37,7 +41,7 @@ pub struct Account {
 pub struct Facts {
     pub first_frame: Option<u64>,
     pub frames: Option<u64>,
-    /// What the decoder complained about although it went on.
+    /// What the decoder complained about although it went on, and who else was on the card.
     pub remarks: Option<String>,
     pub people: Option<u64>,
     pub setup_secs: Option<f64>,
@@ -53,6 +57,14 @@ pub struct Facts {
     pub process_peak_bytes: Option<u64>,
     pub disk_peak_bytes: Option<u64>,
     pub disk_written_bytes: Option<u64>,
+    pub device_setup_peak_bytes: Option<u64>,
+    pub device_base_bytes: Option<u64>,
+    pub device_peak_bytes: Option<u64>,
+    pub device_reserved_peak_bytes: Option<u64>,
+    pub device_process_peak_bytes: Option<u64>,
+    pub device_context_bytes: Option<u64>,
+    pub device_workspace_bytes: Option<u64>,
+    pub device_ballast_bytes: Option<u64>,
 }
 
 /// The order in a run's folder.

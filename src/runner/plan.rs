@@ -1,5 +1,6 @@
 //! The plan: which runs an experiment asks for, which are done, and why the others are not.
 
+use super::card::Place;
 use super::clips::{self, Clip};
 use super::key::Key;
 use super::progress::Listener;
@@ -28,6 +29,7 @@ pub struct Planned {
     /// The run in words: clip, mode, size, length, repeat.
     pub label: String,
     pub settings: Settings,
+    pub place: Place,
     pub repeat: u64,
     pub clip: Clip,
     /// `None` while the clip is not made, so that its hash is not known.
@@ -52,7 +54,7 @@ pub enum Status {
     },
     /// Its clip is not made yet.
     ClipNotMade,
-    /// Its clip or its model set cannot be had: it will be a failed row.
+    /// Its clip, its model set or its device cannot be had: it will be a failed row.
     Broken(String),
 }
 
@@ -89,6 +91,21 @@ impl Plan {
     }
 }
 
+/// Refuses an experiment none of whose runs has a device to run on.
+///
+/// # Errors
+/// If so, why the first has none. Where others have one, theirs are run and the rest are failed rows.
+pub(super) fn refuse_without_device(experiment: &Experiment) -> Result<(), RunnerError> {
+    let mut refused = None;
+    for point in experiment.points()? {
+        match Place::of(&point.settings.device).refused {
+            None => return Ok(()),
+            Some(error) => refused = refused.or(Some(error)),
+        }
+    }
+    refused.map_or(Ok(()), |error| Err(error.into()))
+}
+
 /// Plans the runs of `experiment`.
 ///
 /// With `make_clips` the clips that are missing are made first; without, nothing is written.
@@ -122,6 +139,7 @@ pub(super) struct Planner<'p> {
     kept: Vec<Kept>,
     models: HashMap<String, Result<Model, String>>,
     clips: HashMap<String, Vec<Clip>>,
+    places: HashMap<String, Place>,
     program_sha256: String,
     pub source: Source,
     pub machine: Machine,
@@ -142,6 +160,7 @@ impl Planner<'_> {
             kept: Store::of(project.runs()).all(),
             models: HashMap::new(),
             clips: HashMap::new(),
+            places: HashMap::new(),
             program_sha256,
             source: Source::of(&project.root),
             machine: Machine::this(),
@@ -183,12 +202,14 @@ impl Planner<'_> {
     /// The run of `settings` over `clip`.
     pub fn planned(&mut self, settings: &Settings, clip: Clip, repeat: u64) -> Planned {
         let model = self.model(&settings.model);
-        let (key, status) = match (&clip, model) {
-            (Clip::Broken { message, .. }, _) => (None, Status::Broken(message.clone())),
-            (_, Err(message)) => (None, Status::Broken(message)),
-            (Clip::NotMade { .. }, Ok(_)) => (None, Status::ClipNotMade),
-            (Clip::Ready(ready), Ok(model)) => {
-                let key = self.key(settings, repeat, ready, model);
+        let place = self.place(&settings.device);
+        let (key, status) = match (&clip, model, &place.refused) {
+            (_, _, Some(refused)) => (None, Status::Broken(refused.to_string())),
+            (Clip::Broken { message, .. }, _, _) => (None, Status::Broken(message.clone())),
+            (_, Err(message), _) => (None, Status::Broken(message)),
+            (Clip::NotMade { .. }, Ok(_), _) => (None, Status::ClipNotMade),
+            (Clip::Ready(ready), Ok(model), None) => {
+                let key = self.key(settings, &place, repeat, ready, model);
                 let status = self.status(&key);
                 (Some(key), status)
             }
@@ -199,10 +220,15 @@ impl Planner<'_> {
             alike.row.wall_secs.filter(|_| alike.is_ok())
         });
         let rough_secs = before.unwrap_or_else(|| guess_secs(settings, &clip));
-        Planned { label, settings: settings.clone(), repeat, clip, key, status, rough_secs }
+        Planned { label, settings: settings.clone(), place, repeat, clip, key, status, rough_secs }
     }
 
-    fn key(&self, settings: &Settings, repeat: u64, clip: &clips::Ready, model: Model) -> Key {
+    /// Where a run takes place; asked of the driver once.
+    fn place(&mut self, device: &str) -> Place {
+        self.places.entry(device.to_string()).or_insert_with(|| Place::of(device)).clone()
+    }
+
+    fn key(&self, settings: &Settings, place: &Place, repeat: u64, clip: &clips::Ready, model: Model) -> Key {
         Key {
             settings: Key::settings_of(settings),
             repeat,
@@ -213,7 +239,8 @@ impl Planner<'_> {
             model_sha256: model.file_sha256,
             weights_sha256: model.weights_sha256,
             body_sha256: model.body_sha256,
-            device: device_of(settings),
+            device: place.device.clone(),
+            card: place.card.as_ref().map(|card| format!("{}, driver {}", card.name, card.driver_in_words())),
             program_sha256: self.program_sha256.clone(),
             cpu: self.machine.cpu.clone(),
             cores: self.machine.cores,
@@ -234,11 +261,6 @@ impl Planner<'_> {
         let changes = alike.map(|kept| key.changes_since(&kept.key)).min_by_key(Vec::len);
         changes.map_or(Status::New, Status::Changed)
     }
-}
-
-/// The device that `auto` becomes.
-pub(super) fn device_of(settings: &Settings) -> String {
-    if settings.device == "auto" { "cpu".to_string() } else { settings.device.clone() }
 }
 
 /// The mode's name, or what stands for it where the settings contradict each other.

@@ -4,7 +4,6 @@
 
 use super::RunnerError;
 use super::order::Order;
-use super::plan::device_of;
 use crate::body::Body;
 use crate::dataset::TruthReader;
 use crate::detect::Given;
@@ -35,21 +34,17 @@ pub struct Done {
 }
 
 impl Stages {
-    /// Loads what the order asks for.
+    /// Loads what the order asks for; the network goes to `device`.
     ///
     /// # Errors
-    /// If weights or truth are missing or damaged, or a setting asks for what this build has not.
-    pub fn load(order: &Order) -> Result<Stages, RunnerError> {
+    /// If weights or truth are missing or damaged, or the device has no room for them.
+    pub fn load(order: &Order, device: &Device) -> Result<Stages, RunnerError> {
         let settings = &order.settings;
-        let device = device_of(settings);
-        if device != "cpu" {
-            return Err(RunnerError::NoCuda { device });
-        }
         let set = ModelSet::load(&order.model)?;
         Ok(Stages {
             boxes: order.boxes.as_deref().map(TruthReader::open).transpose()?,
             given: Given::new(settings.detect.clone(), settings.seed)?,
-            hmr2: Hmr2::load(&set, &Device::Cpu, &settings.hmr2)?,
+            hmr2: Hmr2::load(&set, device, &settings.hmr2)?,
             body: set.load_body()?,
             tracker: Tracker::new(settings.phalp.clone())?,
         })

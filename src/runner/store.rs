@@ -121,6 +121,7 @@ mod tests {
             weights_sha256: "w".into(),
             body_sha256: None,
             device: "cpu".into(),
+            card: None,
             program_sha256: program.into(),
             cpu: None,
             cores: 2,

@@ -3,6 +3,7 @@
 //! It is carried out by the same process as a run of an experiment, so that what holds there holds here.
 
 use super::accuracy::Truth;
+use super::card::Place;
 use super::clips::{self, Clip, Ready};
 use super::death::Outcome;
 use super::execute::Options;
@@ -99,7 +100,7 @@ pub struct Tracked {
 /// Tracks one video.
 ///
 /// # Errors
-/// If the video, its boxes or the model set cannot be read, or results cannot be written. If the
+/// If the video, its boxes or the model set cannot be read, the device cannot be had, or results cannot be written. If the
 /// measured process itself fails, [`Tracked::row`] says so and there is no overlay. Ctrl-C is
 /// [`RunnerError::Interrupted`].
 pub fn track(
@@ -109,6 +110,9 @@ pub fn track(
     interrupt: &AtomicBool,
     listener: &mut dyn Listener,
 ) -> Result<Tracked, RunnerError> {
+    if let Some(refused) = Place::of(&request.settings.device).refused {
+        return Err(refused.into());
+    }
     let clip = import(project, request, listener)?;
     let mut planner = Planner::new(project, &options.program)?;
     let planned = planner.planned(&request.settings, Clip::Ready(clip.clone()), 1);
@@ -118,7 +122,7 @@ pub fn track(
 
     let work = Work::create(&project.work(), &key.run_id())?;
     listener.hear(Event::Begin { number: 1, of: 1, label: &planned.label, left_secs: planned.rough_secs });
-    let order = carry::order(project, &row.run_id, &request.settings, &clip, &work);
+    let order = carry::order(project, &row.run_id, &planned, &clip, &work);
     let seen = carry::watched(&order, &work, &options.program, interrupt, listener)?;
     let seen = seen.ok_or(RunnerError::Interrupted)?;
     finish::add_seen(&mut row, seen);
@@ -227,6 +231,8 @@ fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerEr
         ("heap", row.heap_peak_bytes),
         ("process", row.process_peak_bytes),
         ("decoder", row.decoder_peak_bytes),
+        ("use of the graphics card's pool", row.device_peak_bytes),
+        ("share of the graphics card", row.device_process_peak_bytes),
         ("scratch files", row.disk_peak_bytes),
     ] {
         if let Some(bytes) = bytes {

@@ -6,8 +6,11 @@ use super::RunnerError;
 use super::death::{Death, Killed, Outcome, classify};
 use super::order::{self, Account, Facts};
 use crate::experiment::Limits;
+use crate::memory::device::parts;
+use crate::memory::disk;
+use crate::memory::driver::CardWatch;
+use crate::memory::live::{self, Live};
 use crate::memory::process::{self, Sample, Watch};
-use crate::memory::{disk, live};
 use crate::tables::{MemoryRow, Spool};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -27,6 +30,15 @@ pub struct Program {
     pub arguments: Vec<String>,
 }
 
+/// Which run is watched, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched<'a> {
+    pub run_id: &'a str,
+    pub limits: &'a Limits,
+    /// What the driver knows the run's graphics card by; `None` for the CPU.
+    pub card: Option<&'a str>,
+}
+
 /// What was seen of a run's process.
 #[derive(Debug, Clone)]
 pub struct Seen {
@@ -37,6 +49,9 @@ pub struct Seen {
     pub decoder_peak_bytes: Option<u64>,
     pub heap_peak_bytes: Option<u64>,
     pub disk_peak_bytes: Option<u64>,
+    pub device_peak_bytes: Option<u64>,
+    pub device_reserved_peak_bytes: Option<u64>,
+    pub device_process_peak_bytes: Option<u64>,
     /// What the process itself reported.
     pub facts: Facts,
     /// The run was ended by Ctrl-C: it is no result.
@@ -53,8 +68,7 @@ pub struct Seen {
 pub fn run(
     program: &Program,
     folder: &Path,
-    run_id: &str,
-    limits: &Limits,
+    watched: &Watched,
     interrupt: &AtomicBool,
     on_frame: &mut dyn FnMut(Option<u64>),
 ) -> Result<Seen, RunnerError> {
@@ -65,7 +79,7 @@ pub fn run(
     let id = child.id();
     let ended = wait_beside(child);
     let mut peaks = Peaks::default();
-    let mut watch = Watch::new(id);
+    let mut eyes = Eyes { process: Watch::new(id), id, card: watched.card.and_then(CardWatch::of) };
     let mut killed = None;
     let status = loop {
         match ended.recv_timeout(EVERY) {
@@ -75,13 +89,14 @@ pub fn run(
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let row = look(&mut watch, folder, run_id, started.elapsed().as_secs_f64());
-        peaks.take(&row);
+        let live = live::read(&order::live_in(folder));
+        let row = eyes.look(live, watched.run_id, started.elapsed().as_secs_f64());
+        peaks.take(&row, live);
         on_frame(row.frame);
         samples.append(&row)?;
         samples.flush()?;
         if killed.is_none() {
-            killed = beyond(limits, &row, started, interrupt);
+            killed = beyond(watched.limits, &row, started, interrupt);
             if killed.is_some() {
                 end_group(id);
             }
@@ -116,22 +131,35 @@ fn wait_beside(mut child: Child) -> Receiver<std::io::Result<ExitStatus>> {
     receive
 }
 
-fn look(watch: &mut Watch, folder: &Path, run_id: &str, secs: f64) -> MemoryRow {
-    let Sample { resident_bytes, resident_peak_bytes, children_bytes, children } = watch.sample();
-    let live = live::read(&order::live_in(folder));
-    MemoryRow {
-        run_id: run_id.to_string(),
-        secs,
-        frame: live.and_then(|live| live.frame),
-        heap_bytes: live.and_then(|live| live.heap_bytes),
-        heap_peak_bytes: live.and_then(|live| live.heap_peak_bytes),
-        process_bytes: resident_bytes,
-        process_peak_bytes: resident_peak_bytes,
-        decoder_bytes: children_bytes,
-        decoder_processes: children,
-        device_used_bytes: None,
-        device_reserved_bytes: None,
-        disk_bytes: live.and_then(|live| live.disk_bytes),
+/// What looks at a run's process from outside.
+struct Eyes {
+    process: Watch,
+    id: u32,
+    card: Option<CardWatch>,
+}
+
+impl Eyes {
+    /// One sample: what is seen, and what the process published last.
+    fn look(&mut self, live: Option<Live>, run_id: &str, secs: f64) -> MemoryRow {
+        let Sample { resident_bytes, resident_peak_bytes, children_bytes, children } = self.process.sample();
+        let on_card = self.card.as_ref().and_then(|card| card.look().bytes_of(self.id));
+        let ballast_bytes = live.and_then(|live| live.device_ballast_bytes).unwrap_or(0);
+        MemoryRow {
+            run_id: run_id.to_string(),
+            secs,
+            frame: live.and_then(|live| live.frame),
+            heap_bytes: live.and_then(|live| live.heap_bytes),
+            heap_peak_bytes: live.and_then(|live| live.heap_peak_bytes),
+            process_bytes: resident_bytes,
+            process_peak_bytes: resident_peak_bytes,
+            decoder_bytes: children_bytes,
+            decoder_processes: children,
+            device_used_bytes: live.and_then(|live| live.device_used_bytes),
+            device_reserved_bytes: live.and_then(|live| live.device_reserved_bytes),
+            device_process_bytes: parts(on_card, ballast_bytes, None, None).process_bytes,
+            device_free_bytes: live.and_then(|live| live.device_free_bytes),
+            disk_bytes: live.and_then(|live| live.disk_bytes),
+        }
     }
 }
 
@@ -156,10 +184,18 @@ struct Peaks {
     decoder_bytes: Option<u64>,
     heap_bytes: Option<u64>,
     disk_bytes: Option<u64>,
+    device_bytes: Option<u64>,
+    device_reserved_bytes: Option<u64>,
+    device_process_bytes: Option<u64>,
 }
 
 impl Peaks {
-    fn take(&mut self, row: &MemoryRow) {
+    fn take(&mut self, row: &MemoryRow, live: Option<Live>) {
+        // the pool's own marks, which begin again when the models are loaded: the last ones count
+        self.device_bytes = live.and_then(|live| live.device_used_peak_bytes).or(self.device_bytes);
+        let reserved = live.and_then(|live| live.device_reserved_peak_bytes);
+        self.device_reserved_bytes = reserved.or(self.device_reserved_bytes);
+        self.device_process_bytes = self.device_process_bytes.max(row.device_process_bytes);
         self.process_bytes = self.process_bytes.max(row.process_peak_bytes);
         self.decoder_bytes = self.decoder_bytes.max(row.decoder_bytes);
         self.heap_bytes = self.heap_bytes.max(row.heap_peak_bytes);
@@ -198,6 +234,9 @@ fn account(
         // exact where the process lived to tell, the last sample where it did not
         heap_peak_bytes: facts.heap_peak_bytes.or(peaks.heap_bytes),
         disk_peak_bytes: peaks.disk_bytes.max(facts.disk_peak_bytes),
+        device_peak_bytes: facts.device_peak_bytes.or(peaks.device_bytes),
+        device_reserved_peak_bytes: facts.device_reserved_peak_bytes.or(peaks.device_reserved_bytes),
+        device_process_peak_bytes: peaks.device_process_bytes.max(facts.device_process_peak_bytes),
         facts,
         interrupted: killed == Some(Killed::Interrupted),
     }
@@ -223,7 +262,8 @@ mod tests {
     fn shell(script: &str, limits: Limits) -> Seen {
         let folder = tempfile::tempdir().unwrap();
         let program = Program { path: "sh".into(), arguments: vec!["-c".into(), script.into()] };
-        run(&program, folder.path(), "r", &limits, &AtomicBool::new(false), &mut |_| ()).unwrap()
+        let watched = Watched { run_id: "r", limits: &limits, card: None };
+        run(&program, folder.path(), &watched, &AtomicBool::new(false), &mut |_| ()).unwrap()
     }
 
     #[test]
@@ -255,7 +295,8 @@ mod tests {
     fn an_interrupt_ends_the_run_and_is_no_result() {
         let folder = tempfile::tempdir().unwrap();
         let program = Program { path: "sh".into(), arguments: vec!["-c".into(), "sleep 20".into()] };
-        let seen = run(&program, folder.path(), "r", &Limits::default(), &AtomicBool::new(true), &mut |_| ());
+        let watched = Watched { run_id: "r", limits: &Limits::default(), card: None };
+        let seen = run(&program, folder.path(), &watched, &AtomicBool::new(true), &mut |_| ());
         assert!(seen.unwrap().interrupted);
     }
 }

@@ -4,6 +4,7 @@
 //! truth is read frame by frame, persons wait a few frames for their identity, rows go to spools.
 
 use super::RunnerError;
+use super::card::Site;
 use super::death::Outcome;
 use super::order::{self, Account, Facts, Order};
 use super::stages::{Done, Stages};
@@ -29,7 +30,7 @@ pub fn main(folder: &Path) -> ExitCode {
     facts.disk_written_bytes = process::own_written_bytes();
     let (outcome, error) = match &result {
         Ok(()) => (Outcome::Ok, None),
-        Err(error) if is_out_of_memory(error) => (Outcome::OutOfMemory, Some(error.to_string())),
+        Err(error) if error.is_out_of_memory() => (Outcome::OutOfMemory, Some(error.to_string())),
         Err(error) => (Outcome::Error, Some(error.to_string())),
     };
     let account = Account { outcome, error, facts };
@@ -41,10 +42,6 @@ pub fn main(folder: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn is_out_of_memory(error: &RunnerError) -> bool {
-    matches!(error, RunnerError::Video(error) if error.is_out_of_memory())
 }
 
 /// A run whose watcher is gone measures nothing any more.
@@ -65,8 +62,25 @@ fn carry_out(folder: &Path, facts: &mut Facts) -> Result<(), RunnerError> {
     let publisher = Publisher::start(&live).map_err(RunnerError::file(&live))?;
 
     let started = Instant::now();
-    let stages = Stages::load(&order)?;
+    let site = Site::open(&order, &publisher, facts)?;
+    facts.remarks = Some(site.remarks().join("\n")).filter(|remarks| !remarks.is_empty());
+    let worked = work(folder, order, &site, &publisher, facts, started);
+    site.account(facts);
+    worked.map_err(|error| site.explain(error))
+}
+
+/// The run on its device, which was being opened when it `started`.
+fn work(
+    folder: &Path,
+    order: Order,
+    site: &Site,
+    publisher: &Publisher,
+    facts: &mut Facts,
+    started: Instant,
+) -> Result<(), RunnerError> {
+    let stages = Stages::load(&order, site.device())?;
     let spools = Spools::create(folder)?;
+    site.models_are_loaded(facts);
     facts.setup_secs = Some(started.elapsed().as_secs_f64());
     facts.heap_setup_peak_bytes = counted(heap::reset_peak());
     facts.heap_base_bytes = counted(heap::current_bytes());
@@ -81,10 +95,11 @@ fn carry_out(folder: &Path, facts: &mut Facts) -> Result<(), RunnerError> {
     publisher.disk_bytes(source.disk_bytes());
 
     let mut joined = Joined { run_id: order.run_id, stages, spools, waiting: VecDeque::new(), facts };
-    while joined.frame(source.as_mut(), &publisher)? {}
+    while joined.frame(source.as_mut(), publisher)? {}
     joined.finish()?;
     facts.disk_peak_bytes = Some(source.disk_peak_bytes());
-    facts.remarks = Some(source.complaints()).filter(|complaints| !complaints.is_empty());
+    let complaints = Some(source.complaints()).filter(|complaints| !complaints.is_empty());
+    facts.remarks = facts.remarks.take().into_iter().chain(complaints).reduce(|a, b| format!("{a}\n{b}"));
     Ok(())
 }
 

@@ -15,7 +15,7 @@ table! {
         pub outcome: String,
         /// What went wrong; null if nothing did
         pub error: Option<String>,
-        /// What the decoder complained about although it went on
+        /// What the decoder complained about although it went on, and who else was on the card
         pub remarks: Option<String>,
         /// Which repeat of the same point, from 1
         pub repeat: u64,
@@ -74,16 +74,16 @@ table! {
         pub os: Option<String>,
         /// The decoder's version
         pub ffmpeg: Option<String>,
-        /// The graphics card; null without one
+        /// The graphics card that the run was to use; null on the CPU
         pub gpu: Option<String>,
-        /// Its driver; null without one
+        /// Its driver, and the CUDA that this knows; null on the CPU
         pub driver: Option<String>,
         /// When the run started, UTC
         pub started_utc: Option<String>,
 
         /// From the process' start to its end, seen from outside
         pub wall_secs: Option<f64>,
-        /// Loading the model set and the body
+        /// Opening the device, loading the model set and the body
         pub setup_secs: Option<f64>,
         /// Opening the video; in the extract modes all of the extraction
         pub open_secs: Option<f64>,
@@ -108,10 +108,24 @@ table! {
         pub process_peak_bytes: Option<u64>,
         /// Largest resident set of the process' children (the decoder), sampled
         pub decoder_peak_bytes: Option<u64>,
-        /// Largest memory in use on the graphics card; null without one
+        /// Largest use of the graphics card's pool while the models were loaded; null without a card
+        pub device_setup_peak_bytes: Option<u64>,
+        /// The pool's use with the models loaded, before the video is opened; null without a card
+        pub device_base_bytes: Option<u64>,
+        /// Largest use of the pool (held by tensors) from then on, models included; exact; null without a card
         pub device_peak_bytes: Option<u64>,
-        /// Largest memory reserved on the graphics card; null without one
+        /// The most that the pool took from the card for that, what is free in it included; null without a card
         pub device_reserved_peak_bytes: Option<u64>,
+        /// The most that the process held of the card in all, by the driver, sampled; null where it does not tell
+        pub device_process_peak_bytes: Option<u64>,
+        /// What opening the card took, before any tensor; null where the driver does not tell
+        pub device_context_bytes: Option<u64>,
+        /// What libraries and kernels' code held at the end, beside pool and context; null where the driver does not tell
+        pub device_workspace_bytes: Option<u64>,
+        /// Memory of the whole card; null without one
+        pub device_total_bytes: Option<u64>,
+        /// Taken away before the run, so that the card was as small as `limits.device_mib`; null without that limit
+        pub device_ballast_bytes: Option<u64>,
         /// Largest size of the scratch files
         pub disk_peak_bytes: Option<u64>,
         /// Bytes that the process and its children caused to be written to storage
@@ -226,10 +240,14 @@ table! {
         pub decoder_bytes: Option<u64>,
         /// Number of those children
         pub decoder_processes: Option<u64>,
-        /// Used on the graphics card; null without one
+        /// Held by tensors in the graphics card's pool; null without a card
         pub device_used_bytes: Option<u64>,
-        /// Reserved on the graphics card; null without one
+        /// Taken by the pool from the card; null without a card
         pub device_reserved_bytes: Option<u64>,
+        /// Held by the process on the card in all, by the driver, without ballast; null where it does not tell
+        pub device_process_bytes: Option<u64>,
+        /// Free on the card, all processes together, with ballast taken away; null without a card
+        pub device_free_bytes: Option<u64>,
         /// Scratch files
         pub disk_bytes: Option<u64>,
     }
