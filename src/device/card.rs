@@ -11,6 +11,9 @@ const SUCCESS: u32 = 0;
 const STUB_LIBRARY: u32 = 34;
 const NO_DEVICE: u32 = 100;
 
+/// The libraries of CUDA 13 that candle calls beside the driver.
+const LIBRARIES: [&str; 3] = ["libcublas.so.13", "libcublasLt.so.13", "libcurand.so.10"];
+
 /// A version of CUDA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Version {
@@ -163,6 +166,8 @@ pub struct Answers {
     pub cards: Vec<CardAnswer>,
     /// The text of `/proc/driver/nvidia/version`.
     pub module: Option<String>,
+    /// The text of `/proc/self/maps`: which libraries are loaded; `None` where there is no such file.
+    pub maps: Option<String>,
 }
 
 /// What the driver answers about one card.
@@ -179,7 +184,7 @@ pub struct CardAnswer {
 /// Whether the kernels for `target` run on each card; `target` is `None` where kernels do not say.
 ///
 /// # Errors
-/// If there is no driver that works, or it is too old for the kernels.
+/// If there is no driver that works, it is too old for the kernels, or a library was not found.
 pub fn judge(
     answers: &Answers,
     target: Option<&Target>,
@@ -199,6 +204,10 @@ pub fn judge(
     }
     if answers.started != SUCCESS && answers.started != NO_DEVICE {
         return Err(DeviceError::NoDriver { said: answers.started_name.clone() });
+    }
+    let missing = answers.maps.as_deref().map(missing_libraries).unwrap_or_default();
+    if !missing.is_empty() && !answers.cards.is_empty() {
+        return Err(DeviceError::NoLibrary { said: format!("not found: {}", missing.join(", ")) });
     }
     let judged = answers.cards.iter().enumerate().map(|(index, answer)| {
         let number = |value: i32| u32::try_from(value).unwrap_or(0);
@@ -229,6 +238,18 @@ pub fn pick(cards: Vec<Result<Card, DeviceError>>, index: usize) -> Result<Card,
     cards.into_iter().nth(index).unwrap_or(Err(DeviceError::NoCard { index, cards: count }))
 }
 
+/// The libraries that candle calls and that are not loaded, by the text of `/proc/self/maps`. They are
+/// loaded with the program, or with the driver's first call, and so are there by now or never.
+fn missing_libraries(maps: &str) -> Vec<&'static str> {
+    LIBRARIES.into_iter().filter(|name| !maps.lines().any(|line| is_of_library(line, name))).collect()
+}
+
+/// Whether a mapping is of the library `name`, whichever minor version the file behind it has.
+fn is_of_library(line: &str, name: &str) -> bool {
+    let Some((_, file)) = line.rsplit_once('/') else { return false };
+    file.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ' ']))
+}
+
 /// The driver's version in the text of `/proc/driver/nvidia/version`: the first word made of numbers and
 /// dots alone, as in `NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.65.06  Sun Jul 27 ...`.
 pub fn driver_version(text: &str) -> Option<String> {
@@ -254,6 +275,12 @@ mod tests {
     const MODULE: &str = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  \
                           (dvs-builder@U22-I3)  Sun Jul 27 07:05:54 UTC 2025\nGCC version:  gcc version 12.3.0\n";
 
+    const MAPS: &str = "7f00-7f10 r--p 00000000 08:01 11 /usr/lib/x86_64-linux-gnu/libcuda.so.580.65.06\n\
+                        7f10-7f20 r-xp 00000000 08:01 12 /usr/local/cuda/lib64/libcublas.so.13.1.0.3\n\
+                        7f20-7f30 r-xp 00000000 08:01 13 /opt/nvidia/cu13/lib/libcublasLt.so.13\n\
+                        7f30-7f40 r-xp 00000000 08:01 14 /opt/nvidia/cu13/lib/libcurand.so.10 (deleted)\n\
+                        7f40-7f50 rw-p 00000000 00:00 0 [heap]\n";
+
     fn target() -> Target {
         Target::of_ptx(PTX).unwrap()
     }
@@ -272,8 +299,8 @@ mod tests {
     }
 
     fn answers(cards: Vec<CardAnswer>) -> Answers {
-        let module = Some(MODULE.to_string());
-        Answers { started: 0, started_name: "CUDA_SUCCESS".into(), version: 13_000, cards, module }
+        let (module, maps) = (Some(MODULE.to_string()), Some(MAPS.to_string()));
+        Answers { started: 0, started_name: "CUDA_SUCCESS".into(), version: 13_000, cards, module, maps }
     }
 
     #[test]
@@ -365,6 +392,12 @@ mod tests {
         assert_eq!(none, Err(DeviceError::NoCard { index: 0, cards: 0 }));
         let beyond = pick(judge(&answers(vec![h100()]), Some(&target)).unwrap(), 1);
         assert_eq!(beyond, Err(DeviceError::NoCard { index: 1, cards: 1 }));
+
+        let maps = Some(MAPS.replace("libcurand.so.10", "libcurand.so.100"));
+        let bare = told(&Answers { maps, ..answers(vec![h100()]) });
+        assert_eq!(bare, DeviceError::NoLibrary { said: "not found: libcurand.so.10".into() });
+        let unknown = Answers { maps: None, ..answers(vec![h100()]) };
+        assert!(judge(&unknown, Some(&target)).unwrap()[0].is_ok());
 
         let a100 = CardAnswer { name: "NVIDIA A100".into(), major: 8, ..h100() };
         let cards = judge(&answers(vec![a100, h100()]), Some(&target)).unwrap();

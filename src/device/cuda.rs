@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// Where the kernel's module of the driver says its version.
 const MODULE: &str = "/proc/driver/nvidia/version";
+/// Where the system says which libraries are loaded.
+const MAPS: &str = "/proc/self/maps";
 
 pub fn cards() -> Result<Vec<Result<Card, DeviceError>>, DeviceError> {
     judge(&ask(), target().as_ref())
@@ -45,11 +47,11 @@ pub fn open(index: usize) -> Result<Device, DeviceError> {
 /// Asks the driver all that can be asked without opening a card.
 #[expect(unsafe_code, reason = "the driver is a C library")]
 fn ask() -> Answers {
-    let module = std::fs::read_to_string(MODULE).ok();
+    let started = result::init();
     let mut version = 0;
-    // SAFETY: the driver writes one number there, and may be asked before it is started.
+    // SAFETY: the driver writes one number there, and may be asked even where it does not start.
     let asked = unsafe { sys::cuDriverGetVersion(&raw mut version) };
-    let cards = asked.result().and_then(|()| result::init()).and_then(|()| {
+    let cards = asked.result().and(started).and_then(|()| {
         let count = result::device::get_count()?;
         (0..count).map(describe).collect::<Result<Vec<_>, _>>()
     });
@@ -57,7 +59,8 @@ fn ask() -> Answers {
         Ok(cards) => (0, "CUDA_SUCCESS".to_string(), cards),
         Err(DriverError(status)) => (status as u32, format!("{status:?}"), Vec::new()),
     };
-    Answers { started: number, started_name: name, version, cards, module }
+    let text = |path| std::fs::read_to_string(path).ok();
+    Answers { started: number, started_name: name, version, cards, module: text(MODULE), maps: text(MAPS) }
 }
 
 #[expect(unsafe_code, reason = "the driver is a C library")]

@@ -5,8 +5,8 @@ use super::card::{Capability, Target, Version};
 use super::fault::Fault;
 
 /// Where CUDA's libraries are looked for, said wherever one of them is missing.
-const LIBRARIES: &str = "CUDA 13's libraries are looked for in the system's folders and in LD_LIBRARY_PATH; \
-                         those of a Python environment lie in its site-packages/nvidia/*/lib";
+const LIBRARIES: &str = "set LD_LIBRARY_PATH to the folder with libcublas.so.13: a CUDA 13 toolkit's lib64, or \
+                         PyTorch's site-packages/nvidia/cu13/lib (`tools/cuda/libraries.sh` prints it)";
 
 /// Why a device cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum DeviceError {
         .has.digits()
     )]
     OtherGeneration { index: usize, name: String, has: Capability, needs: Target },
-    #[error("a library that the card needs is missing or does not start ({said}); {LIBRARIES}")]
+    #[error("a library of CUDA is missing or does not start ({said}): {LIBRARIES}")]
     NoLibrary { said: String },
     #[error(
         "cuda:{index} has no memory left to start with ({said}): end what else uses it (`nvidia-smi` shows it), or \

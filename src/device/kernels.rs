@@ -6,17 +6,19 @@
 
 use super::{Choice, DeviceError};
 
-/// What the build script says that it left out, separated by commas; cargo builds this file anew when it
-/// changes.
-const LEFT_OUT: Option<&str> = option_env!("POSEBOOK_CUDA_LEFT_OUT");
+/// Which kernels `tools/build_cuda.sh` compiled: `needed`, or all of them, as a system's toolkit does.
+const COMPILED: Option<&str> = option_env!("POSEBOOK_CUDA_KERNELS");
 
 /// A group of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernels {
     /// candle's own: element-wise, reductions, indexing, im2col; matrix products by cuBLAS.
     Basic,
-    /// Fused attention (crate candle-flash-attn), heads of up to 96 numbers, bf16 and f16, no dropout.
+    /// Fused attention (crate candle-flash-attn) for heads of 65 to 96 numbers in bf16 and f16: not causal,
+    /// without dropout, windows, alibi and soft caps.
     FlashAttention,
+    /// Fused attention for heads of other widths, and with the rest of what that crate can.
+    FlashAttentionWhole,
     /// cuDNN's convolutions.
     Cudnn,
     /// Products with quantised (GGUF) weights and mixtures of experts.
@@ -25,14 +27,20 @@ pub enum Kernels {
 
 impl Kernels {
     /// All groups, in the order in which they are listed.
-    pub const ALL: [Kernels; 4] =
-        [Kernels::Basic, Kernels::FlashAttention, Kernels::Cudnn, Kernels::Quantised];
+    pub const ALL: [Kernels; 5] = [
+        Kernels::Basic,
+        Kernels::FlashAttention,
+        Kernels::FlashAttentionWhole,
+        Kernels::Quantised,
+        Kernels::Cudnn,
+    ];
 
     /// The name of the group.
     pub fn name(self) -> &'static str {
         match self {
             Kernels::Basic => "basic",
             Kernels::FlashAttention => "flash-attn",
+            Kernels::FlashAttentionWhole => "flash-attn-whole",
             Kernels::Cudnn => "cudnn",
             Kernels::Quantised => "quantised",
         }
@@ -42,7 +50,10 @@ impl Kernels {
     pub fn about(self) -> &'static str {
         match self {
             Kernels::Basic => "candle's own kernels, and matrix products by cuBLAS",
-            Kernels::FlashAttention => "fused attention for bf16 and f16, heads of up to 96 numbers",
+            Kernels::FlashAttention => "fused attention in bf16 and f16, heads of 65 to 96 numbers",
+            Kernels::FlashAttentionWhole => {
+                "fused attention for other heads, causal, with dropout or windows"
+            }
             Kernels::Cudnn => "cuDNN's convolutions",
             Kernels::Quantised => "quantised weights and mixtures of experts",
         }
@@ -50,7 +61,7 @@ impl Kernels {
 
     /// Whether this build holds the group.
     pub fn is_built(self) -> bool {
-        built(self, cfg!(feature = "cuda"), cfg!(feature = "flash-attn"), LEFT_OUT)
+        built(self, cfg!(feature = "cuda"), cfg!(feature = "flash-attn"), COMPILED != Some("needed"))
     }
 
     /// What to do where the group was left out.
@@ -58,21 +69,22 @@ impl Kernels {
         match self {
             Kernels::Basic => "make a build with CUDA: `just build-cuda`",
             Kernels::FlashAttention => "build with the feature `flash-attn`, or choose plain attention",
+            Kernels::FlashAttentionWhole => "build with POSEBOOK_CUDA_KERNELS=all, or choose plain attention",
             Kernels::Cudnn => "Posebook does without: its convolutions are matrix products",
             Kernels::Quantised => "Posebook has no quantised models",
         }
     }
 }
 
-/// Whether a build of these features that left out `left_out` holds a group.
-fn built(group: Kernels, cuda: bool, flash_attn: bool, left_out: Option<&str>) -> bool {
-    let named = left_out.is_some_and(|names| names.split(',').any(|name| name.trim() == group.name()));
-    let compiled = match group {
-        Kernels::Basic | Kernels::Quantised => cuda,
+/// Whether a build of these features holds a group, with all kernels compiled or only those needed.
+fn built(group: Kernels, cuda: bool, flash_attn: bool, all: bool) -> bool {
+    match group {
+        Kernels::Basic => cuda,
+        Kernels::Quantised => cuda && all,
         Kernels::FlashAttention => flash_attn,
+        Kernels::FlashAttentionWhole => flash_attn && all,
         Kernels::Cudnn => false,
-    };
-    compiled && !named
+    }
 }
 
 /// Whether `group` can be asked for on `device`.
@@ -92,14 +104,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_follow_the_features_and_what_was_left_out() {
-        let held = |cuda, flash, left_out| {
-            Kernels::ALL.into_iter().filter(|group| built(*group, cuda, flash, left_out)).collect::<Vec<_>>()
+    fn groups_follow_the_features_and_what_was_compiled() {
+        let held = |cuda, flash, all| -> Vec<&str> {
+            let groups = Kernels::ALL.into_iter().filter(|group| built(*group, cuda, flash, all));
+            groups.map(Kernels::name).collect()
         };
-        assert_eq!(held(false, false, None), []);
-        assert_eq!(held(true, false, None), [Kernels::Basic, Kernels::Quantised]);
-        assert_eq!(held(true, true, Some("quantised, cudnn")), [Kernels::Basic, Kernels::FlashAttention]);
-        assert_eq!(held(true, true, Some("quantised,flash-attn")), [Kernels::Basic]);
+        assert!(held(false, false, true).is_empty());
+        assert_eq!(held(true, false, false), ["basic"]);
+        assert_eq!(held(true, true, false), ["basic", "flash-attn"]);
+        assert_eq!(held(true, true, true), ["basic", "flash-attn", "flash-attn-whole", "quantised"]);
     }
 
     #[test]

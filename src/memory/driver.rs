@@ -106,9 +106,11 @@ mod nvml {
                 },
             };
             let card = &self.card;
-            let processes = card.running_compute_processes().or_else(|_| card.running_compute_processes_v2());
             Look {
-                holders: processes.ok().map(|all| all.into_iter().map(holder).collect()),
+                holders: card
+                    .running_compute_processes()
+                    .ok()
+                    .map(|all| all.into_iter().map(holder).collect()),
                 used_bytes: card.memory_info().ok().map(|memory| memory.used),
             }
         }
