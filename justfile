@@ -64,3 +64,15 @@ lint:
 # run the benchmarks: all, or one of render, video, hmr2
 bench *name:
     cargo bench --locked {{ if name == "" { "--benches" } else { "--bench " + name } }}
+
+# hold the network against the original's numbers, ViT-H filled by formula included: parity [--precision bf16]
+parity *arguments: build
+    @{{ posebook }} parity --full "$@"
+
+# put the graphics card here through parity, pipeline, memory and speed; writes reports/gpu: gpu [--only speed]
+gpu *arguments:
+    tools/gpu.sh "$@"
+
+# gather the CUDA program and ffmpeg in carry/, for a machine with a card and nothing else
+carry: (build-cuda "--features" "flash-attn")
+    tools/carry.sh

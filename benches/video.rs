@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use candle_core::Device;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use posebook::video::{self, Settings};
@@ -74,7 +75,7 @@ fn read(mode: &str, frames: usize) -> usize {
     let (path, scratch) = clip();
     let mode = Some(mode.parse().expect("a mode's name"));
     let settings = Settings { mode, end_frame: Some(frames as i64), ..Settings::default() };
-    let mut source = video::open(path, &settings, scratch).expect("the clip opens");
+    let mut source = video::open(path, &settings, scratch, &Device::Cpu).expect("the clip opens");
     let mut read = 0;
     while let Some(frame) = source.next_frame().expect("the clip decodes") {
         divan::black_box(frame.rgb());

@@ -19,10 +19,10 @@
 //! | rank | rooms |
 //! |---|---|
 //! | 7 | [`cli`]: one file per subcommand |
-//! | 6 | [`runner`]: sweep to runs; a process for each; the stages joined |
+//! | 6 | [`runner`]: sweep to runs; a process for each; the stages joined; [`survey`]: what a graphics card was put through |
 //! | 5 | [`report`]: tables and prose to a page and figures |
-//! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`] |
-//! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights |
+//! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second |
+//! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights; [`parity`]: the original's numbers against ours |
 //! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`] |
 //! | 1 | [`body`], [`render`], [`nn`]; [`device`]: the one place that decides where networks run |
 //! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`assignment`]; [`geometry`] below them: the vocabulary |
@@ -48,11 +48,14 @@ pub mod metrics;
 pub mod phalp;
 pub mod video;
 
+pub mod parity;
 pub mod tables;
 pub mod train;
 
 pub mod experiment;
 pub mod report;
 pub mod runner;
+pub mod speed;
+pub mod survey;
 
 pub mod cli;

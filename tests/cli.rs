@@ -37,6 +37,8 @@ fn help_that_a_newcomer_can_use() {
         "dataset",
         "model",
         "device",
+        "parity",
+        "gpu",
         "report",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();

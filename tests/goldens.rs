@@ -9,8 +9,6 @@
 mod body;
 #[path = "goldens_support/crops.rs"]
 mod crops;
-#[path = "goldens_support/formula.rs"]
-mod formula;
 #[path = "goldens_support/geometry.rs"]
 mod geometry;
 #[path = "goldens_support/golden.rs"]
@@ -23,3 +21,5 @@ mod metrics;
 mod phalp;
 #[path = "goldens_support/smpl.rs"]
 mod smpl;
+
+use posebook::parity::formula;

@@ -2,6 +2,7 @@
 //! clip `vid.mp4` (1920x1088, 180 frames, B-frames, a single key frame); without it these tests say so
 //! and pass.
 
+use candle_core::Device;
 use posebook::provenance::{sha256_of_bytes, sha256_of_file};
 use posebook::video::{self, Access, Mode, Preset, Settings, Store};
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ fn frames_are_the_ones_that_opencv_and_pyav_decode() {
     let scratch = tempfile::tempdir().unwrap();
     let mode = Some(Mode::stream(Access::Sequential));
     let settings = Settings { mode, ..Settings::default() };
-    let mut source = video::open(&path, &settings, scratch.path()).unwrap();
+    let mut source = video::open(&path, &settings, scratch.path(), &Device::Cpu).unwrap();
     let mut frames = golden["frames"].as_array().unwrap().iter().peekable();
     while let (Some(frame), Some(expected)) = (source.next_frame().unwrap(), frames.peek()) {
         if expected["index"] == frame.index {
@@ -60,7 +61,7 @@ fn every_lossless_mode_gives_the_same_bytes() {
     let hashes = |mode| -> Vec<String> {
         let settings =
             Settings { mode: Some(mode), start_frame: Some(20), end_frame: Some(23), ..Settings::default() };
-        let mut source = video::open(&path, &settings, scratch.path()).unwrap();
+        let mut source = video::open(&path, &settings, scratch.path(), &Device::Cpu).unwrap();
         std::iter::from_fn(|| source.next_frame().unwrap().map(|frame| sha256_of_bytes(frame.rgb())))
             .collect()
     };

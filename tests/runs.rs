@@ -42,6 +42,23 @@ fn people(project: &Project) -> Vec<u8> {
 }
 
 #[test]
+fn frames_taken_together_find_the_same() {
+    let toml = SMALL.replace("frames = 16", "frames = 11").replace(
+        "[sweep]\n",
+        "[sweep]\n\"hmr2.frames\" = [1, 4]\n",
+    );
+    let project = Project::with_experiment("small", &toml);
+    let only = "video.mode=stream-sequential";
+    project.posebook(&["experiment", "run", "small", only]).succeeds();
+    let rows = project.runs("small");
+    assert_eq!(rows.len(), 2);
+    for column in ["outcome", "frames", "people", "mpjpe_mm", "pa_mpjpe_mm", "hota", "idf1"] {
+        assert_eq!(rows[0][column], rows[1][column], "{column}");
+    }
+    assert!(rows.iter().all(|row| number(row, "latency_secs") > 0.0));
+}
+
+#[test]
 fn a_second_time_and_a_resumed_time_give_the_same() {
     let whole = Project::with_experiment("small", SMALL);
     whole.posebook(&["experiment", "run", "small"]).succeeds();

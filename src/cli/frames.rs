@@ -4,6 +4,7 @@ use crate::experiment::Override;
 use crate::provenance::sha256_of_bytes;
 use crate::video::{self, FrameSource, Probe, Settings};
 use anyhow::{Context, Result, bail};
+use candle_core::Device;
 use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -92,13 +93,14 @@ impl Hashes {
         let folder = std::env::temp_dir().join(format!("posebook-frames-{}", std::process::id()));
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let scratch = Scratch(folder);
-        let source = video::open_probed(probe.clone(), settings, &scratch.0)?;
+        let source = video::open_probed(probe.clone(), settings, &scratch.0, &Device::Cpu)?;
         Ok(Hashes { source, _scratch: scratch })
     }
 
     fn next(&mut self, index: usize) -> Result<String> {
         let frame =
             self.source.next_frame()?.with_context(|| format!("the video ended before frame {index}"))?;
+        let frame = frame.brought_to_host().with_context(|| format!("frame {index} stays on its device"))?;
         Ok(sha256_of_bytes(frame.rgb()))
     }
 }

@@ -7,8 +7,10 @@ mod dataset;
 mod device;
 mod experiment;
 mod frames;
+mod gpu;
 mod metrics;
 mod model;
+mod parity;
 mod report;
 mod track;
 mod worker;
@@ -49,6 +51,10 @@ enum Command {
     Model(model::Args),
     /// Say where networks can run here: cards, driver, what this build holds
     Device(device::Args),
+    /// Hold the network against the original's numbers
+    Parity(parity::Args),
+    /// Put a graphics card through parity, pipeline, memory and speed, and write it down
+    Gpu(gpu::Args),
     /// Redraw an experiment's newest report from its tables
     Report(report::Args),
     /// Print a completion script for your shell
@@ -73,6 +79,8 @@ impl Cli {
             Command::Dataset(args) => done(dataset::run(args)),
             Command::Model(args) => done(model::run(args)),
             Command::Device(args) => done(device::run(&args)),
+            Command::Parity(args) => parity::run(args),
+            Command::Gpu(args) => gpu::run(args),
             Command::Report(args) => report::run(args),
             Command::Completions(args) => done(completions::run(args)),
             Command::Worker(args) => worker::run(args),

@@ -46,6 +46,11 @@ impl Backbone {
         })
     }
 
+    /// Whether attention goes through one kernel.
+    pub fn fuse_attention(&mut self, fused: bool) {
+        self.blocks.iter_mut().for_each(|block| block.attention.fused = fused);
+    }
+
     /// # Shapes
     /// `pixels` `(b, 3, h, w)`, normalised, `w` three quarters of `h`; the result is
     /// `(b, dim, rows, columns)`.

@@ -59,7 +59,8 @@ impl Square {
         self.center.iter().all(|at| at.is_finite()) && self.side.is_finite() && self.side > 0.0
     }
 
-    fn map(&self, size: usize) -> Affine {
+    /// The way from the frame into the crop.
+    pub(super) fn map(&self, size: usize) -> Affine {
         crop_from_picture(self.center, self.side, size)
     }
 
@@ -76,6 +77,12 @@ impl Square {
     }
 }
 
+/// What the network takes for each level of red, green and blue.
+pub(super) fn levels() -> [[f32; 256]; 3] {
+    let of = |channel: usize, level: usize| ((level as f64 - MEAN[channel]) / DEVIATION[channel]) as f32;
+    std::array::from_fn(|channel| std::array::from_fn(|level| of(channel, level)))
+}
+
 /// Levels to what the network takes.
 ///
 /// # Shapes
@@ -85,9 +92,9 @@ impl Square {
 /// If the two have not the same length.
 pub fn normalize(rgb: &[u8], out: &mut [f32]) {
     assert_eq!(rgb.len(), out.len(), "a crop's planes do not match its pixels");
+    let tables = levels();
     for (channel, plane) in out.chunks_exact_mut(rgb.len() / 3).enumerate() {
-        let table: [f32; 256] =
-            std::array::from_fn(|level| ((level as f64 - MEAN[channel]) / DEVIATION[channel]) as f32);
+        let table = &tables[channel];
         for (value, pixel) in plane.iter_mut().zip(rgb.as_chunks::<3>().0) {
             *value = table[usize::from(pixel[channel])];
         }

@@ -7,6 +7,7 @@
 pub mod backbone;
 pub mod camera;
 pub mod config;
+pub mod cost;
 pub mod crop;
 mod error;
 pub mod head;
@@ -15,6 +16,7 @@ mod model_set;
 pub mod network;
 mod recover;
 mod settings;
+mod sight;
 pub mod warp;
 
 pub use config::Config;
@@ -22,5 +24,6 @@ pub use error::Hmr2Error;
 pub use head::Prediction;
 pub use model_set::{BodySource, ModelSet};
 pub use network::Network;
-pub use recover::{Hmr2, Recovered, StageTimes};
-pub use settings::{Precision, Settings};
+pub use recover::Hmr2;
+pub use settings::{Attention, Precision, Settings};
+pub use sight::Sight;

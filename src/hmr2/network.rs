@@ -62,6 +62,12 @@ impl Network {
         Prediction::cat(&singles.collect::<Result<Vec<_>>>()?)
     }
 
+    /// The same network with attention in one kernel, or not; see [`crate::nn::SelfAttention::fused`].
+    pub fn with_fused_attention(mut self, fused: bool) -> Network {
+        self.backbone.fuse_attention(fused);
+        self
+    }
+
     pub fn backbone(&self) -> &Backbone {
         &self.backbone
     }

@@ -1,8 +1,9 @@
-//! From a frame and its boxes to persons with bodies: crop, network, body, camera.
+//! From what was seen in frames to persons with bodies: crops, network, body, camera.
 
 use super::camera::{SQUARE, SquareInHmar, points_in_hmar};
 use super::crop::{Square, normalize};
-use super::{Config, Hmr2Error, ModelSet, Network, Prediction, Settings};
+use super::sight::{Normalizer, Sight};
+use super::{Attention, Config, Hmr2Error, ModelSet, Network, Prediction, Settings};
 use crate::body::Body;
 use crate::frame::Frame;
 use crate::geometry::Mat3;
@@ -11,31 +12,15 @@ use crate::person::{Detection, Person, SmplParams};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
-use std::time::Instant;
 
 /// The network with its weights, ready for frames.
 pub struct Hmr2 {
     network: Network,
+    normalizer: Normalizer,
     image_size: usize,
     device: Device,
     dtype: DType,
     batch: usize,
-}
-
-/// Seconds that each part of a frame took.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct StageTimes {
-    pub crop_secs: f64,
-    pub network_secs: f64,
-    pub body_secs: f64,
-}
-
-/// What [`Hmr2::recover`] found.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recovered {
-    /// One for each detection, in their order.
-    pub people: Vec<Person>,
-    pub times: StageTimes,
 }
 
 impl Hmr2 {
@@ -58,58 +43,73 @@ impl Hmr2 {
         config.validate()?;
         settings.validate()?;
         let (device, dtype) = (weights.device().clone(), weights.dtype());
+        let normalizer = Normalizer::new(dtype, &device)?;
         let network = Network::load(config, weights)?;
-        Ok(Hmr2 { network, image_size: config.image_size, device, dtype, batch: settings.batch })
+        let network = network.with_fused_attention(settings.attention == Attention::Flash);
+        let (image_size, batch) = (config.image_size, settings.batch);
+        Ok(Hmr2 { network, normalizer, image_size, device, dtype, batch })
     }
 
-    /// A person for each detection of a frame, in their order, `batch` at a time.
+    /// Where the network runs.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Cuts out the people of a frame; the frame is not needed any more then.
     ///
     /// # Errors
-    /// If a box is empty or no number, or the network fails.
-    pub fn recover(
-        &self,
-        frame: &Frame,
-        detections: &[Detection],
-        body: &Body,
-    ) -> Result<Recovered, Hmr2Error> {
-        let mut people = Vec::with_capacity(detections.len());
-        let mut times = StageTimes::default();
-        for detections in detections.chunks(self.batch) {
-            let squares = squares(frame, detections)?;
-            let start = Instant::now();
-            let crops = self.crops(frame, &squares)?;
-            let cropped = Instant::now();
-            let guesses = guesses(self.network.forward(&crops)?)?;
-            drop(crops);
-            let guessed = Instant::now();
-            let seen = detections.par_iter().zip(squares).zip(guesses);
-            people.par_extend(seen.map(|((detection, square), guess)| {
-                person(detection, &square, guess, body, frame.width, frame.height)
-            }));
-            times.crop_secs += (cropped - start).as_secs_f64();
-            times.network_secs += (guessed - cropped).as_secs_f64();
-            times.body_secs += guessed.elapsed().as_secs_f64();
+    /// If a box is empty or no number, or the device fails.
+    pub fn see(&self, frame: &Frame, detections: &[Detection]) -> Result<Sight, Hmr2Error> {
+        Sight::of(frame, detections, self.image_size)
+    }
+
+    /// A person for each detection of each sight, in their order. `batch` people go through the network
+    /// at once, of one frame or of several.
+    ///
+    /// # Errors
+    /// If the network fails or the device has no room.
+    pub fn recover(&self, sights: &[Sight], body: &Body) -> Result<Vec<Vec<Person>>, Hmr2Error> {
+        let each = |sight: usize| (0..sights[sight].len()).map(move |person| (sight, person));
+        let everybody: Vec<(usize, usize)> = (0..sights.len()).flat_map(each).collect();
+        let mut people: Vec<Vec<Person>> =
+            sights.iter().map(|sight| Vec::with_capacity(sight.len())).collect();
+        for some in everybody.chunks(self.batch) {
+            let some: Vec<(&Sight, usize)> = some.iter().map(|&(sight, at)| (&sights[sight], at)).collect();
+            let guesses = guesses(self.network.forward(&self.crops(&some)?)?)?;
+            let seen = some.par_iter().zip(guesses).map(|(&(sight, at), guess)| {
+                let size = (sight.frame_width, sight.frame_height);
+                person(&sight.detections[at], &sight.squares[at], guess, body, size)
+            });
+            let seen: Vec<Person> = seen.collect();
+            let done = people.iter().map(Vec::len).sum::<usize>();
+            for (&(sight, _), person) in everybody[done..].iter().zip(seen) {
+                people[sight].push(person);
+            }
         }
-        Ok(Recovered { people, times })
+        Ok(people)
     }
 
-    /// PHALP's crops, normalised: `(b, 3, image_size, image_size)`.
-    fn crops(&self, frame: &Frame, squares: &[Square]) -> Result<Tensor, Hmr2Error> {
+    /// Crops, normalised: `(b, 3, image_size, image_size)`.
+    fn crops(&self, some: &[(&Sight, usize)]) -> Result<Tensor, Hmr2Error> {
         let size = self.image_size;
-        let mut values = vec![0.0; squares.len() * 3 * size * size];
+        let on_host: Option<Vec<&[u8]>> = some.iter().map(|(sight, at)| sight.bytes(*at)).collect();
+        let Some(bytes) = on_host else {
+            let crops = some.iter().map(|(sight, at)| sight.crop(*at, size, &self.device));
+            let crops = Tensor::cat(&crops.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+            return Ok(self.normalizer.forward(&crops)?);
+        };
+        if !self.device.is_cpu() {
+            // a quarter of the bytes of numbers in single precision
+            let bytes = bytes.concat();
+            let crops = Tensor::from_slice(&bytes, (some.len(), size, size, 3), &self.device)?;
+            return Ok(self.normalizer.forward(&crops)?);
+        }
+        let mut values = vec![0.0; some.len() * 3 * size * size];
         let places = values.par_chunks_exact_mut(3 * size * size);
-        places.zip(squares).for_each(|(out, square)| normalize(&square.cut(frame, size), out));
-        let crops = Tensor::from_vec(values, (squares.len(), 3, size, size), &Device::Cpu)?;
-        Ok(crops.to_device(&self.device)?.to_dtype(self.dtype)?)
+        places.zip(bytes).for_each(|(out, crop)| normalize(crop, out));
+        let crops = Tensor::from_vec(values, (some.len(), 3, size, size), &Device::Cpu)?;
+        Ok(crops.to_dtype(self.dtype)?)
     }
-}
-
-fn squares(frame: &Frame, detections: &[Detection]) -> Result<Vec<Square>, Hmr2Error> {
-    let square = |detection: &Detection| {
-        let square = Square::of_phalp(&detection.bbox);
-        square.exists().then_some(square).ok_or(Hmr2Error::Box { frame: frame.index, bbox: detection.bbox })
-    };
-    detections.iter().map(square).collect()
 }
 
 /// What the network says of one crop, as plain numbers.
@@ -141,8 +141,7 @@ fn person(
     square: &Square,
     guess: Guess,
     body: &Body,
-    width: usize,
-    height: usize,
+    (width, height): (usize, usize),
 ) -> Person {
     let joints = body.pose(&guess.params).joints44;
     let translation = SquareInHmar::of(square, width, height).translation(guess.camera);
@@ -186,7 +185,7 @@ mod tests {
                 (spec.key, Tensor::from_vec(values, spec.shape, &Device::Cpu).unwrap())
             })
             .collect();
-        let settings = Settings { batch, precision };
+        let settings = Settings { batch, precision, ..Settings::default() };
         Hmr2::new(&config, VarBuilder::from_tensors(weights, precision.dtype(), &Device::Cpu), &settings)
             .unwrap()
     }
@@ -220,7 +219,9 @@ mod tests {
     fn a_batch_equals_its_singles() {
         let (frame, detections, body) = (frame(), detections(7), Body::stand_in());
         let recover = |batch| {
-            hmr2(batch, super::super::Precision::F32).recover(&frame, &detections, &body).unwrap().people
+            let hmr2 = hmr2(batch, super::super::Precision::F32);
+            let sights = [hmr2.see(&frame, &detections).unwrap()];
+            hmr2.recover(&sights, &body).unwrap().remove(0)
         };
         let singles = recover(1);
         assert_eq!(singles[0].joints.len(), 44);
@@ -237,20 +238,46 @@ mod tests {
     #[test]
     fn half_precision_is_near() {
         let (frame, detections, body) = (frame(), detections(2), Body::stand_in());
-        let recover = |precision| hmr2(2, precision).recover(&frame, &detections, &body).unwrap().people;
+        let recover = |precision| {
+            let hmr2 = hmr2(2, precision);
+            let sights = [hmr2.see(&frame, &detections).unwrap()];
+            hmr2.recover(&sights, &body).unwrap().remove(0)
+        };
         let full = recover(super::super::Precision::F32);
         assert!(apart(&recover(super::super::Precision::F16), &full) < 0.05);
         assert!(apart(&recover(super::super::Precision::Bf16), &full) < 0.5);
     }
 
     #[test]
-    fn nobody_takes_no_time_and_no_box_is_an_error() {
+    fn frames_together_are_as_frames_alone() {
+        let (frame, detections, body) = (frame(), detections(5), Body::stand_in());
+        let hmr2 = hmr2(4, super::super::Precision::F32);
+        let parts = [&detections[..2], &[], &detections[2..]];
+        let sights: Vec<Sight> = parts.iter().map(|part| hmr2.see(&frame, part).unwrap()).collect();
+        let together = hmr2.recover(&sights, &body).unwrap();
+        let alone: Vec<_> =
+            sights.iter().map(|sight| hmr2.recover(std::slice::from_ref(sight), &body).unwrap()).collect();
+        assert!(together == alone.concat());
+        assert_eq!(together.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 3]);
+    }
+
+    #[test]
+    fn frames_on_a_device_are_seen_as_on_the_host() {
+        let (host, detections, body) = (frame(), detections(3), Body::stand_in());
+        let rgb = Tensor::from_slice(host.rgb(), (host.height, host.width, 3), &Device::Cpu).unwrap();
+        let device = Frame::on_device(host.index, host.time_secs, rgb).unwrap();
+        let hmr2 = hmr2(8, super::super::Precision::F32);
+        let people = |frame| hmr2.recover(&[hmr2.see(frame, &detections).unwrap()], &body).unwrap();
+        assert!(people(&host) == people(&device));
+    }
+
+    #[test]
+    fn nobody_is_no_work_and_no_box_is_an_error() {
         let (frame, body, hmr2) = (frame(), Body::stand_in(), hmr2(4, super::super::Precision::F32));
-        let nobody = hmr2.recover(&frame, &[], &body).unwrap();
-        assert_eq!(nobody, Recovered { people: vec![], times: StageTimes::default() });
+        assert_eq!(hmr2.recover(&[hmr2.see(&frame, &[]).unwrap()], &body).unwrap(), [vec![]]);
         let mut broken = detections(2);
         broken[1].bbox.x2 = f32::NAN;
-        let message = hmr2.recover(&frame, &broken, &body).unwrap_err().to_string();
+        let message = hmr2.see(&frame, &broken).err().unwrap().to_string();
         assert!(message.contains("frame 5"), "{message}");
     }
 }

@@ -96,6 +96,23 @@ struct Tap {
     below: i32,
 }
 
+/// Along one axis of a crop, for each of its pixels: the pixel to read and 32nds of a pixel beyond it.
+pub type Taps = Vec<(i32, i32)>;
+
+/// The taps across and down of a map that does not turn: those of the first row and the first column.
+pub fn axis_taps(map: &Affine, size: usize) -> [Taps; 2] {
+    let (mut across, mut down) = (Vec::with_capacity(size), Vec::with_capacity(size));
+    for_each_tap(map, size, |index, tap| {
+        if index < size {
+            across.push((tap.x, tap.right));
+        }
+        if index % size == 0 {
+            down.push((tap.y, tap.below));
+        }
+    });
+    [across, down]
+}
+
 /// Calls `visit(index, tap)` for every pixel of the crop, row by row.
 fn for_each_tap(map: &Affine, size: usize, mut visit: impl FnMut(usize, Tap)) {
     let [across, down] = inverse(map);

@@ -38,6 +38,9 @@ pub struct SelfAttention {
     qkv: Linear,
     proj: Linear,
     heads: usize,
+    /// Whether it goes through one kernel that never writes the scores down; that needs a graphics card,
+    /// half precision and the feature `flash-attn`, and has no gradient.
+    pub fused: bool,
 }
 
 impl SelfAttention {
@@ -47,7 +50,7 @@ impl SelfAttention {
     /// If a tensor is missing or misshapen.
     pub fn load(size: usize, heads: usize, vb: VarBuilder) -> Result<SelfAttention> {
         let qkv = linear(size, 3 * size, vb.pp("qkv"))?;
-        Ok(SelfAttention { qkv, proj: linear(size, size, vb.pp("proj"))?, heads })
+        Ok(SelfAttention { qkv, proj: linear(size, size, vb.pp("proj"))?, heads, fused: false })
     }
 }
 
@@ -61,11 +64,31 @@ impl Module for SelfAttention {
             return self.proj.forward(&packed_attention(&qkv, self.heads)?);
         }
         let qkv = qkv.reshape((b, n, 3, self.heads, size / self.heads))?;
+        if self.fused {
+            return self.proj.forward(&fused(&qkv)?);
+        }
         let part = |at: usize| qkv.narrow(2, at, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous(); // (b, h, n, d)
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
         drop(qkv);
         self.proj.forward(&attend(q, k, v, ScaleOf::Queries)?)
     }
+}
+
+/// Attention in one kernel, which reads queries, keys and values where they stand.
+///
+/// # Shapes
+/// `qkv` `(b, n, 3, h, d)` to `(b, n, h * d)`.
+#[cfg(feature = "flash-attn")]
+fn fused(qkv: &Tensor) -> Result<Tensor> {
+    let (b, n, _, heads, d) = qkv.dims5()?;
+    let part = |at: usize| qkv.narrow(2, at, 1)?.squeeze(2); // (b, n, h, d)
+    let scale = (d as f32).powf(-0.5);
+    candle_flash_attn::flash_attn(&part(0)?, &part(1)?, &part(2)?, scale, false)?.reshape((b, n, heads * d))
+}
+
+#[cfg(not(feature = "flash-attn"))]
+fn fused(_: &Tensor) -> Result<Tensor> {
+    candle_core::bail!("this build has no fused attention; build it with the feature `flash-attn`")
 }
 
 /// `(b, n, h * d)` to `(b, h, n, d)`.

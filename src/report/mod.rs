@@ -19,8 +19,9 @@ mod quantity;
 mod table;
 
 pub use claim::Judged;
+pub use grid::{Grid, Value};
 
-use crate::experiment::{Cell, Experiment, Verdict};
+use crate::experiment::{Cell, Experiment, FigureSpec, Verdict};
 use crate::files::write_whole;
 use crate::tables::{TableError, Tables};
 use std::path::{Path, PathBuf};
@@ -133,6 +134,16 @@ pub fn write(notebook: &Notebook, folder: &Path) -> Result<Page, ReportError> {
     write_file(&folder.join("report.md"), page.markdown.as_bytes())?;
     write_file(&folder.join("report.html"), page.html.as_bytes())?;
     Ok(page)
+}
+
+/// One figure as an SVG file of its own, from rows that are at hand.
+///
+/// # Errors
+/// In words, if a column that the figure names is missing or holds text where numbers are needed.
+pub fn figure_file(spec: &FigureSpec, grid: &Grid) -> Result<Vec<u8>, String> {
+    let plot = figure::data::Plot::of(spec, grid)?;
+    let legend = figure::palette::Legend::of(plot.names(), []);
+    Ok(figure::draw(&plot, spec, &legend, &plot.summary(spec.kind)).file)
 }
 
 /// Where a report's film strips lie: one picture per run, named by the run's id.

@@ -7,7 +7,10 @@
 use super::RunnerError;
 use super::order::{Facts, Order};
 use crate::device::budget::{Budget, budget};
-use crate::device::{self, Ballast, Card, DeviceError, Fault, Pool};
+use crate::device::kernels::{Kernels, require};
+use crate::device::{self, Ballast, Card, Choice, DeviceError, Fault, Pool};
+use crate::experiment::Settings;
+use crate::hmr2::Attention;
 use crate::memory::device::{Opened, open, parts};
 use crate::memory::driver::CardWatch;
 use crate::memory::live::Publisher;
@@ -25,9 +28,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// Where a run takes place that asks for `device`.
-    pub fn of(device: &str) -> Place {
-        match device::resolve(device) {
+    /// Where a run of these settings takes place, the kernels that they ask for included.
+    pub fn of(settings: &Settings) -> Place {
+        let device = &settings.device;
+        let has_kernels = |choice: &Choice| match settings.hmr2.attention {
+            Attention::Flash => require(Kernels::FlashAttention, choice),
+            Attention::Plain => Ok(()),
+        };
+        let resolved = device::resolve(device);
+        match resolved.and_then(|(choice, card)| has_kernels(&choice).map(|()| (choice, card))) {
             Ok((choice, card)) => Place { device: choice.to_string(), card, refused: None },
             Err(error) => Place { device: device.to_string(), card: None, refused: Some(error) },
         }
@@ -186,11 +195,24 @@ mod tests {
         RunnerError::Model(crate::hmr2::Hmr2Error::Network(Box::new(candle_core::Error::Msg(said.into()))))
     }
 
+    fn on(device: &str) -> Settings {
+        let table = toml::Table::from_iter([("dataset".to_string(), "walkers".into())]);
+        Settings { device: device.into(), ..Settings::from_table(table).unwrap() }
+    }
+
+    #[test]
+    fn fused_attention_is_refused_where_it_cannot_be() {
+        let mut settings = on("cpu");
+        settings.hmr2.attention = Attention::Flash;
+        let refused = Place::of(&settings).refused.unwrap().to_string();
+        assert!(refused.contains("flash-attn"), "{refused}");
+    }
+
     #[test]
     fn auto_and_the_cpu_are_places_and_unknown_devices_are_not() {
-        let place = Place::of("cpu");
+        let place = Place::of(&on("cpu"));
         assert_eq!((place.device.as_str(), place.card, place.refused), ("cpu", None, None));
-        let refused = Place::of("gpu").refused.unwrap();
+        let refused = Place::of(&on("gpu")).refused.unwrap();
         assert_eq!(refused.to_string(), "unknown device `gpu`; there are `auto`, `cpu` and `cuda:0`");
     }
 

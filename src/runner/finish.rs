@@ -67,6 +67,8 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         body_sha256: key.and_then(|key| key.body_sha256.clone()),
         precision: precision_of(settings),
         device: planned.place.device.clone(),
+        limit_host_mib: settings.limits.host_mib,
+        limit_device_mib: settings.limits.device_mib,
         gpu: planned.place.card.as_ref().map(|card| card.name.clone()),
         driver: planned.place.card.as_ref().map(Card::driver_in_words),
         device_total_bytes: planned.place.card.as_ref().map(|card| card.total_bytes),
@@ -118,6 +120,8 @@ pub fn add_seen(row: &mut RunRow, seen: Seen) {
     row.recover_secs = facts.recover_secs;
     row.track_secs = facts.track_secs;
     row.write_secs = facts.write_secs;
+    let frames = facts.frames.filter(|frames| *frames > 0);
+    row.latency_secs = facts.latency_secs.zip(frames).map(|(sum, frames)| sum / frames as f64);
     row.heap_setup_peak_bytes = facts.heap_setup_peak_bytes;
     row.heap_base_bytes = facts.heap_base_bytes;
     row.heap_peak_bytes = seen.heap_peak_bytes;

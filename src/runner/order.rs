@@ -51,6 +51,8 @@ pub struct Facts {
     pub recover_secs: Option<f64>,
     pub track_secs: Option<f64>,
     pub write_secs: Option<f64>,
+    /// Summed over the frames.
+    pub latency_secs: Option<f64>,
     pub heap_setup_peak_bytes: Option<u64>,
     pub heap_base_bytes: Option<u64>,
     pub heap_peak_bytes: Option<u64>,

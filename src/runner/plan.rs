@@ -8,7 +8,7 @@ use super::store::{Kept, Store};
 use super::watch::Program;
 use super::{Project, RunnerError};
 use crate::experiment::{Experiment, Settings};
-use crate::hmr2::{BodySource, ModelSet};
+use crate::hmr2::{Attention, BodySource, ModelSet};
 use crate::provenance::{Machine, Source, sha256_of_bytes, sha256_of_file};
 use std::collections::HashMap;
 use std::fmt;
@@ -98,7 +98,7 @@ impl Plan {
 pub(super) fn refuse_without_device(experiment: &Experiment) -> Result<(), RunnerError> {
     let mut refused = None;
     for point in experiment.points()? {
-        match Place::of(&point.settings.device).refused {
+        match Place::of(&point.settings).refused {
             None => return Ok(()),
             Some(error) => refused = refused.or(Some(error)),
         }
@@ -139,7 +139,7 @@ pub(super) struct Planner<'p> {
     kept: Vec<Kept>,
     models: HashMap<String, Result<Model, String>>,
     clips: HashMap<String, Vec<Clip>>,
-    places: HashMap<String, Place>,
+    places: HashMap<(String, Attention), Place>,
     program_sha256: String,
     pub source: Source,
     pub machine: Machine,
@@ -202,7 +202,7 @@ impl Planner<'_> {
     /// The run of `settings` over `clip`.
     pub fn planned(&mut self, settings: &Settings, clip: Clip, repeat: u64) -> Planned {
         let model = self.model(&settings.model);
-        let place = self.place(&settings.device);
+        let place = self.place(settings);
         let (key, status) = match (&clip, model, &place.refused) {
             (_, _, Some(refused)) => (None, Status::Broken(refused.to_string())),
             (Clip::Broken { message, .. }, _, _) => (None, Status::Broken(message.clone())),
@@ -224,8 +224,9 @@ impl Planner<'_> {
     }
 
     /// Where a run takes place; asked of the driver once.
-    fn place(&mut self, device: &str) -> Place {
-        self.places.entry(device.to_string()).or_insert_with(|| Place::of(device)).clone()
+    fn place(&mut self, settings: &Settings) -> Place {
+        let asked = (settings.device.clone(), settings.hmr2.attention);
+        self.places.entry(asked).or_insert_with(|| Place::of(settings)).clone()
     }
 
     fn key(&self, settings: &Settings, place: &Place, repeat: u64, clip: &clips::Ready, model: Model) -> Key {

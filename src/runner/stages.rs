@@ -8,7 +8,7 @@ use crate::body::Body;
 use crate::dataset::TruthReader;
 use crate::detect::Given;
 use crate::frame::Frame;
-use crate::hmr2::{Hmr2, ModelSet};
+use crate::hmr2::{Hmr2, ModelSet, Sight};
 use crate::person::{BBox, Person};
 use crate::phalp::{FrameIdentities, Tracker};
 use candle_core::Device;
@@ -23,14 +23,11 @@ pub struct Stages {
     tracker: Tracker,
 }
 
-/// What the stages made of one frame.
-pub struct Done {
-    pub persons: Vec<Person>,
-    /// Frames whose identities became final: this one, or some before it, or none.
-    pub identities: Vec<FrameIdentities>,
+/// What the stages know of a frame whose bodies are not recovered yet; the frame itself is not needed any more.
+pub struct Seen {
+    pub sight: Sight,
     pub detect_secs: f64,
-    pub recover_secs: f64,
-    pub track_secs: f64,
+    pub crop_secs: f64,
 }
 
 impl Stages {
@@ -50,24 +47,40 @@ impl Stages {
         })
     }
 
-    /// Takes one frame through all stages.
+    /// Where the network runs.
+    pub fn device(&self) -> &Device {
+        self.hmr2.device()
+    }
+
+    /// Finds the people of a frame and cuts them out.
     ///
     /// # Errors
-    /// If the frame's truth is damaged, the network fails, or a person cannot be followed.
-    pub fn step(&mut self, frame: &Frame) -> Result<Done, RunnerError> {
+    /// If the frame's truth is damaged, a box is none, or the device fails.
+    pub fn see(&mut self, frame: &Frame) -> Result<Seen, RunnerError> {
         let started = Instant::now();
         let boxes = self.boxes(frame.index)?;
         let detected = self.given.detect(frame.index, frame.width, frame.height, &boxes)?;
         let detect_secs = started.elapsed().as_secs_f64();
-
         let started = Instant::now();
-        let persons = self.hmr2.recover(frame, &detected.detections, &self.body)?.people;
-        let recover_secs = started.elapsed().as_secs_f64();
+        let sight = self.hmr2.see(frame, &detected.detections)?;
+        Ok(Seen { sight, detect_secs, crop_secs: started.elapsed().as_secs_f64() })
+    }
 
-        let started = Instant::now();
-        let identities = self.tracker.step(frame.index, frame.width, frame.height, &persons)?;
-        let track_secs = started.elapsed().as_secs_f64();
-        Ok(Done { persons, identities, detect_secs, recover_secs, track_secs })
+    /// The bodies of all people seen in some frames, frame by frame.
+    ///
+    /// # Errors
+    /// If the network fails or the device has no room.
+    pub fn recover(&self, sights: &[Sight]) -> Result<Vec<Vec<Person>>, RunnerError> {
+        Ok(self.hmr2.recover(sights, &self.body)?)
+    }
+
+    /// Follows the people of a frame; gives the frames whose identities became final: this one, or some
+    /// before it, or none.
+    ///
+    /// # Errors
+    /// If a person cannot be followed.
+    pub fn follow(&mut self, sight: &Sight, persons: &[Person]) -> Result<Vec<FrameIdentities>, RunnerError> {
+        Ok(self.tracker.step(sight.frame_index, sight.frame_width, sight.frame_height, persons)?)
     }
 
     /// Lets the tracker decide what is still open.

@@ -13,6 +13,7 @@ use crate::render::strip::{Row as StripRow, Strip};
 use crate::report::STRIPS;
 use crate::tables::{PersonRow, RunRow, Tables, files};
 use crate::video::{self, Probe};
+use candle_core::Device;
 use std::path::Path;
 
 /// Moments in a strip.
@@ -131,7 +132,7 @@ fn picture(
         end_frame: Some(moment as i64 + 1),
         ..video::Settings::default()
     };
-    let mut source = video::open_probed(probe.clone(), &settings, scratch)?;
+    let mut source = video::open_probed(probe.clone(), &settings, scratch, &Device::Cpu)?;
     let Some(frame) = source.next_frame()? else { return Ok(None) };
     drawing::draw(overlay, &frame, people, body);
     Ok(Some(overlay.picture().clone()))

@@ -18,6 +18,7 @@ use crate::hmr2::ModelSet;
 use crate::render::overlay::Overlay;
 use crate::tables::{PersonRow, RunRow, files};
 use crate::video::{self, Access, Encoder, EncoderSettings, Mode};
+use candle_core::Device;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -110,7 +111,7 @@ pub fn track(
     interrupt: &AtomicBool,
     listener: &mut dyn Listener,
 ) -> Result<Tracked, RunnerError> {
-    if let Some(refused) = Place::of(&request.settings.device).refused {
+    if let Some(refused) = Place::of(&request.settings).refused {
         return Err(refused.into());
     }
     let clip = import(project, request, listener)?;
@@ -174,7 +175,7 @@ fn overlay(folder: &Path, clip: &Ready, row: &RunRow, body: &Body) -> Result<(),
         end_frame: Some(first + row.frames.unwrap_or(0) as i64),
         ..video::Settings::default()
     };
-    let mut source = video::open(&clip.path, &settings, folder)?;
+    let mut source = video::open(&clip.path, &settings, folder, &Device::Cpu)?;
     let (width, height) = (source.probe().width, source.probe().height);
     let path = folder.join("overlay.mp4");
     let mut encoder = Encoder::create(&path, width, height, source.probe().fps, EncoderSettings::default())?;

@@ -7,7 +7,7 @@ use super::RunnerError;
 use super::card::Site;
 use super::death::Outcome;
 use super::order::{self, Account, Facts, Order};
-use super::stages::{Done, Stages};
+use super::stages::{Seen, Stages};
 use super::store::write_json;
 use crate::memory::{heap, live::Publisher, process};
 use crate::person::{Person, pixel_from_square};
@@ -86,7 +86,7 @@ fn work(
     facts.heap_base_bytes = counted(heap::current_bytes());
 
     let started = Instant::now();
-    let mut source = video::open(&order.video, &order.settings.video, &order.scratch)?;
+    let mut source = video::open(&order.video, &order.settings.video, &order.scratch, stages.device())?;
     facts.first_frame = Some(source.range().start as u64);
     facts.frames = Some(source.range().len() as u64);
     source.prepare()?;
@@ -94,7 +94,9 @@ fn work(
     facts.disk_peak_bytes = Some(source.disk_peak_bytes());
     publisher.disk_bytes(source.disk_bytes());
 
-    let mut joined = Joined { run_id: order.run_id, stages, spools, waiting: VecDeque::new(), facts };
+    let together = order.settings.hmr2.frames;
+    let (gathered, waiting) = (Vec::with_capacity(together), VecDeque::new());
+    let mut joined = Joined { run_id: order.run_id, stages, spools, together, gathered, waiting, facts };
     while joined.frame(source.as_mut(), publisher)? {}
     joined.finish()?;
     facts.disk_peak_bytes = Some(source.disk_peak_bytes());
@@ -133,56 +135,91 @@ struct Waiting {
     persons: Vec<Person>,
 }
 
+/// A frame whose people go through the network with those of its neighbours.
+struct Gathered {
+    seen: Seen,
+    time_secs: f64,
+    decode_secs: f64,
+    arrived: Instant,
+}
+
 /// The stages at work.
 struct Joined<'f> {
     run_id: String,
     stages: Stages,
     spools: Spools,
+    /// Frames that go through the network together.
+    together: usize,
+    gathered: Vec<Gathered>,
     waiting: VecDeque<Waiting>,
     facts: &'f mut Facts,
 }
 
 impl Joined<'_> {
-    /// Takes one frame through all stages; false when there are no more.
+    /// Takes one frame in, and all that are gathered through the stages when there are enough; false when
+    /// there are no more.
     fn frame(&mut self, source: &mut dyn FrameSource, publisher: &Publisher) -> Result<bool, RunnerError> {
         let started = Instant::now();
-        let Some(frame) = source.next_frame()? else { return Ok(false) };
-        let decode_secs = started.elapsed().as_secs_f64();
-        publisher.frame(frame.index as u64);
-
-        let Done { persons, identities, detect_secs, recover_secs, track_secs } = self.stages.step(&frame)?;
-        let people = persons.len() as u64;
-        let (frame_index, time_secs) = (frame.index, frame.time_secs);
-        self.waiting.push_back(Waiting {
-            frame_index,
-            time_secs,
-            width: frame.width,
-            height: frame.height,
-            persons,
-        });
-        drop(frame);
-
-        let started = Instant::now();
-        self.write_people(identities)?;
-        let write_secs = started.elapsed().as_secs_f64();
-        publisher.disk_bytes(source.disk_bytes());
-        let row = FrameRow {
-            run_id: self.run_id.clone(),
-            frame: frame_index as u64,
-            time_secs,
-            decode_secs,
-            detect_secs,
-            recover_secs,
-            track_secs,
-            write_secs,
-            people,
-            heap_bytes: counted(heap::current_bytes()),
-            heap_peak_bytes: counted(heap::peak_bytes()),
+        let Some(frame) = source.next_frame()? else {
+            self.work_off()?;
+            return Ok(false);
         };
-        self.spools.frames.append(&row)?;
-        self.spools.frames.flush()?;
-        self.add_up(&row);
+        let arrived = Instant::now();
+        publisher.frame(frame.index as u64);
+        let seen = self.stages.see(&frame)?;
+        let decode_secs = (arrived - started).as_secs_f64();
+        self.gathered.push(Gathered { seen, time_secs: frame.time_secs, decode_secs, arrived });
+        drop(frame);
+        if self.gathered.len() >= self.together {
+            self.work_off()?;
+        }
+        publisher.disk_bytes(source.disk_bytes());
         Ok(true)
+    }
+
+    /// Takes the gathered frames through network and tracker, and writes their rows.
+    fn work_off(&mut self) -> Result<(), RunnerError> {
+        let mut sights = Vec::with_capacity(self.gathered.len());
+        let mut notes = Vec::with_capacity(self.gathered.len());
+        for Gathered { seen, time_secs, decode_secs, arrived } in self.gathered.drain(..) {
+            notes.push((seen.detect_secs, seen.crop_secs, time_secs, decode_secs, arrived));
+            sights.push(seen.sight);
+        }
+        let started = Instant::now();
+        let everybody = self.stages.recover(&sights)?;
+        let network_secs = started.elapsed().as_secs_f64();
+        let all_people = everybody.iter().map(Vec::len).sum::<usize>().max(1) as f64;
+        for ((sight, persons), note) in sights.iter().zip(everybody).zip(notes) {
+            let (detect_secs, crop_secs, time_secs, decode_secs, arrived) = note;
+            let started = Instant::now();
+            let identities = self.stages.follow(sight, &persons)?;
+            let track_secs = started.elapsed().as_secs_f64();
+            let latency_secs = arrived.elapsed().as_secs_f64();
+            let people = persons.len() as u64;
+            let (frame_index, width, height) = (sight.frame_index, sight.frame_width, sight.frame_height);
+            self.waiting.push_back(Waiting { frame_index, time_secs, width, height, persons });
+
+            let started = Instant::now();
+            self.write_people(identities)?;
+            let row = FrameRow {
+                run_id: self.run_id.clone(),
+                frame: frame_index as u64,
+                time_secs,
+                decode_secs,
+                detect_secs,
+                // of the network's time each frame bears what its people are of all
+                recover_secs: crop_secs + network_secs * people as f64 / all_people,
+                track_secs,
+                write_secs: started.elapsed().as_secs_f64(),
+                latency_secs,
+                people,
+                heap_bytes: counted(heap::current_bytes()),
+                heap_peak_bytes: counted(heap::peak_bytes()),
+            };
+            self.spools.frames.append(&row)?;
+            self.add_up(&row);
+        }
+        Ok(self.spools.frames.flush()?)
     }
 
     fn add_up(&mut self, row: &FrameRow) {
@@ -193,6 +230,7 @@ impl Joined<'_> {
             (&mut facts.recover_secs, row.recover_secs),
             (&mut facts.track_secs, row.track_secs),
             (&mut facts.write_secs, row.write_secs),
+            (&mut facts.latency_secs, row.latency_secs),
         ] {
             *sum = Some(sum.unwrap_or(0.0) + secs);
         }

@@ -55,6 +55,10 @@ table! {
         pub precision: String,
         /// `cpu` or `cuda:0`
         pub device: String,
+        /// The most that the process may hold, MiB; null without a limit
+        pub limit_host_mib: Option<u64>,
+        /// How small the graphics card was made, MiB; null without a limit
+        pub limit_device_mib: Option<u64>,
         /// The seed of all randomness
         pub seed: u64,
 
@@ -97,6 +101,8 @@ table! {
         pub track_secs: Option<f64>,
         /// Writing rows
         pub write_secs: Option<f64>,
+        /// From a frame's arrival until its people are followed, in the mean; frames taken together wait for each other
+        pub latency_secs: Option<f64>,
 
         /// Largest heap while the models were loaded
         pub heap_setup_peak_bytes: Option<u64>,
@@ -210,6 +216,8 @@ table! {
         pub track_secs: f64,
         /// Writing the rows that this frame made final
         pub write_secs: f64,
+        /// From the frame's arrival until its people were followed
+        pub latency_secs: f64,
         /// People found
         pub people: u64,
         /// Heap at the frame's end

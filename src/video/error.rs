@@ -33,6 +33,9 @@ impl VideoError {
     pub fn is_out_of_memory(&self) -> bool {
         match &self.fault {
             Fault::OutOfMemory { .. } => true,
+            Fault::Device(error) => {
+                crate::device::Fault::of(&error.to_string()) == Some(crate::device::Fault::OutOfMemory)
+            }
             Fault::Start { source, .. } => source.kind() == io::ErrorKind::OutOfMemory,
             _ => false,
         }
@@ -126,13 +129,21 @@ pub enum Fault {
     #[error("the picture cannot be encoded: {0}")]
     Picture(String),
     #[error(
-        "extract {{ store = \"device\" }} keeps frames on the GPU and needs a CUDA build of posebook; this is a CPU build: use store = \"memory\""
+        "extract {{ store = \"device\" }} keeps frames on the GPU, and this run is on the CPU: give device = \"cuda:0\" (in a build with CUDA), or use store = \"memory\""
     )]
-    NeedsCuda,
+    NeedsDevice,
+    #[error("the device did not take the frame: {0}")]
+    Device(Box<candle_core::Error>),
     #[error("the decoder's thread died; this is a bug of posebook")]
     ThreadDied,
     #[error("the video cannot be written: {0}")]
     Write(io::Error),
+}
+
+impl Fault {
+    pub(super) fn device(error: candle_core::Error) -> Fault {
+        Fault::Device(Box::new(error))
+    }
 }
 
 /// ` of the 180 that its header promises`.

@@ -1,4 +1,5 @@
-//! Extraction into memory: every frame of the range is decoded and held before the first is given out.
+//! Extraction into memory, the host's or a device's: every frame of the range is decoded and held before
+//! the first is given out.
 //!
 //! Must not know who takes the frames.
 
@@ -10,9 +11,10 @@ use super::FrameSource;
 use super::buffers::{buffer, frame};
 use super::child::Slot;
 use super::decoder::Decoder;
-use super::error::VideoError;
+use super::error::{Fault, VideoError};
 use super::probe::Probe;
 use crate::frame::Frame;
+use candle_core::{Device, Tensor};
 
 /// Frames of a range, all of them held until they are given out: `frames * width * height * 3` bytes.
 pub(super) struct Kept {
@@ -21,18 +23,27 @@ pub(super) struct Kept {
     slot: Slot,
     prepared: bool,
     next: usize,
-    frames: VecDeque<Vec<u8>>,
+    /// Where frames are kept as tensors; none keeps them as bytes on the host.
+    device: Option<Device>,
+    frames: VecDeque<Held>,
     said: String,
 }
 
+enum Held {
+    Host(Vec<u8>),
+    Device(Tensor),
+}
+
 impl Kept {
-    pub fn new(probe: Probe, range: Range<usize>) -> Kept {
+    /// Frames kept in the host's memory, or on `device`.
+    pub fn new(probe: Probe, range: Range<usize>, device: Option<Device>) -> Kept {
         Kept {
             probe: Arc::new(probe),
             next: range.start,
             range,
             slot: Slot::default(),
             prepared: false,
+            device,
             frames: VecDeque::new(),
             said: String::new(),
         }
@@ -41,11 +52,23 @@ impl Kept {
     fn decode_all(&mut self) -> Result<(), VideoError> {
         self.frames.reserve_exact(self.range.len());
         let mut decoder = Decoder::start(&self.probe, self.range.clone(), self.slot.clone())?;
+        let mut spare = None;
         for n in self.range.clone() {
-            let mut rgb = buffer(self.probe.frame_bytes())
-                .map_err(|fault| VideoError::at_frame(&self.probe.path, n, fault))?;
+            let at = |fault| VideoError::at_frame(&self.probe.path, n, fault);
+            let mut rgb = match spare.take() {
+                Some(rgb) => rgb,
+                None => buffer(self.probe.frame_bytes()).map_err(at)?,
+            };
             decoder.read(&mut rgb)?;
-            self.frames.push_back(rgb);
+            self.frames.push_back(match &self.device {
+                None => Held::Host(rgb),
+                Some(device) => {
+                    let shape = (self.probe.height, self.probe.width, 3);
+                    let tensor = Tensor::from_slice(&rgb, shape, device).map_err(|e| at(Fault::device(e)))?;
+                    spare = Some(rgb); // one buffer carries all frames over
+                    Held::Device(tensor)
+                }
+            });
         }
         self.said = decoder.finish()?;
         Ok(())
@@ -75,9 +98,15 @@ impl FrameSource for Kept {
 
     fn next_frame(&mut self) -> Result<Option<Frame>, VideoError> {
         self.prepare()?;
-        let Some(rgb) = self.frames.pop_front() else { return Ok(None) };
+        let Some(held) = self.frames.pop_front() else { return Ok(None) };
+        let n = self.next;
         self.next += 1;
-        Ok(Some(frame(&self.probe, self.next - 1, rgb)))
+        match held {
+            Held::Host(rgb) => Ok(Some(frame(&self.probe, n, rgb))),
+            Held::Device(rgb) => Frame::on_device(n, self.probe.time_secs(n), rgb)
+                .map(Some)
+                .map_err(|e| VideoError::at_frame(&self.probe.path, n, Fault::device(e))),
+        }
     }
 
     fn decoder_pids(&self) -> Vec<u32> {

@@ -40,6 +40,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::frame::Frame;
+use candle_core::Device;
 
 pub use encoder::{Encoder, EncoderSettings};
 pub use error::{Fault, VideoError};
@@ -101,24 +102,25 @@ pub trait FrameSource {
 
 /// Opens `path` for reading as `settings` say. Files of an extraction go into a folder of their own,
 /// made in `scratch` and removed when the source is dropped; streams leave `scratch` alone.
+/// `extract { store = "device" }` keeps its frames on `device`.
 ///
 /// # Errors
-/// If the file is no whole video, the range does not fit it, the mode needs what this build does not
-/// have, or ffmpeg is missing.
+/// If the file is no whole video, the range does not fit it, the mode needs another device, or ffmpeg is
+/// missing.
 pub fn open(
     path: &Path,
     settings: &Settings,
     scratch: &Path,
+    device: &Device,
 ) -> Result<Box<dyn FrameSource + Send>, VideoError> {
-    let wrong = |fault| VideoError::new(path, fault);
-    let mode = settings.mode().map_err(wrong)?;
-    if matches!(mode, Mode::Extract(Extract { store: Store::Device, .. })) {
-        return Err(wrong(Fault::NeedsCuda));
+    let mode = settings.mode().map_err(|fault| VideoError::new(path, fault))?;
+    if matches!(mode, Mode::Extract(Extract { store: Store::Device, .. })) && device.is_cpu() {
+        return Err(VideoError::new(path, Fault::NeedsDevice));
     }
-    open_probed(probe(path)?, settings, scratch)
+    open_probed(probe(path)?, settings, scratch, device)
 }
 
-/// As [`open`], for a video that is probed already.
+/// As [`open`], for a video that is probed already; here the device may be the CPU, whatever the mode.
 ///
 /// # Errors
 /// As [`open`].
@@ -126,6 +128,7 @@ pub fn open_probed(
     probe: Probe,
     settings: &Settings,
     scratch: &Path,
+    device: &Device,
 ) -> Result<Box<dyn FrameSource + Send>, VideoError> {
     let path = probe.path.clone();
     let wrong = |fault| VideoError::new(&path, fault);
@@ -139,8 +142,10 @@ pub fn open_probed(
         Mode::Extract(Extract { store: Store::Png, .. }) => {
             Box::new(extract::Extracted::new(probe, range, pictures::Format::Png, scratch))
         }
-        Mode::Extract(Extract { store: Store::Memory, .. }) => Box::new(kept::Kept::new(probe, range)),
-        Mode::Extract(Extract { store: Store::Device, .. }) => return Err(wrong(Fault::NeedsCuda)),
+        Mode::Extract(Extract { store: Store::Memory, .. }) => Box::new(kept::Kept::new(probe, range, None)),
+        Mode::Extract(Extract { store: Store::Device, .. }) => {
+            Box::new(kept::Kept::new(probe, range, Some(device.clone())))
+        }
         Mode::Stream(Stream { access: Access::Seek, .. }) => Box::new(seek::Seek::new(probe, range)),
         Mode::Stream(Stream { access: Access::Sequential, queue_mib }) => {
             let queue_bytes = queue_mib.unwrap_or(DEFAULT_QUEUE_MIB) as usize * 1024 * 1024;

@@ -24,16 +24,12 @@ fn settings(mode: &str, range: Range<usize>) -> Settings {
 
 fn read(probe: &Probe, settings: &Settings) -> Result<Vec<Frame>, VideoError> {
     let scratch = tempfile::tempdir().unwrap();
-    let mut source = open_probed(probe.clone(), settings, scratch.path())?;
+    let mut source = open_probed(probe.clone(), settings, scratch.path(), &Device::Cpu)?;
     let mut frames = Vec::new();
     while let Some(frame) = source.next_frame()? {
-        frames.push(Frame::new(
-            frame.index,
-            frame.time_secs,
-            frame.width,
-            frame.height,
-            frame.rgb().to_vec(),
-        ));
+        let frame = frame.brought_to_host().unwrap();
+        let rgb = frame.rgb().to_vec();
+        frames.push(Frame::new(frame.index, frame.time_secs, frame.width, frame.height, rgb));
     }
     assert!(source.next_frame()?.is_none(), "a source that ended stays ended");
     drop(source);
@@ -75,6 +71,8 @@ fn every_lossless_mode_gives_the_frames_that_ffmpeg_gives() {
             ("extract-memory", vec![0..clip.frames, around_it.clone()]),
             ("extract-png", vec![0..clip.frames, the_last.clone()]),
             ("stream-seek", vec![0..2, around_it, the_last]),
+            // frames kept as tensors, on the CPU as their device
+            ("extract-device", vec![0..clip.frames, 1..5]),
         ] {
             for range in ranges {
                 let same = hashes(&probe, mode, range.clone()) == expected[range.clone()];
@@ -157,7 +155,7 @@ fn jpeg_extraction_is_near_and_counts_its_bytes() {
         assert!(psnr_db > 20.0 && squares > 0.0, "frame {}: {psnr_db} dB", a.index);
     }
     let scratch = tempfile::tempdir().unwrap();
-    let mut source = open(&path, &settings("extract-jpeg", 0..10), scratch.path()).unwrap();
+    let mut source = open(&path, &settings("extract-jpeg", 0..10), scratch.path(), &Device::Cpu).unwrap();
     assert_eq!((source.disk_bytes(), source.decoder_starts()), (0, 0));
     source.prepare().unwrap();
     let folder_of_frames = fs::read_dir(scratch.path()).unwrap().next().unwrap().unwrap().path();
@@ -192,7 +190,8 @@ fn no_decoder_outlives_its_source() {
     ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=640x360:rate=25 -frames:v 100 -c:v libx264 long.mp4");
     let path = folder.path().join("long.mp4");
     for held in [0, 1] {
-        let mut source = open(&path, &settings("stream-sequential", 0..100), folder.path()).unwrap();
+        let mut source =
+            open(&path, &settings("stream-sequential", 0..100), folder.path(), &Device::Cpu).unwrap();
         let pids = source.decoder_pids();
         assert_eq!(pids.len(), 1);
         let frames: Vec<Frame> = (0..held).map(|_| source.next_frame().unwrap().unwrap()).collect();
@@ -232,7 +231,7 @@ fn bad_files_are_told_apart() {
         ("sound.m4a", "only audio"),
         ("none.mp4", "no frames"),
     ] {
-        let message = match open(&at(name), &Settings::default(), folder.path()) {
+        let message = match open(&at(name), &Settings::default(), folder.path(), &Device::Cpu) {
             Ok(_) => panic!("{name} was opened"),
             Err(error) => error.to_string(),
         };
@@ -254,6 +253,7 @@ fn damage_in_the_middle_is_an_error_at_its_frame_or_a_complaint() {
             &path,
             &Settings { mode: Some(mode.parse().unwrap()), ..Settings::default() },
             folder.path(),
+            &Device::Cpu,
         )
         .and_then(|mut source| {
             let mut frames = 0;
@@ -294,12 +294,12 @@ fn a_size_that_changes_is_told() {
 fn a_scratch_folder_that_cannot_be_written_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = clip("odd_gop.mp4").make(folder.path());
-    let mut source = open(&path, &settings("extract-jpeg", 0..5), &path).unwrap();
+    let mut source = open(&path, &settings("extract-jpeg", 0..5), &path, &Device::Cpu).unwrap();
     let message = source.next_frame().unwrap_err().to_string();
     assert!(message.contains("give another scratch folder"), "{message}");
     let device = Settings { mode: Some(Mode::extract(Store::Device)), ..Settings::default() };
-    let message = open(&path, &device, folder.path()).err().unwrap().to_string();
-    assert!(message.contains("needs a CUDA build"), "{message}");
+    let message = open(&path, &device, folder.path(), &Device::Cpu).err().unwrap().to_string();
+    assert!(message.contains("this run is on the CPU"), "{message}");
 }
 
 #[test]

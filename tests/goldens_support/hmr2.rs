@@ -11,7 +11,7 @@ use posebook::hmr2::{Config, Network, Prediction};
 use std::collections::HashMap;
 
 fn network(set: &Set, config: &Config) -> Network {
-    let weights = weights(&set.name, config);
+    let weights = weights(&set.name, config, DType::F32, &Device::Cpu).unwrap();
     Network::load(config, VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu)).unwrap()
 }
 
@@ -34,7 +34,7 @@ fn watching<'a>(
 fn golden_03_the_backbone() {
     for set in sets("hmr2") {
         let golden = set.golden("03_vit_small");
-        let pixels = tensor(&set.hashed("input/vit_small.x"), &[2, 3, 256, 192], &[0.0], 2.0);
+        let pixels = tensor(&set.hashed("input/vit_small.x"), &[2, 3, 256, 192], &[0.0], 2.0).unwrap();
         let network = network(&set, &small());
         let mut watch = watching(&golden, 3e-5, |name| Some(format!("{name}_b0")), true);
         let features = network.backbone().forward(&pixels, &mut watch).unwrap();
@@ -46,7 +46,7 @@ fn golden_03_the_backbone() {
 fn golden_04_the_head() {
     for set in sets("hmr2") {
         let golden = set.golden("04_head_small");
-        let features = tensor(&set.hashed("input/head_small.x"), &[2, 64, 16, 12], &[0.0], 1.7);
+        let features = tensor(&set.hashed("input/head_small.x"), &[2, 64, 16, 12], &[0.0], 1.7).unwrap();
         let mut watch = watching(&golden, 2e-5, |name| Some(name.to_string()), false);
         let body = network(&set, &small()).head().forward(&features, &mut watch).unwrap();
         golden.close("pose6d", &values(&body.pose6d), 2e-5);
@@ -61,7 +61,7 @@ fn golden_04_the_head() {
 fn golden_05_the_network() {
     for set in sets("hmr2") {
         let golden = set.golden("05_hmr2_small");
-        let crops = tensor(&set.hashed("input/hmr2_small.img"), &[2, 3, 256, 256], &[0.0], 2.0);
+        let crops = tensor(&set.hashed("input/hmr2_small.img"), &[2, 3, 256, 256], &[0.0], 2.0).unwrap();
         let prediction = network(&set, &small()).forward(&crops).unwrap();
         golden.close("pred_cam", &values(&prediction.camera), 5e-5);
         golden.close("betas", &values(&prediction.betas), 5e-5);

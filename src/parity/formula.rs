@@ -1,8 +1,12 @@
-//! The formula that fills the goldens' weights and inputs: a hash of a name and an index.
+//! The formula that fills weights and inputs where no file is at hand: a hash of a name and an index.
+//!
+//! A network of any size can be filled with it anywhere, to the last bit the same, so that the original's
+//! numbers on it can be held against ours without a file of weights.
 
-use candle_core::{Device, Tensor};
-use posebook::hmr2::Config;
-use posebook::nn::TensorSpec;
+use crate::hmr2::Config;
+use crate::nn::TensorSpec;
+use candle_core::{DType, Device, Result, Tensor};
+use rayon::prelude::*;
 use std::collections::HashMap;
 
 /// 64-bit FNV-1a over the bytes of `text`.
@@ -10,6 +14,7 @@ pub fn fnv1a64(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ byte as u64).wrapping_mul(0x100_0000_01B3))
 }
 
+/// One step of SplitMix64.
 pub fn splitmix64(x: u64) -> u64 {
     let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -31,23 +36,24 @@ pub fn below(name: &str, count: usize, bound: u64) -> Vec<u64> {
 pub fn fill_f64(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f64> {
     let start = fnv1a64(name);
     let unit = 2f64.powi(-52);
-    (0..count)
-        .map(|index| {
-            let bits = splitmix64(start.wrapping_add(index as u64)) >> 11;
-            offsets[index % offsets.len()] + scale * (bits as f64 * unit - 1.0)
-        })
-        .collect()
+    let value = |index: usize| {
+        let bits = splitmix64(start.wrapping_add(index as u64)) >> 11;
+        offsets[index % offsets.len()] + scale * (bits as f64 * unit - 1.0)
+    };
+    (0..count).into_par_iter().map(value).collect()
 }
 
 /// [`fill_f64`], rounded.
 pub fn fill(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f32> {
-    fill_f64(name, count, offsets, scale).into_iter().map(|value| value as f32).collect()
+    fill_f64(name, count, offsets, scale).into_par_iter().map(|value| value as f32).collect()
 }
 
 /// [`fill`] as a tensor on the CPU.
-pub fn tensor(name: &str, shape: &[usize], offsets: &[f64], scale: f64) -> Tensor {
-    let values = fill(name, shape.iter().product(), offsets, scale);
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+///
+/// # Errors
+/// If there is no memory for it.
+pub fn tensor(name: &str, shape: &[usize], offsets: &[f64], scale: f64) -> Result<Tensor> {
+    Tensor::from_vec(fill(name, shape.iter().product(), offsets, scale), shape, &Device::Cpu)
 }
 
 /// Offsets and scale of a weight: the first rule that fits its key.
@@ -84,16 +90,18 @@ pub fn rule(spec: &TensorSpec) -> (&'static [f64], f64) {
     }
 }
 
-/// The weights of a network of `set`, keyed as in the state dict.
-pub fn weights(set: &str, config: &Config) -> HashMap<String, Tensor> {
-    let tensors = config.tensors().into_iter();
-    tensors
-        .map(|spec| {
-            let (offsets, scale) = rule(&spec);
-            let filled = tensor(&format!("{set}/{}", spec.key), &spec.shape, offsets, scale);
-            (spec.key, filled)
-        })
-        .collect()
+/// The weights of a network of `set`, keyed as in the state dict, one at a time brought to where and what
+/// they have to be.
+///
+/// # Errors
+/// If the device has no room for them.
+pub fn weights(set: &str, config: &Config, dtype: DType, device: &Device) -> Result<HashMap<String, Tensor>> {
+    let filled = |spec: TensorSpec| {
+        let (offsets, scale) = rule(&spec);
+        let filled = tensor(&format!("{set}/{}", spec.key), &spec.shape, offsets, scale)?;
+        Ok((spec.key, filled.to_dtype(dtype)?.to_device(device)?))
+    };
+    config.tensors().into_iter().map(filled).collect()
 }
 
 /// The goldens' own small network.
@@ -105,14 +113,20 @@ pub fn small() -> Config {
     config
 }
 
-#[test]
-fn the_formula_is_the_published_one() {
-    assert_eq!(fnv1a64(""), 14695981039346656037);
-    assert_eq!(fnv1a64("a/backbone.blocks.0.attn.qkv.weight"), 13610169567608288607);
-    assert_eq!((hash("a/x", 0), hash("a/x", 3)), (1202042648676152, 5487870780683102));
-    let weights = weights("a", &small());
-    let positions = weights["backbone.pos_embed"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    assert_eq!(positions[..2], [-0.039_989_71, 0.068_943_43]);
-    let qkv = weights["backbone.blocks.2.attn.qkv.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    assert_eq!(qkv[..2], [0.299_383_9, 0.246_990_53]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_formula_is_the_published_one() {
+        assert_eq!(fnv1a64(""), 14695981039346656037);
+        assert_eq!(fnv1a64("a/backbone.blocks.0.attn.qkv.weight"), 13610169567608288607);
+        assert_eq!((hash("a/x", 0), hash("a/x", 3)), (1202042648676152, 5487870780683102));
+        let weights = weights("a", &small(), DType::F32, &Device::Cpu).unwrap();
+        let positions = weights["backbone.pos_embed"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(positions[..2], [-0.039_989_71, 0.068_943_43]);
+        let qkv =
+            weights["backbone.blocks.2.attn.qkv.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(qkv[..2], [0.299_383_9, 0.246_990_53]);
+    }
 }
