@@ -104,16 +104,17 @@ fn seen(index: usize, card: Result<Card, DeviceError>) -> Seen {
 
 fn text(answer: &Answer) -> String {
     let mut lines = vec![format!("auto means {}", answer.auto)];
-    let held = |built| {
-        let groups = answer.kernels.iter().filter(|group| group.built == built);
-        let named: Vec<String> = groups.map(|group| format!("{} ({})", group.name, group.about)).collect();
-        if named.is_empty() { "none".to_string() } else { named.join(", ") }
-    };
     if let Some(cards) = &answer.kernels_for {
         lines.push(format!("kernels are for cards of compute capability {cards}"));
     }
-    lines.push(format!("kernels in this build: {}", held(true)));
-    lines.push(format!("kernels left out: {}", held(false)));
+    for (built, title) in [(true, "in this build:"), (false, "left out of it:")] {
+        let groups = answer.kernels.iter().filter(|group| group.built == built);
+        let named: Vec<String> = groups.map(|group| format!("    {}: {}", group.name, group.about)).collect();
+        if !named.is_empty() {
+            lines.push(format!("kernels {title}"));
+            lines.extend(named);
+        }
+    }
     lines.extend(answer.none.iter().map(|why| format!("no card: {why}")));
     for seen in &answer.cards {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -176,8 +177,8 @@ mod tests {
         insta::assert_snapshot!(text(&answer), @r"
         auto means cuda:0
         kernels are for cards of compute capability 9.0 alone (sm_90a)
-        kernels in this build: basic (candle's own)
-        kernels left out: none
+        kernels in this build:
+            basic: candle's own
         cuda:0: NVIDIA H100 80GB HBM3, compute capability 9.0, 81559 MiB, driver 580.65.06, CUDA 13.0
             80000 MiB free once opened
             opening it takes 520 MiB

@@ -59,17 +59,18 @@ pub struct Parts {
     pub workspace_bytes: Option<u64>,
 }
 
-/// Takes the driver's number for a process apart. Ballast is not the run's, and is left out.
+/// Takes the driver's number for a process apart. Ballast is not the run's, and is left out; a number
+/// smaller than its parts was read while they changed, and says nothing.
 pub fn parts(
     driver_bytes: Option<u64>,
     ballast_bytes: u64,
     reserved_bytes: Option<u64>,
     context_bytes: Option<u64>,
 ) -> Parts {
-    let process_bytes = driver_bytes.map(|bytes| bytes.saturating_sub(ballast_bytes));
-    let beside_pool = process_bytes.zip(reserved_bytes).map(|(process, pool)| process.saturating_sub(pool));
+    let process_bytes = driver_bytes.and_then(|bytes| bytes.checked_sub(ballast_bytes));
+    let beside_pool = process_bytes.zip(reserved_bytes).and_then(|(process, pool)| process.checked_sub(pool));
     let workspace_bytes =
-        beside_pool.zip(context_bytes).map(|(beside, context)| beside.saturating_sub(context));
+        beside_pool.zip(context_bytes).and_then(|(beside, context)| beside.checked_sub(context));
     Parts { process_bytes, workspace_bytes }
 }
 
@@ -111,5 +112,7 @@ mod tests {
             Parts { process_bytes: None, workspace_bytes: None }
         );
         assert_eq!(parts(Some(5), 0, Some(1), None).workspace_bytes, None);
+        // the ballast went before the process did
+        assert_eq!(parts(Some(5), 7, None, None).process_bytes, None);
     }
 }

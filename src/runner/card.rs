@@ -69,10 +69,9 @@ impl Site {
             publisher.card(handle);
         }
         site.shrink()?;
-        if let Some(ballast) = &site.ballast {
-            publisher.ballast_bytes(ballast.bytes());
-            facts.device_ballast_bytes = Some(ballast.bytes());
-        }
+        facts.device_ballast_bytes = site.ballast.as_ref().map(Ballast::bytes);
+        // from here on the watcher can tell the run's memory from the ballast
+        publisher.ballast_bytes(facts.device_ballast_bytes.unwrap_or(0));
         Ok(site)
     }
 

@@ -143,7 +143,8 @@ impl Eyes {
     fn look(&mut self, live: Option<Live>, run_id: &str, secs: f64) -> MemoryRow {
         let Sample { resident_bytes, resident_peak_bytes, children_bytes, children } = self.process.sample();
         let on_card = self.card.as_ref().and_then(|card| card.look().bytes_of(self.id));
-        let ballast_bytes = live.and_then(|live| live.device_ballast_bytes).unwrap_or(0);
+        // before the ballast is known, nobody can tell what of the process' memory is its own
+        let ballast_bytes = live.and_then(|live| live.device_ballast_bytes);
         MemoryRow {
             run_id: run_id.to_string(),
             secs,
@@ -156,7 +157,8 @@ impl Eyes {
             decoder_processes: children,
             device_used_bytes: live.and_then(|live| live.device_used_bytes),
             device_reserved_bytes: live.and_then(|live| live.device_reserved_bytes),
-            device_process_bytes: parts(on_card, ballast_bytes, None, None).process_bytes,
+            device_process_bytes: ballast_bytes
+                .and_then(|ballast| parts(on_card, ballast, None, None).process_bytes),
             device_free_bytes: live.and_then(|live| live.device_free_bytes),
             disk_bytes: live.and_then(|live| live.disk_bytes),
         }
