@@ -43,10 +43,9 @@ fn people(project: &Project) -> Vec<u8> {
 
 #[test]
 fn frames_taken_together_find_the_same() {
-    let toml = SMALL.replace("frames = 16", "frames = 11").replace(
-        "[sweep]\n",
-        "[sweep]\n\"hmr2.frames\" = [1, 4]\n",
-    );
+    let toml = SMALL
+        .replace("frames = 16", "frames = 11")
+        .replace("[sweep]\n", "[sweep]\n\"hmr2.frames\" = [1, 4]\n");
     let project = Project::with_experiment("small", &toml);
     let only = "video.mode=stream-sequential";
     project.posebook(&["experiment", "run", "small", only]).succeeds();

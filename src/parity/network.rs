@@ -43,7 +43,7 @@ impl Check {
 /// What may be off, for each precision: features, numbers of the head, rotation matrices.
 ///
 /// In single precision these are as tight as keeps a wrong epsilon or another GELU out. Half precision
-/// rounds every product and sum; its bounds are twice what was seen of either size on a CPU.
+/// rounds every product and sum; its bounds are about twice the largest that was seen of either size on a CPU.
 fn tolerances(precision: Precision, size: Size) -> [f64; 3] {
     match (precision, size) {
         (Precision::F32, Size::Small) => [3e-5, 2e-5, 5e-5],

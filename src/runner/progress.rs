@@ -151,13 +151,15 @@ impl Left {
 }
 
 fn ended(label: &str, row: &RunRow) -> String {
-    let secs = row.wall_secs.map(duration).unwrap_or_default();
+    // a run that could not begin took no time
+    let secs =
+        |word: &str| row.wall_secs.map_or_else(String::new, |secs| format!(" {word} {}", duration(secs)));
     match &row.error {
         None => {
             let remarks = row.remarks.as_ref().map_or_else(String::new, |remarks| format!(" ({remarks})"));
-            format!("{label}: {} in {secs}{remarks}", row.outcome)
+            format!("{label}: {}{}{remarks}", row.outcome, secs("in"))
         }
-        Some(error) => format!("{label}: {} after {secs}: {error}", row.outcome),
+        Some(error) => format!("{label}: {}{}: {error}", row.outcome, secs("after")),
     }
 }
 

@@ -19,6 +19,8 @@ use std::time::Instant;
 pub struct Document {
     /// The device's name.
     pub device: String,
+    /// The network's: `vit-h`, or a smaller one to try things with.
+    pub network: String,
     /// Multiplications and additions in one crop's matrix products.
     pub flop_per_crop: u64,
     /// PyTorch's version, where it was PyTorch.

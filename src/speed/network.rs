@@ -12,6 +12,8 @@ use std::time::Instant;
 #[derive(Debug, Clone)]
 pub struct Wish {
     pub config: Config,
+    /// What the network is called.
+    pub network: String,
     pub precisions: Vec<Precision>,
     /// Crops at once.
     pub batches: Vec<usize>,
@@ -65,6 +67,7 @@ pub fn measure(wish: &Wish, device: &Device, name: &str, told: &mut dyn FnMut(&R
     }
     Ok(Document {
         device: name.to_string(),
+        network: wish.network.clone(),
         flop_per_crop: wish.config.flop_per_crop(),
         torch: None,
         precisions,
@@ -142,6 +145,7 @@ mod tests {
     fn a_small_network_is_measured_on_the_cpu() {
         let wish = Wish {
             config: formula::small(),
+            network: "small".into(),
             precisions: vec![Precision::F32],
             batches: vec![1, 2],
             passes: 2,
@@ -162,7 +166,8 @@ mod tests {
     #[test]
     fn what_there_is_no_time_for_is_named() {
         let (config, precisions) = (formula::small(), vec![Precision::F32, Precision::F16]);
-        let wish = Wish { config, precisions, batches: vec![1], passes: 1, deadline_secs: 0.0 };
+        let (network, batches) = ("small".to_string(), vec![1]);
+        let wish = Wish { config, network, precisions, batches, passes: 1, deadline_secs: 0.0 };
         let document = measure(&wish, &Device::Cpu, "a CPU", &mut |_| ()).unwrap();
         assert_eq!(document.skipped_for_time, ["f32", "f16"]);
     }

@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn the_scripts_document_is_understood() {
-        let json = r#"{"torch": "2.11.0+cu130", "cuda": "13.0", "device": "NVIDIA H100", "flop_per_crop": 250,
+        let json = r#"{"torch": "2.11.0+cu130", "cuda": "13.0", "device": "NVIDIA H100", "network": "vit-h", "flop_per_crop": 250,
             "precisions": [{"precision": "bf16", "weights_bytes": 5, "ceiling": {"side": 8192, "tflops": 790.5},
             "products": [{"batch": 8, "tflops": 500.0}], "rows": [
             {"mode": "eager", "precision": "bf16", "batch": 8, "error": null, "crops_per_sec": 900.0, "tflops": 225.0},

@@ -74,8 +74,9 @@ fn speed(text: &mut String, survey: &Survey) {
     let theirs = survey.torch.done();
     let _ = writeln!(
         text,
-        "ViT-H with its head, {:.0} GFLOP of matrix products a crop. *of products* is against the same \
+        "The network is `{}`: {:.1} GFLOP of matrix products a crop. *of products* is against the same \
          products alone, *of ceiling* against one large product.\n",
+        ours.network,
         ours.flop_per_crop as f64 / 1e9
     );
     text.push_str(

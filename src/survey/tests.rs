@@ -16,6 +16,7 @@ fn document(torch: Option<&str>, mode: &str, rate: f64) -> Document {
     let failed = Row { batch: 4096, error: Some("out of memory: 9 GiB | asked".into()), ..row(1) };
     Document {
         device: "NVIDIA H100".into(),
+        network: "vit-h".into(),
         flop_per_crop: 250_000_000_000,
         torch: torch.map(String::from),
         precisions: vec![OfPrecision {

@@ -126,7 +126,7 @@ fn part<T>(wanted: bool, name: &str, work: impl FnOnce() -> Result<T>) -> Part<T
         }
         Err(error) => {
             eprintln!("{name} could not be measured: {error:#}");
-            Part::Missing(format!("{name}: {error:#}"))
+            Part::Missing(format!("{error:#}"))
         }
     }
 }

@@ -37,6 +37,7 @@ pub fn parity(args: &Args, device: &Device) -> Result<Vec<Check>> {
 /// Crops a second.
 pub fn speed(args: &Args, device: &Device, name: &str) -> Result<Document> {
     let wish = Wish {
+        network: if args.small { "small" } else { "vit-h" }.to_string(),
         config: if args.small { formula::small() } else { Config::hmr2() },
         precisions: args.precision.clone(),
         batches: args.batches.clone(),
@@ -68,18 +69,20 @@ pub fn torch(args: &Args) -> Result<Document> {
 /// An experiment on the card; its page is copied beside the survey.
 pub fn notebook(name: &str, args: &Args, folder: &Path) -> Result<Notebook> {
     if args.device == "cpu" {
-        bail!("it is about a graphics card");
+        bail!("{name} is about a graphics card");
     }
     let project = project()?;
     let device = Override::parse_all(&[format!("device={}", args.device)])?;
     // the agreement sweeps the device itself
     let device = if name == "gpu-agreement" { Vec::new() } else { device };
-    let experiment = Experiment::load(&project.experiment(name), &device)?;
+    let experiment =
+        Experiment::load(&project.experiment(name), &device).with_context(|| name.to_string())?;
     let mut listener = for_stderr();
     let options = Options::this_program()?;
-    let finished = runner::execute(&project, &experiment, &options, interrupt::listen(), listener.as_mut())?;
+    let finished = runner::execute(&project, &experiment, &options, interrupt::listen(), listener.as_mut());
+    let finished = finished.with_context(|| name.to_string())?;
     drop(listener);
-    let page = finished.page.as_ref().context("it was interrupted")?;
+    let page = finished.page.as_ref().with_context(|| format!("{name} was interrupted"))?;
     copy(&finished.folder, &folder.join(name))?;
     let verdicts = page.claims.iter().map(|judged| {
         let number = judged.number.map_or("no number".to_string(), |number| format!("{number}"));
