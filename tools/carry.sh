@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 # Gathers what `just gpu` needs on a machine with a card and nothing else (no network, no Rust, no root):
-# the program with its CUDA kernels, ffmpeg and ffprobe. The rest is the checkout itself.
+# the program with its CUDA kernels, packed, and a small static ffmpeg and ffprobe. The rest is the checkout.
 #
 #   tools/carry.sh [FOLDER]      into FOLDER (carry/), which travels with the checkout
 #
-# There: tools/gpu.sh. Build the program first: just build-cuda.
+# There: tools/gpu.sh. Build the program first: just build-cuda --features flash-attn.
+#
+# POSEBOOK_FFMPEG   a folder with a static ffmpeg and ffprobe of your own, instead of building them
+#
+# Ready-made static builds of ffmpeg are 150 MB, mostly codecs that nobody here asks for. This one, of the
+# distribution's own sources, is 12 MB: it reads and writes H.264 and reads HEVC, MPEG-4, JPEG and PNG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 to=${1:-carry}
@@ -12,27 +17,61 @@ program=${CARGO_TARGET_DIR:-target}/cuda/release/posebook
 say() { printf 'carry: %s\n' "$*" >&2; }
 stop() { say "$@"; exit 1; }
 
-[ -x "$program" ] || stop "there is no $program: build it first with 'just build-cuda'"
-for tool in python3 npm xz; do command -v "$tool" >/dev/null || stop "$tool is missing: install it and run this again"; done
-mkdir -p "$to"
-cp "$program" "$to/posebook"
+# sources_of PACKAGE...: the distribution's source packages in this folder, from its own mirrors
+sources_of() {
+    mkdir -p apt/parts apt/lists/partial
+    for list in /etc/apt/sources.list.d/*.sources; do
+        [ -f "$list" ] && sed 's/^Types: deb$/Types: deb-src/' "$list" >"apt/parts/$(basename "$list")"
+    done
+    if [ -f /etc/apt/sources.list ]; then
+        sed -n 's/^deb /deb-src /p' /etc/apt/sources.list >apt/parts/main.list
+    fi
+    local options=(-o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$PWD/apt/parts" -o "Dir::State::Lists=$PWD/apt/lists")
+    apt-get -q "${options[@]}" update >apt.log 2>&1 || stop "apt-get cannot read its sources: see $PWD/apt.log"
+    apt-get -q "${options[@]}" source --download-only "$@" >>apt.log 2>&1 || stop "no sources of $*: see $PWD/apt.log"
+}
 
-# static binaries, since a machine with nothing on it has no libraries for them either
-if [ ! -s "$to/ffmpeg.tar.xz" ]; then
-    part=$(mktemp -d)
-    trap 'rm -rf "$part"' EXIT
-    say "fetching static ffmpeg and ffprobe"
-    python3 -m pip download -q --no-deps --only-binary=:all: -d "$part" imageio-ffmpeg==0.6.0
-    python3 -m zipfile -e "$part"/imageio_ffmpeg-*.whl "$part/python"
-    npm install --silent --no-save --prefix "$part" @ffprobe-installer/ffprobe >/dev/null
-    mkdir "$part/bin"
-    cp "$part"/python/imageio_ffmpeg/binaries/ffmpeg-linux* "$part/bin/ffmpeg"
-    find "$part/node_modules/@ffprobe-installer" -type f -name ffprobe -exec cp {} "$part/bin/ffprobe" \;
-    chmod +x "$part/bin/ffmpeg" "$part/bin/ffprobe"
-    say "packing them, which takes a minute"
-    tar -C "$part/bin" -cf - ffmpeg ffprobe | xz -6 >"$to/ffmpeg.tar.xz.part"
-    mv "$to/ffmpeg.tar.xz.part" "$to/ffmpeg.tar.xz"
+# in a folder of its own: x264, then ffmpeg with it
+build_ffmpeg() {
+    sources_of x264 ffmpeg
+    tar xf x264_*.orig.tar.*z && tar xf ffmpeg_*.orig.tar.xz
+    say "building x264"
+    (cd x264*/ && ./configure --prefix="$PWD/../out" --enable-static --disable-cli --disable-opencl --bit-depth=8 &&
+        make -j"$(nproc)" && make install) >x264.log 2>&1 || stop "x264 could not be built: see $PWD/x264.log"
+    say "building ffmpeg, some minutes"
+    (cd ffmpeg-*/ && PKG_CONFIG_PATH=$PWD/../out/lib/pkgconfig ./configure \
+        --pkg-config-flags=--static --extra-ldexeflags=-static --enable-gpl --enable-libx264 --enable-small \
+        --disable-everything --disable-autodetect --disable-network --disable-doc --disable-debug --disable-ffplay \
+        --disable-avdevice --disable-postproc --enable-protocol=file,pipe \
+        --enable-demuxer=mov,matroska,rawvideo,h264,image2,image2pipe,png_pipe \
+        --enable-muxer=mp4,matroska,rawvideo,null,hash,framehash,image2,image2pipe \
+        --enable-decoder=h264,hevc,mpeg4,mjpeg,png,rawvideo,wrapped_avframe \
+        --enable-encoder=libx264,rawvideo,wrapped_avframe,png,mjpeg \
+        --enable-parser=h264,hevc,mpeg4video,mjpeg,png --enable-bsf=h264_mp4toannexb,extract_extradata,h264_metadata \
+        --enable-filter=scale,format,null,copy,transpose,hflip,vflip,rotate,select,setpts,trim,fps,crop,pad,aformat,anull,atrim &&
+        make -j"$(nproc)") >ffmpeg.log 2>&1 || stop "ffmpeg could not be built: see $PWD/ffmpeg.log"
+}
+
+[ -x "$program" ] || stop "there is no $program: build it first with 'just build-cuda --features flash-attn'"
+mkdir -p "$to"
+to=$(cd "$to" && pwd)
+
+if [ ! -x "$to/ffmpeg" ] || [ ! -x "$to/ffprobe" ]; then
+    if [ -n "${POSEBOOK_FFMPEG:-}" ]; then
+        cp "$POSEBOOK_FFMPEG/ffmpeg" "$POSEBOOK_FFMPEG/ffprobe" "$to"
+    else
+        for tool in apt-get gcc make nasm pkg-config; do
+            command -v "$tool" >/dev/null || stop "$tool is missing: install it, or set POSEBOOK_FFMPEG to static ones"
+        done
+        part=$(mktemp -d)
+        (cd "$part" && build_ffmpeg) || stop "its logs are kept in $part"
+        cp "$part"/ffmpeg-*/ffmpeg "$part"/ffmpeg-*/ffprobe "$to"
+        rm -rf "$part"
+    fi
 fi
+say "packing the program, which takes a minute or two"
+xz -6 -T1 -c "$program" >"$to/posebook.xz.part"
+mv "$to/posebook.xz.part" "$to/posebook.xz"
 
 kib=$(du -sk --apparent-size "$to" models tests/goldens experiments datasets tools | awk '{ sum += $1 } END { print sum }')
 say "$to with models, goldens and experiments: $((kib / 1024)) MiB"

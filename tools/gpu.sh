@@ -7,22 +7,26 @@
 set -eu
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
+unpacked=.posebook/carry
+
+# python3 unpacks it where there is no xz
+if [ -f carry/posebook.xz ]; then
+    mkdir -p "$unpacked"
+    if ! [ "$unpacked/posebook" -nt carry/posebook.xz ]; then
+        xz -dc carry/posebook.xz >"$unpacked/posebook.part" 2>/dev/null ||
+            python3 -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], "wb"))' \
+                carry/posebook.xz "$unpacked/posebook.part"
+        mv "$unpacked/posebook.part" "$unpacked/posebook"
+    fi
+fi
 program=
-for found in carry/posebook "$target/cuda/release/posebook" "$target/release/posebook"; do
+for found in "$unpacked/posebook" "$target/cuda/release/posebook" "$target/release/posebook"; do
     if [ -f "$found" ]; then program=$found; break; fi
 done
 [ -n "$program" ] || { echo "gpu: no posebook is built: run 'just build-cuda' first" >&2; exit 1; }
 chmod +x "$program"
 if ! command -v ffmpeg >/dev/null || ! command -v ffprobe >/dev/null; then
-    tools=.posebook/tools/bin
-    if [ -f carry/ffmpeg.tar.xz ]; then
-        mkdir -p "$tools"
-        # python3 unpacks it where there is no xz
-        tar -C "$tools" -xf carry/ffmpeg.tar.xz 2>/dev/null ||
-            python3 -c 'import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter="data")' \
-                carry/ffmpeg.tar.xz "$tools"
-    fi
-    PATH=$PWD/$tools:$PATH
+    PATH=$PWD/carry:$PWD/.posebook/tools/bin:$PATH
     export PATH
 fi
 # what lies in no folder that was found is said by the program itself
