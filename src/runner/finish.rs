@@ -66,6 +66,8 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         weights_sha256: key.map(|key| key.weights_sha256.clone()),
         body_sha256: key.and_then(|key| key.body_sha256.clone()),
         precision: precision_of(settings),
+        hmr2_batch: settings.hmr2.batch as u64,
+        hmr2_frames: settings.hmr2.frames as u64,
         device: planned.place.device.clone(),
         limit_host_mib: settings.limits.host_mib,
         limit_device_mib: settings.limits.device_mib,

@@ -53,6 +53,10 @@ table! {
         pub body_sha256: Option<String>,
         /// Number format of the network
         pub precision: String,
+        /// Crops that go through the network at once, at most
+        pub hmr2_batch: u64,
+        /// Frames whose people go through it together
+        pub hmr2_frames: u64,
         /// `cpu` or `cuda:0`
         pub device: String,
         /// The most that the process may hold, MiB; null without a limit
