@@ -77,8 +77,8 @@ impl Survey {
         parity && self.notebooks.iter().filter_map(Part::done).all(|notebook| notebook.as_expected)
     }
 
-    /// Writes `survey.json`, `report.md` and `figures/` into `folder`, and the newest tables into the
-    /// `README.md` two folders above it.
+    /// Writes `survey.json`, `report.md` and `figures/` into `folder`, and the newest tables of a card into
+    /// the `README.md` two folders above it; a try without a card does not replace those.
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -92,7 +92,9 @@ impl Survey {
         }
         let names: Vec<&str> = figures.iter().map(|(name, _)| name.as_str()).collect();
         write_whole(&folder.join("report.md"), page::markdown(self, &names, "").as_bytes())?;
-        let Some(gpu) = folder.parent().and_then(Path::parent) else { return Ok(()) };
+        let Some(gpu) = folder.parent().and_then(Path::parent).filter(|_| self.card.is_some()) else {
+            return Ok(());
+        };
         let below = folder.strip_prefix(gpu).unwrap_or(folder);
         let below = below.to_string_lossy().replace('\\', "/");
         write_whole(&gpu.join("README.md"), page::newest(self, &names, &below).as_bytes())

@@ -1,4 +1,5 @@
 use super::*;
+use crate::device::card::{Capability, Version};
 use crate::hmr2::Precision;
 use crate::parity::Size;
 use crate::speed::{Ceiling, OfPrecision, Rate, Row};
@@ -78,8 +79,19 @@ fn the_report_says_what_was_measured_and_what_not() {
 #[test]
 fn a_folder_holds_all_of_it_and_the_newest_is_shown_above() {
     let root = tempfile::tempdir().unwrap();
-    let survey = Survey { torch: Part::Done(document(Some("2.11"), "eager", 70.0)), ..survey() };
+    let mut survey = Survey { torch: Part::Done(document(Some("2.11"), "eager", 70.0)), ..survey() };
     let folder = root.path().join(folder_name(&survey.device)).join(&survey.date);
+    survey.write(&folder).unwrap();
+    assert!(!root.path().join("README.md").exists(), "there was no card");
+    survey.card = Some(Card {
+        index: 0,
+        name: survey.device.clone(),
+        uuid: "GPU-0".into(),
+        capability: Capability { major: 9, minor: 0 },
+        total_bytes: 80 << 30,
+        driver: Some("580.65".into()),
+        cuda: Version::of_driver(13000),
+    });
     survey.write(&folder).unwrap();
     let read = |path: &str| std::fs::read_to_string(root.path().join(path)).unwrap();
     let newest = read("README.md");

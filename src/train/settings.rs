@@ -257,7 +257,8 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/training");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let trainings = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
-        assert!(trainings.map(|path| Settings::load(&path).unwrap()).count() > 0);
+        let read: Vec<Settings> = trainings.map(|path| Settings::load(&path).unwrap()).collect();
+        assert!(!read.is_empty());
     }
 
     #[test]

@@ -44,8 +44,8 @@ fn rotations_are_rotations() {
             let stance = walker.at(f64::from(frame) * 0.1);
             for m in stance.body_pose.iter().chain([&stance.world_from_body]) {
                 let rows = m.map(|row| row.map(f64::from));
-                for i in 0..3 {
-                    assert!((length(rows[i]) - 1.0).abs() < 1e-5, "person {person}, frame {frame}: {m:?}");
+                for row in rows {
+                    assert!((length(row) - 1.0).abs() < 1e-5, "person {person}, frame {frame}: {m:?}");
                 }
                 assert!((dot(cross(rows[0], rows[1]), rows[2]) - 1.0).abs() < 1e-5);
             }
