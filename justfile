@@ -76,3 +76,7 @@ gpu *arguments:
 # gather the CUDA program and ffmpeg in carry/, for a machine with a card and nothing else
 carry: (build-cuda "--features" "flash-attn")
     tools/carry.sh
+
+# try the CUDA program's memory without a card: a stand-in driver counts every allocation; some minutes
+try-cuda:
+    tools/cuda/try_without_card.sh
