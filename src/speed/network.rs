@@ -30,13 +30,13 @@ pub struct Wish {
 /// If the weights themselves do not fit, or the device is lost.
 pub fn measure(wish: &Wish, device: &Device, name: &str, told: &mut dyn FnMut(&Row)) -> Result<Document> {
     let started = Instant::now();
-    let in_time = |_: &str| started.elapsed().as_secs_f64() < wish.deadline_secs;
+    let in_time = || started.elapsed().as_secs_f64() < wish.deadline_secs;
     let mut skipped = Vec::new();
     let mut precisions = Vec::new();
     for &precision in &wish.precisions {
         let dtype = precision.dtype();
         let called = precision.name();
-        if !in_time(called) {
+        if !in_time() {
             skipped.push(called.to_string());
             continue;
         }
@@ -54,7 +54,7 @@ pub fn measure(wish: &Wish, device: &Device, name: &str, told: &mut dyn FnMut(&R
             let network = network.clone().with_fused_attention(attention == Attention::Flash);
             for &batch in &wish.batches {
                 let what = format!("{called} {} {batch}", attention.name());
-                if !in_time(&what) {
+                if !in_time() {
                     skipped.push(what);
                     continue;
                 }
