@@ -4,6 +4,7 @@
 
 use candle_core::Tensor;
 use std::sync::mpsc::Sender;
+use std::time::Instant;
 
 /// A decoded frame: RGB, 8 bits a channel, rows top to bottom, no padding (`height * width * 3` bytes).
 ///
@@ -18,8 +19,20 @@ pub struct Frame {
     pub time_secs: f64,
     pub width: usize,
     pub height: usize,
+    /// When the pixels were made, where their source measured it.
+    pub decoded: Option<Decoded>,
     pixels: Held,
     home: Option<Sender<Vec<u8>>>,
+}
+
+/// When a frame was decoded, seeking included; for an extracted frame, when its file was read back. A
+/// frame that was kept decoded has no such span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded {
+    /// When the source turned to this frame.
+    pub began: Instant,
+    /// When its last pixel was there.
+    pub ended: Instant,
 }
 
 #[derive(Debug)]
@@ -44,7 +57,7 @@ impl Frame {
     /// If `rgb` is not `width * height * 3` bytes long: a frame of another size is a bug of its maker.
     pub fn new(index: usize, time_secs: f64, width: usize, height: usize, rgb: Vec<u8>) -> Frame {
         assert_eq!(rgb.len(), width * height * 3, "a frame's bytes do not match its size");
-        Frame { index, time_secs, width, height, pixels: Held::Host(rgb), home: None }
+        Frame { index, time_secs, width, height, decoded: None, pixels: Held::Host(rgb), home: None }
     }
 
     /// A frame whose pixels are a tensor on some device.
@@ -59,12 +72,18 @@ impl Frame {
         if channels != 3 || rgb.dtype() != candle_core::DType::U8 {
             candle_core::bail!("a frame is (height, width, 3) bytes, not {:?} {:?}", rgb.dims(), rgb.dtype());
         }
-        Ok(Frame { index, time_secs, width, height, pixels: Held::Device(rgb), home: None })
+        Ok(Frame { index, time_secs, width, height, decoded: None, pixels: Held::Device(rgb), home: None })
     }
 
     /// A frame whose buffer goes back through `home` when the frame is dropped.
     pub fn pooled(mut self, home: Sender<Vec<u8>>) -> Frame {
         self.home = Some(home);
+        self
+    }
+
+    /// A frame whose decoding began at `began` and has just ended.
+    pub fn decoded_since(mut self, began: Instant) -> Frame {
+        self.decoded = Some(Decoded { began, ended: Instant::now() });
         self
     }
 
@@ -94,7 +113,9 @@ impl Frame {
             Held::Host(_) => Ok(self),
             Held::Device(rgb) => {
                 let rgb = rgb.flatten_all()?.to_vec1::<u8>()?;
-                Ok(Frame::new(self.index, self.time_secs, self.width, self.height, rgb))
+                let mut host = Frame::new(self.index, self.time_secs, self.width, self.height, rgb);
+                host.decoded = self.decoded;
+                Ok(host)
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Must not know what is decoded into them.
 
+use std::cell::Cell;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::error::Fault;
@@ -28,6 +29,7 @@ pub(super) fn frame(probe: &Probe, n: usize, rgb: Vec<u8>) -> Frame {
 /// all are held.
 pub(super) struct Recycler {
     bytes: usize,
+    made: Cell<u64>,
     home: Sender<Vec<u8>>,
     returned: Receiver<Vec<u8>>,
 }
@@ -35,11 +37,27 @@ pub(super) struct Recycler {
 impl Recycler {
     pub fn new(bytes: usize) -> Recycler {
         let (home, returned) = channel();
-        Recycler { bytes, home, returned }
+        Recycler { bytes, made: Cell::new(0), home, returned }
     }
 
     pub fn take(&self) -> Result<Vec<u8>, Fault> {
-        self.returned.try_recv().map_or_else(|_| buffer(self.bytes), Ok)
+        if let Ok(returned) = self.returned.try_recv() {
+            return Ok(returned);
+        }
+        let buffer = buffer(self.bytes)?;
+        self.made.set(self.made.get() + 1);
+        Ok(buffer)
+    }
+
+    /// Takes back a buffer that never became a frame.
+    pub fn give_back(&self, buffer: Vec<u8>) {
+        // the other end lives as long as this one
+        let _ = self.home.send(buffer);
+    }
+
+    /// Bytes in the buffers made so far.
+    pub fn made_bytes(&self) -> u64 {
+        self.made.get() * self.bytes as u64
     }
 
     /// A frame whose buffer comes back here.

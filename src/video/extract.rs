@@ -7,9 +7,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::FrameSource;
-use super::buffers::{Recycler, buffer};
+use super::buffers::Recycler;
 use super::child::Slot;
 use super::decoder::Decoder;
 use super::error::{Fault, VideoError};
@@ -56,7 +57,8 @@ impl Extracted {
         let fail = |n, fault| VideoError::at_frame(&probe.path, n, fault);
         self.folder.make().map_err(|fault| fail(self.range.start, fault))?;
         let mut decoder = Decoder::start(&self.probe, self.range.clone(), self.slot.clone())?;
-        let mut rgb = buffer(probe.frame_bytes()).map_err(|fault| fail(self.range.start, fault))?;
+        // of the recycler's, so that reading back begins with it
+        let mut rgb = self.recycler.take().map_err(|fault| fail(self.range.start, fault))?;
         while let Some(n) = decoder.read(&mut rgb)? {
             self.format
                 .encode(&rgb, probe.width, probe.height, &mut self.file)
@@ -65,11 +67,13 @@ impl Extracted {
             fs::write(&file, &self.file).map_err(|source| fail(n, Fault::ScratchWrite { file, source }))?;
             self.disk_bytes += self.file.len() as u64;
         }
+        self.recycler.give_back(rgb);
         self.said = decoder.finish()?;
         Ok(())
     }
 
     fn read_back(&mut self, n: usize) -> Result<Frame, Fault> {
+        let began = Instant::now();
         let file = self.folder.file(n, self.format);
         let mut rgb = self.recycler.take()?;
         self.file.clear();
@@ -78,7 +82,7 @@ impl Extracted {
             .map_err(|error| error.to_string())
             .and_then(|_| self.format.decode(&self.file, &mut rgb));
         match read {
-            Ok(()) => Ok(self.recycler.frame(&self.probe, n, rgb)),
+            Ok(()) => Ok(self.recycler.frame(&self.probe, n, rgb).decoded_since(began)),
             Err(reason) => Err(Fault::ScratchRead { file, reason }),
         }
     }
@@ -116,6 +120,10 @@ impl FrameSource for Extracted {
         let frame = self.read_back(n).map_err(|fault| VideoError::at_frame(&self.probe.path, n, fault));
         self.next = if frame.is_ok() { n + 1 } else { self.range.end };
         frame.map(Some)
+    }
+
+    fn frame_buffer_bytes(&self) -> u64 {
+        self.recycler.made_bytes()
     }
 
     fn disk_bytes(&self) -> u64 {

@@ -26,6 +26,7 @@ pub(super) struct Kept {
     /// Where frames are kept as tensors; none keeps them as bytes on the host.
     device: Option<Device>,
     frames: VecDeque<Held>,
+    buffers: usize,
     said: String,
 }
 
@@ -45,6 +46,7 @@ impl Kept {
             prepared: false,
             device,
             frames: VecDeque::new(),
+            buffers: 0,
             said: String::new(),
         }
     }
@@ -57,7 +59,11 @@ impl Kept {
             let at = |fault| VideoError::at_frame(&self.probe.path, n, fault);
             let mut rgb = match spare.take() {
                 Some(rgb) => rgb,
-                None => buffer(self.probe.frame_bytes()).map_err(at)?,
+                None => {
+                    let made = buffer(self.probe.frame_bytes()).map_err(at)?;
+                    self.buffers += 1;
+                    made
+                }
             };
             decoder.read(&mut rgb)?;
             self.frames.push_back(match &self.device {
@@ -107,6 +113,10 @@ impl FrameSource for Kept {
                 .map(Some)
                 .map_err(|e| VideoError::at_frame(&self.probe.path, n, Fault::device(e))),
         }
+    }
+
+    fn frame_buffer_bytes(&self) -> u64 {
+        (self.buffers * self.probe.frame_bytes()) as u64
     }
 
     fn decoder_pids(&self) -> Vec<u32> {

@@ -35,6 +35,8 @@ mod settings;
 mod clips;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_flow;
 
 use std::ops::Range;
 use std::path::Path;
@@ -59,6 +61,11 @@ pub trait FrameSource {
     /// The frames that the source gives out: numbers in the clip, the end excluded. Never empty.
     fn range(&self) -> Range<usize>;
 
+    /// How many frames the source gives out in all.
+    fn frames(&self) -> usize {
+        self.range().len()
+    }
+
     /// Does what must be done before the first frame can be given out: all of an extraction, nothing in
     /// a stream. The first [`FrameSource::next_frame`] does it too; a separate call can be timed alone.
     ///
@@ -74,6 +81,10 @@ pub trait FrameSource {
     /// # Errors
     /// If the frame cannot be decoded, stored or read back. After an error there are no more frames.
     fn next_frame(&mut self) -> Result<Option<Frame>, VideoError>;
+
+    /// Bytes of the host's memory in buffers for pixels that the source has made: those of frames given
+    /// out, which come back to it, and what it keeps of frames not given out yet. The most so far.
+    fn frame_buffer_bytes(&self) -> u64;
 
     /// Bytes in scratch files now.
     fn disk_bytes(&self) -> u64 {

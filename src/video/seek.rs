@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::FrameSource;
 use super::buffers::Recycler;
@@ -30,10 +31,11 @@ impl Seek {
     }
 
     fn read(&self, n: usize) -> Result<Frame, VideoError> {
+        let began = Instant::now();
         let mut rgb =
             self.recycler.take().map_err(|fault| VideoError::at_frame(&self.probe.path, n, fault))?;
         Decoder::start(&self.probe, n..n + 1, self.slot.clone())?.read(&mut rgb)?;
-        Ok(self.recycler.frame(&self.probe, n, rgb))
+        Ok(self.recycler.frame(&self.probe, n, rgb).decoded_since(began))
     }
 }
 
@@ -53,6 +55,10 @@ impl FrameSource for Seek {
         let frame = self.read(self.next);
         self.next = if frame.is_ok() { self.next + 1 } else { self.range.end };
         frame.map(Some)
+    }
+
+    fn frame_buffer_bytes(&self) -> u64 {
+        self.recycler.made_bytes()
     }
 
     fn decoder_pids(&self) -> Vec<u32> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::FrameSource;
 use super::buffers::{buffer, frame};
@@ -124,6 +124,10 @@ impl FrameSource for Sequential {
         }
     }
 
+    fn frame_buffer_bytes(&self) -> u64 {
+        (self.buffers * self.probe.frame_bytes()) as u64
+    }
+
     fn decoder_pids(&self) -> Vec<u32> {
         self.slot.pids()
     }
@@ -165,8 +169,9 @@ impl Work {
     fn run(mut self) -> Ended {
         let mut stopped = false;
         while let Some(mut rgb) = self.free_buffer() {
+            let began = Instant::now();
             let decoded = match self.decoder.read(&mut rgb) {
-                Ok(Some(n)) => Ok(frame(&self.probe, n, rgb).pooled(self.home.clone())),
+                Ok(Some(n)) => Ok(frame(&self.probe, n, rgb).pooled(self.home.clone()).decoded_since(began)),
                 Ok(None) => {
                     self.pool.push(rgb);
                     break;

@@ -13,7 +13,7 @@ use super::*;
 
 const LOSSLESS: [&str; 4] = ["stream-sequential", "extract-memory", "extract-png", "stream-seek"];
 
-fn settings(mode: &str, range: Range<usize>) -> Settings {
+pub(super) fn settings(mode: &str, range: Range<usize>) -> Settings {
     Settings {
         mode: Some(mode.parse().unwrap()),
         start_frame: Some(range.start as i64),
