@@ -8,7 +8,7 @@ posebook := env("CARGO_TARGET_DIR", "target") / "release/posebook"
 default:
     @just --list --unsorted
 
-# run an experiment and write its report: experiment quickstart [key=value...]
+# run an experiment and write its report: experiment quickstart [--quick] [key=value...]
 experiment name *overrides: build
     @{{ posebook }} experiment run "$@"
 

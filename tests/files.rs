@@ -1,7 +1,7 @@
 //! Every TOML that comes with the program loads, and means what its neighbours need.
 
 use posebook::dataset::Dataset;
-use posebook::experiment::{Cell, Experiment};
+use posebook::experiment::{Cell, Experiment, Size};
 use posebook::hmr2::ModelSet;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ fn experiments() {
         assert!(claims.count() > 0, "{} claims nothing", experiment.name);
 
         let resolved = experiment.to_toml();
-        let again = Experiment::parse(&experiment.name, &path, &resolved, &[]).unwrap();
+        let again = Experiment::parse(&experiment.name, &path, &resolved, Size::Whole, &[]).unwrap();
         assert_eq!(again.to_toml(), resolved);
         assert_eq!(again.points().unwrap().len(), points.len());
     }

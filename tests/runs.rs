@@ -58,6 +58,23 @@ fn frames_taken_together_find_the_same() {
 }
 
 #[test]
+fn a_quick_run_makes_the_smaller_experiment() {
+    let quick =
+        "[quick]\n\"dataset.frames\" = 5\n\"video.mode\" = [{ stream = { access = \"sequential\" } }]\n";
+    let project = Project::with_experiment("small", &format!("{SMALL}{quick}"));
+    project.posebook(&["experiment", "run", "small", "--quick"]).succeeds();
+    let runs = project.runs("small");
+    assert_eq!((runs.len(), runs[0]["frames"].as_str()), (1, "5"));
+    let report =
+        |name: &str| std::fs::read_to_string(project.path("reports/small/latest").join(name)).unwrap();
+    assert!(report("experiment.toml").contains("is_quick = true"));
+    assert!(report("report.md").contains("quick version"));
+    let listed = project.posebook(&["experiment", "list"]).succeeds();
+    let listed = String::from_utf8_lossy(&listed.0.stdout).into_owned();
+    assert!(listed.contains("4 runs, about") && listed.contains("; --quick: 1 runs, about"), "{listed}");
+}
+
+#[test]
 fn a_second_time_and_a_resumed_time_give_the_same() {
     let whole = Project::with_experiment("small", SMALL);
     whole.posebook(&["experiment", "run", "small"]).succeeds();

@@ -1,6 +1,6 @@
 //! `posebook experiment`: run, list, show.
 
-use crate::experiment::{Experiment, Override};
+use crate::experiment::{Experiment, Override, Size};
 use crate::report::Page;
 use crate::runner::progress::{duration, for_stderr};
 use crate::runner::{self, Finished, Options, Plan, Project, interrupt};
@@ -34,6 +34,9 @@ struct Run {
     /// What to change: seed=2, dataset.frames=60, video.mode=extract-png, sweep.dataset.frames=[60,120]
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Make the smaller experiment that the table [quick] of its file describes
+    #[arg(long)]
+    quick: bool,
     /// List the runs, which of them are done and why the others are not, and stop there
     #[arg(long)]
     dry_run: bool,
@@ -49,6 +52,9 @@ struct Show {
     /// What to change, as in `experiment run`
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Show the smaller experiment that `experiment run --quick` makes
+    #[arg(long)]
+    quick: bool,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -56,7 +62,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Run(args) => run_one(&args),
         Command::List => list(),
         Command::Show(args) => {
-            let (_, experiment) = load(&args.name, &args.overrides)?;
+            let (_, experiment) = load(&args.name, size(args.quick), &args.overrides)?;
             print!("{}", experiment.to_toml());
             Ok(ExitCode::SUCCESS)
         }
@@ -64,7 +70,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// The project here and one of its experiments, with what was changed said aloud.
-fn load(name: &str, overrides: &[String]) -> Result<(Project, Experiment)> {
+fn load(name: &str, size: Size, overrides: &[String]) -> Result<(Project, Experiment)> {
     let project = project()?;
     let path = project.experiment(name);
     if !path.is_file() {
@@ -79,7 +85,11 @@ fn load(name: &str, overrides: &[String]) -> Result<(Project, Experiment)> {
     for became in overrides.iter().filter_map(|given| given.became.as_ref()) {
         eprintln!("note: {became}");
     }
-    Ok((project, Experiment::load(&path, &overrides)?))
+    Ok((project, Experiment::load_in(size, &path, &overrides)?))
+}
+
+fn size(quick: bool) -> Size {
+    if quick { Size::Quick } else { Size::Whole }
 }
 
 /// The project that the current folder lies in.
@@ -97,15 +107,23 @@ fn list() -> Result<ExitCode> {
     let program = Options::this_program()?.program;
     for path in project.experiments()? {
         let experiment = Experiment::load(&path, &[])?;
-        let (runs, secs) = runner::rough_secs(&project, &experiment, &program)?;
-        println!("{:<20} {runs:>4} runs, about {}", experiment.name, duration(secs));
+        let about = |experiment: &Experiment| {
+            let (runs, secs) = runner::rough_secs(&project, experiment, &program)?;
+            anyhow::Ok(format!("{runs:>4} runs, about {}", duration(secs)))
+        };
+        let whole = about(&experiment)?;
+        let quick = match experiment.has_quick() {
+            true => format!("; --quick: {}", about(&Experiment::load_in(Size::Quick, &path, &[])?)?.trim()),
+            false => String::new(),
+        };
+        println!("{:<20} {whole}{quick}", experiment.name);
         println!("    {}", experiment.question);
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn run_one(args: &Run) -> Result<ExitCode> {
-    let (project, experiment) = load(&args.name, &args.overrides)?;
+    let (project, experiment) = load(&args.name, size(args.quick), &args.overrides)?;
     let options = Options { fresh: args.fresh, ..Options::this_program()? };
     let mut listener = for_stderr();
     if args.dry_run {
@@ -116,7 +134,8 @@ fn run_one(args: &Run) -> Result<ExitCode> {
     let interrupt = interrupt::listen();
     let finished = runner::execute(&project, &experiment, &options, interrupt, listener.as_mut())?;
     drop(listener);
-    Ok(summarise(&finished, &args.name))
+    let again = if args.quick { format!("{} --quick", args.name) } else { args.name.clone() };
+    Ok(summarise(&finished, &again))
 }
 
 fn print_plan(plan: &Plan, fresh: bool) {

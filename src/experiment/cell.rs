@@ -24,6 +24,38 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// What the cell cannot do without.
+    pub fn needs(&self) -> Option<Needs> {
+        match self {
+            Cell::Text(_) => None,
+            Cell::Table(table) => table.needs,
+            Cell::Figure(figure) => figure.needs,
+            Cell::Claim(claim) => claim.needs,
+        }
+    }
+}
+
+/// What a cell cannot be answered without. Where it is missing the cell says so, and nothing is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Needs {
+    /// A run on a graphics card.
+    Cuda,
+    /// The whole experiment, and not the smaller one of `--quick`.
+    Whole,
+}
+
+impl Needs {
+    /// What is missing, in words.
+    pub fn missing(self) -> &'static str {
+        match self {
+            Needs::Cuda => "no graphics card",
+            Needs::Whole => "the quick version leaves it out",
+        }
+    }
+}
+
 /// What a query gave, as it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -31,6 +63,7 @@ pub struct Table {
     /// Markdown under the table.
     pub note: Option<String>,
     pub sql: String,
+    pub needs: Option<Needs>,
 }
 
 /// What a query gave, drawn.
@@ -38,6 +71,7 @@ pub struct Table {
 pub struct Figure {
     pub spec: FigureSpec,
     pub sql: String,
+    pub needs: Option<Needs>,
 }
 
 /// How a figure is drawn. The columns that it names come from the cell's query.
@@ -92,6 +126,7 @@ pub struct Claim {
     pub sql: String,
     pub holds: Holds,
     pub expect: Verdict,
+    pub needs: Option<Needs>,
 }
 
 /// The range in which a claim's number must lie: every bound that is given must hold.

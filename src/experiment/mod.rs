@@ -1,6 +1,6 @@
 //! Experiments: TOML as a person writes it, to a checked [`Experiment`].
 //!
-//! [`file`] reads the notebook, [`settings`] nests what every stage can be told, [`overrides`] takes
+//! [`file`] reads the notebook, [`written`] its cells; [`settings`] nests what every stage can be told, [`overrides`] takes
 //! `key=value` from the command line, Hydra's way, PHALP's spellings included.
 //!
 //! Must not know how anything runs.
@@ -10,8 +10,13 @@ mod error;
 mod file;
 pub mod overrides;
 pub mod settings;
+mod source;
+mod written;
 
-pub use cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Holds, Table, Verdict};
+#[cfg(test)]
+mod tests;
+
+pub use cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Holds, Needs, Table, Verdict};
 pub use error::ExperimentError;
 pub use overrides::Override;
 pub use settings::{DatasetChoice, Limits, Settings};
@@ -24,12 +29,27 @@ pub struct Experiment {
     /// The name of its file.
     pub name: String,
     pub question: String,
+    /// Whether this is the smaller experiment that `--quick` makes of it.
+    pub is_quick: bool,
+    /// What could not be run where a report was made; nothing in a file that a person wrote.
+    pub left_out: Vec<String>,
     /// What every run is told, where the sweep says nothing else.
     pub defaults: Settings,
     /// The lists whose product is run, in the file's order.
     pub sweep: Vec<Axis>,
     pub cells: Vec<Cell>,
+    /// What `--quick` would change; `None` where it has been changed, or there is no smaller experiment.
+    quick: Option<toml::Table>,
     defaults_table: toml::Table,
+}
+
+/// Which of an experiment's two sizes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Size {
+    #[default]
+    Whole,
+    /// With what `[quick]` changes.
+    Quick,
 }
 
 /// One list of the sweep.
@@ -54,10 +74,18 @@ impl Experiment {
     /// # Errors
     /// If the file cannot be read or is wrong anywhere: keys, types, cells, queries.
     pub fn load(path: &Path, overrides: &[Override]) -> Result<Experiment, ExperimentError> {
+        Experiment::load_in(Size::Whole, path, overrides)
+    }
+
+    /// The same in the size that is asked for; what `[quick]` changes lies below the `overrides`.
+    ///
+    /// # Errors
+    /// As [`Experiment::load`], and if there is no smaller experiment.
+    pub fn load_in(size: Size, path: &Path, overrides: &[Override]) -> Result<Experiment, ExperimentError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ExperimentError::Unreadable { path: path.to_path_buf(), source })?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        Experiment::parse(&name, path, &text, overrides)
+        Experiment::parse(&name, path, &text, size, overrides)
     }
 
     /// Reads an experiment from `text`; `path` is where messages say that it stands.
@@ -68,9 +96,15 @@ impl Experiment {
         name: &str,
         path: &Path,
         text: &str,
+        size: Size,
         overrides: &[Override],
     ) -> Result<Experiment, ExperimentError> {
-        file::parse(name, path, text, overrides)
+        file::parse(name, path, text, size, overrides)
+    }
+
+    /// Whether `--quick` would make a smaller experiment of it.
+    pub fn has_quick(&self) -> bool {
+        self.quick.is_some()
     }
 
     /// The points of the sweep: the product of its lists, the last list fastest. One point without a sweep.

@@ -83,6 +83,15 @@ fn value_of(text: &str) -> Value {
     parsed.unwrap_or_else(|| Value::String(text.to_string()))
 }
 
+/// The table `[quick]` as overrides: a list takes the place of one in the sweep, anything else is a default.
+pub(crate) fn of_quick(changes: &Table) -> Vec<Override> {
+    let one = |(key, value): (&String, &Value)| match value {
+        Value::Array(_) => Override { key: format!("sweep.{key}"), value: value.clone(), became: None },
+        _ => Override { key: key.clone(), value: value.clone(), became: None },
+    };
+    changes.iter().map(one).collect()
+}
+
 /// Lays `overrides` over the `[defaults]` and the `[sweep]` of an experiment.
 pub(crate) fn apply(defaults: &mut Table, sweep: &mut Table, overrides: &[Override]) {
     for Override { key, value, .. } in overrides {

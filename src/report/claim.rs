@@ -4,7 +4,7 @@
 
 use super::format;
 use super::quantity::{Quantity, Unit};
-use crate::experiment::{Claim, Holds, Verdict};
+use crate::experiment::{Claim, Holds, Needs, Verdict};
 
 /// A claim after the measurement.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Judged {
     pub verdict: Verdict,
     /// Why the query gave no number, if it failed.
     pub error: Option<String>,
+    /// What the claim needs and these runs did not have: it is not measured, and nothing is wrong.
+    pub missing: Option<Needs>,
 }
 
 impl Judged {
@@ -25,12 +27,19 @@ impl Judged {
             Ok(number) => (number.filter(|number| !number.is_nan()), None),
             Err(error) => (None, Some(error)),
         };
-        Judged { cell, claim: claim.clone(), number, verdict: claim.holds.verdict(number), error }
+        let verdict = claim.holds.verdict(number);
+        Judged { cell, claim: claim.clone(), number, verdict, error, missing: None }
     }
 
-    /// Whether the verdict is the one that the experiment expects.
+    /// A claim that could not be put to the test, because what it needs was `missing`.
+    pub fn without(cell: usize, claim: &Claim, missing: Needs) -> Judged {
+        Judged { missing: Some(missing), ..Judged::of(cell, claim, Ok(None)) }
+    }
+
+    /// Whether the verdict is the one that the experiment expects, or none could be had for want of what
+    /// the claim itself says that it needs.
     pub fn as_expected(&self) -> bool {
-        self.verdict == self.claim.expect
+        self.verdict == self.claim.expect || self.missing.is_some()
     }
 
     /// `holds`, `refuted` or `not measured`.
@@ -38,10 +47,10 @@ impl Judged {
         word(self.verdict)
     }
 
-    /// `as expected`, or what was expected instead; nothing for what was not measured.
+    /// `as expected`, or what was expected instead; for what was not measured what was missing, if it is known.
     pub fn expectation(&self) -> Option<String> {
         match (self.verdict, self.as_expected()) {
-            (Verdict::Unknown, _) => None,
+            (Verdict::Unknown, _) => self.missing.map(|needs| needs.missing().to_string()),
             (_, true) => Some("as expected".to_string()),
             (_, false) => Some(format!("unexpected: {} was expected", expected_word(self.claim.expect))),
         }
@@ -182,7 +191,7 @@ mod tests {
     use super::*;
 
     fn claim(holds: Holds, expect: Verdict) -> Claim {
-        Claim { statement: "s".into(), source: None, sql: String::new(), holds, expect }
+        Claim { statement: "s".into(), source: None, sql: String::new(), holds, expect, needs: None }
     }
 
     fn below(bound: f64, unit: &str) -> Holds {
@@ -208,6 +217,9 @@ mod tests {
             assert_eq!((unknown.verdict_word(), unknown.as_expected()), ("not measured", false));
             assert_eq!((unknown.measured().as_str(), unknown.expectation()), ("not measured", None));
         }
+        let no_card = Judged::without(1, &claim(below(1.0, "MiB"), Verdict::Holds), Needs::Cuda);
+        assert_eq!((no_card.verdict_word(), no_card.as_expected()), ("not measured", true));
+        assert_eq!(no_card.expectation().unwrap(), "no graphics card");
         assert_eq!(in_short(&[]), "This experiment makes no claims.");
         assert_eq!(
             in_short(&[holds.clone(), holds.clone(), refuted, expected]),

@@ -19,6 +19,8 @@ pub struct Facts {
     /// The first run's start, UTC.
     pub started_utc: Option<String>,
     pub git_hash: Option<String>,
+    /// Whether any of the runs had a graphics card.
+    pub has_card: bool,
     /// Where it comes from: a name and one or more values.
     pub provenance: Vec<(String, Vec<String>)>,
 }
@@ -55,6 +57,7 @@ impl Facts {
             wall_secs: (!walls.is_empty()).then(|| walls.iter().sum()),
             started_utc: runs.texts("started_utc").into_iter().flatten().min(),
             git_hash: runs.distinct("git_hash").into_iter().next(),
+            has_card: !runs.distinct("gpu").is_empty(),
             provenance: runs.provenance(),
         })
     }

@@ -40,6 +40,12 @@ fn write_page(out: &mut String, answered: &Answered, claims: &[Judged]) -> std::
         writeln!(out)?;
     }
     writeln!(out, "{}\n", tally(answered))?;
+    if answered.is_quick {
+        writeln!(out, "{}\n", page::QUICK)?;
+    }
+    for left_out in &answered.left_out {
+        writeln!(out, "Left out: {}.\n", escaped(left_out))?;
+    }
     for block in &answered.blocks {
         write_block(out, block)?;
     }
@@ -83,6 +89,9 @@ fn write_block(out: &mut String, block: &Block) -> std::fmt::Result {
             write_note(out, note.as_deref(), &[])
         }
         Block::Claim(judged) => write_claim(out, judged),
+        Block::NotMeasured { title, missing } => {
+            writeln!(out, "### {}\n\nNot measured: {}.\n", escaped(title), missing.missing())
+        }
     }
 }
 

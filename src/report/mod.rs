@@ -31,12 +31,17 @@ use std::path::{Path, PathBuf};
 pub struct Notebook<'a> {
     pub name: &'a str,
     pub question: &'a str,
+    /// Whether it is the smaller experiment that `--quick` makes.
+    pub is_quick: bool,
+    /// What was not run, and why.
+    pub left_out: &'a [String],
     pub cells: &'a [Cell],
 }
 
 impl<'a> From<&'a Experiment> for Notebook<'a> {
     fn from(experiment: &'a Experiment) -> Notebook<'a> {
-        Notebook { name: &experiment.name, question: &experiment.question, cells: &experiment.cells }
+        let Experiment { name, question, is_quick, left_out, cells, .. } = experiment;
+        Notebook { name, question, is_quick: *is_quick, left_out, cells }
     }
 }
 

@@ -12,17 +12,31 @@ use super::format;
 use super::grid::Grid;
 use super::table::Shown;
 use super::{Notebook, Picture, ReportError};
-use crate::experiment::{Cell, Claim, Figure, FigureKind, Table};
+use crate::experiment::{Cell, Claim, Figure, FigureKind, Needs, Table};
 use crate::tables::{TableError, Tables};
 
 /// One cell with its answer.
 #[derive(Debug, Clone)]
 pub enum Block {
     Text(String),
-    Table { title: String, note: Option<String>, sql: String, answer: Result<Shown, String> },
+    Table {
+        title: String,
+        note: Option<String>,
+        sql: String,
+        answer: Result<Shown, String>,
+    },
     Figure(Box<Drawn>),
-    Strips { title: String, note: Option<String>, pictures: Result<Vec<Film>, String> },
+    Strips {
+        title: String,
+        note: Option<String>,
+        pictures: Result<Vec<Film>, String>,
+    },
     Claim(Box<Judged>),
+    /// A table or a figure without what it needs.
+    NotMeasured {
+        title: String,
+        missing: Needs,
+    },
 }
 
 /// A figure with what belongs around it.
@@ -62,6 +76,10 @@ pub struct Film {
 pub struct Answered {
     pub name: String,
     pub question: String,
+    /// Whether it is the smaller experiment that `--quick` makes.
+    pub is_quick: bool,
+    /// What was not run, and why.
+    pub left_out: Vec<String>,
     pub blocks: Vec<Block>,
     pub facts: Facts,
 }
@@ -79,13 +97,26 @@ impl Answered {
     /// If the table of runs is missing or damaged: without it there is nothing to say.
     pub fn of(notebook: &Notebook, tables: &Tables, pictures: &[Picture]) -> Result<Answered, ReportError> {
         let facts = Facts::of(tables)?;
-        let plots: Vec<Planned> =
-            notebook.cells.iter().enumerate().map(|(at, cell)| plot(at + 1, cell, tables)).collect();
+        let missing = |cell: &Cell| {
+            cell.needs().filter(|needs| match needs {
+                Needs::Cuda => !facts.has_card,
+                Needs::Whole => notebook.is_quick,
+            })
+        };
+        let plots = notebook.cells.iter().enumerate().map(|(at, cell)| match missing(cell) {
+            Some(_) => None,
+            None => plot(at + 1, cell, tables),
+        });
+        let plots: Vec<Planned> = plots.collect();
         let legend = legend(notebook, &plots);
         let mut blocks = Vec::new();
         let mut number = 0;
         for ((at, cell), plot) in notebook.cells.iter().enumerate().zip(plots) {
             let position = at + 1;
+            if let Some(missing) = missing(cell) {
+                blocks.push(unmeasured(position, cell, missing));
+                continue;
+            }
             blocks.push(match cell {
                 Cell::Text(text) => Block::Text(text.clone()),
                 Cell::Table(table) => table_block(position, table, tables),
@@ -103,6 +134,8 @@ impl Answered {
         Ok(Answered {
             name: notebook.name.to_string(),
             question: notebook.question.to_string(),
+            is_quick: notebook.is_quick,
+            left_out: notebook.left_out.to_vec(),
             blocks,
             facts,
         })
@@ -120,7 +153,7 @@ impl Answered {
     /// What could not be answered, one sentence each.
     pub fn problems(&self) -> Vec<String> {
         let problems = self.blocks.iter().filter_map(|block| match block {
-            Block::Text(_) => None,
+            Block::Text(_) | Block::NotMeasured { .. } => None,
             Block::Table { answer, .. } => answer.as_ref().err(),
             Block::Figure(drawn) => drawn.answer.as_ref().err(),
             Block::Strips { pictures, .. } => pictures.as_ref().err(),
@@ -190,6 +223,17 @@ fn plot(cell: usize, of: &Cell, tables: &Tables) -> Planned {
         let plot = Plot::of(&figure.spec, &grid).map_err(|error| format!("cell {cell} ({kind}): {error}"))?;
         Ok((plot, grid))
     }))
+}
+
+/// A cell without what it needs.
+fn unmeasured(position: usize, cell: &Cell, missing: Needs) -> Block {
+    let title = match cell {
+        Cell::Claim(claim) => return Block::Claim(Box::new(Judged::without(position, claim, missing))),
+        Cell::Text(text) => text.clone(),
+        Cell::Table(table) => table.title.clone(),
+        Cell::Figure(figure) => figure.spec.title.clone(),
+    };
+    Block::NotMeasured { title, missing }
 }
 
 fn table_block(cell: usize, table: &Table, tables: &Tables) -> Block {

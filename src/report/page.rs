@@ -45,6 +45,9 @@ fn style() -> String {
     )
 }
 
+/// What a smaller experiment says of itself.
+pub const QUICK: &str = "This is the quick version (--quick): smaller than what the text below speaks of.";
+
 /// The first screen: the question and its answer.
 fn opening(answered: &Answered, claims: &[Judged]) -> Markup {
     let facts = &answered.facts;
@@ -71,6 +74,8 @@ fn opening(answered: &Answered, claims: &[Judged]) -> Markup {
                 @if let Some(secs) = facts.wall_secs { " · " (format::seconds(secs)) " of measurement" }
                 " · " a href="#provenance" { "where this comes from" }
             }
+            @if answered.is_quick { p.tally { (QUICK) } }
+            @for left_out in &answered.left_out { p.tally { "Left out: " (left_out) "." } }
         }
     }
 }
@@ -103,6 +108,9 @@ fn verdict_card(judged: &Judged) -> Markup {
                 @if judged.number.is_some() { strong { (judged.measured()) } " " (judged.counted()) " " }
                 span.condition { "holds if " (judged.condition())
                     @if judged.number.is_none() { (spaced(judged.counted())) } }
+            }
+            @if judged.missing.is_some() {
+                @if let Some(words) = judged.expectation() { p.number { (capitalised(&words)) } }
             }
             @if judged.number.is_some() && !judged.as_expected() {
                 @if let Some(words) = judged.expectation() { p.surprise { (words) } }
@@ -146,6 +154,9 @@ fn cell(position: usize, block: &Block) -> Markup {
             }
         },
         Block::Claim(judged) => claim_box(&id, judged),
+        Block::NotMeasured { title, missing } => html! {
+            section.table-cell id=(id) { h3 { (title) } p.nothing { "Not measured: " (missing.missing()) "." } }
+        },
     }
 }
 
@@ -268,7 +279,8 @@ fn many(values: &[String]) -> Markup {
 
 /// The commands that measure it again.
 pub fn repeat(answered: &Answered) -> String {
-    let command = format!("./just experiment {}", answered.name);
+    let quick = if answered.is_quick { " --quick" } else { "" };
+    let command = format!("./just experiment {}{quick}", answered.name);
     match &answered.facts.git_hash {
         Some(hash) => format!("git checkout {hash}\n{command}"),
         None => command,

@@ -1,7 +1,7 @@
 //! A small report from tables of its own: what it says, and what bad tables and queries do to it.
 
 use super::*;
-use crate::experiment::{Claim, Figure, FigureKind, FigureSpec, Holds, Table};
+use crate::experiment::{Claim, Figure, FigureKind, FigureSpec, Holds, Needs, Table};
 use crate::tables::{RunRow, files};
 
 fn run(mode: &str, frames: u64, repeat: u64, heap_bytes: Option<u64>) -> RunRow {
@@ -69,12 +69,12 @@ fn figure(kind: FigureKind, x: &str, y: &str, by: Option<&str>, sql: &str) -> Ce
         log_y: false,
         note: None,
     };
-    Cell::Figure(Figure { spec, sql: sql.into() })
+    Cell::Figure(Figure { spec, sql: sql.into(), needs: None })
 }
 
 fn claim(statement: &str, sql: &str, holds: Holds, expect: Verdict) -> Cell {
     let source = Some("its README".to_string());
-    Cell::Claim(Claim { statement: statement.into(), source, sql: sql.into(), holds, expect })
+    Cell::Claim(Claim { statement: statement.into(), source, sql: sql.into(), holds, expect, needs: None })
 }
 
 fn below(bound: f64, unit: &str) -> Holds {
@@ -122,6 +122,7 @@ fn cells() -> Vec<Cell> {
             title: "All of it".into(),
             note: Some("Means of repeats.".into()),
             sql: table.into(),
+            needs: None,
         }),
         figure(
             FigureKind::Strip,
@@ -133,9 +134,13 @@ fn cells() -> Vec<Cell> {
     ]
 }
 
+fn notebook(cells: &[Cell]) -> Notebook<'_> {
+    Notebook { name: "growth", question: "Does <it> grow?", is_quick: false, left_out: &[], cells }
+}
+
 fn page(cells: &[Cell], rows: &[RunRow], pictures: &[Picture]) -> Page {
     let (_folder, tables) = tables_of(rows);
-    render(&Notebook { name: "growth", question: "Does <it> grow?", cells }, &tables, pictures).unwrap()
+    render(&notebook(cells), &tables, pictures).unwrap()
 }
 
 fn picture() -> Picture {
@@ -280,7 +285,12 @@ fn the_same_tables_give_the_same_bytes() {
 #[test]
 fn a_wrong_query_is_named_and_the_rest_stands() {
     let cells = [
-        Cell::Table(Table { title: "T".into(), note: None, sql: "select heap_peek_bytes from runs".into() }),
+        Cell::Table(Table {
+            title: "T".into(),
+            note: None,
+            sql: "select heap_peek_bytes from runs".into(),
+            needs: None,
+        }),
         figure(
             FigureKind::Line,
             "frames",
@@ -338,7 +348,7 @@ fn a_report_is_written_and_drawn_again_from_its_folder() {
     std::fs::create_dir(folder.path().join(STRIPS)).unwrap();
     std::fs::write(folder.path().join(STRIPS).join("stream-sequential-60-1.jpg"), [0xff, 0xd8]).unwrap();
     let cells = cells();
-    let notebook = Notebook { name: "growth", question: "Does <it> grow?", cells: &cells };
+    let notebook = notebook(&cells);
     let page = write(&notebook, folder.path()).unwrap();
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!((read("report.html"), read("report.md")), (page.html, page.markdown));
@@ -348,4 +358,58 @@ fn a_report_is_written_and_drawn_again_from_its_folder() {
     let missing = tempfile::tempdir().unwrap();
     let error = write(&notebook, missing.path()).unwrap_err().to_string();
     assert!(error.starts_with("no report without the table of runs: cannot read or write"), "{error}");
+}
+
+/// What needs a card is not measured without one, whatever the query would say, and nothing is wrong.
+#[test]
+fn what_needs_a_card_is_excused_without_one() {
+    let sql = "select count(*) as runs from runs where gpu is not null";
+    let holds = Holds { at_least: Some(1.0), unit: "runs".into(), ..Holds::default() };
+    let claim = |needs| {
+        let (statement, source) = ("A card takes part".to_string(), None);
+        Cell::Claim(Claim {
+            statement,
+            source,
+            sql: sql.into(),
+            holds: holds.clone(),
+            expect: Verdict::Holds,
+            needs,
+        })
+    };
+    let table = |needs| Cell::Table(Table { title: "The card".into(), note: None, sql: sql.into(), needs });
+    let cells = [claim(Some(Needs::Cuda)), table(Some(Needs::Cuda))];
+    let without = page(&cells, &[run("a", 60, 1, Some(1))], &[]);
+    assert!(without.is_as_expected());
+    assert_eq!(without.count(Verdict::Unknown), 1);
+    assert!(
+        without.markdown.contains("### The card\n\nNot measured: no graphics card."),
+        "{}",
+        without.markdown
+    );
+    assert!(without.html.contains("Not measured: no graphics card."));
+
+    let with_card = [RunRow { gpu: Some("A card".into()), ..run("a", 60, 1, Some(1)) }];
+    assert_eq!(page(&cells, &with_card, &[]).count(Verdict::Holds), 1);
+    // without a word of what it needs an unexpected verdict stays one
+    assert!(!page(&[claim(None)], &[run("a", 60, 1, Some(1))], &[]).is_as_expected());
+}
+
+#[test]
+fn the_smaller_experiment_says_so() {
+    let (_folder, tables) = tables_of(&[run("a", 60, 1, Some(1))]);
+    let left_out = ["extract-device: 2 runs, which need a graphics card".to_string()];
+    let cells = [Cell::Table(Table {
+        title: "Long".into(),
+        note: None,
+        sql: "select mode from runs".into(),
+        needs: Some(Needs::Whole),
+    })];
+    let notebook = Notebook { is_quick: true, left_out: &left_out, ..notebook(&cells) };
+    let page = render(&notebook, &tables, &[]).unwrap();
+    for text in [&page.html, &page.markdown] {
+        for words in ["quick version", "Left out: extract-device: 2 runs", "growth --quick"] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+    assert!(page.markdown.contains("Not measured: the quick version leaves it out."));
 }
