@@ -75,19 +75,29 @@ pub struct Figure {
 }
 
 /// How a figure is drawn. The columns that it names come from the cell's query.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FigureSpec {
     pub title: String,
     pub kind: FigureKind,
-    /// The column along the horizontal axis (for `strip`: the column with the run's id).
+    /// The column along the horizontal axis (for `strip`: the column with the run's id; for `timeline`: when
+    /// something began).
     pub x: String,
-    /// The column along the vertical axis; `strip` has none.
+    /// For `timeline`: the column that says when it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// The column along the vertical axis (for `timeline`: who was at work); `strip` has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub y: Option<String>,
-    /// The column that tells one line, colour or strip from another.
+    /// The column that tells one line, colour or strip from another (for `timeline`: what stands on a bar).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// The columns with the ends of an interval around `y`: whiskers in place of the smallest and the largest
+    /// repeat. Both or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub x_label: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,10 +111,11 @@ pub struct FigureSpec {
 }
 
 /// The kinds of figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FigureKind {
     /// Points joined in the order of `x`.
+    #[default]
     Line,
     /// Points alone.
     Scatter,
@@ -112,6 +123,8 @@ pub enum FigureKind {
     Bar,
     /// Bars upon each other, one stack per `x`, one layer per `by`.
     Stack,
+    /// Who was at work from when to when: a lane per `y`, a bar per row.
+    Timeline,
     /// The film strip of every run that the query names.
     Strip,
 }

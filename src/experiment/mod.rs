@@ -19,7 +19,7 @@ mod tests;
 pub use cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Holds, Needs, Table, Verdict};
 pub use error::ExperimentError;
 pub use overrides::Override;
-pub use settings::{DatasetChoice, Limits, Settings};
+pub use settings::{DatasetChoice, Limits, Results, Settings};
 
 use std::path::Path;
 

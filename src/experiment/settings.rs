@@ -33,8 +33,33 @@ pub struct Settings {
     pub hmr2: crate::hmr2::Settings,
     #[serde(default)]
     pub phalp: crate::phalp::Settings,
+    /// Whether results are written as they come, or kept to the end.
+    #[serde(default)]
+    pub results: Results,
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// What becomes of results while a run goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Results {
+    /// Every frame's are written when they are final, and forgotten.
+    #[default]
+    Stream,
+    /// All are kept in memory and written at the end, as PHALP does with `final_visuals_dic`: what a run
+    /// that dies has found is lost.
+    Accumulate,
+}
+
+impl Results {
+    /// The word in settings and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Results::Stream => "stream",
+            Results::Accumulate => "accumulate",
+        }
+    }
 }
 
 fn default_model() -> String {

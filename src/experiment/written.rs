@@ -94,9 +94,20 @@ fn check_figure(spec: &FigureSpec, sql: &str) -> Result<(), String> {
     if spec.y.is_none() && spec.kind != FigureKind::Strip {
         return Err("the figure needs a `y`: the column along its vertical axis".into());
     }
+    if spec.until.is_some() != (spec.kind == FigureKind::Timeline) {
+        return Err(
+            "`until`, the column that says when something ended, belongs to a figure of kind `timeline`, \
+                    and every such figure needs it"
+                .into(),
+        );
+    }
+    if spec.low.is_some() != spec.high.is_some() {
+        return Err("an interval has two ends: give both `low` and `high`, or neither".into());
+    }
     let columns = query::columns(sql).map_err(|error| error.to_string())?;
     let known: Vec<&str> = columns.iter().map(String::as_str).collect();
-    for name in [Some(&spec.x), spec.y.as_ref(), spec.by.as_ref()].into_iter().flatten() {
+    let named = [&spec.y, &spec.by, &spec.until, &spec.low, &spec.high].map(Option::as_ref);
+    for name in [Some(&spec.x)].into_iter().chain(named).flatten() {
         if !known.contains(&name.as_str()) {
             let hint =
                 nearest(name, &known).map(|right| format!("; did you mean `{right}`?")).unwrap_or_default();

@@ -5,11 +5,19 @@
 //! freed; that is why the count is the same on every run, and why it is not the resident set.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 static CURRENT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// The peak of a stretch of work, apart from that of the whole run.
+static STRETCH_PEAK: AtomicUsize = AtomicUsize::new(0);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+thread_local! {
+    /// What this thread took more than it gave; negative where it frees what others made.
+    static HERE: Cell<isize> = const { Cell::new(0) };
+}
 
 /// The system's allocator, counted.
 pub struct Counting;
@@ -27,6 +35,33 @@ pub fn peak_bytes() -> u64 {
 /// Lets the peak begin again from what is held now, and gives the peak so far.
 pub fn reset_peak() -> u64 {
     PEAK.swap(CURRENT.load(Relaxed), Relaxed) as u64
+}
+
+/// A stretch of work whose own peak is wanted, beside that of the run. Stretches do not nest: the newest
+/// counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    held_bytes: usize,
+}
+
+impl Stretch {
+    /// The stretch begins with what is held now.
+    pub fn begin() -> Stretch {
+        let held_bytes = CURRENT.load(Relaxed);
+        STRETCH_PEAK.store(held_bytes, Relaxed);
+        Stretch { held_bytes }
+    }
+
+    /// The most bytes held since it began, beyond those held then.
+    pub fn peak_bytes(self) -> u64 {
+        STRETCH_PEAK.load(Relaxed).saturating_sub(self.held_bytes) as u64
+    }
+}
+
+/// Bytes that this thread has allocated so far, less those that it has freed. The difference of two calls
+/// is what the code between them holds on to, if it frees nothing that another thread made.
+pub fn here_bytes() -> i64 {
+    HERE.with(Cell::get) as i64
 }
 
 /// From now on an allocation that would bring the heap beyond `bytes` fails, which aborts the
@@ -47,11 +82,19 @@ fn take(bytes: usize) -> bool {
         return false;
     }
     PEAK.fetch_max(held, Relaxed);
+    STRETCH_PEAK.fetch_max(held, Relaxed);
+    count_here(bytes as isize);
     true
 }
 
 fn give(bytes: usize) {
     CURRENT.fetch_sub(bytes, Relaxed);
+    count_here(-(bytes as isize));
+}
+
+fn count_here(bytes: isize) {
+    // a thread that is ending has no cell any more, and nobody asks it
+    let _ = HERE.try_with(|here| here.set(here.get() + bytes));
 }
 
 #[expect(
@@ -107,6 +150,8 @@ mod tests {
     fn it_counts_to_the_byte_and_refuses_beyond_the_limit() {
         let layout = Layout::from_size_align(1000, 8).unwrap();
         let base = current_bytes();
+        let here = here_bytes();
+        let stretch = Stretch::begin();
         unsafe {
             let first = Counting.alloc(layout);
             let second = Counting.alloc_zeroed(layout);
@@ -118,6 +163,8 @@ mod tests {
             assert_eq!((current_bytes(), peak_bytes()), (base + 2000, base + 6000));
             assert_eq!(reset_peak(), base + 6000);
             assert_eq!(peak_bytes(), base + 2000);
+            assert_eq!((stretch.peak_bytes(), here_bytes() - here), (6000, 2000));
+            assert_eq!(Stretch::begin().peak_bytes(), 0);
 
             set_limit_bytes(base + 2500);
             assert!(Counting.alloc(layout).is_null());
@@ -127,6 +174,16 @@ mod tests {
             Counting.dealloc(first, layout);
             Counting.dealloc(second, layout);
         }
-        assert_eq!(current_bytes(), base);
+        assert_eq!((current_bytes(), here_bytes()), (base, here));
+        // what another thread frees is missing there and not here
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let before = here_bytes();
+                give(7);
+                here_bytes() - before
+            });
+            take(7);
+            assert_eq!((other.join().unwrap(), here_bytes() - here), (-7, 7));
+        });
     }
 }

@@ -12,7 +12,7 @@ use super::format;
 use super::grid::Grid;
 use super::table::Shown;
 use super::{Notebook, Picture, ReportError};
-use crate::experiment::{Cell, Claim, Figure, FigureKind, Needs, Table};
+use crate::experiment::{Cell, Claim, Figure, FigureKind, FigureSpec, Needs, Table};
 use crate::tables::{TableError, Tables};
 
 /// One cell with its answer.
@@ -260,7 +260,7 @@ fn drawn(number: usize, figure: &Figure, answer: Result<(Plot, Grid), String>, l
         DrawnAnswer {
             drawing: figure::draw(&plot, spec, legend, &summary),
             summary,
-            remarks: remarks(&plot, spec.kind),
+            remarks: remarks(&plot, spec),
             rows: (1..=ROWS_UNDER_A_FIGURE).contains(&grid.rows.len()).then(|| Shown::of(&grid)),
         }
     });
@@ -274,9 +274,12 @@ fn drawn(number: usize, figure: &Figure, answer: Result<(Plot, Grid), String>, l
     }
 }
 
-fn remarks(plot: &Plot, kind: FigureKind) -> Vec<String> {
+fn remarks(plot: &Plot, spec: &FigureSpec) -> Vec<String> {
+    let kind = spec.kind;
     let mut remarks = Vec::new();
-    if plot.repeats > 1 {
+    if let Some((low, high)) = spec.low.as_ref().zip(spec.high.as_ref()) {
+        remarks.push(format!("Whiskers from `{low}` to `{high}`."));
+    } else if plot.repeats > 1 {
         let spread =
             if kind == FigureKind::Stack { "" } else { "; whiskers from the smallest to the largest" };
         let most = format::count(plot.repeats, "measurement", "measurements");
@@ -285,7 +288,7 @@ fn remarks(plot: &Plot, kind: FigureKind) -> Vec<String> {
     let missing = plot.panels.iter().flat_map(|panel| &panel.series).any(|series| !series.missing.is_empty());
     if matches!(kind, FigureKind::Line | FigureKind::Scatter) && missing && plot.points().next().is_some() {
         remarks.push("A cross at the upper edge marks where a run gave no number.".to_string());
-    } else if plot.skipped > 0 && plot.points().next().is_some() {
+    } else if plot.skipped > 0 && (plot.points().next().is_some() || !plot.spans.is_empty()) {
         remarks.push(format!("{} without a number not drawn.", format::count(plot.skipped, "row", "rows")));
     }
     remarks

@@ -64,10 +64,7 @@ fn figure(kind: FigureKind, x: &str, y: &str, by: Option<&str>, sql: &str) -> Ce
         x: x.into(),
         y: Some(y.into()),
         by: by.map(String::from),
-        x_label: None,
-        y_label: None,
-        log_y: false,
-        note: None,
+        ..FigureSpec::default()
     };
     Cell::Figure(Figure { spec, sql: sql.into(), needs: None })
 }

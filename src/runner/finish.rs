@@ -68,6 +68,7 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         precision: precision_of(settings),
         hmr2_batch: settings.hmr2.batch as u64,
         hmr2_frames: settings.hmr2.frames as u64,
+        results: settings.results.name().to_string(),
         device: planned.place.device.clone(),
         limit_host_mib: settings.limits.host_mib,
         limit_device_mib: settings.limits.device_mib,
@@ -117,6 +118,7 @@ pub fn add_seen(row: &mut RunRow, seen: Seen) {
     row.people = facts.people;
     row.setup_secs = facts.setup_secs;
     row.open_secs = facts.open_secs;
+    row.first_frame_secs = facts.first_frame_secs;
     row.decode_secs = facts.decode_secs;
     row.detect_secs = facts.detect_secs;
     row.recover_secs = facts.recover_secs;
@@ -127,6 +129,11 @@ pub fn add_seen(row: &mut RunRow, seen: Seen) {
     row.heap_setup_peak_bytes = facts.heap_setup_peak_bytes;
     row.heap_base_bytes = facts.heap_base_bytes;
     row.heap_peak_bytes = seen.heap_peak_bytes;
+    row.heap_weights_bytes = facts.heap_weights_bytes;
+    row.heap_frames_bytes = facts.heap_frames_bytes;
+    row.heap_activations_bytes = facts.heap_activations_bytes;
+    row.heap_tracks_bytes = facts.heap_tracks_bytes;
+    row.heap_results_bytes = facts.heap_results_bytes;
     row.process_peak_bytes = seen.process_peak_bytes;
     row.decoder_peak_bytes = seen.decoder_peak_bytes;
     row.disk_peak_bytes = seen.disk_peak_bytes;

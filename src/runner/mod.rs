@@ -20,9 +20,11 @@ mod folder;
 pub mod interrupt;
 mod key;
 pub mod order;
+mod pipeline;
 mod plan;
 pub mod progress;
 mod project;
+mod results;
 mod stages;
 mod store;
 mod strips;
@@ -66,6 +68,8 @@ pub enum RunnerError {
     Order { path: PathBuf, message: String },
     #[error("{0}")]
     NoVideo(String),
+    #[error("the thread that writes results died; this is a bug of posebook")]
+    WriterDied,
     #[error("interrupted; nothing of this run is kept")]
     Interrupted,
     #[error("out of memory on {device}{held}: lower hmr2.batch, or allow more ({said})")]

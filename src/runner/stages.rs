@@ -12,11 +12,12 @@ use crate::hmr2::{Hmr2, ModelSet, Sight};
 use crate::person::{BBox, Person};
 use crate::phalp::{FrameIdentities, Tracker};
 use candle_core::Device;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// The stages, loaded.
 pub struct Stages {
-    boxes: Option<TruthReader>,
+    boxes: Option<Boxes>,
     given: Given,
     hmr2: Hmr2,
     body: Body,
@@ -39,7 +40,7 @@ impl Stages {
         let settings = &order.settings;
         let set = ModelSet::load(&order.model)?;
         Ok(Stages {
-            boxes: order.boxes.as_deref().map(TruthReader::open).transpose()?,
+            boxes: order.boxes.as_deref().map(Boxes::open).transpose()?,
             given: Given::new(settings.detect.clone(), settings.seed)?,
             hmr2: Hmr2::load(&set, device, &settings.hmr2)?,
             body: set.load_body()?,
@@ -52,13 +53,14 @@ impl Stages {
         self.hmr2.device()
     }
 
-    /// Finds the people of a frame and cuts them out.
+    /// Finds the people of a frame and cuts them out. In its file the frame is number `in_file`: a file that is
+    /// read more than once shows the same people every time.
     ///
     /// # Errors
     /// If the frame's truth is damaged, a box is none, or the device fails.
-    pub fn see(&mut self, frame: &Frame) -> Result<Seen, RunnerError> {
+    pub fn see(&mut self, frame: &Frame, in_file: usize) -> Result<Seen, RunnerError> {
         let started = Instant::now();
-        let boxes = self.boxes(frame.index)?;
+        let boxes = self.boxes.as_mut().map_or_else(|| Ok(Vec::new()), |boxes| boxes.frame(in_file))?;
         let detected = self.given.detect(frame.index, frame.width, frame.height, &boxes)?;
         let detect_secs = started.elapsed().as_secs_f64();
         let started = Instant::now();
@@ -87,11 +89,27 @@ impl Stages {
     pub fn finish(&mut self) -> Vec<FrameIdentities> {
         self.tracker.finish()
     }
+}
 
-    /// Who is where in frame `index` of the clip, by what is given. Frames are asked for in rising order.
-    fn boxes(&mut self, index: usize) -> Result<Vec<(u32, BBox)>, RunnerError> {
-        let Some(boxes) = &mut self.boxes else { return Ok(Vec::new()) };
-        let people = boxes.frame(index)?;
+/// Who is where, by what is given.
+struct Boxes {
+    path: PathBuf,
+    reader: TruthReader,
+    last: usize,
+}
+
+impl Boxes {
+    fn open(path: &Path) -> Result<Boxes, RunnerError> {
+        Ok(Boxes { path: path.to_path_buf(), reader: TruthReader::open(path)?, last: 0 })
+    }
+
+    /// In frame `index` of the file. Frames are asked for in rising order, or from the start again.
+    fn frame(&mut self, index: usize) -> Result<Vec<(u32, BBox)>, RunnerError> {
+        if index < self.last {
+            self.reader = TruthReader::open(&self.path)?;
+        }
+        self.last = index;
+        let people = self.reader.frame(index)?;
         Ok(people.iter().map(|person| (person.id, person.bbox)).collect())
     }
 }

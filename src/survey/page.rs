@@ -215,10 +215,8 @@ pub fn figures(survey: &Survey) -> Vec<(String, Vec<u8>)> {
         x: "batch".into(),
         y: Some("crops per second".into()),
         by: Some("way".into()),
-        x_label: None,
-        y_label: None,
         log_y: true,
-        note: None,
+        ..FigureSpec::default()
     };
     // a figure that cannot be drawn is left out; its numbers stand in the table
     figure_file(&spec, &grid).map(|svg| vec![("speed.svg".to_string(), svg)]).unwrap_or_default()

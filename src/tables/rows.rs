@@ -63,6 +63,8 @@ table! {
         pub limit_host_mib: Option<u64>,
         /// How small the graphics card was made, MiB; null without a limit
         pub limit_device_mib: Option<u64>,
+        /// `stream` or `accumulate`: whether results are written as they come or kept to the end, as PHALP does
+        pub results: String,
         /// The seed of all randomness
         pub seed: u64,
 
@@ -95,6 +97,8 @@ table! {
         pub setup_secs: Option<f64>,
         /// Opening the video; in the extract modes all of the extraction
         pub open_secs: Option<f64>,
+        /// From the opening of the video until the first frame is there; in the extract modes after all of the extraction
+        pub first_frame_secs: Option<f64>,
         /// Waiting for frames after that
         pub decode_secs: Option<f64>,
         /// Finding people
@@ -114,6 +118,16 @@ table! {
         pub heap_base_bytes: Option<u64>,
         /// Largest heap from the opening of the video on, models included; exact
         pub heap_peak_bytes: Option<u64>,
+        /// Of the heap: the network's weights and the body, once loaded
+        pub heap_weights_bytes: Option<u64>,
+        /// Of the heap: buffers of decoded frames, at most
+        pub heap_frames_bytes: Option<u64>,
+        /// Of the heap: what a batch's crops and the network's numbers took beyond what was held before, at most
+        pub heap_activations_bytes: Option<u64>,
+        /// Of the heap: what the tracker remembers, at most
+        pub heap_tracks_bytes: Option<u64>,
+        /// Of the heap: results that are kept to the end; zero where they are written as they come
+        pub heap_results_bytes: Option<u64>,
         /// Largest resident set of the process over its whole life, from the kernel
         pub process_peak_bytes: Option<u64>,
         /// Largest resident set of the process' children (the decoder), sampled
@@ -222,6 +236,22 @@ table! {
         pub write_secs: f64,
         /// From the frame's arrival until its people were followed
         pub latency_secs: f64,
+        /// When its decoding began, since the video was opened; null where the frame was kept and not decoded
+        pub decode_from_secs: Option<f64>,
+        /// When it was decoded, since the video was opened
+        pub decode_to_secs: Option<f64>,
+        /// When it was taken up, since the video was opened
+        pub taken_at_secs: f64,
+        /// When the network began with its people (of all frames taken together), since the video was opened
+        pub network_from_secs: f64,
+        /// When the network was done with them, since the video was opened
+        pub network_to_secs: f64,
+        /// When its people were followed, since the video was opened
+        pub followed_at_secs: f64,
+        /// When the writing of what it made final began, since the video was opened
+        pub write_from_secs: f64,
+        /// When that was written, since the video was opened
+        pub write_to_secs: f64,
         /// People found
         pub people: u64,
         /// Heap at the frame's end

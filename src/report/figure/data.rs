@@ -17,6 +17,19 @@ pub struct Point {
     pub low: f64,
     pub high: f64,
     pub repeats: Vec<f64>,
+    /// The ends of the whisker where the query gives them; else the smallest and the largest repeat are.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// Something that was done, in a time line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    /// Its position among the plot's `categories`: who did it.
+    pub lane: usize,
+    pub from: f64,
+    pub until: f64,
+    /// The value of the figure's `by`; empty without one.
+    pub name: String,
 }
 
 /// One line, or one row of bars.
@@ -41,7 +54,10 @@ pub struct Panel {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
     pub panels: Vec<Panel>,
-    /// The names of `x` where it is no number (bars): a point's `x` is the index among them.
+    /// The bars of a time line, which has no panels.
+    pub spans: Vec<Span>,
+    /// The names of `x` where it is no number (bars): a point's `x` is the index among them. The lanes of a
+    /// time line.
     pub categories: Vec<String>,
     pub x: Quantity,
     pub y: Quantity,
@@ -58,6 +74,8 @@ struct Columns {
     by: Option<usize>,
     panel: Option<usize>,
     run: Option<usize>,
+    until: Option<usize>,
+    interval: Option<[usize; 2]>,
 }
 
 impl Plot {
@@ -72,6 +90,7 @@ impl Plot {
         let label = |given: &Option<String>, column: usize| quantity(given.as_deref(), &grid.columns[column]);
         let mut plot = Plot {
             panels: Vec::new(),
+            spans: Vec::new(),
             categories: Vec::new(),
             x: label(&spec.x_label, columns.x),
             y: label(&spec.y_label, columns.y),
@@ -79,7 +98,11 @@ impl Plot {
             repeats: 0,
         };
         for row in &grid.rows {
-            plot.add(row, &columns, categorical, spec.log_y).map_err(|column| {
+            let added = match columns.until {
+                Some(until) => plot.add_span(row, &columns, until),
+                None => plot.add(row, &columns, categorical, spec.log_y),
+            };
+            added.map_err(|column| {
                 format!(
                     "column `{}` holds text, and a figure of this kind needs numbers there",
                     grid.columns[column]
@@ -88,6 +111,20 @@ impl Plot {
         }
         plot.finish();
         Ok(plot)
+    }
+
+    /// Adds one bar of a time line; the error is the column whose text should be a number.
+    fn add_span(&mut self, row: &[Value], columns: &Columns, until: usize) -> Result<(), usize> {
+        let lane = row[columns.y].name().unwrap_or_else(|| format::ABSENT.to_string());
+        let lane = position_or_push(&mut self.categories, lane);
+        match (number(row, columns.x)?, number(row, until)?) {
+            (Some(from), Some(until)) if until >= from => {
+                let name = columns.by.and_then(|by| row[by].name()).unwrap_or_default();
+                self.spans.push(Span { lane, from, until, name });
+            }
+            _ => self.skipped += 1,
+        }
+        Ok(())
     }
 
     /// Puts one row where it belongs; the error is the column whose text should be a number.
@@ -122,11 +159,16 @@ impl Plot {
                 panel.series.last_mut().expect("just pushed")
             }
         };
+        let interval = match columns.interval {
+            Some([low, high]) => number(row, low)?.zip(number(row, high)?).map(|(low, high)| [low, high]),
+            None => None,
+        };
         match (x, y) {
             (Some(x), Some(y)) => match series.points.binary_search_by(|point| point.x.total_cmp(&x)) {
                 Ok(at) => series.points[at].repeats.push(y),
                 Err(at) => {
-                    series.points.insert(at, Point { x, median: y, low: y, high: y, repeats: vec![y] })
+                    let point = Point { x, median: y, low: y, high: y, repeats: vec![y], interval };
+                    series.points.insert(at, point);
                 }
             },
             (x, _) => {
@@ -148,8 +190,8 @@ impl Plot {
             for point in &mut series.points {
                 point.repeats.sort_by(f64::total_cmp);
                 point.median = format::quantile(&point.repeats, 0.5);
-                point.low = point.repeats[0];
-                point.high = point.repeats[point.repeats.len() - 1];
+                [point.low, point.high] =
+                    point.interval.unwrap_or([point.repeats[0], point.repeats[point.repeats.len() - 1]]);
                 self.repeats = self.repeats.max(point.repeats.len());
             }
         }
@@ -178,6 +220,7 @@ impl Plot {
             FigureKind::Scatter => "Scatter plot",
             FigureKind::Bar => "Bar chart",
             FigureKind::Stack => "Stacked bar chart",
+            FigureKind::Timeline => return self.timeline_in_words(),
             FigureKind::Strip => "Film strip",
         };
         let mut text = format!("{kind_name} of {} by {}.", self.y.label, self.x.label);
@@ -188,6 +231,17 @@ impl Plot {
                 let place = if place.is_empty() { String::new() } else { format!("{}: ", place.join(", ")) };
                 text.push_str(&format!(" {place}{}.", self.range_in_words(series)));
             }
+        }
+        text
+    }
+
+    fn timeline_in_words(&self) -> String {
+        let mut text = "Time line.".to_string();
+        for (lane, name) in self.categories.iter().enumerate() {
+            let of_lane = self.spans.iter().filter(|span| span.lane == lane);
+            let busy: f64 = of_lane.clone().map(|span| span.until - span.from).sum();
+            let bars = format::count(of_lane.count(), "bar", "bars");
+            text.push_str(&format!(" {name}: {bars}, {} in all.", self.x.show(busy)));
         }
         text
     }
@@ -230,6 +284,9 @@ impl Columns {
         };
         let y = spec.y.as_deref().ok_or("the figure names no column for `y`")?;
         let named = [Some(spec.x.as_str()), Some(y), spec.by.as_deref()];
+        let end =
+            |name: &Option<String>, role: &str| name.as_deref().map(|name| find(name, role)).transpose();
+        let interval = end(&spec.low, "low")?.zip(end(&spec.high, "high")?).map(|(low, high)| [low, high]);
         let silent = |name: &str| if named.contains(&Some(name)) { None } else { grid.position(name) };
         Ok(Columns {
             x: find(&spec.x, "x")?,
@@ -237,6 +294,8 @@ impl Columns {
             by: spec.by.as_deref().map(|by| find(by, "by")).transpose()?,
             panel: silent("panel"),
             run: silent("run_id"),
+            until: end(&spec.until, "until")?,
+            interval,
         })
     }
 }
@@ -281,10 +340,8 @@ mod tests {
             x: "frames".into(),
             y: Some("heap_peak_bytes".into()),
             by: Some("mode".into()),
-            x_label: None,
             y_label: Some("heap, at most".into()),
-            log_y: false,
-            note: None,
+            ..FigureSpec::default()
         }
     }
 
@@ -327,6 +384,28 @@ mod tests {
             plot.summary(FigureKind::Line),
             "Line chart of heap, at most by frames. a: from 2 bytes at 60 to 9 bytes at 120, largest 9 bytes. b: not measured."
         );
+    }
+
+    #[test]
+    fn an_interval_takes_the_place_of_the_repeats_and_spans_have_lanes() {
+        let columns = ["mode", "frames", "heap_peak_bytes", "a", "b"].map(String::from).to_vec();
+        let row = |mode: &str, numbers: [f64; 4]| {
+            [Value::Text(mode.into())].into_iter().chain(numbers.map(Value::Number)).collect()
+        };
+        let grid =
+            Grid { columns, rows: vec![row("m", [60.0, 5.0, 4.0, 9.0]), row("n", [61.0, 5.0, 7.0, 6.0])] };
+        let (low, high) = (Some("a".into()), Some("b".into()));
+        let plot = Plot::of(&FigureSpec { low, high, ..spec(FigureKind::Line) }, &grid).unwrap();
+        let point = &plot.panels[0].series[0].points[0];
+        assert_eq!((point.low, point.median, point.high), (4.0, 5.0, 9.0));
+        let (y, until) = (Some("mode".into()), Some("b".into()));
+        let line =
+            FigureSpec { x: "a".into(), y, until, by: Some("frames".into()), ..spec(FigureKind::Timeline) };
+        let plot = Plot::of(&line, &grid).unwrap();
+        // what ended before it began was never measured
+        assert_eq!((plot.spans.len(), plot.skipped, plot.categories.len()), (1, 1, 2));
+        assert_eq!(plot.spans[0], Span { lane: 0, from: 4.0, until: 9.0, name: "60".into() });
+        assert_eq!(plot.summary(FigureKind::Timeline), "Time line. m: 1 bar, 5 in all. n: 0 bars, 0 in all.");
     }
 
     #[test]

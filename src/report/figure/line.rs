@@ -203,7 +203,14 @@ mod tests {
 
     #[test]
     fn thinning_keeps_peaks_and_ends() {
-        let point = |x: usize, y: f64| Point { x: x as f64, median: y, low: y, high: y, repeats: vec![y] };
+        let point = |x: usize, y: f64| Point {
+            x: x as f64,
+            median: y,
+            low: y,
+            high: y,
+            repeats: vec![y],
+            interval: None,
+        };
         let mut points: Vec<Point> = (0..10_000).map(|x| point(x, (x % 7) as f64)).collect();
         points[4321].median = 99.0;
         let kept = thinned(&points, 240);

@@ -9,6 +9,7 @@ pub mod data;
 mod line;
 mod marks;
 pub mod palette;
+mod timeline;
 
 use super::markup::escaped;
 use canvas::{Anchor, Canvas, TYPE_SIZE};
@@ -54,11 +55,12 @@ pub struct Drawing {
 /// Draws `plot`; `summary` is its description for those who cannot see it.
 pub fn draw(plot: &Plot, spec: &FigureSpec, legend: &Legend, summary: &str) -> Drawing {
     let on = |sheet: Sheet| {
-        if plot.points().next().is_none() {
+        if plot.points().next().is_none() && plot.spans.is_empty() {
             return nothing(plot, sheet);
         }
         match spec.kind {
             FigureKind::Line | FigureKind::Scatter => line::draw(plot, spec, legend, sheet),
+            FigureKind::Timeline => timeline::draw(plot, legend, sheet),
             FigureKind::Bar | FigureKind::Stack | FigureKind::Strip => bar::draw(plot, spec, legend, sheet),
         }
     };
