@@ -6,7 +6,7 @@ use super::death::Outcome;
 use super::execute::Ended;
 use crate::metrics::agreement::{Comparison, Sighting};
 use crate::person::BBox;
-use crate::tables::{PersonRow, TableError, files};
+use crate::tables::{PersonRow, RunRow, TableError, files};
 use polars::prelude::{DataFrame, PolarsError, PolarsResult};
 use std::collections::HashMap;
 
@@ -34,7 +34,9 @@ pub fn fill(runs: &mut [Ended]) -> Result<(), RunnerError> {
         if reference == at {
             continue;
         }
-        let frames = runs[at].row.frames.unwrap_or(0) as usize;
+        let end = |row: &RunRow| (row.first_frame.unwrap_or(0) + row.frames.unwrap_or(0)) as usize;
+        // a preset of PHALP's may end before the video does
+        let frames = end(&runs[at].row).min(end(&runs[reference].row));
         if loaded.as_ref().is_none_or(|(which, _)| *which != reference) {
             loaded = Some((reference, sightings(&runs[reference])?));
         }
@@ -42,7 +44,7 @@ pub fn fill(runs: &mut [Ended]) -> Result<(), RunnerError> {
         let ours = sightings(&runs[at])?;
         let mut comparison = Comparison::default();
         let nobody = Vec::new();
-        for frame in 0..frames.max(ours.len()).max(theirs.len()) {
+        for frame in 0..frames {
             comparison.add(ours.get(frame).unwrap_or(&nobody), theirs.get(frame).unwrap_or(&nobody));
         }
         let agreement = comparison.finish();
@@ -58,7 +60,12 @@ pub fn fill(runs: &mut [Ended]) -> Result<(), RunnerError> {
     Ok(())
 }
 
-/// What two runs must share to be compared: everything but the mode. `None` for a run that failed.
+/// What changes how frames are delivered, where a run ends and where its results go, but not what is found in a
+/// frame.
+const DELIVERY: [&str; 8] =
+    ["mode", "preset", "overlap", "hwaccel", "patience_secs", "start_time", "end_frame", "end_time"];
+
+/// What two runs must share to be compared: everything but [`DELIVERY`]. `None` for a run that failed.
 fn point(run: &Ended) -> Option<String> {
     let row = &run.row;
     if row.outcome != Outcome::Ok.name() || run.tables.is_none() {
@@ -66,9 +73,14 @@ fn point(run: &Ended) -> Option<String> {
     }
     let mut settings: serde_json::Value = serde_json::from_str(&row.settings).ok()?;
     let video = settings.get_mut("video")?.as_object_mut()?;
-    video.remove("mode");
-    video.remove("preset");
-    Some(format!("{settings} {} {:?} {}", row.clip, row.clip_sha256, row.repeat))
+    for key in DELIVERY {
+        video.shift_remove(key);
+    }
+    // -1 and the first frame are one
+    video.shift_remove("start_frame");
+    settings.as_object_mut()?.shift_remove("results");
+    let first = row.first_frame.unwrap_or(0);
+    Some(format!("{settings} {} {:?} {} {first}", row.clip, row.clip_sha256, row.repeat))
 }
 
 /// Who a run saw, by frame of the clip.
@@ -113,7 +125,6 @@ fn by_frame(table: &DataFrame) -> PolarsResult<Vec<Vec<Sighting>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::RunRow;
     use crate::tables::files::TableWriter;
     use std::path::Path;
 
@@ -160,5 +171,23 @@ mod tests {
         assert_eq!(jpeg.agree_identities, Some(1.0));
         assert_eq!(runs[1].row.agree_joint_max_mm, Some(0.0));
         assert_eq!(runs[2].row.reference_run_id, None);
+    }
+
+    #[test]
+    fn a_preset_that_ends_earlier_is_compared_over_the_frames_that_both_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut short = run(folder.path(), "stream-seek", 0.0);
+        short.row.settings =
+            "{\"seed\":1,\"results\":\"accumulate\",\"video\":{\"preset\":\"phalp-stream\",\"end_time\":10}}"
+                .into();
+        short.row.frames = Some(2);
+        let mut runs = vec![short, run(folder.path(), "stream-sequential", 0.0)];
+        fill(&mut runs).unwrap();
+        assert_eq!(runs[0].row.agree_identities, Some(1.0));
+        // another first frame has another history behind it
+        runs[0].row.first_frame = Some(1);
+        runs[0].row.reference_run_id = None;
+        fill(&mut runs).unwrap();
+        assert_eq!(runs[0].row.reference_run_id, None);
     }
 }
