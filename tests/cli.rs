@@ -79,7 +79,10 @@ fn every_mistake_gets_one_clear_message() {
         ("no boxes", vec!["track", &not_a_video]),
         ("PHALP's switch misused", vec!["track", &not_a_video, "video.extract_video=maybe"]),
         ("no such device", vec!["experiment", "show", "quickstart", "device=gpu"]),
-        ("a limit of a card on the CPU", vec!["experiment", "show", "quickstart", "limits.device_mib=100"]),
+        (
+            "a limit of a card on the CPU",
+            vec!["experiment", "show", "quickstart", "device=cpu", "limits.device_mib=100"],
+        ),
         ("no report yet", vec!["report", "no-such-experiment"]),
     ];
     let folder = folder.path().to_string_lossy().into_owned();

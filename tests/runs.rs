@@ -71,7 +71,7 @@ fn a_quick_run_makes_the_smaller_experiment() {
     assert!(report("report.md").contains("quick version"));
     let listed = project.posebook(&["experiment", "list"]).succeeds();
     let listed = String::from_utf8_lossy(&listed.0.stdout).into_owned();
-    assert!(listed.contains("4 runs, about") && listed.contains("; --quick: 1 runs, about"), "{listed}");
+    assert!(listed.contains("4 runs, about") && listed.contains("; --quick: 1 run, about"), "{listed}");
 }
 
 #[test]
@@ -152,4 +152,80 @@ fn a_video_that_is_none_is_a_failed_row() {
     let runs = rows(&project.path("reports/small/latest/runs.csv"));
     assert_eq!((runs.len(), runs[0]["outcome"].as_str()), (1, "error"));
     assert!(runs[0]["error"].contains("noise.mp4"), "{}", runs[0]["error"]);
+}
+
+const SEARCH: &str = r#"
+question = "How long a video fits?"
+[defaults]
+dataset = { name = "walkers", only = ["crossing"], people = 1, width = 320, height = 180, frames = 256 }
+device = "cpu"
+limits = { host_mib = 68 }
+[sweep]
+"video.mode" = [{ extract = { store = "memory" } }, { stream = { access = "sequential", queue_mib = 1 } }]
+[search]
+"video.end_frame" = { from = 4, to = 256, within = 0.5, step = 4 }
+[[cell]]
+claim = "More fits where frames are not kept"
+sql = "select count(*) from runs where search_edge = 'largest_ok' and mode = 'extract-memory'"
+holds = { equals = 1.0, unit = "edges" }
+"#;
+
+/// The tries of one mode: value, outcome and edge, in their order.
+fn tries<'r>(rows: &'r [Row], mode: &str) -> Vec<(f64, &'r str, &'r str)> {
+    let rows = rows.iter().filter(|row| row["mode"] == mode);
+    rows.map(|row| (number(row, "search_value"), row["outcome"].as_str(), row["search_edge"].as_str()))
+        .collect()
+}
+
+#[test]
+fn the_longest_video_within_a_budget_is_found() {
+    let project = Project::with_experiment("longest", SEARCH);
+    let planned = project.posebook(&["experiment", "run", "longest", "--dry-run"]).succeeds();
+    let planned = String::from_utf8_lossy(&planned.0.stdout).into_owned();
+    assert!(planned.contains("video.end_frame from 4 to 256: to do: at most"), "{planned}");
+
+    project.posebook(&["experiment", "run", "longest"]).succeeds();
+    let rows = project.runs("longest");
+    assert!(rows.iter().all(|row| row["search_key"] == "video.end_frame"));
+    let mut ok = rows.iter().filter(|row| row["outcome"] == "ok");
+    assert!(ok.all(|row| number(row, "frames") == number(row, "search_value")));
+    assert_eq!(
+        tries(&rows, "stream-sequential"),
+        [(4.0, "ok", ""), (256.0, "ok", "largest_ok")],
+        "{:?}",
+        rows.iter().map(|row| &row["error"]).collect::<Vec<_>>()
+    );
+    let kept = tries(&rows, "extract-memory");
+    let edge = |which: &str| kept.iter().find(|(_, _, edge)| *edge == which).copied().unwrap();
+    let ((fits, ok, _), (fails, why, _)) = (edge("largest_ok"), edge("smallest_failed"));
+    assert_eq!((ok, why), ("ok", "out_of_memory"));
+    // the budget less what the program holds anyway, in frames of 172,800 bytes
+    assert!(fits >= 16.0 && fails <= 256.0 && fails / fits <= 1.5, "{kept:?}");
+
+    // failures are answers too: nothing is tried again
+    let again = project.posebook(&["experiment", "run", "longest"]).succeeds();
+    let again = String::from_utf8_lossy(&again.0.stdout).into_owned();
+    assert!(again.contains(&format!("{0} runs ({0} found as done before)", rows.len())), "{again}");
+    assert_eq!(tries(&project.runs("longest"), "extract-memory"), kept);
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn what_needs_a_card_is_left_out_without_one() {
+    let device = "    { extract = { store = \"device\" } },\n    { stream = { access = \"seek\" } },";
+    let toml =
+        SMALL.replace("    { stream = { access = \"seek\" } },", device).replace("frames = 16", "frames = 4");
+    let project = Project::with_experiment("small", &toml);
+    let said = project.posebook(&["experiment", "run", "small"]).succeeds();
+    let left_out = "left out: extract-device: 1 run that would need a graphics card";
+    assert!(said.errors().contains(left_out), "{}", said.errors());
+    let rows = project.runs("small");
+    assert!(rows.len() == 4 && rows.iter().all(|row| row["outcome"] == "ok"));
+    let resolved = std::fs::read_to_string(project.path("reports/small/latest/experiment.toml")).unwrap();
+    assert!(resolved.contains("extract-device: 1 run that would"), "{resolved}");
+    let all = project.posebook(&["experiment", "run", "small", "video.mode=extract-device"]);
+    assert!(all.errors().contains("nothing can be run here: extract-device"), "{}", all.errors());
+    let by_name =
+        project.posebook(&["experiment", "run", "small", "video.mode=extract-device", "device=cpu"]);
+    assert!(by_name.0.status.success() && project.runs("small")[0]["outcome"] == "error");
 }

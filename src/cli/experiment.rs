@@ -107,13 +107,12 @@ fn list() -> Result<ExitCode> {
     let program = Options::this_program()?.program;
     for path in project.experiments()? {
         let experiment = Experiment::load(&path, &[])?;
-        let about = |experiment: &Experiment| {
-            let (runs, secs) = runner::rough_secs(&project, experiment, &program)?;
-            anyhow::Ok(format!("{runs:>4} runs, about {}", duration(secs)))
-        };
-        let whole = about(&experiment)?;
+        let whole = runner::rough(&project, &experiment, &program)?;
         let quick = match experiment.has_quick() {
-            true => format!("; --quick: {}", about(&Experiment::load_in(Size::Quick, &path, &[])?)?.trim()),
+            true => {
+                let quick = Experiment::load_in(Size::Quick, &path, &[])?;
+                format!("; --quick: {}", runner::rough(&project, &quick, &program)?)
+            }
             false => String::new(),
         };
         println!("{:<20} {whole}{quick}", experiment.name);
@@ -142,8 +141,15 @@ fn print_plan(plan: &Plan, fresh: bool) {
     for (at, run) in plan.runs.iter().enumerate() {
         println!("{:>4}  {}: {}", at + 1, run.label, run.status);
     }
+    for sought in &plan.searches {
+        println!("      {sought}");
+    }
+    for left_out in &plan.left_out {
+        println!("      left out: {left_out}");
+    }
     let left = if fresh { plan.runs.iter().map(|run| run.rough_secs).sum() } else { plan.rough_secs() };
-    println!("{} runs, {} done; about {} left", plan.runs.len(), plan.done(), duration(left));
+    let at_most = if plan.searches.is_empty() { "" } else { "at most " };
+    println!("{at_most}{} runs, {} done; about {} left", plan.runs_at_most(), plan.done(), duration(left));
 }
 
 /// What came of it, on standard output; the exit status says whether it was as expected.

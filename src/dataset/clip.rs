@@ -85,6 +85,14 @@ impl ClipSpec {
         }
     }
 
+    /// The scene that the clip is drawn from; `None` for a file of the user's.
+    pub fn drawn(&self) -> Option<&WalkersClip> {
+        match &self.source {
+            Source::Walkers(clip) => Some(clip),
+            Source::Own(_) => None,
+        }
+    }
+
     /// Frame size, where known before the clip is looked at.
     pub fn size(&self) -> Option<(usize, usize)> {
         match &self.source {

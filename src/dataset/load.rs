@@ -34,7 +34,9 @@ impl Dataset {
         let invalid = |message: String| DatasetError::invalid(path, message);
         let (about, clips) = match table.get("kind").and_then(Value::as_str) {
             Some("walkers") => {
-                let walkers: Walkers = typed(path, &text, table, changes)?;
+                let own_seed = table.get("seed").and_then(Value::as_integer);
+                let mut walkers: Walkers = typed(path, &text, table, changes)?;
+                walkers.is_varied = own_seed.and_then(|seed| u64::try_from(seed).ok()) != Some(walkers.seed);
                 let clips = walkers.clips().map_err(invalid)?.into_iter();
                 let named = clips.map(|clip| (clip.scene.name.clone(), Source::Walkers(clip)));
                 (walkers.about.clone(), named.collect::<Vec<_>>())

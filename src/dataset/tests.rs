@@ -147,3 +147,30 @@ fn what_is_no_video_is_refused() {
     std::fs::write(&path, b"this is text").unwrap();
     assert!(make().unwrap_err().to_string().contains("no video can be read"));
 }
+
+/// Everything that experiments sweep goes into the clip, and so into its name in the cache.
+#[test]
+fn every_knob_makes_another_clip() {
+    let drawn = |changes: &str| load(TINY, changes).unwrap().clips()[0].drawn().unwrap().clone();
+    let own = drawn("");
+    assert!(!own.is_varied && !drawn("seed = 10007").is_varied);
+    let mut keys = vec![walkers::key(&own)];
+    for changes in [
+        "frames = 7",
+        "width = 128",
+        "people = 3",
+        "seed = 10008",
+        "encoding.gop = 12",
+        "encoding.bit_rate_kbps = 300",
+        "encoding.crf = 30",
+        "encoding.b_frames = 0",
+    ] {
+        let changed = drawn(changes);
+        assert_eq!(changed.is_varied, changes.starts_with("seed"));
+        keys.push(walkers::key(&changed));
+    }
+    let all = keys.len();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), all);
+}

@@ -1,7 +1,9 @@
 //! The experiment file: what may stand in it, and its way into an [`Experiment`] and back.
 
 use super::error::{ExperimentError, explain};
+use super::overrides::Tables;
 use super::overrides::{self, Override};
+use super::search::Search;
 use super::settings::Settings;
 use super::source::Source;
 use super::written::{self, WrittenCell};
@@ -26,6 +28,8 @@ struct Written {
     _defaults: Settings,
     #[serde(default)]
     sweep: Table,
+    #[serde(default)]
+    search: Table,
     /// What `--quick` changes.
     #[serde(default)]
     quick: Option<Table>,
@@ -43,15 +47,11 @@ struct Resolved<'e> {
     left_out: &'e [String],
     defaults: Table,
     sweep: Table,
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    search: Table,
     #[serde(skip_serializing_if = "Option::is_none")]
     quick: Option<&'e Table>,
     cell: Vec<WrittenCell>,
-}
-
-/// What an experiment runs, as tables that are laid over each other before they are read.
-struct Tables {
-    defaults: Table,
-    sweep: Table,
 }
 
 pub(super) fn parse(
@@ -76,12 +76,12 @@ pub(super) fn parse(
         return Err(source.wrong_at(0, "`[defaults]` is missing; it needs at least a `dataset`"));
     };
 
-    let mut tables = Tables { defaults, sweep: written.sweep };
+    let mut tables = Tables { defaults, sweep: written.sweep, search: written.search };
     check_lists(&source, &tables)?;
     check_quick(&source, &tables, written.quick.as_ref())?;
     let (is_quick, quick) = match (size, written.quick) {
         (Size::Quick, Some(changes)) => {
-            overrides::apply(&mut tables.defaults, &mut tables.sweep, &overrides::of_quick(&changes));
+            overrides::apply(&mut tables, &overrides::of_quick(&changes));
             (true, None)
         }
         (Size::Quick, None) if !written.is_quick => {
@@ -91,11 +91,12 @@ pub(super) fn parse(
         }
         (Size::Quick | Size::Whole, quick) => (written.is_quick, quick),
     };
-    overrides::apply(&mut tables.defaults, &mut tables.sweep, given);
+    overrides::apply(&mut tables, given);
     check_overrides(&tables.defaults, given)?;
     let in_file = |error: ExperimentError| error.at_place(&path.display().to_string());
     let defaults = Settings::from_table(tables.defaults.clone()).map_err(in_file)?;
     let sweep = axes(&source, tables.sweep)?;
+    let searches = searches(&source, &tables.search)?;
     let cells =
         written.cell.into_iter().map(|cell| written::read(&source, cell)).collect::<Result<_, _>>()?;
     let experiment = Experiment {
@@ -105,12 +106,29 @@ pub(super) fn parse(
         left_out: written.left_out,
         defaults,
         sweep,
+        searches,
         cells,
         quick,
         defaults_table: tables.defaults,
     };
     experiment.points()?;
+    check_ends(&source, &experiment)?;
     Ok(experiment)
+}
+
+/// Checks that both ends of every search can be set at every point.
+fn check_ends(source: &Source, experiment: &Experiment) -> Result<(), ExperimentError> {
+    for search in &experiment.searches {
+        for point in experiment.points_of(search)? {
+            for end in [search.from, search.to] {
+                experiment.point_at(search, &point, end).map_err(|error| {
+                    let place = source.place_of("search", &search.key);
+                    error.at_place(&format!("{place}, `{}` = {end}", search.key))
+                })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks every value of the sweep by itself, so that a mistake is found before anything has run.
@@ -125,6 +143,18 @@ fn check_lists(source: &Source, tables: &Tables) -> Result<(), ExperimentError> 
 /// Checks every value of `[quick]` by itself, whether it is asked for or not.
 fn check_quick(source: &Source, tables: &Tables, quick: Option<&Table>) -> Result<(), ExperimentError> {
     for (key, value) in quick.into_iter().flatten() {
+        if key.starts_with("search.") {
+            // a part of a search means something with the rest of it alone
+            let mut changed = tables.clone();
+            overrides::apply(
+                &mut changed,
+                &overrides::of_quick(&Table::from_iter([(key.clone(), value.clone())])),
+            );
+            for (name, search) in &changed.search {
+                Search::read(name, search).map_err(|message| source.wrong_in("quick", key, message))?;
+            }
+            continue;
+        }
         match value {
             Value::Array(values) if values.is_empty() => {
                 return Err(source.wrong_in("quick", key, format!("`{key}` in [quick] is an empty list")));
@@ -184,6 +214,14 @@ fn axes(source: &Source, sweep: Table) -> Result<Vec<Axis>, ExperimentError> {
     sweep.into_iter().map(axis).collect()
 }
 
+fn searches(source: &Source, searches: &Table) -> Result<Vec<Search>, ExperimentError> {
+    let one = |(key, written): (&String, &Value)| {
+        Search::read(key, written)
+            .map_err(|message| source.wrong_in("search", key, format!("`{key}`: {message}")))
+    };
+    searches.iter().map(one).collect()
+}
+
 pub(super) fn to_toml(experiment: &Experiment) -> String {
     let table = |settings: &Settings| Table::try_from(settings);
     // settings that were read from a table can be written as one
@@ -197,6 +235,7 @@ pub(super) fn to_toml(experiment: &Experiment) -> String {
         left_out: &experiment.left_out,
         defaults,
         sweep,
+        search: experiment.searches.iter().map(|search| (search.key.clone(), search.write())).collect(),
         quick: experiment.quick.as_ref(),
         cell: experiment.cells.iter().map(written::write).collect(),
     };

@@ -1,6 +1,6 @@
 //! Experiments: TOML as a person writes it, to a checked [`Experiment`].
 //!
-//! [`file`] reads the notebook, [`written`] its cells; [`settings`] nests what every stage can be told, [`overrides`] takes
+//! [`file`] reads the notebook, [`written`] its cells, [`search`] what is to be found by trying; [`settings`] nests what every stage can be told, [`overrides`] takes
 //! `key=value` from the command line, Hydra's way, PHALP's spellings included.
 //!
 //! Must not know how anything runs.
@@ -9,6 +9,7 @@ pub mod cell;
 mod error;
 mod file;
 pub mod overrides;
+mod search;
 pub mod settings;
 mod source;
 mod written;
@@ -19,6 +20,7 @@ mod tests;
 pub use cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Holds, Needs, Table, Verdict};
 pub use error::ExperimentError;
 pub use overrides::Override;
+pub use search::Search;
 pub use settings::{DatasetChoice, Limits, Results, Settings};
 
 use std::path::Path;
@@ -37,6 +39,8 @@ pub struct Experiment {
     pub defaults: Settings,
     /// The lists whose product is run, in the file's order.
     pub sweep: Vec<Axis>,
+    /// What is searched at every point of the sweep; without any, every point is run as it is.
+    pub searches: Vec<Search>,
     pub cells: Vec<Cell>,
     /// What `--quick` would change; `None` where it has been changed, or there is no smaller experiment.
     quick: Option<toml::Table>,
@@ -112,8 +116,28 @@ impl Experiment {
     /// # Errors
     /// If a combination is wrong although each value alone is right.
     pub fn points(&self) -> Result<Vec<Point>, ExperimentError> {
+        self.product(|_| true)
+    }
+
+    /// The points at each of which `search` is made: the sweep without the lists that it moves itself.
+    ///
+    /// # Errors
+    /// As [`Experiment::points`].
+    pub fn points_of(&self, search: &Search) -> Result<Vec<Point>, ExperimentError> {
+        self.product(|key| !search.moves(key))
+    }
+
+    /// `point` with `search` at `value`.
+    ///
+    /// # Errors
+    /// If the value cannot be set.
+    pub fn point_at(&self, search: &Search, point: &Point, value: f64) -> Result<Point, ExperimentError> {
+        self.point(point.varied.iter().cloned().chain(search.settings(value)).collect())
+    }
+
+    fn product(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Point>, ExperimentError> {
         let mut combinations = vec![Vec::new()];
-        for axis in &self.sweep {
+        for axis in self.sweep.iter().filter(|axis| wanted(&axis.key)) {
             combinations = combinations
                 .into_iter()
                 .flat_map(|so_far: Vec<(String, toml::Value)>| {
@@ -130,7 +154,10 @@ impl Experiment {
 
     fn point(&self, varied: Vec<(String, toml::Value)>) -> Result<Point, ExperimentError> {
         let mut table = self.defaults_table.clone();
-        for (key, value) in &varied {
+        // a whole (`dataset`) is set before its parts (`dataset.frames`), wherever its list stands
+        let mut in_order: Vec<_> = varied.iter().collect();
+        in_order.sort_by_key(|(key, _)| key.matches('.').count());
+        for (key, value) in in_order {
             overrides::set(&mut table, key, value.clone());
         }
         let place =

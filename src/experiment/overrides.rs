@@ -92,17 +92,46 @@ pub(crate) fn of_quick(changes: &Table) -> Vec<Override> {
     changes.iter().map(one).collect()
 }
 
-/// Lays `overrides` over the `[defaults]` and the `[sweep]` of an experiment.
-pub(crate) fn apply(defaults: &mut Table, sweep: &mut Table, overrides: &[Override]) {
+/// What an experiment runs, as tables that are laid over each other before they are read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Tables {
+    pub defaults: Table,
+    pub sweep: Table,
+    pub search: Table,
+}
+
+/// Lays `overrides` over the `[defaults]`, the `[sweep]` and the `[search]` of an experiment.
+pub(crate) fn apply(tables: &mut Tables, overrides: &[Override]) {
     for Override { key, value, .. } in overrides {
         if let Some(axis) = key.strip_prefix("sweep.") {
-            sweep.insert(axis.to_string(), value.clone());
-            continue;
+            tables.sweep.insert(axis.to_string(), value.clone());
+        } else if let Some(search) = key.strip_prefix("search.") {
+            change_search(&mut tables.search, search, value);
+        } else {
+            tables.sweep.retain(|axis, _| !related(axis, key));
+            tables.search.retain(|searched, _| !related(searched, key));
+            set(&mut tables.defaults, key, value.clone());
         }
-        let related = |axis: &str| axis == key || below(axis, key) || below(key, axis);
-        sweep.retain(|axis, _| !related(axis));
-        set(defaults, key, value.clone());
     }
+}
+
+/// Changes a search, or one number of it (`search.video.loops.to=64`); what is not named stays.
+fn change_search(searches: &mut Table, key: &str, value: &Value) {
+    let known = searches.iter_mut().find(|(searched, _)| *searched == key || below(key, searched));
+    match (known, value) {
+        (Some((searched, Value::Table(search))), value) if key != searched => {
+            search.insert(key[searched.len() + 1..].to_string(), value.clone());
+        }
+        (Some((_, Value::Table(search))), Value::Table(changes)) => search.extend(changes.clone()),
+        _ => {
+            searches.insert(key.to_string(), value.clone());
+        }
+    }
+}
+
+/// Whether two keys set the same thing, or one a part of the other.
+pub(super) fn related(one: &str, other: &str) -> bool {
+    one == other || below(one, other) || below(other, one)
 }
 
 /// Whether `key` lies somewhere below `upper`: `video.mode.stream` below `video.mode`.
@@ -142,9 +171,25 @@ mod tests {
     use super::*;
 
     fn applied(defaults: &str, sweep: &str, given: &[&str]) -> (Table, Table) {
-        let (mut defaults, mut sweep): (Table, Table) = (defaults.parse().unwrap(), sweep.parse().unwrap());
-        apply(&mut defaults, &mut sweep, &Override::parse_all(given).unwrap());
-        (defaults, sweep)
+        let (defaults, sweep) = (defaults.parse().unwrap(), sweep.parse().unwrap());
+        let mut tables = Tables { defaults, sweep, ..Tables::default() };
+        apply(&mut tables, &Override::parse_all(given).unwrap());
+        (tables.defaults, tables.sweep)
+    }
+
+    #[test]
+    fn a_search_is_changed_in_part_or_taken_away() {
+        let searched = |given: &[&str]| {
+            let search = "'video.loops' = { from = 1, to = 512 }".parse().unwrap();
+            let mut tables = Tables { search, ..Tables::default() };
+            apply(&mut tables, &Override::parse_all(given).unwrap());
+            tables.search
+        };
+        let to_8: Table = "'video.loops' = { from = 1, to = 8 }".parse().unwrap();
+        assert_eq!(searched(&["search.video.loops.to=8"]), to_8);
+        assert_eq!(searched(&["search.video.loops={ to = 8 }"]), to_8);
+        assert!(searched(&["video.loops=3"]).is_empty());
+        assert_eq!(searched(&["search.dataset.frames={ from = 1, to = 2 }"]).len(), 2);
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Settings {
             return Err("`repeats` is 0, so that nothing would run; 1 or more are needed".into());
         }
         let asked = crate::device::parse(&self.device).map_err(|error| error.to_string())?;
-        let card = matches!(asked, Some(crate::device::Choice::Cuda(_)));
+        // `auto` may turn out to be a card; where it does not, such a run is left out
+        let card = !matches!(asked, Some(crate::device::Choice::Cpu));
         self.video.spelled_out().map_err(|fault| fault.to_string())?;
         self.detect.check().map_err(|error| error.to_string())?;
         self.hmr2.validate().map_err(|error| error.to_string())?;

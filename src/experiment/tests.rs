@@ -167,3 +167,53 @@ fn a_cell_says_what_it_needs() {
     let error = parse_with(&wrong, &[]).unwrap_err().to_string();
     assert!(error.contains("good.toml:13: `needs` belongs to a table"), "{error}");
 }
+
+const SEARCH: &str = "[search]\n\"dataset.width\" = { from = 320, to = 1280, step = 16, with = { \"dataset.height\" = 0.5625 } }\n\n[[cell]]";
+
+#[test]
+fn a_search_is_made_at_every_point_that_it_does_not_move() {
+    let text = GOOD.replacen("[[cell]]", SEARCH, 1);
+    let text = text.replace(
+        "\"dataset.frames\"",
+        "\"dataset\" = [{ name = \"walkers\", width = 64 }]\n\"dataset.frames\"",
+    );
+    let experiment = parse_with(&text, &[]).unwrap();
+    let [search] = experiment.searches.as_slice() else { panic!("one search") };
+    assert_eq!((search.within, search.step), (0.1, Some(16.0)));
+    // the list of whole datasets is moved by the search, and left out
+    let points = experiment.points_of(search).unwrap();
+    assert_eq!(points.len(), 4);
+    let at = experiment.point_at(search, &points[0], 640.0).unwrap().settings.dataset.changes;
+    assert_eq!((at["width"].as_integer(), at["height"].as_integer()), (Some(640), Some(368)));
+    assert_eq!(at["frames"].as_integer(), Some(60));
+    let again = parse_with(&experiment.to_toml(), &[]).unwrap();
+    assert_eq!((&again.searches, again.to_toml()), (&experiment.searches, experiment.to_toml()));
+    assert!(parse_with(&text, &["dataset.width=64"]).unwrap().searches.is_empty());
+}
+
+#[test]
+fn mistakes_in_a_search_name_its_line() {
+    let text = GOOD.replacen("[[cell]]", SEARCH, 1);
+    for (right, wrong, message) in [
+        ("step = 16", "stride = 16", "good.toml:14: `dataset.width`: unknown key `stride`"),
+        ("from = 320", "from = 330", "good.toml:14: `dataset.width`: `from` and `to` must be multiples"),
+        ("from = 320", "from = 2000", "`from` must be above 0 and `to` above it"),
+        ("from = 320", "from = 320.0", "`step` is for whole numbers"),
+        ("step = 16", "within = 2.0", "`within` is a share"),
+        ("from = 320", "from = 'a'", "`from` must be a number"),
+        ("dataset.height", "video.hight", "good.toml:14, `dataset.width` = 320: unknown key `hight`"),
+    ] {
+        let error = parse_with(&text.replace(right, wrong), &[]).unwrap_err().to_string();
+        assert!(error.contains(message), "gave: {error}\n  want: {message}");
+    }
+}
+
+#[test]
+fn a_whole_dataset_does_not_undo_its_parts_wherever_its_list_stands() {
+    let list =
+        "\"dataset\" = [{ name = \"walkers\", width = 64 }, { name = \"walkers\", width = 96 }]\n[[cell]]";
+    let experiment = parse_with(&GOOD.replacen("[[cell]]", list, 1), &[]).unwrap();
+    let points = experiment.points().unwrap();
+    assert_eq!(points.len(), 8);
+    assert!(points.iter().all(|point| point.settings.dataset.changes.len() == 2));
+}

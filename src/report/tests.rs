@@ -394,7 +394,7 @@ fn what_needs_a_card_is_excused_without_one() {
 #[test]
 fn the_smaller_experiment_says_so() {
     let (_folder, tables) = tables_of(&[run("a", 60, 1, Some(1))]);
-    let left_out = ["extract-device: 2 runs, which need a graphics card".to_string()];
+    let left_out = ["extract-device: 2 runs that would need a graphics card".to_string()];
     let cells = [Cell::Table(Table {
         title: "Long".into(),
         note: None,

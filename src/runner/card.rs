@@ -14,6 +14,7 @@ use crate::hmr2::Attention;
 use crate::memory::device::{Opened, open, parts};
 use crate::memory::driver::CardWatch;
 use crate::memory::live::Publisher;
+use crate::video::{Extract, Mode, Store};
 use candle_core::Device;
 
 /// Where a run is to take place.
@@ -41,6 +42,18 @@ impl Place {
             Err(error) => Place { device: device.to_string(), card: None, refused: Some(error) },
         }
     }
+}
+
+/// Why a run is left out where `auto` turned out to be the CPU: it is about a graphics card, and to count it
+/// as failed would be to blame the run.
+pub fn left_out(settings: &Settings, place: &Place) -> Option<&'static str> {
+    let auto = matches!(device::parse(&settings.device), Ok(None));
+    if !auto || place.card.is_some() || place.refused.is_some() {
+        return None;
+    }
+    let mode = settings.video.mode();
+    let on_card = matches!(mode, Ok(Mode::Extract(Extract { store: Store::Device, .. })));
+    (on_card || settings.limits.device_mib.is_some()).then_some("need a graphics card")
 }
 
 /// The place of a run at work: its device, and what is known of its memory.
@@ -213,6 +226,21 @@ mod tests {
         assert_eq!((place.device.as_str(), place.card, place.refused), ("cpu", None, None));
         let refused = Place::of(&on("gpu")).refused.unwrap();
         assert_eq!(refused.to_string(), "unknown device `gpu`; there are `auto`, `cpu` and `cuda:0`");
+    }
+
+    #[test]
+    fn what_is_about_a_card_is_left_out_where_auto_is_the_cpu() {
+        let on_cpu = Place { device: "cpu".into(), card: None, refused: None };
+        let mut settings = on("auto");
+        assert_eq!(left_out(&settings, &on_cpu), None);
+        settings.limits.device_mib = Some(1024);
+        assert_eq!(left_out(&settings, &on_cpu), Some("need a graphics card"));
+        settings.limits.device_mib = None;
+        settings.video.mode = Some(Mode::extract(Store::Device));
+        assert!(left_out(&settings, &on_cpu).is_some());
+        // who asks for the CPU by name is told what is wrong with that
+        settings.device = "cpu".into();
+        assert_eq!(left_out(&settings, &on_cpu), None);
     }
 
     #[test]

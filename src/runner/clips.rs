@@ -4,6 +4,7 @@
 
 use super::progress::{Event, Listener};
 use super::{Project, RunnerError};
+use crate::dataset::walkers::WalkersClip;
 use crate::dataset::{self, ClipSpec, Dataset, TruthFile};
 use crate::experiment::DatasetChoice;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub struct Ready {
     pub truth: Option<TruthFile>,
     /// Boxes to start from where they are not the truth's.
     pub boxes: Option<TruthFile>,
+    /// The scene that it is drawn from; `None` for a file of the user's.
+    pub drawn: Option<WalkersClip>,
 }
 
 /// A clip of a dataset: ready, not made yet, or not to be had.
@@ -73,7 +76,7 @@ fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listen
         spec.ready(&project.clips())
     };
     match made {
-        Ok(Some(clip)) => Clip::Ready(ready(clip)),
+        Ok(Some(clip)) => Clip::Ready(Ready { drawn: spec.drawn().cloned(), ..ready(clip) }),
         Ok(None) => Clip::NotMade { name, frames: spec.frames(), size: spec.size() },
         Err(error) => Clip::Broken { name, message: error.to_string() },
     }
@@ -82,5 +85,5 @@ fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listen
 /// What the runner needs of a clip.
 pub fn ready(clip: dataset::Clip) -> Ready {
     let dataset::Clip { name, path, sha256, bytes, width, height, frames, fps, truth, boxes, .. } = clip;
-    Ready { name, path, sha256, bytes, width, height, frames, fps, truth, boxes }
+    Ready { name, path, sha256, bytes, width, height, frames, fps, truth, boxes, drawn: None }
 }

@@ -3,18 +3,21 @@
 use super::accuracy::Truth;
 use super::clips::Clip;
 use super::death::Outcome;
-use super::plan::{Plan, Planned, Status, plan, refuse_without_device};
+use super::plan::{Plan, Planned, Status, refuse_without_device};
+use super::planner::Planner;
 use super::progress::{Event, Listener};
-use super::store::Store;
+use super::search::{Answer, Sought};
+use super::store::{Kept, Store};
 use super::watch::Program;
 use super::work::{Pinned, Work};
-use super::{Project, RunnerError, agreement, carry, finish, folder, strips};
+use super::{Project, RunnerError, agreement, carry, finish, folder, search, strips};
 use crate::dataset::TruthFile;
 use crate::experiment::Experiment;
 use crate::hmr2::ModelSet;
 use crate::report::{self, Notebook, Page};
 use crate::tables::RunRow;
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How an experiment is to be carried out.
@@ -72,47 +75,28 @@ pub fn execute(
 ) -> Result<Finished, RunnerError> {
     refuse_without_device(experiment)?;
     let program = Pinned::new(&options.program)?;
-    let plan = plan(project, experiment, &options.program, true, listener)?;
+    let mut planner = Planner::new(project, &options.program)?;
+    let plan = Plan::of(&mut planner, experiment, true, listener)?;
+    let left_out = plan.left_out_in_words();
+    for words in &left_out {
+        listener.hear(Event::Note(&format!("left out: {words}")));
+    }
+    let mut experiment = experiment.clone();
+    experiment.left_out = left_out;
+    let experiment = &experiment;
     let report = folder::create(&project.reports(&experiment.name), &plan.source)?;
     folder::write_text(&report, "experiment.toml", &experiment.to_toml())?;
 
-    let store = Store::of(project.runs());
-    let of = plan.runs.len();
-    let mut left_secs: f64 = plan.runs.iter().map(|run| run.cost_secs(options.fresh)).sum();
-    let mut runs: Vec<Ended> = Vec::with_capacity(of);
-    let mut again = 0;
-    for (at, planned) in plan.runs.iter().enumerate() {
-        if interrupt.load(Relaxed) {
-            break;
-        }
-        let (number, label) = (at + 1, planned.label.as_str());
-        listener.hear(Event::Begin { number, of, label, left_secs });
-        left_secs -= planned.cost_secs(options.fresh);
-        let kept = planned.key.as_ref().and_then(|key| store.find(&key.run_id()));
-        let kept = kept.filter(|kept| kept.is_ok() && !options.fresh);
-        let found = kept.is_some();
-        let mut ended = match kept {
-            Some(kept) => Ended { row: kept.row, tables: Some(kept.folder) },
-            None => {
-                program.check()?;
-                match one(project, &plan, planned, &store, &program.program, interrupt, listener)? {
-                    Some(ended) => ended,
-                    None => break,
-                }
-            }
-        };
-        ended.row.experiment = experiment.name.clone();
-        again += usize::from(found);
-        listener.hear(Event::End { number, of, label, row: &ended.row, again: found });
-        runs.push(ended);
-        folder::write_runs(&report, &rows_of(&runs))?;
-    }
+    let work = Making { project, experiment, options, program: &program, plan: &plan, interrupt };
+    let mut made = Made { report, of: plan.runs_at_most(), ..Made::default() };
+    work.make_all(&mut planner, &mut made, listener)?;
+    let Made { report, of, mut runs, again, .. } = made;
 
     listener.hear(Event::Then("joining the tables"));
     agreement::fill(&mut runs)?;
     let rows = rows_of(&runs);
     folder::write_runs(&report, &rows)?;
-    folder::join_tables(&report, runs.iter().filter_map(|run| run.tables.as_deref()))?;
+    folder::join_tables(&report, each_once(&runs).into_iter())?;
     let mut page = None;
     if !interrupt.load(Relaxed) {
         listener.hear(Event::Then("drawing film strips"));
@@ -122,6 +106,133 @@ pub fn execute(
         folder::link_latest(&report)?;
     }
     Ok(Finished { folder: report, rows, planned: of, again, page })
+}
+
+/// The folders of runs with tables. Two searches may try the same run: its tables are there once.
+fn each_once(runs: &[Ended]) -> Vec<&Path> {
+    let mut folders: Vec<&Path> = Vec::new();
+    let mut seen = HashSet::new();
+    folders.extend(runs.iter().filter_map(|run| run.tables.as_deref()).filter(|folder| seen.insert(*folder)));
+    folders
+}
+
+/// What the runs of an experiment are made with.
+struct Making<'a> {
+    project: &'a Project,
+    experiment: &'a Experiment,
+    options: &'a Options,
+    program: &'a Pinned,
+    plan: &'a Plan,
+    interrupt: &'a AtomicBool,
+}
+
+/// What has been made so far.
+#[derive(Default)]
+struct Made {
+    report: PathBuf,
+    runs: Vec<Ended>,
+    /// How many of them were found as ended before.
+    again: usize,
+    /// How many there will be, at most.
+    of: usize,
+    left_secs: f64,
+}
+
+impl Making<'_> {
+    /// Makes the plan's runs, then its searches, until all is done or Ctrl-C.
+    fn make_all(
+        &self,
+        planner: &mut Planner,
+        made: &mut Made,
+        listener: &mut dyn Listener,
+    ) -> Result<(), RunnerError> {
+        let fresh = self.options.fresh;
+        made.left_secs = self.plan.cost_secs(fresh);
+        for planned in &self.plan.runs {
+            let Some(ended) = self.make(planned, Kept::is_ok, made, listener)? else { return Ok(()) };
+            made.left_secs -= planned.cost_secs(fresh);
+            self.lay_down(ended, made)?;
+        }
+        for sought in &self.plan.searches {
+            if !self.search(sought, planner, made, listener)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the tries of a search; false if Ctrl-C ended it.
+    fn search(
+        &self,
+        sought: &Sought,
+        planner: &mut Planner,
+        made: &mut Made,
+        listener: &mut dyn Listener,
+    ) -> Result<bool, RunnerError> {
+        let mut bisection = sought.begin();
+        let first = made.runs.len();
+        while let Some(value) = bisection.next() {
+            made.of = made.of.max(made.runs.len() + bisection.at_most());
+            let mut planned = sought.planned(planner, self.experiment, value, true, listener)?;
+            let (number, at_most) = (made.runs.len() - first + 1, bisection.at_most());
+            planned.label = format!("{} (try {number}, at most {} more)", planned.label, at_most - 1);
+            let ended = self.make(&planned, search::answers, made, listener)?;
+            let Some(mut ended) = ended else { return Ok(false) };
+            sought.mark(&mut ended.row, value);
+            let answer = Answer::of(&ended.row);
+            self.lay_down(ended, made)?;
+            if answer == Answer::Neither {
+                listener.hear(Event::Note(&format!("this search cannot go on: {}", planned.label)));
+                break;
+            }
+            bisection.tell(value, answer == Answer::Fits);
+        }
+        // what a search needs less than it might have needed
+        made.of -= (sought.done + sought.left_at_most).saturating_sub(made.runs.len() - first).min(made.of);
+        made.left_secs -= sought.rough_secs;
+        Sought::mark_edge(&bisection, made.runs[first..].iter_mut().map(|ended| &mut ended.row));
+        folder::write_runs(&made.report, &rows_of(&made.runs))?;
+        Ok(true)
+    }
+
+    /// One run, made or found as made before; `None` if Ctrl-C ended it.
+    fn make(
+        &self,
+        planned: &Planned,
+        is_done: fn(&Kept) -> bool,
+        made: &mut Made,
+        listener: &mut dyn Listener,
+    ) -> Result<Option<Ended>, RunnerError> {
+        if self.interrupt.load(Relaxed) {
+            return Ok(None);
+        }
+        let (number, label) = (made.runs.len() + 1, planned.label.as_str());
+        let of = made.of.max(number);
+        listener.hear(Event::Begin { number, of, label, left_secs: made.left_secs });
+        let store = Store::of(self.project.runs());
+        let kept = planned.key.as_ref().and_then(|key| store.find(&key.run_id()));
+        let kept = kept.filter(|kept| is_done(kept) && !self.options.fresh);
+        let found = kept.is_some();
+        let ended = match kept {
+            Some(kept) => Some(Ended { row: kept.row, tables: Some(kept.folder) }),
+            None => {
+                self.program.check()?;
+                let Making { project, plan, program, interrupt, .. } = self;
+                one(project, plan, planned, &store, &program.program, interrupt, listener)?
+            }
+        };
+        let Some(ended) = ended else { return Ok(None) };
+        made.again += usize::from(found);
+        listener.hear(Event::End { number, of, label, row: &ended.row, again: found });
+        Ok(Some(ended))
+    }
+
+    /// Adds a run to the report's table.
+    fn lay_down(&self, mut ended: Ended, made: &mut Made) -> Result<(), RunnerError> {
+        ended.row.experiment = self.experiment.name.clone();
+        made.runs.push(ended);
+        folder::write_runs(&made.report, &rows_of(&made.runs))
+    }
 }
 
 /// A run that has ended, well or not.
@@ -134,6 +245,14 @@ pub struct Ended {
 
 fn rows_of(runs: &[Ended]) -> Vec<RunRow> {
     runs.iter().map(|run| run.row.clone()).collect()
+}
+
+impl Plan {
+    /// Rough seconds until all is done.
+    fn cost_secs(&self, fresh: bool) -> f64 {
+        let searches: f64 = self.searches.iter().map(|sought| sought.rough_secs).sum();
+        self.runs.iter().map(|run| run.cost_secs(fresh)).sum::<f64>() + searches
+    }
 }
 
 impl Planned {

@@ -5,13 +5,16 @@ use super::accuracy::{Accuracy, Truth};
 use super::clips::{Clip, Ready};
 use super::death::Outcome;
 use super::folder::utc_now;
-use super::plan::{Planned, mode_of};
+use super::plan::Planned;
+use super::planner::mode_of;
 use super::watch::Seen;
 use crate::body::Body;
+use crate::dataset::walkers::{Encoding, WalkersClip};
 use crate::device::Card;
 use crate::provenance::{Machine, Source};
 use crate::tables::files::TableWriter;
 use crate::tables::{FrameRow, MemoryRow, PersonRow, Row, RunRow, Spool, read_spool};
+use crate::video::{Extract, Mode, Store};
 use std::path::Path;
 
 /// Turns the spools in `folder` into tables, removes them, and fills in the accuracy of `row`.
@@ -87,7 +90,8 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         started_utc: Some(utc_now()),
         ..RunRow::default()
     };
-    if let Clip::Ready(Ready { sha256, bytes, width, height, frames, fps, .. }) = &planned.clip {
+    row.jpeg_quality = jpeg_quality(settings);
+    if let Clip::Ready(Ready { sha256, bytes, width, height, frames, fps, drawn, .. }) = &planned.clip {
         row.clip_sha256 = Some(sha256.clone());
         row.clip_bytes = Some(*bytes);
         row.width = Some(*width as u64);
@@ -96,8 +100,30 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         // until the range is known
         row.frames = Some(*frames as u64);
         row.fps = Some(*fps);
+        if let Some(drawn) = drawn {
+            add_scene(&mut row, drawn);
+        }
     }
     row
+}
+
+/// What a drawn clip was made by.
+fn add_scene(row: &mut RunRow, drawn: &WalkersClip) {
+    let Encoding { gop, b_frames, crf, bit_rate_kbps } = &drawn.encoding;
+    row.dataset_seed = drawn.seed.checked_sub(drawn.scene.seed);
+    row.dataset_people = Some(drawn.people as u64);
+    row.gop = Some(u64::from(*gop));
+    row.b_frames = Some(u64::from(*b_frames));
+    row.bit_rate_kbps = bit_rate_kbps.map(u64::from);
+    // without effect beside a bit rate
+    row.crf = row.bit_rate_kbps.is_none().then_some(u64::from(*crf));
+}
+
+fn jpeg_quality(settings: &crate::experiment::Settings) -> Option<u64> {
+    match settings.video.mode() {
+        Ok(Mode::Extract(Extract { store: Store::Jpeg, quality })) => quality.map(u64::from),
+        _ => None,
+    }
 }
 
 fn precision_of(settings: &crate::experiment::Settings) -> String {

@@ -2,13 +2,15 @@
 //!
 //! [`plan()`] says which runs there are, which are done and why the others are not. [`execute()`] makes
 //! what is missing, one run at a time in a process of its own ([`watch`]), and lays the rows down in a
-//! report folder. [`worker`] is what that process does: the only place where video, detection, mesh
+//! report folder. Where an experiment searches for a limit, [`search`] chooses the next value by what became of
+//! those before ([`bisect`]). [`worker`] is what that process does: the only place where video, detection, mesh
 //! recovery and tracking meet. [`track()`] takes one video of the user's own the same way.
 //!
 //! Must not know charts.
 
 mod accuracy;
 mod agreement;
+mod bisect;
 mod card;
 mod carry;
 mod clips;
@@ -22,9 +24,11 @@ mod key;
 pub mod order;
 mod pipeline;
 mod plan;
+mod planner;
 pub mod progress;
 mod project;
 mod results;
+mod search;
 mod stages;
 mod store;
 mod strips;
@@ -35,9 +39,10 @@ pub mod worker;
 
 pub use death::Outcome;
 pub use execute::{Finished, Options, execute};
-pub use plan::{Plan, Planned, Status, plan, rough_secs};
+pub use plan::{LeftOut, Plan, Planned, Rough, Status, plan, rough};
 pub use progress::{Event, Listener};
 pub use project::Project;
+pub use search::Sought;
 pub use track::{TrackRequest, Tracked, track};
 pub use watch::Program;
 
@@ -70,6 +75,8 @@ pub enum RunnerError {
     NoVideo(String),
     #[error("the thread that writes results died; this is a bug of posebook")]
     WriterDied,
+    #[error("nothing can be run here: {left_out}")]
+    NothingToRun { left_out: String },
     #[error("interrupted; nothing of this run is kept")]
     Interrupted,
     #[error("out of memory on {device}{held}: lower hmr2.batch, or allow more ({said})")]

@@ -1,24 +1,25 @@
 //! The plan: which runs an experiment asks for, which are done, and why the others are not.
 
-use super::card::Place;
-use super::clips::{self, Clip};
+use super::card::{self, Place};
+use super::clips::Clip;
 use super::key::Key;
-use super::progress::Listener;
-use super::store::{Kept, Store};
+use super::planner::{Planner, mode_of};
+use super::progress::{Listener, Silence};
+use super::search::Sought;
 use super::watch::Program;
 use super::{Project, RunnerError};
 use crate::experiment::{Experiment, Settings};
-use crate::hmr2::{Attention, BodySource, ModelSet};
-use crate::provenance::{Machine, Source, sha256_of_bytes, sha256_of_file};
-use std::collections::HashMap;
+use crate::provenance::{Machine, Source, sha256_of_bytes};
 use std::fmt;
-use std::path::Path;
 
 /// All runs of an experiment, in the order in which they are made: every point once, then again for
 /// the second repeat, so that a machine that slows down slows all points alike.
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub runs: Vec<Planned>,
+    /// Searches, whose runs follow from each other.
+    pub searches: Vec<Sought>,
+    pub left_out: Vec<LeftOut>,
     pub source: Source,
     pub machine: Machine,
 }
@@ -79,18 +80,6 @@ impl Planned {
     }
 }
 
-impl Plan {
-    /// Rough seconds until all are done.
-    pub fn rough_secs(&self) -> f64 {
-        self.runs.iter().filter(|run| run.status != Status::Done).map(|run| run.rough_secs).sum()
-    }
-
-    /// How many runs are done.
-    pub fn done(&self) -> usize {
-        self.runs.iter().filter(|run| run.status == Status::Done).count()
-    }
-}
-
 /// Refuses an experiment none of whose runs has a device to run on.
 ///
 /// # Errors
@@ -108,10 +97,12 @@ pub(super) fn refuse_without_device(experiment: &Experiment) -> Result<(), Runne
 
 /// Plans the runs of `experiment`.
 ///
-/// With `make_clips` the clips that are missing are made first; without, nothing is written.
+/// With `make_clips` the clips that are missing are made first, but for those that a search may come to;
+/// without, nothing is written.
 ///
 /// # Errors
-/// If a dataset is unknown or wrong. What concerns one run alone is that run's [`Status`].
+/// If a dataset is unknown or wrong, or nothing can be run here. What concerns one run alone is that run's
+/// [`Status`].
 pub fn plan(
     project: &Project,
     experiment: &Experiment,
@@ -119,194 +110,152 @@ pub fn plan(
     make_clips: bool,
     listener: &mut dyn Listener,
 ) -> Result<Plan, RunnerError> {
-    let mut planner = Planner::new(project, program)?;
-    let points = experiment.points()?;
-    let repeats = points.iter().map(|point| point.settings.repeats).max().unwrap_or(0);
-    let mut runs = Vec::new();
-    for repeat in 1..=repeats {
-        for point in points.iter().filter(|point| point.settings.repeats >= repeat) {
-            for clip in planner.clips_of(&point.settings, make_clips, listener)? {
-                runs.push(planner.planned(&point.settings, clip, repeat));
-            }
-        }
-    }
-    Ok(Plan { runs, source: planner.source, machine: planner.machine })
+    Plan::of(&mut Planner::new(project, program)?, experiment, make_clips, listener)
 }
 
-/// What planning needs, looked up once.
-pub(super) struct Planner<'p> {
-    project: &'p Project,
-    kept: Vec<Kept>,
-    models: HashMap<String, Result<Model, String>>,
-    clips: HashMap<String, Vec<Clip>>,
-    places: HashMap<(String, Attention), Place>,
-    program_sha256: String,
-    pub source: Source,
-    pub machine: Machine,
-}
-
-#[derive(Clone)]
-struct Model {
-    file_sha256: String,
-    weights_sha256: String,
-    body_sha256: Option<String>,
-}
-
-impl Planner<'_> {
-    pub fn new<'p>(project: &'p Project, program: &Program) -> Result<Planner<'p>, RunnerError> {
-        let program_sha256 = sha256_of_file(&program.path).map_err(RunnerError::file(&program.path))?;
-        Ok(Planner {
-            project,
-            kept: Store::of(project.runs()).all(),
-            models: HashMap::new(),
-            clips: HashMap::new(),
-            places: HashMap::new(),
-            program_sha256,
-            source: Source::of(&project.root),
-            machine: Machine::this(),
-        })
-    }
-
-    fn clips_of(
-        &mut self,
-        settings: &Settings,
-        make: bool,
+impl Plan {
+    /// As [`plan`], with a planner that can plan on.
+    ///
+    /// # Errors
+    /// As [`plan`].
+    pub(super) fn of(
+        planner: &mut Planner,
+        experiment: &Experiment,
+        make_clips: bool,
         listener: &mut dyn Listener,
-    ) -> Result<Vec<Clip>, RunnerError> {
-        let choice = format!("{} {}", settings.dataset.name, settings.dataset.changes);
-        if let Some(clips) = self.clips.get(&choice) {
-            return Ok(clips.clone());
+    ) -> Result<Plan, RunnerError> {
+        let (source, machine) = (planner.source.clone(), planner.machine.clone());
+        let mut plan = Plan { runs: Vec::new(), searches: Vec::new(), left_out: Vec::new(), source, machine };
+        if experiment.searches.is_empty() {
+            plan.add_points(planner, experiment, make_clips, listener)?;
+        } else {
+            plan.add_searches(planner, experiment)?;
         }
-        let clips = clips::of(self.project, &settings.dataset, make, listener)?;
-        self.clips.insert(choice, clips.clone());
-        Ok(clips)
+        if plan.runs.is_empty() && plan.searches.is_empty() && !plan.left_out.is_empty() {
+            return Err(RunnerError::NothingToRun { left_out: plan.left_out_in_words().join("; ") });
+        }
+        Ok(plan)
     }
 
-    fn model(&mut self, name: &str) -> Result<Model, String> {
-        let path = self.project.model(name);
-        let load = || {
-            let set = ModelSet::load(&path).map_err(|error| error.to_string())?;
-            set.verify().map_err(|error| error.to_string())?;
-            let sha256 = |path: &Path| {
-                sha256_of_file(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-            };
-            let body_sha256 = match &set.body {
-                BodySource::StandIn => None,
-                BodySource::File(path) => Some(sha256(path)?),
-            };
-            Ok(Model { file_sha256: sha256(&path)?, weights_sha256: set.sha256, body_sha256 })
-        };
-        self.models.entry(name.to_string()).or_insert_with(load).clone()
-    }
-
-    /// The run of `settings` over `clip`.
-    pub fn planned(&mut self, settings: &Settings, clip: Clip, repeat: u64) -> Planned {
-        let model = self.model(&settings.model);
-        let place = self.place(settings);
-        let (key, status) = match (&clip, model, &place.refused) {
-            (_, _, Some(refused)) => (None, Status::Broken(refused.to_string())),
-            (Clip::Broken { message, .. }, _, _) => (None, Status::Broken(message.clone())),
-            (_, Err(message), _) => (None, Status::Broken(message)),
-            (Clip::NotMade { .. }, Ok(_), _) => (None, Status::ClipNotMade),
-            (Clip::Ready(ready), Ok(model), None) => {
-                let key = self.key(settings, &place, repeat, ready, model);
-                let status = self.status(&key);
-                (Some(key), status)
+    fn add_points(
+        &mut self,
+        planner: &mut Planner,
+        experiment: &Experiment,
+        make_clips: bool,
+        listener: &mut dyn Listener,
+    ) -> Result<(), RunnerError> {
+        let points = experiment.points()?;
+        let repeats = points.iter().map(|point| point.settings.repeats).max().unwrap_or(0);
+        for repeat in 1..=repeats {
+            for point in points.iter().filter(|point| point.settings.repeats >= repeat) {
+                let settings = &point.settings;
+                let left_out = card::left_out(settings, &planner.place(settings));
+                for clip in planner.clips_of(settings, make_clips && left_out.is_none(), listener)? {
+                    match left_out {
+                        Some(why) => self.leave_out(settings, why),
+                        None => self.runs.push(planner.planned(settings, clip, repeat)),
+                    }
+                }
             }
-        };
-        let label = label(settings, &clip, repeat);
-        let before = key.as_ref().and_then(|key| {
-            let alike = self.kept.iter().find(|kept| kept.key.is_same_point(key))?;
-            alike.row.wall_secs.filter(|_| alike.is_ok())
-        });
-        let rough_secs = before.unwrap_or_else(|| guess_secs(settings, &clip));
-        Planned { label, settings: settings.clone(), place, repeat, clip, key, status, rough_secs }
-    }
-
-    /// Where a run takes place; asked of the driver once.
-    fn place(&mut self, settings: &Settings) -> Place {
-        let asked = (settings.device.clone(), settings.hmr2.attention);
-        self.places.entry(asked).or_insert_with(|| Place::of(settings)).clone()
-    }
-
-    fn key(&self, settings: &Settings, place: &Place, repeat: u64, clip: &clips::Ready, model: Model) -> Key {
-        Key {
-            settings: Key::settings_of(settings),
-            repeat,
-            clip: clip.name.clone(),
-            clip_sha256: clip.sha256.clone(),
-            truth_sha256: clip.truth.as_ref().map(|truth| truth.sha256.clone()),
-            boxes_sha256: clip.boxes.as_ref().map(|boxes| boxes.sha256.clone()),
-            model_sha256: model.file_sha256,
-            weights_sha256: model.weights_sha256,
-            body_sha256: model.body_sha256,
-            device: place.device.clone(),
-            card: place.card.as_ref().map(|card| format!("{}, driver {}", card.name, card.driver_in_words())),
-            program_sha256: self.program_sha256.clone(),
-            cpu: self.machine.cpu.clone(),
-            cores: self.machine.cores,
-            ffmpeg: self.machine.ffmpeg.clone(),
         }
+        Ok(())
     }
 
-    fn status(&self, key: &Key) -> Status {
-        let run_id = key.run_id();
-        if let Some(kept) = self.kept.iter().find(|kept| kept.row.run_id == run_id) {
-            if kept.is_ok() {
-                return Status::Done;
+    fn add_searches(&mut self, planner: &mut Planner, experiment: &Experiment) -> Result<(), RunnerError> {
+        for search in &experiment.searches {
+            for point in experiment.points_of(search)? {
+                for repeat in 1..=point.settings.repeats {
+                    let left_out = card::left_out(&point.settings, &planner.place(&point.settings));
+                    let sought = Sought::at(planner, experiment, search, &point, repeat)?;
+                    match left_out {
+                        Some(why) => sought.iter().for_each(|_| self.leave_out(&point.settings, why)),
+                        None => self.searches.extend(sought),
+                    }
+                }
             }
-            let error = kept.row.error.clone().unwrap_or_default();
-            return Status::Failed { outcome: kept.row.outcome.clone(), error };
         }
-        let alike = self.kept.iter().filter(|kept| kept.key.is_same_point(key));
-        let changes = alike.map(|kept| key.changes_since(&kept.key)).min_by_key(Vec::len);
-        changes.map_or(Status::New, Status::Changed)
+        Ok(())
+    }
+
+    fn leave_out(&mut self, settings: &Settings, why: &'static str) {
+        let mode = mode_of(settings);
+        match self.left_out.iter_mut().find(|left_out| left_out.mode == mode && left_out.why == why) {
+            Some(left_out) => left_out.count += 1,
+            None => self.left_out.push(LeftOut { mode, why, count: 1 }),
+        }
+    }
+
+    /// What is left out, a phrase for each mode.
+    pub fn left_out_in_words(&self) -> Vec<String> {
+        self.left_out.iter().map(LeftOut::to_string).collect()
+    }
+
+    /// How many runs there are, at most.
+    pub fn runs_at_most(&self) -> usize {
+        self.runs.len() + self.searches.iter().map(|sought| sought.done + sought.left_at_most).sum::<usize>()
+    }
+
+    /// Rough seconds until all are done.
+    pub fn rough_secs(&self) -> f64 {
+        let runs = self.runs.iter().filter(|run| run.status != Status::Done);
+        runs.map(|run| run.rough_secs).sum::<f64>() + self.search_secs()
+    }
+
+    fn search_secs(&self) -> f64 {
+        self.searches.iter().map(|sought| sought.rough_secs).sum()
+    }
+
+    /// How many runs are done.
+    pub fn done(&self) -> usize {
+        let tries: usize = self.searches.iter().map(|sought| sought.done).sum();
+        self.runs.iter().filter(|run| run.status == Status::Done).count() + tries
     }
 }
 
-/// The mode's name, or what stands for it where the settings contradict each other.
-pub(super) fn mode_of(settings: &Settings) -> String {
-    settings.video.mode().map_or_else(|_| "unknown".to_string(), |mode| mode.name().to_string())
+/// Runs of one mode that this machine cannot make, which is not their fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    pub mode: String,
+    /// What they would need, as what follows "which".
+    pub why: &'static str,
+    pub count: usize,
 }
 
-fn label(settings: &Settings, clip: &Clip, repeat: u64) -> String {
-    let (size, frames) = match clip {
-        Clip::Ready(ready) => (Some((ready.width, ready.height)), Some(ready.frames)),
-        Clip::NotMade { size, frames, .. } => (*size, *frames),
-        Clip::Broken { .. } => (None, None),
-    };
-    let size = size.map_or_else(String::new, |(width, height)| format!(", {width}x{height}"));
-    let frames = frames.map_or_else(String::new, |frames| format!(", {frames} frames"));
-    let repeat = if settings.repeats > 1 { format!(", repeat {repeat}") } else { String::new() };
-    format!("{} {}{size}{frames}{repeat}", clip.name(), mode_of(settings))
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let LeftOut { mode, why, count } = self;
+        let runs = if *count == 1 { "run" } else { "runs" };
+        write!(f, "{mode}: {count} {runs} that would {why}")
+    }
 }
 
-/// A guess where nothing like it was run before: two cores, the tiny model, a few people a frame.
-fn guess_secs(settings: &Settings, clip: &Clip) -> f64 {
-    let (frames, pixels) = match clip {
-        Clip::Ready(ready) => (ready.frames, ready.width * ready.height),
-        Clip::NotMade { frames, size, .. } => (frames.unwrap_or(120), size.map_or(640 * 360, |(w, h)| w * h)),
-        Clip::Broken { .. } => return 0.0,
-    };
-    let megapixels = pixels as f64 / 1e6;
-    let per_frame = 0.06
-        + match mode_of(settings).as_str() {
-            "stream-seek" => 0.12 + 0.2 * megapixels,
-            "extract-jpeg" | "extract-png" => 0.15 * megapixels,
-            _ => 0.02 * megapixels,
-        };
-    0.5 + frames as f64 * per_frame
+/// How large an experiment is, roughly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rough {
+    pub runs: usize,
+    /// Whether fewer may do, because a search may end early.
+    pub at_most: bool,
+    /// Of all runs, those that are done included.
+    pub secs: f64,
 }
 
-/// Rough seconds of a whole experiment, and its number of runs, without making anything.
+impl fmt::Display for Rough {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let at_most = if self.at_most { "at most " } else { "" };
+        let word = if self.runs == 1 { "run" } else { "runs" };
+        write!(f, "{at_most}{} {word}, about {}", self.runs, super::progress::duration(self.secs))
+    }
+}
+
+/// How large `experiment` is, without making anything.
 ///
 /// # Errors
-/// As [`plan`].
-pub fn rough_secs(
-    project: &Project,
-    experiment: &Experiment,
-    program: &Program,
-) -> Result<(usize, f64), RunnerError> {
-    let plan = plan(project, experiment, program, false, &mut super::progress::Silence)?;
-    Ok((plan.runs.len(), plan.runs.iter().map(|run| run.rough_secs).sum()))
+/// As [`plan`], but for nothing that can be run here: that is no runs.
+pub fn rough(project: &Project, experiment: &Experiment, program: &Program) -> Result<Rough, RunnerError> {
+    let plan = match plan(project, experiment, program, false, &mut Silence) {
+        Err(RunnerError::NothingToRun { .. }) => return Ok(Rough { runs: 0, at_most: false, secs: 0.0 }),
+        plan => plan?,
+    };
+    let secs = plan.runs.iter().map(|run| run.rough_secs).sum::<f64>() + plan.search_secs();
+    Ok(Rough { runs: plan.runs_at_most(), at_most: !plan.searches.is_empty(), secs })
 }

@@ -16,6 +16,8 @@ pub enum Event<'a> {
     Frame { frame: u64 },
     /// A run has ended, or was found as ended before (`again`).
     End { number: usize, of: usize, label: &'a str, row: &'a RunRow, again: bool },
+    /// What a person should know, in a sentence.
+    Note(&'a str),
     /// What follows the runs.
     Then(&'static str),
 }
@@ -83,6 +85,7 @@ impl Listener for Bar {
                     self.bar.println(ended(label, row));
                 }
             }
+            Event::Note(words) => self.bar.println(words),
             Event::Then(what) => self.bar.set_message(what),
         }
     }
@@ -126,6 +129,7 @@ impl Listener for Lines {
                 let left = if number < of { format!(", {}", self.left.in_words()) } else { String::new() };
                 self.say(&format!("[{number}/{of}] {words}{}", if again { String::new() } else { left }));
             }
+            Event::Note(words) => self.say(words),
             Event::Then(what) => self.say(what),
         }
     }

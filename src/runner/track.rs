@@ -7,10 +7,10 @@ use super::card::Place;
 use super::clips::{self, Clip, Ready};
 use super::death::Outcome;
 use super::execute::Options;
-use super::plan::Planner;
+use super::planner::{Planner, mode_of};
 use super::progress::{Event, Listener};
 use super::work::Work;
-use super::{Project, RunnerError, carry, drawing, finish, folder};
+use super::{Project, RunnerError, card, carry, drawing, finish, folder};
 use crate::body::Body;
 use crate::dataset::{Dataset, TruthFile};
 use crate::experiment::{Override, Settings};
@@ -111,7 +111,13 @@ pub fn track(
     interrupt: &AtomicBool,
     listener: &mut dyn Listener,
 ) -> Result<Tracked, RunnerError> {
-    if let Some(refused) = Place::of(&request.settings).refused {
+    let place = Place::of(&request.settings);
+    if let Some(why) = card::left_out(&request.settings, &place) {
+        return Err(RunnerError::NothingToRun {
+            left_out: format!("{} would {why}", mode_of(&request.settings)),
+        });
+    }
+    if let Some(refused) = place.refused {
         return Err(refused.into());
     }
     let clip = import(project, request, listener)?;

@@ -19,6 +19,12 @@ table! {
         pub remarks: Option<String>,
         /// Which repeat of the same point, from 1
         pub repeat: u64,
+        /// The setting whose largest value that works was searched; null for a run of its own
+        pub search_key: Option<String>,
+        /// The value that this run tried
+        pub search_value: Option<f64>,
+        /// Once the search has ended: `largest_ok` or `smallest_failed`; null for the other tries
+        pub search_edge: Option<String>,
         /// All settings, resolved, as JSON
         pub settings: String,
 
@@ -44,6 +50,20 @@ table! {
         pub frames_done: Option<u64>,
         /// Frames per second of the clip
         pub fps: Option<f64>,
+        /// The dataset's seed, where the clip is drawn
+        pub dataset_seed: Option<u64>,
+        /// People in the scene, where the clip is drawn
+        pub dataset_people: Option<u64>,
+        /// Frames from key frame to key frame that the encoder was told, where the clip is drawn
+        pub gop: Option<u64>,
+        /// Frames between two that are not predicted from later ones, at most, where the clip is drawn
+        pub b_frames: Option<u64>,
+        /// The encoder's constant quality, 0 at best; null where it was given a bit rate
+        pub crf: Option<u64>,
+        /// The encoder's bit rate; null where it was given a quality
+        pub bit_rate_kbps: Option<u64>,
+        /// Quality of extracted JPEG files, 1 to 100; null in the other modes
+        pub jpeg_quality: Option<u64>,
 
         /// The model set's name
         pub model: String,

@@ -3,6 +3,7 @@
 use super::super::motion::{Figure, Plan, Walker};
 use super::super::people::Look;
 use super::spec::WalkersClip;
+use super::variation::varied;
 use crate::body::Body;
 
 /// One person of a clip.
@@ -29,7 +30,11 @@ pub fn cast(clip: &WalkersClip, body: &Body) -> Vec<Actor> {
         let figure = Figure::of_body(body, &look.betas);
         let walker = match clip.scene.person.get(id) {
             Some(part) => {
-                let plan = with_afterwards(part.plan(), clip, id as u64, horizon);
+                let part = match clip.is_varied {
+                    true => varied(part.plan(), clip.seed, id as u64),
+                    false => part.plan(),
+                };
+                let plan = with_afterwards(part, clip, id as u64, horizon);
                 Walker::new(clip.seed, id as u64, &plan, &figure)
             }
             None => roomiest(clip, id as u64, &figure, &actors, horizon),

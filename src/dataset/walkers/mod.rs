@@ -1,6 +1,6 @@
 //! The `walkers` kind: scenes of walking people, drawn from a description and a seed.
 //!
-//! `spec` is what the TOML says, `cast` makes its people, `stage` draws frames and truth. The same
+//! `spec` is what the TOML says, `cast` makes its people, `variation` has them play otherwise under another seed, `stage` draws frames and truth. The same
 //! description gives the same frames on any machine. Must not know models.
 
 mod cast;
@@ -9,6 +9,7 @@ mod spec;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod variation;
 
 pub(super) use make::{key, make};
 pub use spec::{CameraSpec, Encoding, Pan, PersonSpec, Scene, StageSpec, Walkers, WalkersClip};

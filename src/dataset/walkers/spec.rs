@@ -33,6 +33,9 @@ pub struct Walkers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Vec<String>>,
     pub clip: Vec<Scene>,
+    /// Whether the seed was changed to another than the file's own, so that parts are played otherwise.
+    #[serde(skip)]
+    pub is_varied: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -163,6 +166,9 @@ pub struct WalkersClip {
     pub least_visible: f32,
     pub encoding: Encoding,
     pub scene: Scene,
+    /// Whether those with a part play it otherwise than it is written, by the seed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_varied: bool,
 }
 
 /// World `[x, z]` of a place `[right, away]`.
@@ -195,6 +201,7 @@ impl Walkers {
             least_visible: self.least_visible,
             encoding: self.encoding.clone(),
             scene: scene.clone(),
+            is_varied: self.is_varied,
         })
     }
 

@@ -74,3 +74,26 @@ fn what_makes_a_clip_names_its_folder() {
     assert_ne!(key(&clip), key(&WalkersClip { seed: clip.seed + 1, ..clip.clone() }));
     assert_ne!(key(&clip), key(&WalkersClip { frames: 21, ..clip.clone() }));
 }
+
+/// Where a person stands in the first frames of a clip, in whole pixels.
+fn places(text: &str, seed: u64, is_varied: bool) -> Vec<[i32; 2]> {
+    let clip = WalkersClip { seed, is_varied, ..tiny(text) };
+    let mut stage = Stage::new(&clip, Body::stand_in());
+    let people = [0, 19].into_iter().flat_map(|frame| stage.draw(frame));
+    people.map(|person| [person.bbox.x1 as i32, person.bbox.y2 as i32]).collect()
+}
+
+#[test]
+fn another_seed_changes_everybodys_walk() {
+    let scripted = "[[clip.person]]\nfrom = [-1.0, 6.0]\nstages = [{ go = [[1.0, 5.0]], speed = 1.3 }]\n\
+                    [[clip.person]]\nfrom = [1.0, 7.0]\nstages = [{ stay_secs = 1.0 }]\n";
+    let written = places(scripted, 10007, false);
+    assert_eq!(written.len(), 4);
+    let varied = [places(scripted, 10008, true), places(scripted, 10009, true)];
+    for other in &varied {
+        assert_eq!(other.len(), 4);
+        assert!(written.iter().zip(other).all(|(a, b)| a != b), "{written:?} {other:?}");
+    }
+    assert_ne!(varied[0], varied[1]);
+    assert_eq!(varied[0], places(scripted, 10008, true));
+}
