@@ -32,6 +32,7 @@ fn help_that_a_newcomer_can_use() {
         "experiment",
         "experiment run",
         "track",
+        "plan",
         "frames",
         "metrics mot",
         "dataset",
@@ -77,6 +78,7 @@ fn every_mistake_gets_one_clear_message() {
         ("NaN in truth", vec!["metrics", "mot", "--truth", &bad_truth, "--tracks", &bad_truth]),
         ("an identity twice", vec!["metrics", "mot", "--truth", &twice, "--tracks", &twice]),
         ("no boxes", vec!["track", &not_a_video]),
+        ("nothing to plan", vec!["plan", &not_a_video]),
         ("PHALP's switch misused", vec!["track", &not_a_video, "video.extract_video=maybe"]),
         ("no such device", vec!["experiment", "show", "quickstart", "device=gpu"]),
         (

@@ -11,6 +11,7 @@ mod gpu;
 mod metrics;
 mod model;
 mod parity;
+mod plan;
 mod report;
 mod track;
 mod worker;
@@ -41,6 +42,8 @@ enum Command {
     Experiment(experiment::Args),
     /// Track the people of one video: a table, an overlay, a summary
     Track(track::Args),
+    /// Say what a run over a video will take, mode by mode, before it is made
+    Plan(plan::Args),
     /// List a video's frames as they would be read: time, key frame, hash
     Frames(frames::Args),
     /// Score tracks against the truth
@@ -74,6 +77,7 @@ impl Cli {
         match self.command {
             Command::Experiment(args) => experiment::run(args),
             Command::Track(args) => done(track::run(args)),
+            Command::Plan(args) => done(plan::run(args)),
             Command::Frames(args) => done(frames::run(args)),
             Command::Metrics(args) => done(metrics::run(args)),
             Command::Dataset(args) => done(dataset::run(args)),

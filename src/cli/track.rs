@@ -41,7 +41,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// The video, where one is named first, and the settings behind it. A file whose name bears a `=` is a
 /// video if it is there.
-fn split(given: &[String]) -> (Option<PathBuf>, &[String]) {
+pub(super) fn split(given: &[String]) -> (Option<PathBuf>, &[String]) {
     match given {
         [first, rest @ ..] if !first.contains('=') || Path::new(first).is_file() => {
             (Some(PathBuf::from(first)), rest)

@@ -17,6 +17,22 @@ pub fn bytes_in(folder: &Path) -> Option<u64> {
     Some(bytes)
 }
 
+/// Bytes that may still be written where `folder` lies; `None` where the system does not say.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let there = nix::sys::statvfs::statvfs(folder).ok()?;
+        // how wide these numbers are differs from system to system
+        #[expect(clippy::useless_conversion, reason = "they are u32 on some systems")]
+        Some(u64::from(there.blocks_available()) * u64::from(there.fragment_size()))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +45,7 @@ mod tests {
         std::fs::write(folder.path().join("b"), [0; 5]).unwrap();
         assert_eq!(bytes_in(folder.path()), Some(15));
         assert_eq!(bytes_in(&folder.path().join("none")), None);
+        assert_eq!(free_bytes(&folder.path().join("none")), None);
+        assert!(free_bytes(folder.path()).is_none_or(|free| free > 0));
     }
 }

@@ -86,6 +86,13 @@ pub fn own_written_bytes() -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.trim().parse().ok()
 }
 
+/// Bytes of the machine's memory that can be had without others being pushed out, by the kernel's estimate.
+pub fn available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
 /// How many processes the kernel has killed for want of memory since it started.
 pub fn kills_for_want_of_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/vmstat").ok()?;

@@ -19,6 +19,7 @@ mod drawing;
 mod execute;
 mod finish;
 mod folder;
+mod foresee;
 pub mod interrupt;
 mod key;
 pub mod order;
@@ -39,6 +40,7 @@ pub mod worker;
 
 pub use death::Outcome;
 pub use execute::{Finished, Options, execute};
+pub use foresee::{Foreseen, Foresight, foresee};
 pub use plan::{LeftOut, Plan, Planned, Rough, Status, plan, rough};
 pub use progress::{Event, Listener};
 pub use project::Project;

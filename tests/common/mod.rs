@@ -42,6 +42,7 @@ impl Project {
     }
 
     /// The newest report's table of runs.
+    #[allow(dead_code, reason = "each test program uses what it needs of this module")]
     pub fn runs(&self, experiment: &str) -> Vec<Row> {
         rows(&self.path(&format!("reports/{experiment}/latest/runs.csv")))
     }

@@ -1,0 +1,120 @@
+//! What `posebook plan` says beforehand, held against what a run of each mode then takes.
+
+mod common;
+
+use common::{Project, Row, number, rows};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const FRAMES: usize = 96;
+const MODES: [&str; 5] =
+    ["extract-jpeg", "extract-png", "extract-memory", "stream-seek", "stream-sequential"];
+
+/// A clip whose pictures differ: flat and regular at first, rich at the end.
+fn clip(folder: &Path) -> PathBuf {
+    let path = folder.join("clip.mp4");
+    let half = FRAMES / 2;
+    let flat = format!("testsrc2=size=480x270:rate=24,trim=end_frame={half}[a]");
+    let rich = format!("mandelbrot=size=480x270:rate=24,trim=end_frame={half}[b]");
+    let filter = format!("{flat};{rich};[a][b]concat=n=2:v=1");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-filter_complex", &filter])
+        .args(["-c:v", "libx264", "-g", "24", "-bf", "2", "-pix_fmt", "yuv420p"])
+        .arg(&path)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    path
+}
+
+/// Two people who walk to the right, a third in a few frames only.
+fn boxes(folder: &Path) -> PathBuf {
+    let mut text = String::new();
+    for frame in 1..=FRAMES {
+        let crowd = if (40..44).contains(&frame) { 3 } else { 2 };
+        for person in 0..crowd {
+            text.push_str(&format!("{frame},{person},{},40,70,180\n", 20 + 130 * person + frame / 2));
+        }
+    }
+    let path = folder.join("boxes.txt");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// The row of a run over the clip in `mode`, made as any run is.
+fn measured(project: &Project, clip: &str, boxes: &str, mode: &str, more: &[&str]) -> Row {
+    let out = project.path(&format!("out-{mode}"));
+    let out_argument = format!("out={}", out.display());
+    let mode = format!("video.mode={mode}");
+    let arguments = [&["track", clip, boxes, &mode, &out_argument], more].concat();
+    project.posebook(&arguments).succeeds();
+    rows(&out.join("latest/runs.csv")).remove(0)
+}
+
+fn planned(project: &Project, arguments: &[&str]) -> serde_json::Value {
+    let said = project.posebook(&[&["plan"], arguments, &["--json"]].concat()).succeeds();
+    serde_json::from_slice(&said.0.stdout).unwrap()
+}
+
+fn by_mode(plan: &serde_json::Value) -> BTreeMap<String, serde_json::Value> {
+    let modes = plan["modes"].as_array().unwrap().iter();
+    modes.map(|mode| (mode["mode"].as_str().unwrap().to_string(), mode.clone())).collect()
+}
+
+/// Memory and disk within 15%, mode by mode.
+#[test]
+fn what_is_planned_is_what_happens() {
+    let project = Project::with_experiment("none", "");
+    let (clip, boxes) = (clip(&project.path(".")), boxes(&project.path(".")));
+    let (clip, boxes) = (clip.display().to_string(), format!("boxes={}", boxes.display()));
+    let more = ["results=accumulate"];
+    let plan = planned(&project, &[&clip, &boxes, more[0]]);
+    assert_eq!((plan["frames"].as_u64(), plan["people_most"].as_u64()), (Some(FRAMES as u64), Some(3)));
+    assert_eq!(plan["people_assumed"], false);
+    let modes = by_mode(&plan);
+    let mut misses = Vec::new();
+    for mode in MODES {
+        let row = measured(&project, &clip, &boxes, mode, &more);
+        for (ours, theirs) in [
+            ("heap_bytes", "heap_peak_bytes"),
+            ("process_bytes", "process_peak_bytes"),
+            ("disk_bytes", "disk_peak_bytes"),
+        ] {
+            let (planned, happened) = (modes[mode][ours].as_f64().unwrap(), number(&row, theirs));
+            let off = if happened == planned { 0.0 } else { planned / happened - 1.0 };
+            println!("{mode} {ours}: planned {planned}, happened {happened}, {:+.1}%", 100.0 * off);
+            if off.abs() > 0.15 {
+                misses.push(format!("{mode} {ours}: planned {planned}, happened {happened}"));
+            }
+        }
+        assert_eq!(modes[mode]["fits"], true, "{}", modes[mode]);
+    }
+    assert!(misses.is_empty(), "{misses:#?}");
+    let decoded = |mode: &str| modes[mode]["frames_decoded"].as_u64().unwrap();
+    // four key frames, 24 frames apart: 4 x (1 + 2 + .. + 24)
+    assert_eq!((decoded("stream-seek"), decoded("stream-sequential")), (1200, 96));
+    let left = std::fs::read_dir(project.path(".posebook/work")).unwrap().count();
+    assert_eq!(left, 0, "a plan leaves nothing behind");
+}
+
+#[test]
+fn a_budget_says_which_modes_fit_and_nobody_is_assumed_aloud() {
+    let project = Project::with_experiment("none", "");
+    let clip = clip(&project.path(".")).display().to_string();
+    let plan = planned(&project, &[&clip, "limits.host_mib=76", "--people", "1"]);
+    let modes = by_mode(&plan);
+    // beside the program's own 52 MiB or so, 96 frames of 480x270 are 36 MiB and a stream's queue is 16
+    assert_eq!(
+        (&modes["stream-seek"]["fits"], &modes["extract-memory"]["fits"]),
+        (&true.into(), &false.into())
+    );
+    assert!(modes["extract-memory"]["why_not"].as_str().unwrap().starts_with("host memory"), "{plan}");
+    assert!(modes["extract-device"]["fits"] == false);
+    assert_eq!((plan["people_assumed"].as_bool(), plan["people_most"].as_u64()), (Some(true), Some(1)));
+
+    let said = project.posebook(&["plan", &clip, "video.mode=stream-seek", "video.end_frame=12"]).succeeds();
+    let said = String::from_utf8_lossy(&said.0.stdout).into_owned();
+    assert!(said.contains("12 frames to give out") && said.contains("stream-seek"), "{said}");
+    assert!(!said.contains("extract-png") && said.contains("people in every frame are assumed"), "{said}");
+}
