@@ -71,3 +71,129 @@ fn every_lossless_mode_gives_the_same_bytes() {
         assert_eq!(hashes(mode), sequential, "{mode}");
     }
 }
+
+/// The golden's list under `name`.
+fn list<'g>(golden: &'g serde_json::Value, name: &str) -> &'g [serde_json::Value] {
+    let list = golden[name].as_array().unwrap();
+    assert!(!list.is_empty());
+    list
+}
+
+fn index(value: &serde_json::Value) -> usize {
+    value.as_u64().unwrap() as usize
+}
+
+#[test]
+fn planes_are_the_ones_that_every_decoder_gives() {
+    let Some(path) = clip() else { return };
+    let golden = golden();
+    let output = std::process::Command::new("ffmpeg")
+        .args(["-nostdin", "-loglevel", "error", "-i"])
+        .arg(&path)
+        .args(["-map", "0:V:0", "-f", "rawvideo", "-pix_fmt", "yuv420p", "pipe:1"])
+        .output()
+        .unwrap();
+    assert_eq!(golden["yuv420p_all_frames_sha256"], sha256_of_bytes(&output.stdout));
+    let frame_bytes = 1920 * 1088 * 3 / 2;
+    for expected in list(&golden, "frames") {
+        let at = index(&expected["index"]) * frame_bytes;
+        let hash = sha256_of_bytes(&output.stdout[at..at + frame_bytes]);
+        assert_eq!(expected["yuv420p_sha256"], hash, "frame {}", expected["index"]);
+    }
+}
+
+#[test]
+fn phalps_extraction_has_opencvs_files_and_opencvs_pixels() {
+    let Some(path) = clip() else { return };
+    let golden = golden();
+    let scratch = tempfile::tempdir().unwrap();
+    let open = |preset, mode| {
+        let settings = Settings { preset, mode, ..Settings::default() };
+        video::open(&path, &settings, scratch.path(), &Device::Cpu).unwrap()
+    };
+    let mut extracted = open(Some(Preset::PhalpExtract), None);
+    extracted.prepare().unwrap();
+    let files = std::fs::read_dir(scratch.path()).unwrap().next().unwrap().unwrap().path();
+    let mut exact = open(None, Some(Mode::stream(Access::Sequential)));
+    let mut frames = list(&golden, "frames").iter().peekable();
+    while let (Some(frame), Some(before)) = (extracted.next_frame().unwrap(), exact.next_frame().unwrap()) {
+        let Some(expected) = frames.next_if(|expected| expected["index"] == frame.index) else { continue };
+        let about = format!("frame {}", frame.index);
+        let bytes = files.join(format!("{:06}.jpg", frame.index + 1)).metadata().unwrap().len();
+        assert_eq!(expected["jpeg95_bytes"], bytes, "{about}");
+        let pairs = || frame.rgb().iter().zip(before.rgb());
+        assert_eq!(
+            expected["jpeg95_max_abs"],
+            pairs().map(|(a, b)| a.abs_diff(*b)).max().unwrap(),
+            "{about}"
+        );
+        let squares: u64 = pairs().map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
+        let psnr_db = 10.0 * (255.0 * 255.0 * frame.rgb().len() as f64 / squares as f64).log10();
+        // the golden has four digits
+        assert!((psnr_db - expected["jpeg95_psnr_db"].as_f64().unwrap()).abs() < 5e-5 + 1e-9, "{about}");
+    }
+    assert!(frames.next().is_none());
+}
+
+#[test]
+fn phalps_ranges_by_frame_and_by_second() {
+    let Some(path) = clip() else { return };
+    let golden = golden();
+    let probe = video::probe(&path).unwrap();
+    for case in list(&golden, "frame_extractor") {
+        let bound = |name: &str| case[name].as_i64();
+        let settings = Settings {
+            preset: Some(Preset::PhalpExtract),
+            start_frame: bound("start_frame"),
+            end_frame: bound("end_frame"),
+            ..Settings::default()
+        };
+        match (video::selected(&settings, &probe), index(&case["n_images"])) {
+            (Err(error), 0) => assert!(error.to_string().contains("holds no frame"), "{case}"),
+            (range, images) => {
+                let range = range.unwrap();
+                assert_eq!(range.len(), images, "{case}");
+                assert_eq!(case["first_image_matches_video_index"][0], range.start, "{case}");
+            }
+        }
+    }
+    for case in list(&golden, "timestamp_route") {
+        let bound = |name: &str| case[name].as_f64().map(video::Seconds);
+        let settings = Settings {
+            preset: Some(Preset::PhalpStream),
+            start_time: bound("start_time"),
+            end_time: bound("end_time"),
+            ..Settings::default()
+        };
+        match (video::selected(&settings, &probe), index(&case["n_frames"])) {
+            (Err(error), 0) => assert!(error.to_string().contains("holds no frame"), "{case}"),
+            (range, _) => {
+                let expected = index(&case["index_start"])..index(&case["index_end"]);
+                assert_eq!(range.unwrap(), expected, "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_frame_by_its_timestamp_is_the_frame_in_sequence() {
+    let Some(path) = clip() else { return };
+    let golden = golden();
+    let probe = video::probe(&path).unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    for case in list(&golden, "read_frame_at_pts") {
+        // between two frames' times the earlier one is shown
+        let secs = case["requested_pts"].as_f64().unwrap() / 15360.0;
+        let n = (0..probe.frames()).rev().find(|&n| probe.container_secs(n) <= secs + 1e-9).unwrap();
+        assert_eq!(case["returned_pts"], (probe.container_secs(n) * 15360.0).round() as u64, "{case}");
+        let settings = Settings {
+            mode: Some(Mode::stream(Access::Seek)),
+            start_frame: Some(n as i64),
+            end_frame: Some(n as i64 + 1),
+            ..Settings::default()
+        };
+        let mut source = video::open_probed(probe.clone(), &settings, scratch.path(), &Device::Cpu).unwrap();
+        let frame = source.next_frame().unwrap().unwrap();
+        assert_eq!(case["rgb_sha256"], sha256_of_bytes(frame.rgb()), "{case}");
+    }
+}

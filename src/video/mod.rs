@@ -22,6 +22,7 @@ mod decoder;
 mod encoder;
 mod error;
 mod extract;
+mod jpeg;
 mod kept;
 mod listing;
 mod pictures;

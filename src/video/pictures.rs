@@ -1,15 +1,14 @@
 //! One frame as one picture file, JPEG or PNG, in memory.
 //!
-//! JPEG as PHALP's `cv2.imwrite` makes it: quality 95, chroma halved both ways (4:2:0), the tables of the
-//! standard's annex K. Decoders differ in the last bits of the transform, so pixels read back are near
-//! OpenCV's and not equal. Must not know where the files lie.
+//! JPEG as OpenCV writes and reads it, bit for bit (see [`super::jpeg`]), since PHALP extracts frames with it.
+//! Must not know where the files lie.
 
 use std::io::Cursor;
 
-use image::codecs::jpeg::JpegDecoder;
 use image::codecs::png::{CompressionType, FilterType, PngDecoder, PngEncoder};
 use image::{ExtendedColorType, ImageDecoder, ImageEncoder, ImageResult};
-use jpeg_encoder::{ColorType, SamplingFactor};
+
+use super::jpeg;
 
 /// How a picture is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,14 +31,7 @@ impl Format {
     pub fn encode(self, rgb: &[u8], width: usize, height: usize, file: &mut Vec<u8>) -> Result<(), String> {
         file.clear();
         match self {
-            Format::Jpeg { quality } => {
-                let side =
-                    |n: usize| u16::try_from(n).map_err(|_| format!("a JPEG cannot be {n} pixels long"));
-                let (width, height) = (side(width)?, side(height)?);
-                let mut encoder = jpeg_encoder::Encoder::new(file, quality);
-                encoder.set_sampling_factor(SamplingFactor::F_2_2);
-                encoder.encode(rgb, width, height, ColorType::Rgb).map_err(|error| error.to_string())
-            }
+            Format::Jpeg { quality } => jpeg::encode(rgb, width, height, quality, file),
             Format::Png => PngEncoder::new_with_quality(file, CompressionType::Fast, FilterType::Sub)
                 .write_image(rgb, width as u32, height as u32, ExtendedColorType::Rgb8)
                 .map_err(|error| error.to_string()),
@@ -49,10 +41,11 @@ impl Format {
     /// Fills `rgb` with the picture's pixels.
     pub fn decode(self, file: &[u8], rgb: &mut [u8]) -> Result<(), String> {
         match self {
-            Format::Jpeg { .. } => JpegDecoder::new(Cursor::new(file)).and_then(|picture| read(picture, rgb)),
-            Format::Png => PngDecoder::new(Cursor::new(file)).and_then(|picture| read(picture, rgb)),
+            Format::Jpeg { .. } => jpeg::decode(file, rgb),
+            Format::Png => PngDecoder::new(Cursor::new(file))
+                .and_then(|picture| read(picture, rgb))
+                .map_err(|error| error.to_string()),
         }
-        .map_err(|error| error.to_string())
         .and_then(|fits| if fits { Ok(()) } else { Err("the picture has another size".into()) })
     }
 }
