@@ -25,9 +25,10 @@
 //! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights; [`parity`]: the original's numbers against ours |
 //! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`] |
 //! | 1 | [`body`], [`render`], [`nn`]; [`device`]: the one place that decides where networks run |
-//! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`assignment`]; [`geometry`] below them: the vocabulary |
+//! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`children`], [`assignment`]; [`geometry`] below them: the vocabulary |
 
 pub mod assignment;
+pub mod children;
 pub mod files;
 pub mod frame;
 pub mod geometry;

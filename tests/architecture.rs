@@ -27,6 +27,7 @@ const ROOMS: &[(&str, i8)] = &[
     ("render", 1),
     ("nn", 1),
     ("assignment", 0),
+    ("children", 0),
     ("files", 0),
     ("frame", 0),
     ("person", 0),

@@ -1,5 +1,6 @@
 //! `posebook frames`: the frames of a video as a run would read them.
 
+use crate::children;
 use crate::experiment::Override;
 use crate::provenance::sha256_of_bytes;
 use crate::video::{self, FrameSource, Probe, Settings};
@@ -81,6 +82,24 @@ struct Hashes {
 /// A folder for extracted frames, removed at the end.
 struct Scratch(PathBuf);
 
+impl Scratch {
+    /// A folder of this process alone; those of processes that were killed are swept away. Ctrl-C removes it.
+    fn create() -> Result<Scratch> {
+        let place = std::env::temp_dir();
+        children::sweep(&place, |name| children::process_in(name.strip_prefix("posebook-")?, '-', ""));
+        let folder = place.join(format!("posebook-frames-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let scratch = Scratch(folder.clone());
+        let end = move || {
+            // decoders end with this process; what they still write is removed by the next one
+            let _ = std::fs::remove_dir_all(&folder);
+            std::process::exit(130);
+        };
+        ctrlc::set_handler(end).context("Ctrl-C cannot be listened to")?;
+        Ok(scratch)
+    }
+}
+
 impl Drop for Scratch {
     fn drop(&mut self) {
         // what cannot be removed lies in the system's own folder for such things
@@ -90,9 +109,7 @@ impl Drop for Scratch {
 
 impl Hashes {
     fn open(probe: &Probe, settings: &Settings) -> Result<Hashes> {
-        let folder = std::env::temp_dir().join(format!("posebook-frames-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let scratch = Scratch(folder);
+        let scratch = Scratch::create()?;
         let source = video::open_probed(probe.clone(), settings, &scratch.0, &Device::Cpu)?;
         Ok(Hashes { source, _scratch: scratch })
     }

@@ -1,6 +1,7 @@
 //! A report's folder: made once, never overwritten, whole at every moment.
 
 use super::RunnerError;
+use crate::children;
 use crate::files::write_whole;
 use crate::provenance::Source;
 use crate::tables::{FrameRow, MemoryRow, PersonRow, Row, RunRow, files};
@@ -15,6 +16,7 @@ use time::macros::format_description;
 /// If it cannot be made.
 pub fn create(reports: &Path, source: &Source) -> Result<PathBuf, RunnerError> {
     fs::create_dir_all(reports).map_err(RunnerError::file(reports))?;
+    sweep(reports);
     let hash = source.git_hash.as_deref().map_or("nogit", |hash| &hash[..hash.len().min(8)]);
     let stem = format!("{}-{hash}", compact_utc());
     for attempt in 1.. {
@@ -28,6 +30,15 @@ pub fn create(reports: &Path, source: &Source) -> Result<PathBuf, RunnerError> {
         }
     }
     unreachable!("names do not run out")
+}
+
+/// Removes files that a process which is gone left half written in the reports before.
+fn sweep(reports: &Path) {
+    for report in fs::read_dir(reports).into_iter().flatten().flatten() {
+        if report.file_type().is_ok_and(|kind| kind.is_dir()) {
+            children::sweep(&report.path(), |name| children::process_in(name, '.', ".part"));
+        }
+    }
 }
 
 fn compact_utc() -> String {
@@ -110,6 +121,11 @@ mod tests {
         let second = create(reports.path(), &source).unwrap();
         assert_ne!(first, second);
         assert!(first.to_string_lossy().ends_with("Z-01234567"), "{first:?}");
+        // beyond the largest process number there is
+        fs::write(first.join("overlay.mp4.99999999.part"), "x").unwrap();
+        fs::write(first.join("overlay.mp4"), "x").unwrap();
+        create(reports.path(), &source).unwrap();
+        assert_eq!(fs::read_dir(&first).unwrap().count(), 1);
         for folder in [&first, &second] {
             link_latest(folder).unwrap();
         }

@@ -2,6 +2,7 @@
 
 use super::RunnerError;
 use super::watch::Program;
+use crate::children;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,11 +13,13 @@ pub struct Work {
 }
 
 impl Work {
-    /// An empty folder for the run `run_id`, of this process alone.
+    /// An empty folder for the run `run_id`, of this process alone. Folders of processes that were killed
+    /// are swept away.
     ///
     /// # Errors
     /// If it cannot be made.
     pub fn create(works: &Path, run_id: &str) -> Result<Work, RunnerError> {
+        children::sweep(works, |name| children::process_in(name, '-', ""));
         let folder = works.join(format!("{run_id}-{}", std::process::id()));
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(RunnerError::file(&folder))?;
@@ -95,6 +98,19 @@ mod tests {
         pinned.check().unwrap();
         fs::write(&path, "another").unwrap();
         assert!(pinned.check().unwrap_err().to_string().contains("changed while the experiment ran"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_process_left_is_swept() {
+        let works = tempfile::tempdir().unwrap();
+        // beyond the largest process number there is
+        fs::create_dir_all(works.path().join("abc-99999999/scratch/frames-99999999-0")).unwrap();
+        let living = works.path().join(format!("def-{}", std::process::id()));
+        fs::create_dir_all(&living).unwrap();
+        let work = Work::create(works.path(), "abc").unwrap();
+        assert!(living.is_dir() && work.scratch().is_dir());
+        assert_eq!(fs::read_dir(works.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -1,53 +1,102 @@
 //! Children of ffmpeg's family: started, listened to, and never left behind.
 //!
-//! ffmpeg-sidecar finds the programs and starts them. Its event iterator allocates a buffer for every
-//! frame and hands frames through a rendezvous, so frames are read from the child's pipe directly.
-//! Must not know what the pipes carry.
+//! ffmpeg-sidecar finds the programs. Its event iterator allocates a buffer for every frame and hands
+//! frames through a rendezvous, so frames are read from the child's pipe directly. Must not know what the
+//! pipes carry.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use ffmpeg_sidecar::child::FfmpegChild;
 use ffmpeg_sidecar::command::FfmpegCommand;
 use ffmpeg_sidecar::ffprobe::ffprobe_path;
 
 use super::error::Fault;
+use super::guard::Leash;
+pub(super) use super::guard::Output;
+use crate::children;
 
 /// Lines of a child's stderr that are kept: its last words.
 const KEPT_LINES: usize = 6;
 /// Longest piece of a line that is kept.
 const KEPT_LINE_BYTES: usize = 400;
+/// What one allocation of ffmpeg or ffprobe may come to: more than a frame of any size that is read.
+const MOST_BYTES_AT_ONCE: &str = "1073741824";
+/// What ffmpeg's or ffprobe's own data may come to, whatever a file says.
+pub(super) const MOST_BYTES: u64 = 4 << 30;
 
 /// An ffmpeg command that says only what goes wrong and never waits for a keyboard.
 pub(super) fn ffmpeg() -> FfmpegCommand {
     let mut command = FfmpegCommand::new();
-    command.args(["-hide_banner", "-nostdin", "-loglevel", "error"]);
+    command.args(["-hide_banner", "-nostdin", "-loglevel", "error", "-max_alloc", MOST_BYTES_AT_ONCE]);
     command
-}
-
-/// Starts `command`.
-pub(super) fn start_ffmpeg(command: &mut FfmpegCommand) -> Result<FfmpegChild, Fault> {
-    command.spawn().map_err(|source| cannot_start("ffmpeg", source))
-}
-
-/// Starts ffprobe with `arguments`, its output and complaints on pipes.
-pub(super) fn start_ffprobe(command: &mut Command) -> Result<Child, Fault> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|source| cannot_start("ffprobe", source))
 }
 
 /// An ffprobe command that says only what goes wrong.
 pub(super) fn ffprobe() -> Command {
     let mut command = Command::new(ffprobe_path());
-    command.args(["-hide_banner", "-loglevel", "error"]);
+    command.args(["-hide_banner", "-loglevel", "error", "-max_alloc", MOST_BYTES_AT_ONCE]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// A child that was just started. Dropped, it is ended.
+pub(super) struct Started {
+    leash: Arc<Leash>,
+    stdin: Option<ChildStdin>,
+    stdout: Option<Output>,
+    stderr: Option<ChildStderr>,
+}
+
+impl Started {
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.stdin.take()
+    }
+
+    pub fn take_stdout(&mut self) -> Option<Output> {
+        self.stdout.take()
+    }
+
+    pub fn take_stderr(&mut self) -> Option<ChildStderr> {
+        self.stderr.take()
+    }
+
+    /// Waits for the child to end by itself. `None` if it had to be ended.
+    pub fn wait(&self) -> Option<ExitStatus> {
+        self.leash.wait()
+    }
+}
+
+/// Starts ffmpeg. With a patience, it is ended when it says nothing for so long while its output is read;
+/// with `most_bytes`, it may hold no more data of its own.
+pub(super) fn start_ffmpeg(
+    command: &mut FfmpegCommand,
+    patience: Option<Duration>,
+    most_bytes: Option<u64>,
+) -> Result<Started, Fault> {
+    let command = std::mem::replace(command.as_inner_mut(), Command::new("ffmpeg"));
+    start("ffmpeg", command, patience, most_bytes)
+}
+
+/// Starts ffprobe, its output and complaints on pipes, with a patience and with bounded memory.
+pub(super) fn start_ffprobe(command: Command, patience: Duration) -> Result<Started, Fault> {
+    start("ffprobe", command, Some(patience), Some(MOST_BYTES))
+}
+
+fn start(
+    program: &'static str,
+    command: Command,
+    patience: Option<Duration>,
+    most_bytes: Option<u64>,
+) -> Result<Started, Fault> {
+    let mut child = children::spawn(command, most_bytes).map_err(|source| cannot_start(program, source))?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let leash = Leash::new(child, program, patience);
+    let stdout = stdout.map(|pipe| Output::new(pipe, Arc::clone(&leash)));
+    Ok(Started { leash, stdin, stdout, stderr })
 }
 
 fn cannot_start(program: &str, source: io::Error) -> Fault {
@@ -63,7 +112,7 @@ pub(super) struct Slot(Arc<Mutex<Inside>>);
 
 #[derive(Default)]
 struct Inside {
-    child: Option<FfmpegChild>,
+    child: Option<Arc<Leash>>,
     started: usize,
     /// Set when the reader of the frames is gone: no child may be started any more.
     closed: bool,
@@ -76,35 +125,45 @@ impl Slot {
     }
 
     /// Takes charge of `child`; the one before it is ended.
-    pub fn put(&self, mut child: FfmpegChild) {
+    pub fn put(&self, child: Started) {
         let mut inside = self.inside();
-        end(inside.child.take());
         inside.started += 1;
         if inside.closed {
-            let _ = child.kill();
+            child.leash.end();
         }
-        inside.child = Some(child);
+        if let Some(before) = inside.child.replace(child.leash) {
+            before.end();
+        }
     }
 
     /// Waits for the child to end by itself. `None` if there is none or it was ended from outside.
     pub fn wait(&self) -> Option<ExitStatus> {
-        self.inside().child.take().and_then(|mut child| child.wait().ok())
+        // another thread may end it meanwhile
+        let child = self.inside().child.clone()?;
+        let status = child.wait();
+        let mut inside = self.inside();
+        let is_still_there = inside.child.as_ref().is_some_and(|there| Arc::ptr_eq(there, &child));
+        if is_still_there {
+            inside.child = None;
+        }
+        status.filter(|_| is_still_there)
     }
 
     /// Ends the child at once and reaps it.
     pub fn end(&self) {
-        end(self.inside().child.take());
+        if let Some(child) = self.inside().child.take() {
+            child.end();
+        }
     }
 
     /// Ends the child and lets no other start.
     pub fn close(&self) {
-        let mut inside = self.inside();
-        inside.closed = true;
-        end(inside.child.take());
+        self.inside().closed = true;
+        self.end();
     }
 
     pub fn pids(&self) -> Vec<u32> {
-        self.inside().child.as_mut().map(|child| child.as_inner().id()).into_iter().collect()
+        self.inside().child.iter().map(|child| child.id()).collect()
     }
 
     /// How many children the slot has held.
@@ -113,11 +172,16 @@ impl Slot {
     }
 }
 
-fn end(child: Option<FfmpegChild>) {
-    if let Some(mut child) = child {
-        // both fail only where the child has ended and been waited for
-        let _ = child.kill();
-        let _ = child.wait();
+/// The signal that ended a child, if one did.
+pub(super) fn signal_of(status: Option<ExitStatus>) -> Option<i32> {
+    #[cfg(unix)]
+    {
+        status.and_then(|status| std::os::unix::process::ExitStatusExt::signal(&status))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = status;
+        None
     }
 }
 
@@ -130,7 +194,7 @@ impl Complaints {
             let mut lines = VecDeque::with_capacity(KEPT_LINES + 1);
             let mut reader = BufReader::new(stderr);
             let mut line = Vec::new();
-            while let Ok(1..) = reader.read_until(b'\n', &mut line) {
+            while let Ok(1..) = reader.by_ref().take(64 * 1024).read_until(b'\n', &mut line) {
                 line.truncate(KEPT_LINE_BYTES);
                 let text = String::from_utf8_lossy(&line).trim_end().to_string();
                 if !text.is_empty() {
@@ -163,6 +227,7 @@ fn without_address(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn last_words_are_few_and_repeatable() {
@@ -174,7 +239,49 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let error = start_ffprobe(&mut Command::new("no-such-program")).unwrap_err();
+        let error = start_ffprobe(Command::new("no-such-program"), Duration::from_secs(1)).err().unwrap();
         assert!(error.to_string().starts_with("`ffprobe` is not on the PATH"), "{error}");
+    }
+
+    #[cfg(unix)]
+    fn shell(script: &str, patience: Duration) -> Started {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        start("ffmpeg", command, Some(patience), None).unwrap()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_child_that_says_nothing_is_ended_and_named() {
+        let began = Instant::now();
+        let mut child = shell("printf abc; exec sleep 60", Duration::from_millis(200));
+        let mut said = Vec::new();
+        let error = child.take_stdout().unwrap().read_to_end(&mut said).unwrap_err();
+        assert_eq!((said.as_slice(), error.kind()), (b"abc".as_slice(), io::ErrorKind::TimedOut));
+        assert_eq!(error.to_string(), "ffmpeg said nothing for 0.2 s and was ended");
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert!(!children::is_alive(child.leash.id()), "it is reaped, too");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_slow_reader_is_no_silence_and_a_slow_child_is_not_either() {
+        let mut child = shell("for n in 1 2 3 4 5; do sleep 0.1; printf x; done", Duration::from_millis(400));
+        let mut stdout = child.take_stdout().unwrap();
+        let mut one = [0; 1];
+        stdout.read_exact(&mut one).unwrap();
+        thread::sleep(Duration::from_millis(900));
+        let mut rest = Vec::new();
+        stdout.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"xxxx");
+        assert!(child.wait().unwrap().success());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_child_that_does_not_end_is_not_waited_for() {
+        let mut child = shell("exec >&-; exec sleep 60", Duration::from_millis(200));
+        assert_eq!(child.take_stdout().unwrap().read(&mut [0; 1]).unwrap(), 0);
+        assert_eq!(child.wait(), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -103,9 +104,50 @@ pub(super) const CLIPS: &[Clip] = &[
         frames: 60,
         words: "-i odd_gop.mp4 -f lavfi -i sine=duration=3 -map 1:a -map 0:v -c:v copy -c:a aac",
     },
+    Clip { name: "av1.mp4", frames: 24, words: "SRC:128x72:24 -c:v libsvtav1 -preset 12 -g 9" },
+    Clip {
+        name: "ten_bit.mp4",
+        frames: 20,
+        words: "SRC:128x72:20 -pix_fmt yuv420p10le -c:v libx265 -tag:v hvc1 -preset ultrafast -x265-params log-level=none:keyint=8:bframes=3",
+    },
+    Clip { name: "prores.mov", frames: 12, words: "SRC:128x72:12 -c:v prores_ks" },
+    Clip { name: "lossless.mkv", frames: 12, words: "SRC:128x72:12 -vf scale=97:55 -c:v ffv1 -g 4" },
+    Clip {
+        name: "empty_edit.mp4",
+        frames: 60,
+        words: "-itsoffset 0.5 -i odd_gop.mp4 -f lavfi -i sine=duration=3 -map 0:v -map 1:a -c:v copy -c:a aac",
+    },
+    Clip {
+        name: "two_tracks.mkv",
+        frames: 60,
+        words: "-i odd_gop.mp4 -f lavfi -i testsrc2=size=64x48:rate=25:duration=1 -map 0:v -map 1:v -c:v:0 copy -c:v:1 libx264",
+    },
+    Clip {
+        name: "cover.mp4",
+        frames: 60,
+        words: "-f lavfi -i color=red:size=32x32:duration=0.04 -i odd_gop.mp4 -map 0:v -map 1:v -c:v:0 png -c:v:1 copy -disposition:v:0 attached_pic",
+    },
+    Clip { name: "turned_back.mp4", frames: 60, words: "TURN:270" },
 ];
 
 impl Clip {
+    /// Whether this ffmpeg has the encoder that the clip is made with; says so if it has not.
+    pub fn can_be_made(&self) -> bool {
+        static ENCODERS: OnceLock<String> = OnceLock::new();
+        let ask = || {
+            let output = Command::new("ffmpeg").args(["-hide_banner", "-encoders"]).output();
+            String::from_utf8_lossy(&output.expect("tests need ffmpeg on the PATH").stdout).into_owned()
+        };
+        let encoders = ENCODERS.get_or_init(ask);
+        let words: Vec<&str> = self.words.split(' ').collect();
+        let wanted = words.windows(2).filter(|pair| pair[0].starts_with("-c:v") && pair[1] != "copy");
+        let missing: Vec<&str> = wanted.map(|pair| pair[1]).filter(|name| !encoders.contains(name)).collect();
+        if !missing.is_empty() {
+            eprintln!("skipped: {}, for want of {}", self.name, missing.join(", "));
+        }
+        missing.is_empty()
+    }
+
     /// Makes the clip in `folder`, with what it is made from.
     pub fn make(&self, folder: &Path) -> PathBuf {
         let path = folder.join(self.name);

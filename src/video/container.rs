@@ -10,7 +10,7 @@ use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::video::well_known as known;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatReader, Track, TrackType};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource, MediaSourceStream};
 
 /// What symphonia makes of a container.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,12 @@ pub(super) struct Container {
 
 /// Reads the header of `path`; `None` where symphonia has no reader for the container.
 pub(super) fn read(path: &Path) -> Option<Container> {
-    let reader = open(path)?;
+    read_from(File::open(path).ok()?)
+}
+
+/// As [`read`], of what is opened already.
+pub(super) fn read_from(source: impl MediaSource + 'static) -> Option<Container> {
+    let reader = open(source)?;
     let track = reader.first_track(TrackType::Video)?;
     let (codec, size) = match &track.codec_params {
         Some(CodecParameters::Video(video)) => {
@@ -47,7 +52,12 @@ pub(super) fn read(path: &Path) -> Option<Container> {
 
 /// Counts the video packets by reading the file through; ends early where the data end.
 pub(super) fn count_packets(path: &Path) -> Option<usize> {
-    let mut reader = open(path)?;
+    count_packets_from(File::open(path).ok()?)
+}
+
+/// As [`count_packets`], of what is opened already.
+pub(super) fn count_packets_from(source: impl MediaSource + 'static) -> Option<usize> {
+    let mut reader = open(source)?;
     let id = reader.first_track(TrackType::Video)?.id;
     let mut packets = 0;
     while let Ok(Some(packet)) = reader.next_packet() {
@@ -56,9 +66,8 @@ pub(super) fn count_packets(path: &Path) -> Option<usize> {
     Some(packets)
 }
 
-fn open(path: &Path) -> Option<Box<dyn FormatReader>> {
-    let file = File::open(path).ok()?;
-    let stream = MediaSourceStream::new(Box::new(file), Default::default());
+fn open(source: impl MediaSource + 'static) -> Option<Box<dyn FormatReader>> {
+    let stream = MediaSourceStream::new(Box::new(source), Default::default());
     symphonia::default::get_probe().probe(&Hint::new(), stream, Default::default(), Default::default()).ok()
 }
 

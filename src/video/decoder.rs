@@ -11,15 +11,17 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
-use std::process::ChildStdout;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::child::{Complaints, Slot, ffmpeg, start_ffmpeg};
+use super::child::{Complaints, MOST_BYTES, Output, Slot, ffmpeg, signal_of, start_ffmpeg};
 use super::error::{Fault, VideoError};
 use super::probe::Probe;
 
 /// What the filter that guards the picture's size says when it changes.
 const OTHER_SIZE: &str = "Invalid too big or non positive size";
+/// What decoding a frame that nobody asked for may take.
+const PATIENCE_A_FRAME: Duration = Duration::from_millis(200);
 /// Room asked for in the pipe from ffmpeg; the default of 64 KiB costs a switch of tasks for every 64 KiB.
 #[cfg(target_os = "linux")]
 const PIPE_BYTES: i32 = 1024 * 1024;
@@ -29,7 +31,7 @@ pub(super) struct Decoder {
     probe: Arc<Probe>,
     range: Range<usize>,
     slot: Slot,
-    stdout: ChildStdout,
+    stdout: Output,
     complaints: Option<Complaints>,
     /// Key frames to start from if the present start proves too late, the best last.
     starts: Vec<usize>,
@@ -37,6 +39,8 @@ pub(super) struct Decoder {
     to_skip: usize,
     next: usize,
     said: String,
+    /// What ended ffmpeg, if it was a signal.
+    signal: Option<i32>,
 }
 
 impl Decoder {
@@ -56,7 +60,18 @@ impl Decoder {
         let to_skip = probe.twins_before(range.start);
         let next = range.start;
         let said = String::new();
-        Ok(Decoder { probe: probe.clone(), range, slot, stdout, complaints, starts, to_skip, next, said })
+        Ok(Decoder {
+            probe: probe.clone(),
+            range,
+            slot,
+            stdout,
+            complaints,
+            starts,
+            to_skip,
+            next,
+            said,
+            signal: None,
+        })
     }
 
     /// Fills `rgb` with the next frame and says which it is; `None` after the last.
@@ -72,7 +87,7 @@ impl Decoder {
 
     fn read_frame(&mut self, rgb: &mut [u8]) -> Result<(), Fault> {
         loop {
-            if !fill(&mut self.stdout, rgb).map_err(Fault::Pipe)? {
+            if !fill(&mut self.stdout, rgb).map_err(Fault::pipe)? {
                 self.start_earlier()?;
             } else if self.to_skip > 0 {
                 self.to_skip -= 1;
@@ -86,6 +101,10 @@ impl Decoder {
     fn start_earlier(&mut self) -> Result<(), Fault> {
         self.listen_to_the_end();
         let given = self.next - self.range.start;
+        if let Some(signal) = self.signal {
+            let (expected, said) = (self.range.len(), std::mem::take(&mut self.said));
+            return Err(Fault::Died { signal, given, expected, said });
+        }
         let size_changed = self.said.contains(OTHER_SIZE);
         if let (0, false, Some(from)) = (given, size_changed, self.starts.pop()) {
             let (stdout, complaints) = launch(&self.probe, &self.range, from, &self.slot)?;
@@ -119,7 +138,7 @@ impl Decoder {
     }
 
     fn listen_to_the_end(&mut self) {
-        self.slot.wait();
+        self.signal = signal_of(self.slot.wait());
         if let Some(complaints) = self.complaints.take() {
             self.said = complaints.last_words();
         }
@@ -132,7 +151,7 @@ fn launch(
     range: &Range<usize>,
     from: usize,
     slot: &Slot,
-) -> Result<(ChildStdout, Option<Complaints>), Fault> {
+) -> Result<(Output, Option<Complaints>), Fault> {
     let mut command = ffmpeg();
     if from > 0 {
         command.args(["-copyts", "-noaccurate_seek", "-seek_timestamp", "1", "-ss"]);
@@ -148,7 +167,9 @@ fn launch(
         command.arg("-frames:v").arg(frames.to_string());
     }
     command.args(["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]);
-    let mut child = start_ffmpeg(&mut command)?;
+    // frames that are passed without a word take their time
+    let patience = probe.patience + PATIENCE_A_FRAME * (range.start - from) as u32;
+    let mut child = start_ffmpeg(&mut command, Some(patience), Some(MOST_BYTES))?;
     let stdout = child.take_stdout();
     let complaints = child.take_stderr().map(Complaints::listen);
     slot.put(child);
@@ -211,13 +232,13 @@ fn fill(stream: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
 }
 
 #[cfg(target_os = "linux")]
-fn widen(pipe: &ChildStdout) {
+fn widen(pipe: &Output) {
     // an unprivileged user may be refused; the pipe works all the same
     let _ = nix::fcntl::fcntl(pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
 }
 
 #[cfg(not(target_os = "linux"))]
-fn widen(_: &ChildStdout) {}
+fn widen(_: &Output) {}
 
 impl Drop for Decoder {
     fn drop(&mut self) {

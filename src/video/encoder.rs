@@ -68,7 +68,7 @@ impl Encoder {
         command.args(["-g", &settings.gop.to_string(), "-bf", &settings.b_frames.to_string()]);
         command.args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
         command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(file.beside());
-        let mut child = start_ffmpeg(&mut command).map_err(wrong)?;
+        let mut child = start_ffmpeg(&mut command, None, None).map_err(wrong)?;
         let (stdin, complaints) = (child.take_stdin(), child.take_stderr().map(Complaints::listen));
         // nothing comes this way, and nobody waits for it
         drop(child.take_stdout());

@@ -51,6 +51,11 @@ impl fmt::Display for At {
     }
 }
 
+/// Pixels of the largest picture that is read: 16384 x 8192, 384 MiB as RGB.
+pub const MOST_PIXELS: usize = 1 << 27;
+/// Frames of the longest video that is read: twelve days at 30 a second, listed in 256 MiB.
+pub const MOST_FRAMES: usize = 1 << 25;
+
 /// What is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -109,6 +114,33 @@ pub enum Fault {
         "ffmpeg gives more frames than the {expected} that the container lists; re-mux it with `ffmpeg -i IN -c copy OUT`"
     )]
     GaveMore { expected: usize },
+    #[error(
+        "the pictures are {width}x{height}, and posebook reads up to {} megapixels; make them smaller with \
+         `ffmpeg -i IN -vf scale=1920:-2 OUT`, or copy the file again if it never was that large",
+        MOST_PIXELS / 1_000_000
+    )]
+    TooLarge { width: usize, height: usize },
+    #[error(
+        "the file lists more than {} frames; cut it into shorter ones, or copy it again if it never was that long",
+        MOST_FRAMES
+    )]
+    TooManyFrames,
+    #[error(
+        "{0}; does the file lie on a disk or network that does not answer? copy it here, or raise \
+         video.patience_secs"
+    )]
+    Silent(String),
+    #[error(
+        "ffmpeg was ended by signal {signal} after {given} of {expected} frames: somebody killed it, or memory \
+         ran out{}; run it again",
+        Said(said)
+    )]
+    Died { signal: i32, given: usize, expected: usize, said: String },
+    #[error(
+        "ffprobe was ended by signal {signal}: somebody killed it, or memory ran out{}; run it again",
+        Said(said)
+    )]
+    ProbeDied { signal: i32, said: String },
     #[error("ffmpeg failed{}", Said(said))]
     Ffmpeg { said: String },
     #[error("the pipe to ffmpeg broke: {0}")]
@@ -141,6 +173,14 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// What went wrong while a child's pipe was read.
+    pub(super) fn pipe(error: io::Error) -> Fault {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Fault::Silent(error.to_string()),
+            _ => Fault::Pipe(error),
+        }
+    }
+
     pub(super) fn device(error: candle_core::Error) -> Fault {
         Fault::Device(Box::new(error))
     }

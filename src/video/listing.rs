@@ -5,11 +5,12 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::child::{Complaints, ffprobe, start_ffprobe};
-use super::error::Fault;
+use super::child::{Complaints, Started, ffprobe, signal_of, start_ffprobe};
+use super::error::{Fault, MOST_FRAMES};
 
 /// The facts of the first video track that is no cover picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,15 +80,21 @@ struct SideData {
 }
 
 /// Asks ffprobe for the facts.
-pub(super) fn facts(path: &Path) -> Result<Facts, Fault> {
+pub(super) fn facts(path: &Path, patience: Duration) -> Result<Facts, Fault> {
     let mut command = ffprobe();
     command.args(["-show_program_version", "-of", "json", "-show_entries"]);
     command.arg(
         "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames,field_order:\
          stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
     );
-    let (text, said) = run(command.arg(path))?;
-    let answer: Answer = serde_json::from_str(&text).map_err(|_| Fault::NotAVideo(said.clone()))?;
+    command.arg(path);
+    let (answer, said) = run(command, patience)?;
+    facts_of(&answer, said)
+}
+
+/// The facts in ffprobe's answer, beside which it `said` what is wrong.
+pub(super) fn facts_of(answer: &[u8], said: String) -> Result<Facts, Fault> {
+    let answer: Answer = serde_json::from_slice(answer).map_err(|_| Fault::NotAVideo(said.clone()))?;
     let Some(format) = answer.format else { return Err(Fault::NotAVideo(said)) };
     let kinds =
         |kind: &str| answer.streams.iter().filter(|track| track.codec_type.as_deref() == Some(kind)).count();
@@ -124,11 +131,19 @@ pub(super) fn facts(path: &Path) -> Result<Facts, Fault> {
     })
 }
 
-/// `30000/1001`; `None` where a side is zero or missing.
+/// Largest side of a fraction: ffmpeg's own have 32 bits.
+const LARGEST_SIDE: i64 = 1 << 32;
+/// Largest time in ticks, either way, with which one can calculate: 25,000 years at 90,000 ticks a second.
+const LARGEST_TICKS: u64 = 1 << 56;
+/// Most bytes of ffprobe's answer about a file, and of a line about a frame.
+const ANSWER_BYTES: u64 = 1 << 22;
+const LINE_BYTES: u64 = 1 << 16;
+
+/// `30000/1001`; `None` where a side is zero, missing or beyond reason.
 fn fraction(text: &str) -> Option<(i64, i64)> {
     let (numerator, denominator) = text.split_once('/')?;
     match (numerator.parse().ok()?, denominator.parse().ok()?) {
-        (n @ 1.., d @ 1..) => Some((n, d)),
+        (n @ 1..=LARGEST_SIDE, d @ 1..=LARGEST_SIDE) => Some((n, d)),
         _ => None,
     }
 }
@@ -149,95 +164,165 @@ pub(super) struct Frames {
 }
 
 /// Lists the packets of the video track. Nothing is decoded, and nothing but the list is held.
-pub(super) fn packets(path: &Path) -> Result<Frames, Fault> {
+pub(super) fn packets(path: &Path, patience: Duration) -> Result<Frames, Fault> {
     let mut command = ffprobe();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries", "packet=pts,duration,flags"]);
-    let mut frames = Frames::default();
-    let mut start = None;
-    let mut last = i64::MIN;
-    frames.said = stream_lines(command.arg(path), |line| {
+    command.arg(path);
+    let mut list = PacketList::default();
+    let said = stream_lines(command, patience, |line| list.take(line))?;
+    Ok(list.finish(said))
+}
+
+/// Packets as their lines come.
+#[derive(Default)]
+pub(super) struct PacketList {
+    frames: Frames,
+    /// The first packet's ticks, and whether it is a key frame.
+    start: Option<(i64, bool)>,
+    last: Option<i64>,
+}
+
+impl PacketList {
+    /// A line such as `packet,512,256,K_`.
+    pub fn take(&mut self, line: &str) -> Result<(), Fault> {
         let mut fields = line.split(',');
         if fields.next() != Some("packet") {
-            return;
+            return Ok(());
         }
-        let ticks: Option<i64> = fields.next().and_then(|text| text.parse().ok());
-        let duration: Option<i64> = fields.next().and_then(|text| text.parse().ok());
+        let ticks = fields.next().and_then(ticks_of);
+        let duration = fields.next().and_then(ticks_of);
         let flags = fields.next().unwrap_or_default();
+        let frames = &mut self.frames;
         frames.packets += 1;
         let Some(ticks) = ticks else {
             frames.doubt = Some("packets without a presentation time");
-            return;
+            return Ok(());
         };
-        let start = *start.get_or_insert((ticks, flags.contains('K')));
+        let start = *self.start.get_or_insert((ticks, flags.contains('K')));
         if flags.contains('D') {
-            return;
+            return Ok(());
         }
         if !start.1 || ticks < start.0 {
             frames.doubt = Some("frames before the first key frame");
         }
-        if ticks >= last {
-            (last, frames.last_duration) = (ticks, duration.filter(|&ticks| ticks > 0));
+        if self.last.is_none_or(|last| ticks >= last) {
+            (self.last, frames.last_duration) = (Some(ticks), duration.filter(|&ticks| ticks > 0));
         }
-        frames.packed.push(ticks * 2 + i64::from(flags.contains('K')));
-    })?;
-    frames.packed.sort_unstable();
-    frames.packed.shrink_to_fit();
-    if frames.packed.windows(2).any(|pair| pair[0] >> 1 == pair[1] >> 1) {
-        frames.doubt = Some("packets with equal presentation times");
+        frames.push(ticks, flags.contains('K'))
     }
-    Ok(frames)
+
+    /// The list, beside which ffprobe `said` what is wrong.
+    pub fn finish(mut self, said: String) -> Frames {
+        self.frames.sort(said);
+        if self.frames.packed.windows(2).any(|pair| pair[0] >> 1 == pair[1] >> 1) {
+            self.frames.doubt = Some("packets with equal presentation times");
+        }
+        self.frames
+    }
 }
 
-/// Lists the frames by decoding them all: slow, and right where packets alone do not tell. A frame without
-/// a time of its own (AVI's last, with B-frames) follows the one before at its step, as ffmpeg takes it.
-pub(super) fn decoded(path: &Path) -> Result<Frames, Fault> {
+/// Lists the frames by decoding them all: slow, and right where packets alone do not tell.
+pub(super) fn decoded(path: &Path, patience: Duration) -> Result<Frames, Fault> {
     let mut command = ffprobe();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries"]);
-    command.arg("frame=key_frame,best_effort_timestamp");
-    let mut frames = Frames::default();
-    let (mut last, mut step) = (None, 1);
-    frames.said = stream_lines(command.arg(path), |line| {
+    command.arg("frame=key_frame,best_effort_timestamp").arg(path);
+    let mut list = FrameList::default();
+    let said = stream_lines(command, patience, |line| list.take(line))?;
+    Ok(list.finish(said))
+}
+
+/// Decoded frames as their lines come. One without a time of its own (AVI's last, with B-frames) follows
+/// the one before at its step, as ffmpeg takes it.
+#[derive(Default)]
+pub(super) struct FrameList {
+    frames: Frames,
+    last: Option<i64>,
+    step: Option<i64>,
+}
+
+impl FrameList {
+    /// A line such as `frame,1,512`.
+    pub fn take(&mut self, line: &str) -> Result<(), Fault> {
         let mut fields = line.split(',');
         if fields.next() != Some("frame") {
-            return;
+            return Ok(());
         }
         let key = fields.next() == Some("1");
-        let told = fields.next().and_then(|text| text.parse::<i64>().ok());
-        let ticks = told.or(last.map(|last: i64| last + step)).unwrap_or(0);
-        step = last.map_or(1, |last| (ticks - last).max(1));
-        last = Some(ticks);
-        frames.packed.push(ticks * 2 + i64::from(key));
-    })?;
-    frames.packets = frames.packed.len();
-    frames.packed.sort_unstable();
-    frames.packed.shrink_to_fit();
-    Ok(frames)
+        let told = fields.next().and_then(ticks_of);
+        let ticks = told
+            .or(self.last.map(|last| (last + self.step.unwrap_or(1)).min(LARGEST_TICKS as i64)))
+            .unwrap_or(0);
+        self.step = Some(self.last.map_or(1, |last| (ticks - last).max(1)));
+        self.last = Some(ticks);
+        self.frames.push(ticks, key)
+    }
+
+    /// The list, beside which ffprobe `said` what is wrong.
+    pub fn finish(mut self, said: String) -> Frames {
+        self.frames.packets = self.frames.packed.len();
+        self.frames.sort(said);
+        self.frames
+    }
+}
+
+impl Frames {
+    fn push(&mut self, ticks: i64, key: bool) -> Result<(), Fault> {
+        if self.packed.len() == MOST_FRAMES {
+            return Err(Fault::TooManyFrames);
+        }
+        self.packed.push(ticks * 2 + i64::from(key));
+        Ok(())
+    }
+
+    fn sort(&mut self, said: String) {
+        self.said = said;
+        self.packed.sort_unstable();
+        self.packed.shrink_to_fit();
+    }
+}
+
+/// A time in ticks; `None` where there is none, or one with which nobody can calculate.
+fn ticks_of(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|ticks: &i64| ticks.unsigned_abs() <= LARGEST_TICKS)
 }
 
 /// Runs `command` to its end: its output and its last complaints.
-fn run(command: &mut Command) -> Result<(String, String), Fault> {
-    let mut child = start_ffprobe(command)?;
-    let complaints = child.stderr.take().map(Complaints::listen);
-    let mut text = String::new();
-    if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut text).map_err(Fault::Pipe)?;
+fn run(command: Command, patience: Duration) -> Result<(Vec<u8>, String), Fault> {
+    let mut child = start_ffprobe(command, patience)?;
+    let complaints = child.take_stderr().map(Complaints::listen);
+    let mut answer = Vec::new();
+    if let Some(stdout) = child.take_stdout() {
+        stdout.take(ANSWER_BYTES).read_to_end(&mut answer).map_err(Fault::pipe)?;
     }
-    child.wait().map_err(Fault::Pipe)?;
-    Ok((text, complaints.map(Complaints::last_words).unwrap_or_default()))
+    let said = end(child, complaints)?;
+    Ok((answer, said))
 }
 
 /// Runs `command`, giving every line of its output to `take`; returns its last complaints.
-fn stream_lines(command: &mut Command, mut take: impl FnMut(&str)) -> Result<String, Fault> {
-    let mut child = start_ffprobe(command)?;
-    let complaints = child.stderr.take().map(Complaints::listen);
-    if let Some(stdout) = child.stdout.take() {
+fn stream_lines(
+    command: Command,
+    patience: Duration,
+    mut take: impl FnMut(&str) -> Result<(), Fault>,
+) -> Result<String, Fault> {
+    let mut child = start_ffprobe(command, patience)?;
+    let complaints = child.take_stderr().map(Complaints::listen);
+    if let Some(stdout) = child.take_stdout() {
         let mut reader = BufReader::new(stdout);
-        let mut line = String::new();
-        while reader.read_line(&mut line).map_err(Fault::Pipe)? > 0 {
-            take(line.trim_end());
+        let mut line = Vec::new();
+        while reader.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line).map_err(Fault::pipe)? > 0 {
+            take(String::from_utf8_lossy(&line).trim_end())?;
             line.clear();
         }
     }
-    child.wait().map_err(Fault::Pipe)?;
-    Ok(complaints.map(Complaints::last_words).unwrap_or_default())
+    end(child, complaints)
+}
+
+/// Waits for ffprobe; its last complaints, or what ended it.
+fn end(child: Started, complaints: Option<Complaints>) -> Result<String, Fault> {
+    let status = child.wait();
+    let said = complaints.map(Complaints::last_words).unwrap_or_default();
+    match signal_of(status) {
+        Some(signal) => Err(Fault::ProbeDied { signal, said }),
+        None => Ok(said),
+    }
 }

@@ -22,6 +22,9 @@ mod decoder;
 mod encoder;
 mod error;
 mod extract;
+#[doc(hidden)]
+pub mod fuzzing;
+mod guard;
 mod jpeg;
 mod kept;
 mod listing;
@@ -36,6 +39,8 @@ mod settings;
 mod clips;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_faults;
 #[cfg(test)]
 mod tests_flow;
 
@@ -129,7 +134,8 @@ pub fn open(
     if matches!(mode, Mode::Extract(Extract { store: Store::Device, .. })) && device.is_cpu() {
         return Err(VideoError::new(path, Fault::NeedsDevice));
     }
-    open_probed(probe(path)?, settings, scratch, device)
+    let patience = settings.patience().map_err(|fault| VideoError::new(path, fault))?;
+    open_probed(probe::probe_within(path, patience)?, settings, scratch, device)
 }
 
 /// As [`open`], for a video that is probed already; here the device may be the CPU, whatever the mode.
@@ -144,6 +150,7 @@ pub fn open_probed(
 ) -> Result<Box<dyn FrameSource + Send>, VideoError> {
     let path = probe.path.clone();
     let wrong = |fault| VideoError::new(&path, fault);
+    let probe = probe.with_patience(settings.patience().map_err(wrong)?);
     let mode = settings.mode().map_err(wrong)?;
     let range = range::resolve(settings, &probe).map_err(wrong)?;
     Ok(match mode {

@@ -8,10 +8,12 @@
 //! Must not know the modes, nor how frames are decoded.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::container;
-use super::error::{Fault, VideoError};
+use super::error::{Fault, MOST_PIXELS, VideoError};
 use super::listing::{self, Facts, Frames};
+use super::settings::DEFAULT_PATIENCE;
 
 /// Words by which ffprobe says that a file ends before its data do.
 const CUT_SHORT: [&str; 3] = ["partial file", "ended prematurely", "truncat"];
@@ -58,6 +60,8 @@ pub struct Probe {
     pub notes: Vec<String>,
     /// ffmpeg's own version, on which decoded bytes may depend.
     pub ffmpeg_version: String,
+    /// How long a decoder of this video may say nothing.
+    pub(super) patience: Duration,
     time_base: (i64, i64),
     packed: Vec<i64>,
 }
@@ -78,10 +82,15 @@ pub enum Listing {
 /// # Errors
 /// If the file is missing, no video, audio only, empty, without frames or cut short, or ffprobe is missing.
 pub fn probe(path: &Path) -> Result<Probe, VideoError> {
-    examine(path).map_err(|fault| VideoError::new(path, fault))
+    probe_within(path, DEFAULT_PATIENCE)
 }
 
-fn examine(path: &Path) -> Result<Probe, Fault> {
+/// As [`probe`], where ffprobe may say nothing for as long as `patience`.
+pub(super) fn probe_within(path: &Path, patience: Duration) -> Result<Probe, VideoError> {
+    examine(path, patience).map_err(|fault| VideoError::new(path, fault))
+}
+
+fn examine(path: &Path, patience: Duration) -> Result<Probe, Fault> {
     let metadata = path.metadata().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Fault::Missing,
         _ => Fault::Unreadable(error),
@@ -92,14 +101,18 @@ fn examine(path: &Path) -> Result<Probe, Fault> {
     if metadata.len() == 0 {
         return Err(Fault::EmptyFile);
     }
-    let facts = listing::facts(path)?;
+    let facts = listing::facts(path, patience)?;
+    let (width, height) = (facts.width, facts.height);
+    if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
+        return Err(Fault::TooLarge { width, height });
+    }
     let mut notes = Vec::new();
-    let mut frames = listing::packets(path)?;
+    let mut frames = listing::packets(path, patience)?;
     check_whole(path, &facts, &frames, &mut notes)?;
     let mut how = Listing::Packets;
     if let Some(doubt) = frames.doubt.or_else(|| packets_may_differ(&facts)) {
         let listed = frames.packed.len();
-        frames = listing::decoded(path)?;
+        frames = listing::decoded(path, patience)?;
         how = Listing::Decoded;
         notes.push(format!(
             "the track has {doubt}; its {} frames were found by decoding (the listing has {listed})",
@@ -109,7 +122,8 @@ fn examine(path: &Path) -> Result<Probe, Fault> {
     if frames.packed.is_empty() {
         return Err(Fault::NoFrames);
     }
-    Ok(assemble(path, facts, frames, how, notes))
+    let probe = assemble(path, facts, frames, how, notes);
+    Ok(probe.with_patience(patience))
 }
 
 /// Why a track's packets may not be its frames one by one, by its codec: VP8 has packets that show
@@ -181,6 +195,7 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         listing,
         notes,
         ffmpeg_version: facts.ffmpeg_version,
+        patience: DEFAULT_PATIENCE,
         time_base: facts.time_base,
         packed: frames.packed,
     };
@@ -191,6 +206,11 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
 }
 
 impl Probe {
+    /// The same video, whose decoders may say nothing for as long as `patience`.
+    pub(super) fn with_patience(self, patience: Duration) -> Probe {
+        Probe { patience, ..self }
+    }
+
     /// Number of frames, at least one.
     pub fn frames(&self) -> usize {
         self.packed.len()

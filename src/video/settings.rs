@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ use super::error::Fault;
 pub const DEFAULT_QUALITY: u8 = 95;
 /// Bound of the sequential stream's buffers where none is given.
 pub const DEFAULT_QUEUE_MIB: u32 = 16;
+
+/// How long a decoder may say nothing where no patience is given.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a video is read, as written in TOML. Without `mode` and `preset`: a sequential stream of everything.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +40,10 @@ pub struct Settings {
     /// Frames shown before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<Seconds>,
+    /// Seconds for which ffmpeg may say nothing while a frame is waited for (and for every frame that it
+    /// has to pass on its way there, a little more) before it is ended; 30 where none are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience_secs: Option<f64>,
 }
 
 /// One of the ways of `video`; see the table in the module's documentation.
@@ -219,12 +227,24 @@ impl Settings {
         }
     }
 
+    /// How long a decoder may say nothing.
+    ///
+    /// # Errors
+    /// If it is no length of time.
+    pub fn patience(&self) -> Result<Duration, Fault> {
+        let Some(secs) = self.patience_secs else { return Ok(DEFAULT_PATIENCE) };
+        Duration::try_from_secs_f64(secs).ok().filter(|patience| !patience.is_zero()).ok_or_else(|| {
+            Fault::Settings(format!("video.patience_secs = {secs}: give a number of seconds, more than 0"))
+        })
+    }
+
     /// The same settings with every default written out, as a report keeps them.
     ///
     /// # Errors
     /// As [`Settings::mode`], and if a bound of the range is given twice or makes no sense.
     pub fn spelled_out(&self) -> Result<Settings, Fault> {
         self.check_range()?;
+        self.patience()?;
         let mut full = Settings { mode: Some(self.mode()?), ..self.clone() };
         match self.preset {
             Some(Preset::PhalpExtract) => {
@@ -367,6 +387,8 @@ mod tests {
             ("start_frame = 1\nstart_time = 1", "both given"),
             ("end_frame = -2", "-1 for the video's own end"),
             ("end_time = nan", "0 or more"),
+            ("patience_secs = 0", "more than 0"),
+            ("patience_secs = -1.5", "more than 0"),
             ("preset = \"phalp-extract\"\nend_time = 1", "by frame number"),
         ] {
             let message = read(toml).spelled_out().unwrap_err().to_string();

@@ -48,7 +48,7 @@ fn hashes(probe: &Probe, mode: &str, range: Range<usize>) -> Vec<String> {
 fn every_lossless_mode_gives_the_frames_that_ffmpeg_gives() {
     let folder = tempfile::tempdir().unwrap();
     clip("odd_gop.mp4").make(folder.path());
-    CLIPS.par_iter().for_each(|clip| {
+    CLIPS.par_iter().filter(|clip| clip.can_be_made()).for_each(|clip| {
         let path = clip.make(folder.path());
         let probe = probe(&path).unwrap();
         assert_eq!(probe.frames(), clip.frames, "{}: {:?}", clip.name, probe.notes);

@@ -1,0 +1,7 @@
+//! ffprobe's lists of packets and frames.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    posebook::video::fuzzing::listing(bytes);
+});

@@ -1,0 +1,177 @@
+//! Programs that this one starts: they end when it ends, however that is, and hold no more memory than
+//! they may. And what a process that was killed left lying about, swept away.
+//!
+//! Must not know which programs, nor what they are for.
+
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::thread;
+
+/// Starts `command`. Where the system can (Linux), the program is killed when this process is gone, even
+/// by `kill -9`, and its own data (heap and stacks, not files mapped) are limited to `most_bytes`.
+///
+/// # Errors
+/// If the program cannot be started.
+pub fn spawn(command: Command, most_bytes: Option<u64>) -> io::Result<Child> {
+    let mut command = command;
+    bind(&mut command, most_bytes);
+    let Some(starter) = starter() else { return command.spawn() };
+    let (answer, started) = sync_channel(1);
+    let lost = || io::Error::other("the thread that starts programs is gone");
+    starter.send((command, answer)).map_err(|_| lost())?;
+    started.recv().map_err(|_| lost())?
+}
+
+type Wish = (Command, SyncSender<io::Result<Child>>);
+
+/// The thread in which programs are started. Linux lets a program end with the *thread* that started it, so
+/// it has to be one that lives as long as the process. `None` if there can be no such thread.
+fn starter() -> Option<&'static Sender<Wish>> {
+    static STARTER: OnceLock<Option<Sender<Wish>>> = OnceLock::new();
+    let start = || {
+        let (send, wishes) = channel::<Wish>();
+        let work = move || {
+            while let Ok((mut command, answer)) = wishes.recv() {
+                // whoever asked may have given up
+                let _ = answer.send(command.spawn());
+            }
+        };
+        thread::Builder::new().name("children".into()).spawn(work).ok().map(|_| send)
+    };
+    STARTER.get_or_init(start).as_ref()
+}
+
+#[cfg(target_os = "linux")]
+#[expect(
+    unsafe_code,
+    reason = "what is run between fork and exec must be chosen with care, and is: system calls only"
+)]
+fn bind(command: &mut Command, most_bytes: Option<u64>) {
+    use nix::sys::prctl::set_pdeathsig;
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use nix::sys::signal::Signal;
+    use std::os::unix::process::CommandExt;
+
+    let parent = std::process::id().cast_signed();
+    let before_exec = move || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        if nix::unistd::getppid().as_raw() != parent {
+            // the parent died between fork and the line above
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if let Some(bytes) = most_bytes {
+            let (_, hard) = getrlimit(Resource::RLIMIT_DATA)?;
+            setrlimit(Resource::RLIMIT_DATA, bytes.min(hard), hard)?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure calls prctl, getppid, getrlimit and setrlimit, which are safe after a fork, and
+    // allocates nothing
+    unsafe { command.pre_exec(before_exec) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind(_: &mut Command, _: Option<u64>) {}
+
+/// Whether a process of this number runs. Where that cannot be told, it does.
+pub fn is_alive(process: u32) -> bool {
+    #[cfg(unix)]
+    {
+        use nix::errno::Errno;
+        let Ok(number) = i32::try_from(process) else { return false };
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), None) != Err(Errno::ESRCH)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = process;
+        true
+    }
+}
+
+/// Removes from `folder` what processes that are gone have left: every entry whose name `process_of` says
+/// to be of such a process. What cannot be removed stays.
+pub fn sweep(folder: &Path, process_of: impl Fn(&str) -> Option<u32>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(&process_of);
+        if process.is_none_or(is_alive) {
+            continue;
+        }
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        // another process may sweep at the same time
+        let _ = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+    }
+}
+
+/// The process in a name such as `stem-123`, or `stem.123.part` with the suffix `.part`.
+pub fn process_in(name: &str, before: char, suffix: &str) -> Option<u32> {
+    name.strip_suffix(suffix)?.rsplit_once(before)?.1.parse().ok()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::process::Stdio;
+
+    /// Beyond the largest process number there is.
+    const NOBODY: u32 = 99_999_999;
+
+    #[test]
+    fn a_child_outlives_the_thread_that_wanted_it_and_is_bound_to_the_process() {
+        let wanted = thread::spawn(|| {
+            let mut command = Command::new("cat");
+            command.stdin(Stdio::piped()).stdout(Stdio::null());
+            spawn(command, Some(1 << 30)).unwrap()
+        });
+        let mut child = wanted.join().unwrap();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
+        assert!(data.contains("1073741824"), "{data}");
+        assert!(child.try_wait().unwrap().is_none(), "it ended with the thread");
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn memory_beyond_the_bound_is_refused() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "x=$(head -c 50000000 /dev/zero | tr '\\0' x)"]).stderr(Stdio::null());
+        let bounded = |bytes| {
+            let mut again = Command::new(command.get_program());
+            again.args(command.get_args()).stderr(Stdio::null());
+            spawn(again, bytes).unwrap().wait().unwrap().success()
+        };
+        assert!(bounded(None));
+        assert!(!bounded(Some(20 << 20)));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error() {
+        let error = spawn(Command::new("no-such-program"), None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn only_what_the_dead_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = std::process::id();
+        for name in [format!("run-{NOBODY}"), format!("run-{own}"), "run-abc".into(), "other".into()] {
+            fs::create_dir_all(folder.path().join(name).join("deep")).unwrap();
+        }
+        fs::write(folder.path().join(format!("file-{NOBODY}")), "x").unwrap();
+        sweep(folder.path(), |name| process_in(name, '-', ""));
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut left: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["other".to_string(), format!("run-{own}"), "run-abc".into()]);
+        assert_eq!(process_in("overlay.mp4.12.part", '.', ".part"), Some(12));
+        assert_eq!(process_in("overlay.mp4", '.', ".part"), None);
+        assert!(is_alive(own) && !is_alive(NOBODY) && !is_alive(u32::MAX));
+    }
+}

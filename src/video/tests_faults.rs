@@ -1,0 +1,200 @@
+//! Decoders that say nothing, that die, that are told of pictures nobody can hold.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use candle_core::Device;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode as Permissions;
+use nix::unistd::{Pid, mkfifo};
+use proptest::prelude::*;
+
+use super::clips::{clip, ffmpeg};
+use super::{FrameSource, Settings, VideoError, fuzzing, listing, open, open_probed, probe};
+use crate::children::is_alive;
+
+const MODES: [&str; 4] = ["stream-sequential", "extract-memory", "extract-png", "stream-seek"];
+
+fn settings(mode: &str) -> Settings {
+    let patience_secs = Some(0.3);
+    Settings { mode: Some(mode.parse().unwrap()), patience_secs, ..Settings::default() }
+}
+
+/// A file whose writer never comes.
+fn fifo(folder: &Path) -> std::path::PathBuf {
+    let path = folder.join("silent.mp4");
+    mkfifo(&path, Permissions::S_IRUSR | Permissions::S_IWUSR).unwrap();
+    path
+}
+
+fn read_all(source: &mut dyn FrameSource) -> Result<usize, VideoError> {
+    let mut frames = 0;
+    while source.next_frame()?.is_some() {
+        frames += 1;
+    }
+    Ok(frames)
+}
+
+#[test]
+fn a_decoder_that_says_nothing_is_ended_in_every_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = probe(&clip("odd_gop.mp4").make(folder.path())).unwrap();
+    let mut silent = whole;
+    silent.path = fifo(folder.path());
+    for mode in MODES {
+        let began = Instant::now();
+        let scratch = tempfile::tempdir().unwrap();
+        let mut pids = Vec::new();
+        let message = open_probed(silent.clone(), &settings(mode), scratch.path(), &Device::Cpu)
+            .and_then(|mut source| {
+                pids = source.decoder_pids();
+                read_all(source.as_mut())
+            })
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("said nothing for 0.3 s"), "{mode}: {message}");
+        assert!(message.contains("video.patience_secs"), "{mode}: {message}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{mode}: {:?}", began.elapsed());
+        assert!(pids.iter().all(|&pid| !is_alive(pid)), "{mode}");
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "{mode}: scratch files are left");
+    }
+}
+
+#[test]
+fn an_ffprobe_that_says_nothing_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = fifo(folder.path());
+    let patience = Duration::from_millis(200);
+    for fault in [
+        listing::facts(&path, patience).err(),
+        listing::packets(&path, patience).err(),
+        listing::decoded(&path, patience).err(),
+    ] {
+        let message = fault.unwrap().to_string();
+        assert!(message.starts_with("ffprobe said nothing for 0.2 s"), "{message}");
+    }
+}
+
+#[test]
+fn a_decoder_that_is_killed_is_named_with_its_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=640x360:rate=25 -frames:v 200 -c:v libx264 long.mp4");
+    let path = folder.path().join("long.mp4");
+    let mut source = open(&path, &Settings::default(), folder.path(), &Device::Cpu).unwrap();
+    for _ in 0..3 {
+        source.next_frame().unwrap().unwrap();
+    }
+    // the queue is full and the video long: it is still at work
+    let [pid] = source.decoder_pids()[..] else { panic!("one decoder") };
+    kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+    let error = loop {
+        match source.next_frame() {
+            Ok(frame) => assert!(frame.is_some(), "the video ended well"),
+            Err(error) => break error,
+        }
+    };
+    let message = error.to_string();
+    assert!(message.contains("ffmpeg was ended by signal 9 after"), "{message}");
+    assert!(error.frame.is_some_and(|frame| (3..200).contains(&frame)), "{message}");
+    assert!(message.contains(&format!("after {} of 200 frames", error.frame.unwrap())), "{message}");
+    drop(source);
+    assert!(!is_alive(pid), "its zombie is left");
+}
+
+#[test]
+fn pictures_that_nobody_can_hold_are_refused_before_memory_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg(
+        folder.path(),
+        "-f lavfi -i testsrc2=size=64x48:rate=25 -frames:v 3 -c:v rawvideo -pix_fmt bgr24 raw.avi",
+    );
+    let mut bytes = fs::read(folder.path().join("raw.avi")).unwrap();
+    // the format of the stream: size of the header, width, height
+    let at = bytes.windows(4).position(|four| four == b"strf").unwrap() + 8;
+    assert_eq!(bytes[at + 4..at + 8], 64u32.to_le_bytes());
+    for (width, height, hint) in [(65_535u32, 65_535u32, "65535x65535"), (12_000, 12_000, "134 megapixels")] {
+        bytes[at + 4..at + 8].copy_from_slice(&width.to_le_bytes());
+        bytes[at + 8..at + 12].copy_from_slice(&height.to_le_bytes());
+        let path = folder.path().join("vast.avi");
+        fs::write(&path, &bytes).unwrap();
+        let message = probe(&path).unwrap_err().to_string();
+        assert!(message.contains(hint), "{message}");
+    }
+}
+
+#[test]
+fn times_with_which_nobody_can_calculate_are_doubted() {
+    let mut list = listing::PacketList::default();
+    for line in ["packet,0,512,K_", "packet,9223372036854775807,512,__", "packet,-9223372036854775808,1,__"] {
+        list.take(line).unwrap();
+    }
+    let frames = list.finish(String::new());
+    assert_eq!((frames.packed.len(), frames.packets), (1, 3));
+    assert_eq!(frames.doubt, Some("packets without a presentation time"));
+}
+
+/// ffprobe's own words, damaged.
+fn damaged(words: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec((0..words.len(), any::<u8>()), 0..12).prop_map(move |changes| {
+        let mut bytes = words.to_vec();
+        changes.into_iter().for_each(|(at, byte)| bytes[at] = byte);
+        bytes
+    })
+}
+
+const FACTS: &[u8] = br#"{"program_version": {"version": "5.1.9"}, "programs": [], "streams": [
+    {"codec_name": "h264", "codec_type": "video", "width": 1920, "height": 1088, "has_b_frames": 2,
+     "field_order": "progressive", "avg_frame_rate": "30/1", "time_base": "1/15360", "nb_frames": "180",
+     "disposition": {"attached_pic": 0}, "side_data_list": [{"rotation": -90}]}],
+    "format": {"format_name": "mov,mp4,m4a,3gp,3g2,mj2"}}"#;
+const LINES: &[u8] =
+    b"packet,0,512,K_\npacket,2048,512,__\npacket,1024,512,D_\npacket,N/A,N/A,__\nframe,1,0\nframe,0,N/A\n";
+
+#[test]
+fn ffprobes_own_words_are_understood() {
+    assert!(fuzzing::facts(FACTS));
+    assert_eq!(fuzzing::listing(LINES), (2, 2));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Nothing that ffprobe could say is worth a panic. `fuzz/` does the same for longer.
+    #[test]
+    fn damaged_accounts_are_survived(facts in damaged(FACTS), lines in damaged(LINES)) {
+        fuzzing::facts(&facts);
+        fuzzing::listing(&lines);
+    }
+
+    #[test]
+    fn noise_is_survived(noise in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fuzzing::facts(&noise);
+        fuzzing::listing(&noise);
+        fuzzing::container(&noise);
+        fuzzing::picture(&noise);
+    }
+}
+
+#[test]
+fn damaged_containers_are_survived() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg(
+        folder.path(),
+        "-f lavfi -i testsrc2=size=64x48:rate=25 -frames:v 10 -c:v libx264 -bf 2 small.mp4",
+    );
+    ffmpeg(folder.path(), "-i small.mp4 -c copy small.mkv");
+    for name in ["small.mp4", "small.mkv"] {
+        let whole = fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(fuzzing::container(&whole), (true, Some(10)), "{name}");
+        let mut random = crate::random::stream(7, name, &[]);
+        for _ in 0..400 {
+            let mut bytes = whole.clone();
+            for _ in 0..1 + random.below(6) {
+                let at = random.below(bytes.len());
+                bytes[at] = random.below(256) as u8;
+            }
+            fuzzing::container(&bytes);
+        }
+    }
+}
