@@ -1,7 +1,7 @@
 //! Every TOML that comes with the program loads, and means what its neighbours need.
 
 use posebook::dataset::Dataset;
-use posebook::experiment::{Cell, Experiment, Size};
+use posebook::experiment::{Cell, Experiment, Point, Size};
 use posebook::hmr2::ModelSet;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,40 @@ fn experiments() {
         let again = Experiment::parse(&experiment.name, &path, &resolved, Size::Whole, &[]).unwrap();
         assert_eq!(again.to_toml(), resolved);
         assert_eq!(again.points().unwrap().len(), points.len());
+    }
+}
+
+/// More runs than this take minutes, so that a smaller experiment is wanted, and a word on how long they take.
+const MANY_RUNS: usize = 20;
+
+#[test]
+fn large_experiments_have_a_quick_version_and_say_how_large_they_are() {
+    for path in files("experiments") {
+        let runs = |size| -> usize {
+            let experiment = Experiment::load_in(size, &path, &[]).unwrap_or_else(|error| panic!("{error}"));
+            // a search tries a few values at each of its points
+            let tries = if experiment.searches.is_empty() { 1 } else { 6 };
+            let each = experiment.points().unwrap();
+            let clips = |point: &Point| {
+                let choice = &point.settings.dataset;
+                let path = root().join(format!("datasets/{}.toml", choice.name));
+                Dataset::load(&path, &choice.changes).unwrap().clips().len()
+            };
+            each.iter().map(|point| clips(point) * point.settings.repeats as usize * tries).sum()
+        };
+        let whole = runs(Size::Whole);
+        if whole <= MANY_RUNS {
+            continue;
+        }
+        let name = path.display();
+        let experiment = Experiment::load(&path, &[]).unwrap();
+        assert!(experiment.has_quick(), "{name} makes {whole} runs: a table [quick] has to make it smaller");
+        assert!(runs(Size::Quick) < whole, "{name}: its [quick] makes it no smaller");
+        let says = |words: &str| {
+            experiment.cells.iter().any(|cell| matches!(cell, Cell::Text(text) if text.contains(words)))
+        };
+        let wanted = "a text cell has to say `{runs}` and `{secs}`, which the report fills in";
+        assert!(says("{runs}") && says("{secs}"), "{name} makes {whole} runs: {wanted}");
     }
 }
 

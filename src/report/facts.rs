@@ -63,6 +63,14 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// Prose with `{runs}` and `{secs}` filled in: how many runs there were and how long they took together.
+    pub fn fill_in(&self, text: &str) -> String {
+        let secs = self.wall_secs.map_or_else(|| "an unknown time".to_string(), format::seconds);
+        text.replace("{runs}", &format::decimals(self.runs as f64, 0)).replace("{secs}", &secs)
+    }
+}
+
 struct Runs<'a>(&'a Grid);
 
 impl Runs<'_> {

@@ -118,7 +118,7 @@ impl Answered {
                 continue;
             }
             blocks.push(match cell {
-                Cell::Text(text) => Block::Text(text.clone()),
+                Cell::Text(text) => Block::Text(facts.fill_in(text)),
                 Cell::Table(table) => table_block(position, table, tables),
                 Cell::Claim(claim) => Block::Claim(Box::new(judge(position, claim, tables))),
                 Cell::Figure(figure) if figure.spec.kind == FigureKind::Strip => {

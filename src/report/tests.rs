@@ -410,3 +410,12 @@ fn the_smaller_experiment_says_so() {
     }
     assert!(page.markdown.contains("Not measured: the quick version leaves it out."));
 }
+
+#[test]
+fn prose_says_how_many_runs_there_were_and_how_long_they_took() {
+    let text = Cell::Text("It makes {runs} runs, which take about {secs}; `{ extract }` stays.".into());
+    let rows = [run("a", 60, 1, Some(1)), run("a", 120, 1, Some(1))];
+    let page = page(&[text], &rows, &[]);
+    let words = "It makes 2 runs, which take about 9 s; `{ extract }` stays.";
+    assert!(page.markdown.contains(words), "{}", page.markdown);
+}

@@ -46,7 +46,8 @@ impl Whole<'_> {
             frames_decoded: Some(self.frames_decoded(mode)),
             heap_bytes: seen.heap_peak_bytes.map(|bytes| bytes + on_host + results),
             process_bytes: seen.process_peak_bytes.map(|bytes| bytes + on_host + results),
-            decoder_bytes: seen.decoder_peak_bytes,
+            // a rehearsal is too short for a decoder to fill its own buffers
+            decoder_bytes: seen.decoder_peak_bytes.max(self.pace.decoder_bytes),
             device_bytes: seen.device_peak_bytes.map(|bytes| bytes + on_card),
             disk_bytes: Some(pictures.unwrap_or(0)),
             secs: self.secs(mode, rehearsal),
@@ -100,28 +101,22 @@ impl Whole<'_> {
         let facts = &rehearsal.seen.facts;
         let frames = self.frames as f64;
         let rehearsed = self.crowd.rehearsed().max(1) as f64;
-        let Pace { start_secs, frame_secs } = self.pace;
+        let Pace { start_secs, frame_secs, .. } = self.pace;
         // what the process takes before its first frame and after its last
         let stages = [facts.open_secs?, facts.decode_secs?, facts.detect_secs?, facts.recover_secs?];
         let inside: f64 = stages.iter().sum::<f64>() + facts.track_secs?;
         let around = (rehearsal.seen.wall_secs - inside).max(0.0);
         let people = frames * self.people_secs(rehearsal);
         let decoding = self.frames_decoded(mode) as f64 * frame_secs;
-        Some(
-            around
-                + match mode {
-                    Mode::Extract(_) => {
-                        // decoding, and writing what was decoded
-                        let written =
-                            ((facts.open_secs? - start_secs) / rehearsed).max(frame_secs) - frame_secs;
-                        let read_back = frames * facts.decode_secs? / rehearsed;
-                        start_secs + decoding + frames * written + read_back + people
-                    }
-                    Mode::Stream(Stream { access: Access::Seek, .. }) => {
-                        frames * start_secs + decoding + people
-                    }
-                    Mode::Stream(_) => start_secs + decoding.max(people),
-                },
-        )
+        let inside = match mode {
+            Mode::Extract(_) => {
+                // writing a picture takes about as long as reading it back
+                let read_back = facts.decode_secs? / rehearsed;
+                start_secs + decoding + 2.0 * frames * read_back + people
+            }
+            Mode::Stream(Stream { access: Access::Seek, .. }) => frames * start_secs + decoding + people,
+            Mode::Stream(_) => start_secs + decoding.max(people),
+        };
+        Some(around + inside)
     }
 }

@@ -4,6 +4,7 @@
 
 use super::super::RunnerError;
 use crate::experiment::Settings;
+use crate::memory::process::Watch;
 use crate::video::{self, Access, Mode, Probe, Store, VideoError};
 use candle_core::Device;
 use std::ops::Range;
@@ -14,6 +15,8 @@ use std::time::Instant;
 const PICTURES: usize = 8;
 /// Frames of the stretch that is decoded.
 const STRETCH: usize = 60;
+/// How often the decoder's memory is looked at meanwhile, in frames.
+const LOOK_EVERY: u32 = 8;
 /// A frame farther than this from the key frame before it takes too long to get at: a nearer one stands for it.
 const FAR: usize = 240;
 
@@ -24,6 +27,8 @@ pub struct Pace {
     pub start_secs: f64,
     /// From frame to frame after that.
     pub frame_secs: f64,
+    /// Largest resident set of the decoder; `None` where it cannot be seen.
+    pub decoder_bytes: Option<u64>,
 }
 
 impl Pace {
@@ -37,14 +42,18 @@ impl Pace {
         let mode = Mode::stream(Access::Sequential);
         let mut source = video::open_probed(probe.clone(), &part(mode, stretch), scratch, &Device::Cpu)?;
         let (mut frames, mut first) = (0u32, None);
+        let (mut family, mut decoder_bytes) = (Watch::new(std::process::id()), None);
         while let Some(frame) = source.next_frame()? {
             drop(frame);
-            frames += 1;
             first.get_or_insert_with(|| started.elapsed().as_secs_f64());
+            if frames % LOOK_EVERY == 0 {
+                decoder_bytes = decoder_bytes.max(family.sample().children_bytes);
+            }
+            frames += 1;
         }
         let start_secs = first.unwrap_or(0.0);
         let rest = started.elapsed().as_secs_f64() - start_secs;
-        Ok(Pace { start_secs, frame_secs: rest / f64::from(frames.max(2) - 1) })
+        Ok(Pace { start_secs, frame_secs: rest / f64::from(frames.max(2) - 1), decoder_bytes })
     }
 }
 
