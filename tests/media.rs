@@ -47,8 +47,9 @@ fn frames_are_the_ones_that_opencv_and_pyav_decode() {
 fn the_presets_choose_the_frames_that_phalp_chooses() {
     let Some(path) = clip() else { return };
     let probe = video::probe(&path).unwrap();
-    let chosen =
-        |preset| video::selected(&Settings { preset: Some(preset), ..Settings::default() }, &probe).unwrap();
+    let chosen = |preset| {
+        video::selected(&Settings { preset: Some(preset), ..Settings::default() }, &probe).unwrap().range
+    };
     assert_eq!(chosen(Preset::PhalpExtract), 0..180);
     assert_eq!(chosen(Preset::PhalpStream), 0..179, "the end is excluded, so the last frame is lost");
     assert_eq!((0..180).filter(|&n| probe.is_key(n)).count(), 1);

@@ -41,10 +41,11 @@ pub fn run(args: Args) -> Result<()> {
     for note in &probe.notes {
         eprintln!("note: {note}");
     }
-    let range = video::selected(&settings, &probe)?;
+    let probe = probe.looped(settings.loops());
+    let selection = video::selected(&settings, &probe)?;
     let mut hashes = if args.sha256 { Some(Hashes::open(&probe, &settings)?) } else { None };
-    let mut printer = Printer::begin(args.json, args.sha256, &probe, &settings, &range)?;
-    for index in range {
+    let mut printer = Printer::begin(args.json, args.sha256, &probe, &settings, &selection.range)?;
+    for index in selection.numbers() {
         let sha256 = hashes.as_mut().map(|hashes| hashes.next(index)).transpose()?;
         printer.frame(&Line {
             index,

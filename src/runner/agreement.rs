@@ -11,7 +11,8 @@ use polars::prelude::{DataFrame, PolarsError, PolarsResult};
 use std::collections::HashMap;
 
 /// What may serve as the reference, best first.
-const REFERENCES: [&str; 4] = ["stream-sequential", "extract-png", "extract-memory", "stream-seek"];
+const REFERENCES: [&str; 5] =
+    ["stream-sequential", "stream-indexed", "extract-png", "extract-memory", "stream-seek"];
 
 /// Fills the columns of agreement of every run that ended well and has a reference among `runs`.
 ///

@@ -128,6 +128,8 @@ fn picture(
 ) -> Result<Option<Picture>, RunnerError> {
     let settings = video::Settings {
         mode: order.settings.video.mode,
+        loops: order.settings.video.loops,
+        hwaccel: order.settings.video.hwaccel.clone(),
         start_frame: Some(moment as i64),
         end_frame: Some(moment as i64 + 1),
         ..video::Settings::default()

@@ -146,7 +146,7 @@ pub fn track(
     folder::join_tables(&folder, std::iter::once(work.folder.as_path()))?;
     if row.outcome == Outcome::Ok.name() {
         listener.hear(Event::Then("drawing the overlay"));
-        overlay(&folder, &clip, &row, &body)?;
+        overlay(&folder, &clip, &row, &request.settings.video, &body)?;
     }
     let summary = summary(&folder, &clip, &row)?;
     folder::write_text(&folder, "summary.md", &summary)?;
@@ -172,19 +172,30 @@ fn import(
     Ok(clips::ready(spec.make(&project.clips(), &mut progress)?))
 }
 
-/// Draws what was found over every frame of the range.
-fn overlay(folder: &Path, clip: &Ready, row: &RunRow, body: &Body) -> Result<(), RunnerError> {
+/// Draws what was found over every frame that was read.
+fn overlay(
+    folder: &Path,
+    clip: &Ready,
+    row: &RunRow,
+    read: &video::Settings,
+    body: &Body,
+) -> Result<(), RunnerError> {
     let first = row.first_frame.unwrap_or(0) as i64;
+    let frames = row.frames.unwrap_or(0) as i64;
     let settings = video::Settings {
         mode: Some(Mode::stream(Access::Sequential)),
         start_frame: Some(first),
-        end_frame: Some(first + row.frames.unwrap_or(0) as i64),
+        end_frame: Some(first + (frames - 1).max(0) * read.every() as i64 + 1),
+        every: read.every,
+        loops: read.loops,
+        hwaccel: read.hwaccel.clone(),
         ..video::Settings::default()
     };
     let mut source = video::open(&clip.path, &settings, folder, &Device::Cpu)?;
     let (width, height) = (source.probe().width, source.probe().height);
+    let fps = source.probe().fps / read.every() as f64;
     let path = folder.join("overlay.mp4");
-    let mut encoder = Encoder::create(&path, width, height, source.probe().fps, EncoderSettings::default())?;
+    let mut encoder = Encoder::create(&path, width, height, fps, EncoderSettings::default())?;
     let mut people = files::rows::<PersonRow>(folder)?.peekable();
     let mut canvas = Overlay::new(usize::MAX);
     while let Some(frame) = source.next_frame()? {

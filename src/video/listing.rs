@@ -29,9 +29,20 @@ pub(super) struct Facts {
     /// Frames promised by the header, where it promises.
     pub promised: Option<usize>,
     pub has_audio: bool,
+    /// How the samples of the pictures are meant.
+    pub colours: Tags,
+    pub ffmpeg_version: String,
+}
+
+/// What a track says of its pictures' samples, in ffmpeg's words; `None` where it says nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Tags {
+    pub pixel_format: Option<String>,
+    pub space: Option<String>,
+    pub range: Option<String>,
+    pub chroma_location: Option<String>,
     /// Whether frames come as pairs of fields, which may travel in packets of their own.
     pub interlaced: bool,
-    pub ffmpeg_version: String,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +73,10 @@ struct Track {
     time_base: Option<String>,
     nb_frames: Option<String>,
     field_order: Option<String>,
+    pix_fmt: Option<String>,
+    color_space: Option<String>,
+    color_range: Option<String>,
+    chroma_location: Option<String>,
     #[serde(default)]
     disposition: Disposition,
     #[serde(default)]
@@ -84,8 +99,8 @@ pub(super) fn facts(path: &Path, patience: Duration) -> Result<Facts, Fault> {
     let mut command = ffprobe();
     command.args(["-show_program_version", "-of", "json", "-show_entries"]);
     command.arg(
-        "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames,field_order:\
-         stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
+        "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames,field_order,\
+         pix_fmt,color_space,color_range,chroma_location:stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
     );
     command.arg(path);
     let (answer, said) = run(command, patience)?;
@@ -126,7 +141,13 @@ pub(super) fn facts_of(answer: &[u8], said: String) -> Result<Facts, Fault> {
         fps: video.avg_frame_rate.as_deref().and_then(fraction).map(|(n, d)| n as f64 / d as f64),
         promised: video.nb_frames.as_deref().and_then(|n| n.parse().ok()),
         has_audio: audio > 0,
-        interlaced: !matches!(video.field_order.as_deref(), None | Some("progressive" | "unknown")),
+        colours: Tags {
+            pixel_format: video.pix_fmt.clone(),
+            space: video.color_space.clone(),
+            range: video.color_range.clone(),
+            chroma_location: video.chroma_location.clone(),
+            interlaced: !matches!(video.field_order.as_deref(), None | Some("progressive" | "unknown")),
+        },
         ffmpeg_version: answer.program_version.version,
     })
 }

@@ -8,6 +8,11 @@
 //! | `extract { store = "device" }` | all decoded frames on the GPU | the out-of-memory that users report |
 //! | `stream { access = "seek" }` | timestamps; open, seek, decode per frame | PHALP's `extract_video=False` |
 //! | `stream { access = "sequential" }` | timestamps; one decoder, a queue bounded in bytes | what it should be |
+//! | `stream { access = "indexed" }` | timestamps; one decoder that jumps where it pays | for frames far apart |
+//!
+//! Whatever the mode, frames can be read ahead in a thread of their own (`overlap`), only every so many be
+//! read (`every`), a file be read several times on end as one long video (`loops`), and other hardware
+//! decode (`hwaccel`).
 //!
 //! Frame `n` is the `n`-th frame in presentation order that ffmpeg decodes from the first video track
 //! (cover pictures aside), after edit lists and rotation, before any frame-rate conversion. It is the
@@ -15,10 +20,12 @@
 //!
 //! Must not know what is seen in the frames, nor who measures.
 
+mod ahead;
 mod buffers;
 mod child;
 mod container;
 mod decoder;
+mod direct;
 mod encoder;
 mod error;
 mod extract;
@@ -26,11 +33,16 @@ mod extract;
 pub mod fuzzing;
 mod guard;
 mod jpeg;
+mod hardware;
+mod indexed;
 mod kept;
 mod listing;
+mod pass;
 mod pictures;
+mod planes;
 mod probe;
 mod range;
+mod reader;
 mod seek;
 mod sequential;
 mod settings;
@@ -53,9 +65,14 @@ use candle_core::Device;
 pub use encoder::{Encoder, EncoderSettings};
 pub use error::{Fault, VideoError};
 pub use probe::{Listing, Probe, probe};
+pub use range::Selection;
 pub use settings::{
     Access, DEFAULT_QUALITY, DEFAULT_QUEUE_MIB, Extract, Mode, Preset, Seconds, Settings, Store, Stream,
 };
+
+/// Frames that all modes but the sequential stream, which has a bound of its own, hold at once when they
+/// read ahead: one being read, one waiting, and two for whoever takes them.
+const FRAMES_AHEAD: usize = 4;
 
 /// Decoded frames of one range of one video, in order.
 ///
@@ -64,13 +81,11 @@ pub trait FrameSource {
     /// What is known of the video.
     fn probe(&self) -> &Probe;
 
-    /// The frames that the source gives out: numbers in the clip, the end excluded. Never empty.
+    /// Where the frames that the source gives out lie: numbers in the clip, the end excluded. Never empty.
     fn range(&self) -> Range<usize>;
 
     /// How many frames the source gives out in all.
-    fn frames(&self) -> usize {
-        self.range().len()
-    }
+    fn frames(&self) -> usize;
 
     /// Does what must be done before the first frame can be given out: all of an extraction, nothing in
     /// a stream. The first [`FrameSource::next_frame`] does it too; a separate call can be timed alone.
@@ -151,32 +166,59 @@ pub fn open_probed(
     let path = probe.path.clone();
     let wrong = |fault| VideoError::new(&path, fault);
     let probe = probe.with_patience(settings.patience().map_err(wrong)?);
+    let settings = &settings.spelled_out().map_err(wrong)?;
     let mode = settings.mode().map_err(wrong)?;
-    let range = range::resolve(settings, &probe).map_err(wrong)?;
-    Ok(match mode {
+    let probe = probe.looped(settings.loops());
+    let selection = range::resolve(settings, &probe).map_err(wrong)?;
+    let hwaccel = settings.hwaccel();
+    if let Some(name) = hwaccel {
+        hardware::check(name).map_err(wrong)?;
+    }
+    let manner = decoder::Manner::of(&probe, hwaccel);
+    let reading = reader::Reading::new(probe, selection);
+    let reader: Box<dyn reader::Reader> = match mode {
+        Mode::Extract(Extract { store: Store::Memory, .. }) => {
+            return Ok(Box::new(kept::Kept::new(reading, manner, None)));
+        }
+        Mode::Extract(Extract { store: Store::Device, .. }) => {
+            return Ok(Box::new(kept::Kept::new(reading, manner, Some(device.clone()))));
+        }
         Mode::Extract(Extract { store: Store::Jpeg, quality }) => {
             let format = pictures::Format::Jpeg { quality: quality.unwrap_or(DEFAULT_QUALITY) };
-            Box::new(extract::Extracted::new(probe, range, format, scratch))
+            Box::new(extract::Extracted::new(reading.clone(), manner, format, scratch))
         }
         Mode::Extract(Extract { store: Store::Png, .. }) => {
-            Box::new(extract::Extracted::new(probe, range, pictures::Format::Png, scratch))
+            Box::new(extract::Extracted::new(reading.clone(), manner, pictures::Format::Png, scratch))
         }
-        Mode::Extract(Extract { store: Store::Memory, .. }) => Box::new(kept::Kept::new(probe, range, None)),
-        Mode::Extract(Extract { store: Store::Device, .. }) => {
-            Box::new(kept::Kept::new(probe, range, Some(device.clone())))
+        Mode::Stream(Stream { access: Access::Seek, .. }) => {
+            Box::new(seek::Seek::new(reading.clone(), manner))
         }
-        Mode::Stream(Stream { access: Access::Seek, .. }) => Box::new(seek::Seek::new(probe, range)),
+        Mode::Stream(Stream { access: Access::Indexed, .. }) => {
+            Box::new(indexed::Indexed::new(reading.clone(), manner))
+        }
+        Mode::Stream(Stream { access: Access::Sequential, .. }) => {
+            Box::new(sequential::Sequential::start(reading.clone(), &manner)?)
+        }
+    };
+    if !settings.overlap() {
+        return Ok(Box::new(direct::Direct::new(reading, reader)));
+    }
+    let queue_bytes = match mode {
         Mode::Stream(Stream { access: Access::Sequential, queue_mib }) => {
-            let queue_bytes = queue_mib.unwrap_or(DEFAULT_QUEUE_MIB) as usize * 1024 * 1024;
-            Box::new(sequential::Sequential::start(probe, range, queue_bytes)?)
+            queue_mib.unwrap_or(DEFAULT_QUEUE_MIB) as usize * 1024 * 1024
         }
-    })
+        _ => FRAMES_AHEAD * reading.probe.frame_bytes(),
+    };
+    let ahead = ahead::Ahead::new(reading, reader, queue_bytes)?;
+    Ok(Box::new(if matches!(mode, Mode::Stream(_)) { ahead.begun()? } else { ahead }))
 }
 
-/// The frames that `settings` select of a probed video, as numbers in the clip, the end excluded.
+/// The frames that `settings` select of a probed video, looped as they say: numbers in the clip.
 ///
 /// # Errors
 /// If the range is given twice, holds nothing, or reaches beyond the video's end.
-pub fn selected(settings: &Settings, probe: &Probe) -> Result<Range<usize>, VideoError> {
-    range::resolve(settings, probe).map_err(|fault| VideoError::new(&probe.path, fault))
+pub fn selected(settings: &Settings, probe: &Probe) -> Result<Selection, VideoError> {
+    let wrong = |fault| VideoError::new(&probe.path, fault);
+    let settings = settings.spelled_out().map_err(wrong)?;
+    range::resolve(&settings, &probe.clone().looped(settings.loops())).map_err(wrong)
 }

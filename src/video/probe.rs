@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::container;
 use super::error::{Fault, MOST_PIXELS, VideoError};
-use super::listing::{self, Facts, Frames};
+use super::listing::{self, Facts, Frames, Tags};
 use super::settings::DEFAULT_PATIENCE;
 
 /// Words by which ffprobe says that a file ends before its data do.
@@ -62,7 +62,12 @@ pub struct Probe {
     pub ffmpeg_version: String,
     /// How long a decoder of this video may say nothing.
     pub(super) patience: Duration,
+    /// How often the file is read on end, as one video ([`Probe::looped`]).
+    pub loops: usize,
+    pub(super) colours: Tags,
     time_base: (i64, i64),
+    /// Frames of the file, read once.
+    file_frames: usize,
     packed: Vec<i64>,
 }
 
@@ -130,7 +135,7 @@ fn examine(path: &Path, patience: Duration) -> Result<Probe, Fault> {
 /// nothing, MPEG-4 in old files packs two frames into one, fields may come apart.
 fn packets_may_differ(facts: &Facts) -> Option<&'static str> {
     match facts.codec.as_str() {
-        _ if facts.interlaced => Some("interlaced pictures"),
+        _ if facts.colours.interlaced => Some("interlaced pictures"),
         codec if ONE_FRAME_A_PACKET.contains(&codec) => None,
         _ => Some("a codec whose packets need not be frames"),
     }
@@ -196,7 +201,10 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         notes,
         ffmpeg_version: facts.ffmpeg_version,
         patience: DEFAULT_PATIENCE,
+        loops: 1,
+        colours: facts.colours,
         time_base: facts.time_base,
+        file_frames: frames.packed.len(),
         packed: frames.packed,
     };
     probe.fps = probe.mean_fps(facts.fps);
@@ -265,6 +273,41 @@ impl Probe {
         (0..=n).rev().find(|&n| self.is_key(n))
     }
 
+    /// The same file, read `loops` times on end as one long video: every time after the first begins where
+    /// the one before ends. Frames and times are listed as those of a file of that length would be. Of a
+    /// video that is looped already, the file alone counts.
+    pub fn looped(mut self, loops: usize) -> Probe {
+        let loops = loops.max(1);
+        if loops == self.loops {
+            return self;
+        }
+        let once_secs = self.duration_secs / self.loops as f64;
+        let (numerator, denominator) = self.time_base;
+        let span = self.ticks(self.file_frames - 1) - self.ticks(0);
+        let period = ((once_secs * denominator as f64 / numerator as f64).round() as i64).max(span + 1);
+        self.packed.truncate(self.file_frames);
+        self.packed.reserve_exact(self.file_frames * (loops - 1));
+        for pass in 1..loops as i64 {
+            for n in 0..self.file_frames {
+                self.packed.push(self.packed[n] + 2 * pass * period);
+            }
+        }
+        self.packed.shrink_to_fit();
+        self.duration_secs = once_secs * loops as f64;
+        self.loops = loops;
+        self
+    }
+
+    /// Frames of the file itself, read once.
+    pub fn file_frames(&self) -> usize {
+        self.file_frames
+    }
+
+    /// Which frame of the file frame `n` of the video is; the same one where the file is read once.
+    pub fn file_frame(&self, n: usize) -> usize {
+        n % self.file_frames
+    }
+
     fn secs(&self, ticks: i64) -> f64 {
         // the product is exact below 2^53, and so the one rounding is that of the division
         (ticks as f64 * self.time_base.0 as f64) / self.time_base.1 as f64
@@ -297,7 +340,7 @@ impl Probe {
             fps: None,
             promised: None,
             has_audio: false,
-            interlaced: false,
+            colours: Tags::default(),
             ffmpeg_version: String::new(),
         };
         assemble(Path::new("no file"), facts, frames, Listing::Packets, Vec::new())

@@ -22,8 +22,33 @@ use super::settings::{Preset, Seconds, Settings};
 /// Times closer than this are one: less than any tick, more than what a decimal loses.
 const SAME_TIME_SECS: f64 = 1e-6;
 
-/// The frames that `settings` select of the probed video; never empty, never beyond its end.
-pub(super) fn resolve(settings: &Settings, probe: &Probe) -> Result<Range<usize>, Fault> {
+/// Every so many frames of a range: numbers in the clip, the first included, the end excluded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    pub range: Range<usize>,
+    /// The distance from one frame to the next, at least 1.
+    pub every: usize,
+}
+
+impl Selection {
+    /// All frames of a range.
+    pub fn all(range: Range<usize>) -> Selection {
+        Selection { range, every: 1 }
+    }
+
+    /// How many frames are selected.
+    pub fn frames(&self) -> usize {
+        self.range.len().div_ceil(self.every)
+    }
+
+    /// Their numbers.
+    pub fn numbers(&self) -> impl Iterator<Item = usize> + use<> {
+        self.range.clone().step_by(self.every)
+    }
+}
+
+/// The frames that `settings` select of the probed video; never none, never beyond its end.
+pub(super) fn resolve(settings: &Settings, probe: &Probe) -> Result<Selection, Fault> {
     let full = settings.spelled_out()?;
     let range = match full.preset {
         Some(Preset::PhalpExtract) => by_phalps_frames(&full, probe.frames()),
@@ -33,7 +58,7 @@ pub(super) fn resolve(settings: &Settings, probe: &Probe) -> Result<Range<usize>
     if range.is_empty() {
         return Err(Fault::EmptyRange { asked: asked(&full) });
     }
-    Ok(range)
+    Ok(Selection { range, every: full.every() })
 }
 
 fn by_bounds(settings: &Settings, probe: &Probe) -> Result<Range<usize>, Fault> {
@@ -109,7 +134,8 @@ mod tests {
     }
 
     fn resolve_toml(toml: &str, probe: &Probe) -> Result<Range<usize>, String> {
-        resolve(&toml::from_str(toml).unwrap(), probe).map_err(|fault| fault.to_string())
+        let selected = resolve(&toml::from_str(toml).unwrap(), probe);
+        selected.map(|selection| selection.range).map_err(|fault| fault.to_string())
     }
 
     #[test]
@@ -166,6 +192,14 @@ mod tests {
         ] {
             assert!(resolve_toml(toml, &probe).unwrap_err().contains("holds no frame"));
         }
+    }
+
+    #[test]
+    fn every_so_many_frames() {
+        let settings = toml::from_str("start_frame = 3\nend_frame = 14\nevery = 5").unwrap();
+        let selection = resolve(&settings, &demo()).unwrap();
+        assert_eq!((selection.frames(), selection.numbers().collect::<Vec<_>>()), (3, vec![3, 8, 13]));
+        assert_eq!(Selection::all(2..5).numbers().collect::<Vec<_>>(), [2, 3, 4]);
     }
 
     #[test]

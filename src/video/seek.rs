@@ -1,71 +1,40 @@
 //! The stream as PHALP has it: for every frame, open the file, seek to the key frame before it, decode
-//! up to it (`IO_Manager.read_frame`: `torchvision.io.read_video` from a timestamp to the next tick).
+//! up to it and on (`IO_Manager.read_frame`: `torchvision.io.read_video` from a timestamp to the next tick).
 //!
 //! Must not know who takes the frames.
 
-use std::ops::Range;
-use std::sync::Arc;
-use std::time::Instant;
-
-use super::FrameSource;
-use super::buffers::Recycler;
-use super::child::Slot;
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Manner};
 use super::error::VideoError;
-use super::probe::Probe;
-use crate::frame::Frame;
+use super::range::Selection;
+use super::reader::{Reader, Reading};
 
-/// Frames of a range, each from a decoder of its own.
+/// Frames decoded after the wanted one: torchvision stops neither there nor at the first frame past its
+/// end (`torchvision/io/video.py`, `_read_from_stream`: `max_buffer_size`), in case frames come out of
+/// order, as they do from old DivX files.
+const FRAMES_PAST: usize = 5;
+
+/// Frames from a decoder of their own each.
 pub(super) struct Seek {
-    probe: Arc<Probe>,
-    range: Range<usize>,
-    next: usize,
-    slot: Slot,
-    recycler: Recycler,
+    reading: Reading,
+    manner: Manner,
 }
 
 impl Seek {
-    pub fn new(probe: Probe, range: Range<usize>) -> Seek {
-        let recycler = Recycler::new(probe.frame_bytes());
-        Seek { probe: Arc::new(probe), next: range.start, range, slot: Slot::default(), recycler }
-    }
-
-    fn read(&self, n: usize) -> Result<Frame, VideoError> {
-        let began = Instant::now();
-        let mut rgb =
-            self.recycler.take().map_err(|fault| VideoError::at_frame(&self.probe.path, n, fault))?;
-        Decoder::start(&self.probe, n..n + 1, self.slot.clone())?.read(&mut rgb)?;
-        Ok(self.recycler.frame(&self.probe, n, rgb).decoded_since(began))
+    pub fn new(reading: Reading, manner: Manner) -> Seek {
+        Seek { reading, manner: manner.without_planes() }
     }
 }
 
-impl FrameSource for Seek {
-    fn probe(&self) -> &Probe {
-        &self.probe
-    }
-
-    fn range(&self) -> Range<usize> {
-        self.range.clone()
-    }
-
-    fn next_frame(&mut self) -> Result<Option<Frame>, VideoError> {
-        if self.next >= self.range.end {
-            return Ok(None);
-        }
-        let frame = self.read(self.next);
-        self.next = if frame.is_ok() { self.next + 1 } else { self.range.end };
-        frame.map(Some)
-    }
-
-    fn frame_buffer_bytes(&self) -> u64 {
-        self.recycler.made_bytes()
-    }
-
-    fn decoder_pids(&self) -> Vec<u32> {
-        self.slot.pids()
-    }
-
-    fn decoder_starts(&self) -> usize {
-        self.slot.started()
+impl Reader for Seek {
+    fn read(&mut self, n: usize, rgb: &mut [u8]) -> Result<(), VideoError> {
+        let Reading { probe, slot, .. } = &self.reading;
+        let past = FRAMES_PAST.min(probe.file_frames() - 1 - probe.file_frame(n));
+        // the last of those past it is asked for as well: when it is there, all before it are decoded
+        let selection = Selection { range: n..n + past + 1, every: past.max(1) };
+        let mut decoder = Decoder::start(probe, &self.manner, selection, slot.clone())?;
+        decoder.read(rgb)?;
+        // the frame is there: what is wrong with a later one is told when that one is wanted
+        let _ = decoder.skip();
+        Ok(())
     }
 }

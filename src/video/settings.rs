@@ -19,6 +19,9 @@ pub const DEFAULT_QUEUE_MIB: u32 = 16;
 /// How long a decoder may say nothing where no patience is given.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// A clip of a second becomes one of a day.
+const MOST_LOOPS: usize = 100_000;
+
 /// How a video is read, as written in TOML. Without `mode` and `preset`: a sequential stream of everything.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -44,6 +47,20 @@ pub struct Settings {
     /// has to pass on its way there, a little more) before it is ended; 30 where none are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience_secs: Option<f64>,
+    /// Only every N-th frame of the range, its first included; PHALP has no such thing. 1 where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<usize>,
+    /// How often the file is read on end, as one long video that is stored nowhere. 1 where not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loops: Option<usize>,
+    /// Whether frames are read ahead in a thread of their own while those before are looked at. `false` is
+    /// the reference's way (read, look, write), and what its presets mean; otherwise `true`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<bool>,
+    /// What decodes in the place of the processor: ffmpeg's name of it (`cuda`, `vaapi`, `auto`), or `none`.
+    /// Frames are then those of the hardware's decoder, which need not be the processor's to the bit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hwaccel: Option<String>,
 }
 
 /// One of the ways of `video`; see the table in the module's documentation.
@@ -92,6 +109,9 @@ pub enum Access {
     Seek,
     /// One decoder runs through the range, beside whoever takes the frames.
     Sequential,
+    /// One decoder is kept open and runs forward, or starts anew at a key frame where that is sooner there:
+    /// for frames that lie far apart.
+    Indexed,
 }
 
 /// PHALP's defaults (`phalp/configs/base.py`, `VideoConfig`).
@@ -131,11 +151,12 @@ impl Mode {
             Mode::Extract(Extract { store: Store::Device, .. }) => "extract-device",
             Mode::Stream(Stream { access: Access::Seek, .. }) => "stream-seek",
             Mode::Stream(Stream { access: Access::Sequential, .. }) => "stream-sequential",
+            Mode::Stream(Stream { access: Access::Indexed, .. }) => "stream-indexed",
         }
     }
 
     /// Every mode with its default parameters, in the order of the table.
-    pub fn all() -> [Mode; 6] {
+    pub fn all() -> [Mode; 7] {
         [
             Mode::extract(Store::Jpeg),
             Mode::extract(Store::Png),
@@ -143,6 +164,7 @@ impl Mode {
             Mode::extract(Store::Device),
             Mode::stream(Access::Seek),
             Mode::stream(Access::Sequential),
+            Mode::stream(Access::Indexed),
         ]
     }
 
@@ -245,6 +267,7 @@ impl Settings {
     pub fn spelled_out(&self) -> Result<Settings, Fault> {
         self.check_range()?;
         self.patience()?;
+        self.check_counts()?;
         let mut full = Settings { mode: Some(self.mode()?), ..self.clone() };
         match self.preset {
             Some(Preset::PhalpExtract) => {
@@ -257,7 +280,42 @@ impl Settings {
             }
             None => {}
         }
+        full.every = Some(full.every());
+        full.loops = Some(full.loops());
+        full.overlap = Some(full.overlap());
+        full.hwaccel = Some(full.hwaccel().unwrap_or("none").to_string());
         Ok(full)
+    }
+
+    /// The distance of one frame to the next that is read.
+    pub fn every(&self) -> usize {
+        self.every.unwrap_or(1)
+    }
+
+    /// How often the file is read on end.
+    pub fn loops(&self) -> usize {
+        self.loops.unwrap_or(1)
+    }
+
+    /// Whether reading goes on while frames are looked at.
+    pub fn overlap(&self) -> bool {
+        self.overlap.unwrap_or(self.preset.is_none())
+    }
+
+    /// ffmpeg's name of what decodes in the processor's place, if anything does.
+    pub fn hwaccel(&self) -> Option<&str> {
+        self.hwaccel.as_deref().filter(|name| *name != "none")
+    }
+
+    fn check_counts(&self) -> Result<(), Fault> {
+        let wrong = |text: String| Err(Fault::Settings(text));
+        match (self.every(), self.loops()) {
+            (0, _) => wrong("video.every = 0: give 1 for every frame, 2 for every second, and so on".into()),
+            (_, loops) if !(1..=MOST_LOOPS).contains(&loops) => {
+                wrong(format!("video.loops = {loops}: a video is read 1 to {MOST_LOOPS} times on end"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_range(&self) -> Result<(), Fault> {
@@ -354,6 +412,10 @@ mod tests {
         );
         assert_eq!(read(r#"preset = "phalp-stream""#).preset, Some(Preset::PhalpStream));
         let times = read("start_time = \"2s\"\nend_time = 3.5");
+        let sparse = read("every = 25\nloops = 3\noverlap = false\nhwaccel = \"auto\"");
+        assert_eq!((sparse.every(), sparse.loops(), sparse.overlap()), (25, 3, false));
+        assert_eq!(sparse.hwaccel(), Some("auto"));
+        assert!(read("").overlap() && !read("preset = \"phalp-extract\"").overlap());
         assert_eq!((times.start_time, times.end_time), (Some(Seconds(2.0)), Some(Seconds(3.5))));
         let typo = toml::from_str::<Settings>(r#"mode = { stream = { acess = "seek" } }"#).unwrap_err();
         assert!(typo.to_string().contains("acess"), "{typo}");
@@ -384,6 +446,9 @@ mod tests {
             ("mode = { extract = { store = \"jpeg\", quality = 0 } }", "between 1 and 100"),
             ("mode = { stream = { access = \"sequential\", queue_mib = 0 } }", "1 or more"),
             ("mode = { stream = { access = \"seek\", queue_mib = 1 } }", "belongs to access"),
+            ("mode = { stream = { access = \"indexed\", queue_mib = 1 } }", "belongs to access"),
+            ("every = 0", "1 for every frame"),
+            ("loops = 0", "1 to 100000 times"),
             ("start_frame = 1\nstart_time = 1", "both given"),
             ("end_frame = -2", "-1 for the video's own end"),
             ("end_time = nan", "0 or more"),

@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use super::clips::{CLIPS, clip, ffmpeg, frames_by_ffmpeg, hash};
 use super::*;
 
-const LOSSLESS: [&str; 4] = ["stream-sequential", "extract-memory", "extract-png", "stream-seek"];
+const LOSSLESS: [&str; 5] =
+    ["stream-sequential", "extract-memory", "extract-png", "stream-seek", "stream-indexed"];
 
 pub(super) fn settings(mode: &str, range: Range<usize>) -> Settings {
     Settings {
@@ -70,6 +71,7 @@ fn every_lossless_mode_gives_the_frames_that_ffmpeg_gives() {
             ("stream-sequential", vec![0..clip.frames, 1..5, around_it.clone(), the_last.clone()]),
             ("extract-memory", vec![0..clip.frames, around_it.clone()]),
             ("extract-png", vec![0..clip.frames, the_last.clone()]),
+            ("stream-indexed", vec![0..clip.frames, around_it.clone(), the_last.clone()]),
             ("stream-seek", vec![0..2, around_it, the_last]),
             // frames kept as tensors, on the CPU as their device
             ("extract-device", vec![0..clip.frames, 1..5]),
@@ -171,13 +173,18 @@ fn buffers_are_a_fixed_pool_and_holding_them_all_is_told() {
     let path = clip("odd_gop.mp4").make(folder.path());
     let probe = probe(&path).unwrap();
     let frame_bytes = probe.frame_bytes();
-    let mut source = sequential::Sequential::start(probe.clone(), 0..60, 3 * frame_bytes + 1).unwrap();
+    let start = |queue_bytes| {
+        let reading = reader::Reading::new(probe.clone(), Selection::all(0..60));
+        let reader = sequential::Sequential::start(reading.clone(), &decoder::Manner::default()).unwrap();
+        ahead::Ahead::new(reading, Box::new(reader), queue_bytes).unwrap()
+    };
+    let mut source = start(3 * frame_bytes + 1);
     let mut places = std::collections::BTreeSet::new();
     while let Some(frame) = source.next_frame().unwrap() {
         places.insert(frame.rgb().as_ptr() as usize);
     }
     assert!(places.len() <= 3, "{} buffers in a pool of 3", places.len());
-    let mut source = sequential::Sequential::start(probe, 0..60, 3 * frame_bytes).unwrap();
+    let mut source = start(3 * frame_bytes);
     let held: Vec<Frame> = (0..3).map(|_| source.next_frame().unwrap().unwrap()).collect();
     assert!(source.next_frame().unwrap_err().to_string().contains("held by the reader"));
     drop(held);
@@ -354,7 +361,7 @@ proptest! {
 
     #[test]
     fn any_range_in_any_lossless_mode_is_that_part_of_the_whole(
-        start in 0usize..39, length in 1usize..6, mode in 0usize..4,
+        start in 0usize..39, length in 1usize..6, mode in 0usize..5,
     ) {
         let (probe, expected) = shared_clip();
         let range = start..(start + length).min(expected.len());

@@ -1,25 +1,66 @@
-//! How frames flow: when each was decoded, and what the sources hold for it.
+//! How frames flow: when each was decoded, every so many of them, a file read again and again, and reading
+//! ahead; always the frames that ffmpeg gives.
 
-use super::clips::clip;
+use std::fs;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::clips::{clip, ffmpeg, frames_by_ffmpeg, hash};
 use super::tests::settings;
 use super::*;
+
+const MODES: [&str; 5] =
+    ["stream-sequential", "stream-indexed", "stream-seek", "extract-memory", "extract-png"];
+
+/// Of the clips, those that try what concerns the choice of frames: frames shown later than decoded, an
+/// edit list, other containers, frames at odd times, frames found by decoding, a clock that starts late.
+const SOME: [&str; 9] = [
+    "odd_gop.mp4",
+    "open_gop.mkv",
+    "vfr.mp4",
+    "odd_420.webm",
+    "h264.ts",
+    "hidden.webm",
+    "mpeg4.avi",
+    "late_start.mp4",
+    "edit_list.mp4",
+];
+
+/// Number and hash of every frame that a source gives.
+fn hashes(mut source: Box<dyn FrameSource + Send>) -> Vec<(usize, String)> {
+    let mut hashes = Vec::new();
+    while let Some(frame) = source.next_frame().unwrap() {
+        assert_eq!(frame.time_secs, source.probe().time_secs(frame.index));
+        hashes.push((frame.index, hash(frame.rgb())));
+    }
+    assert_eq!(hashes.len(), source.frames());
+    hashes
+}
+
+fn opened(path: &Path, settings: &Settings, scratch: &Path) -> Box<dyn FrameSource + Send> {
+    open(path, settings, scratch, &Device::Cpu).unwrap_or_else(|error| panic!("{error}"))
+}
 
 #[test]
 fn a_frame_says_when_it_was_decoded_and_a_source_what_its_buffers_hold() {
     let folder = tempfile::tempdir().unwrap();
     let path = clip("odd_gop.mp4").make(folder.path());
-    for (mode, measured, buffers) in [
-        ("stream-sequential", true, DEFAULT_QUEUE_MIB as u64 * 1024 * 1024 / (128 * 72 * 3)),
-        ("stream-seek", true, 1),
-        ("extract-jpeg", true, 1),
-        ("extract-png", true, 1),
-        ("extract-memory", false, 5),
-        ("extract-device", false, 1),
+    for (mode, overlap, measured, buffers) in [
+        ("stream-sequential", true, true, DEFAULT_QUEUE_MIB as u64 * 1024 * 1024 / (128 * 72 * 3)),
+        ("stream-sequential", false, true, 1),
+        ("stream-seek", false, true, 1),
+        ("stream-seek", true, true, 4),
+        ("stream-indexed", true, true, 4),
+        ("extract-jpeg", false, true, 1),
+        ("extract-png", true, true, 4),
+        ("extract-memory", true, false, 5),
+        ("extract-device", true, false, 1),
     ] {
+        let settings = Settings { overlap: Some(overlap), ..settings(mode, 3..8) };
         let probe = probe(&path).unwrap();
-        let frame_bytes = probe.frame_bytes() as u64;
-        let mut source = open_probed(probe, &settings(mode, 3..8), folder.path(), &Device::Cpu).unwrap();
-        assert_eq!(source.frames(), 5);
+        let mut source = open_probed(probe, &settings, folder.path(), &Device::Cpu).unwrap();
+        let frame_bytes = source.probe().frame_bytes() as u64;
         let (mut seen, mut last) = (0, None);
         while let Some(frame) = source.next_frame().unwrap() {
             assert_eq!(frame.decoded.is_some(), measured, "{mode}");
@@ -30,6 +71,208 @@ fn a_frame_says_when_it_was_decoded_and_a_source_what_its_buffers_hold() {
             }
             seen += 1;
         }
-        assert_eq!((seen, source.frame_buffer_bytes()), (5, buffers * frame_bytes), "{mode}");
+        assert_eq!((seen, source.frames()), (5, 5));
+        assert_eq!(source.frame_buffer_bytes(), buffers * frame_bytes, "{mode}, overlap {overlap}");
     }
+}
+
+#[test]
+fn every_so_many_frames_in_every_mode() {
+    let folder = tempfile::tempdir().unwrap();
+    clip("odd_gop.mp4").make(folder.path());
+    SOME.par_iter().for_each(|name| {
+        let clip = clip(name);
+        let path = clip.make(folder.path());
+        let probe = probe(&path).unwrap();
+        let expected = frames_by_ffmpeg(&path, probe.frame_bytes());
+        let scratch = tempfile::tempdir().unwrap();
+        for (mode, every, range) in [
+            ("stream-sequential", 7, 0..clip.frames),
+            ("stream-sequential", 3, 5..clip.frames - 1),
+            ("stream-indexed", 7, 0..clip.frames),
+            ("stream-indexed", 3, 5..clip.frames - 1),
+            ("stream-seek", 4, 1..clip.frames),
+            ("extract-memory", 100, 0..clip.frames),
+            ("extract-png", 5, 2..clip.frames),
+        ] {
+            let settings = Settings { every: Some(every), ..settings(mode, range.clone()) };
+            let source = open_probed(probe.clone(), &settings, scratch.path(), &Device::Cpu).unwrap();
+            let wanted: Vec<_> = range.step_by(every).map(|n| (n, expected[n].clone())).collect();
+            assert!(hashes(source) == wanted, "{}: every {every} in {mode}", clip.name);
+        }
+    });
+}
+
+#[test]
+fn jumps_change_no_frame_and_are_made_where_they_pay() {
+    let folder = tempfile::tempdir().unwrap();
+    clip("odd_gop.mp4").make(folder.path());
+    // with a start for every frame behind whose key frame less lies than behind the frame before
+    for (name, every, starts) in
+        [("odd_gop.mp4", 15, 4), ("open_gop.mkv", 13, 5), ("h264.ts", 9, 5), ("edit_list.mp4", 20, 3)]
+    {
+        let path = clip(name).make(folder.path());
+        let probe = probe(&path).unwrap();
+        let expected = frames_by_ffmpeg(&path, probe.frame_bytes());
+        for (frame_secs, starts) in [(0.0, 1), (1.0, starts)] {
+            let selection = Selection { range: 0..probe.frames(), every };
+            let reading = reader::Reading::new(probe.clone(), selection.clone());
+            let reader = indexed::Indexed::with_frames_that_take(reading.clone(), frame_secs);
+            let mut source = direct::Direct::new(reading, Box::new(reader));
+            let mut found = Vec::new();
+            while let Some(frame) = source.next_frame().unwrap() {
+                found.push((frame.index, hash(frame.rgb())));
+            }
+            let wanted: Vec<_> = selection.numbers().map(|n| (n, expected[n].clone())).collect();
+            assert!(found == wanted, "{name}");
+            assert_eq!(source.decoder_starts(), starts, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_looped_file_is_its_frames_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    clip("odd_gop.mp4").make(folder.path());
+    ffmpeg(
+        folder.path(),
+        "-i odd_gop.mp4 -f lavfi -i sine=duration=5 -map 1:a -map 0:v -c:v copy -c:a aac long_sound.mp4",
+    );
+    SOME.iter().chain(&["long_sound.mp4"]).collect::<Vec<_>>().par_iter().for_each(|name| {
+        let path = folder.path().join(name);
+        if !path.exists() {
+            clip(name).make(folder.path());
+        }
+        let once = probe(&path).unwrap();
+        let frames = once.frames();
+        let looped = once.clone().looped(3);
+        assert_eq!((looped.frames(), looped.file_frames(), looped.loops), (frames * 3, frames, 3), "{name}");
+        assert!((looped.duration_secs / once.duration_secs - 3.0).abs() < 1e-9, "{name}");
+        let times: Vec<f64> = (0..frames * 3).map(|n| looped.time_secs(n)).collect();
+        assert!(times.windows(2).all(|pair| pair[0] <= pair[1]), "{name}");
+        assert!((times[frames] - once.duration_secs).abs() < 0.02, "{name}: {}", times[frames]);
+
+        let of_file = frames_by_ffmpeg(&path, once.frame_bytes());
+        let scratch = tempfile::tempdir().unwrap();
+        for (mode, every, range) in [
+            ("stream-sequential", 1, 0..frames * 3),
+            ("stream-sequential", 1, frames - 3..frames * 2 + 2),
+            ("stream-sequential", 7, 5..frames * 3),
+            ("stream-indexed", 1, frames - 2..frames + 3),
+            ("stream-indexed", 11, 0..frames * 3),
+            ("stream-seek", 2, frames - 2..frames + 2),
+            ("extract-memory", 1, frames..frames * 3),
+            ("extract-png", 9, 0..frames * 3),
+        ] {
+            let settings = Settings { every: Some(every), loops: Some(3), ..settings(mode, range.clone()) };
+            let source = open_probed(once.clone(), &settings, scratch.path(), &Device::Cpu).unwrap();
+            let wanted: Vec<_> =
+                range.clone().step_by(every).map(|n| (n, of_file[n % frames].clone())).collect();
+            assert!(hashes(source) == wanted, "{name}: every {every} of {range:?} in {mode}");
+        }
+    });
+}
+
+#[test]
+fn an_hour_is_listed_without_being_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("odd_gop.mp4").make(folder.path());
+    let settings = Settings { loops: Some(1800), start_frame: Some(107_998), ..Settings::default() };
+    let source = opened(&path, &settings, folder.path());
+    assert_eq!(source.probe().frames(), 108_000);
+    assert!((source.probe().duration_secs - 4320.0).abs() < 1e-6);
+    let found = hashes(source);
+    let of_file = frames_by_ffmpeg(&path, 128 * 72 * 3);
+    assert_eq!(found, [(107_998, of_file[58].clone()), (107_999, of_file[59].clone())]);
+}
+
+/// Planes come through the pipe for these, and RGB for the last two.
+#[test]
+fn large_pictures_have_the_very_bits_of_ffmpegs_rgb() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = "-f lavfi -i mandelbrot=size=662x362:rate=25,noise=alls=40:allf=t -frames:v 12";
+    let x264 = "-c:v libx264 -preset ultrafast -qp 4 -g 5";
+    let bt709 = "-colorspace bt709 -color_primaries bt709 -color_trc bt709";
+    for (name, words, planes) in [
+        ("plain.mp4", format!("-pix_fmt yuv420p {x264}"), true),
+        ("bt709.mkv", format!("-pix_fmt yuv420p {bt709} {x264}"), true),
+        ("full.mp4", format!("-pix_fmt yuvj420p {x264}"), true),
+        ("full709.mp4", format!("-pix_fmt yuvj420p {bt709} {x264}"), true),
+        (
+            "bt601.webm",
+            "-pix_fmt yuv420p -colorspace smpte170m -c:v libvpx-vp9 -deadline realtime".into(),
+            true,
+        ),
+        ("deep.mkv", format!("-pix_fmt yuv420p10le {x264}"), false),
+        ("wide.mp4", format!("-pix_fmt yuv420p -colorspace bt2020nc {x264}"), false),
+    ] {
+        ffmpeg(folder.path(), &format!("{source} {words} {name}"));
+        let path = folder.path().join(name);
+        let probe = probe(&path).unwrap();
+        let manner = decoder::Manner::of(&probe, None);
+        assert_eq!(manner.planes.is_some(), planes, "{name}: {:?}", probe.colours);
+        if let Some(colours) = manner.planes {
+            assert!(planes::proven(colours, probe.width), "{name}: this ffmpeg converts otherwise");
+        }
+        let expected = frames_by_ffmpeg(&path, probe.frame_bytes());
+        for mode in MODES {
+            let source = opened(&path, &settings(mode, 0..12), folder.path());
+            assert!(
+                hashes(source).into_iter().map(|(_, hash)| hash).eq(expected.iter().cloned()),
+                "{name}: {mode}"
+            );
+        }
+    }
+}
+
+#[test]
+fn reading_ahead_ends_with_its_source_and_tells_what_went_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("odd_gop.mp4").make(folder.path());
+    for mode in ["stream-sequential", "stream-indexed", "stream-seek", "extract-jpeg"] {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut source = opened(&path, &settings(mode, 0..60), scratch.path());
+        let first = source.next_frame().unwrap().unwrap();
+        drop(source);
+        assert_eq!(first.rgb().len(), 128 * 72 * 3);
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0, "{mode}: scratch files are left");
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let mut source = opened(&path, &settings("extract-png", 0..60), scratch.path());
+    source.prepare().unwrap();
+    for extracted in fs::read_dir(scratch.path()).unwrap() {
+        fs::remove_file(extracted.unwrap().path().join("000050.png")).unwrap();
+    }
+    let mut seen = 0;
+    let error = loop {
+        match source.next_frame() {
+            Ok(Some(_)) => seen += 1,
+            Ok(None) => panic!("the missing file was not missed"),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((seen, error.frame), (49, Some(49)));
+    assert!(source.next_frame().unwrap().is_none(), "after an error there are no more frames");
+    let unknown = Settings { hwaccel: Some("abacus".into()), ..Settings::default() };
+    let error = open(&path, &unknown, folder.path(), &Device::Cpu).err().unwrap();
+    assert!(error.to_string().contains("does not offer it"), "{error}");
+}
+
+struct Panics;
+
+impl reader::Reader for Panics {
+    fn read(&mut self, n: usize, _: &mut [u8]) -> Result<(), VideoError> {
+        assert!(n < 2, "frame 2 is too much for this reader");
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_while_reading_ahead_is_an_error_of_the_source() {
+    let probe = Probe::of_ticks(&[0, 1, 2, 3], (1, 10));
+    let reading = reader::Reading::new(probe, Selection::all(0..4));
+    let mut source = ahead::Ahead::new(reading, Box::new(Panics), 0).unwrap();
+    assert_eq!([0, 1], [(); 2].map(|()| source.next_frame().unwrap().unwrap().index));
+    assert!(source.next_frame().unwrap_err().to_string().contains("bug of posebook"));
+    assert!(source.next_frame().unwrap().is_none());
 }

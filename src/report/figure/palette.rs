@@ -110,13 +110,14 @@ pub struct Legend {
 
 /// The video modes come first and keep their colours in every experiment: what extracts is warm,
 /// what streams is cool.
-const MODES: [(&str, usize); 6] = [
+const MODES: [(&str, usize); 7] = [
     ("stream-sequential", 0),
     ("extract-jpeg", 1),
     ("stream-seek", 2),
     ("extract-memory", 3),
     ("extract-png", 4),
     ("extract-device", 5),
+    ("stream-indexed", 6),
 ];
 
 impl Legend {
