@@ -213,6 +213,10 @@ impl Decoder {
         Err(match (size_changed, self.next) {
             (true, 0) => Fault::OtherSize { width, height },
             (true, next) => Fault::SizeChanges { last: next - 1, width, height },
+            (false, _) if self.given == 0 && self.manner.hwaccel.is_some() => Fault::NoHardware {
+                name: self.manner.hwaccel.as_deref().unwrap_or_default().to_string(),
+                said: std::mem::take(&mut self.said),
+            },
             (false, _) => Fault::EndedEarly {
                 given: self.given,
                 expected: self.selection.frames(),

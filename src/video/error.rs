@@ -141,6 +141,12 @@ pub enum Fault {
         Said(said)
     )]
     ProbeDied { signal: i32, said: String },
+    #[error(
+        "ffmpeg decodes nothing with {name} here; this machine may lack the hardware, or it may not know the codec: \
+         leave video.hwaccel out{}",
+        Said(said)
+    )]
+    NoHardware { name: String, said: String },
     #[error("ffmpeg failed{}", Said(said))]
     Ffmpeg { said: String },
     #[error("the pipe to ffmpeg broke: {0}")]

@@ -4,12 +4,15 @@
 //! decodes. Must not know what is decoded.
 
 use std::io::Read;
+use std::time::Duration;
 
 use ffmpeg_sidecar::command::FfmpegCommand;
 
 use super::child::start_ffmpeg;
 use super::error::Fault;
 
+/// How long ffmpeg may think about it.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// ffmpeg's word for whatever there is, or else the processor.
 const AUTO: &str = "auto";
 
@@ -21,13 +24,14 @@ pub(super) fn check(name: &str) -> Result<(), Fault> {
     if name == AUTO {
         return Ok(());
     }
-    let mut child = start_ffmpeg(FfmpegCommand::new().args(["-hide_banner", "-hwaccels"]))?;
+    let mut child =
+        start_ffmpeg(FfmpegCommand::new().args(["-hide_banner", "-hwaccels"]), Some(PATIENCE), None)?;
     let mut text = String::new();
     drop(child.take_stderr());
     if let Some(mut stdout) = child.take_stdout() {
-        stdout.read_to_string(&mut text).map_err(Fault::Pipe)?;
+        stdout.read_to_string(&mut text).map_err(Fault::pipe)?;
     }
-    child.wait().map_err(Fault::Pipe)?;
+    child.wait();
     check_among(name, &offered(&text))
 }
 

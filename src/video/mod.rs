@@ -32,9 +32,9 @@ mod extract;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
-mod jpeg;
 mod hardware;
 mod indexed;
+mod jpeg;
 mod kept;
 mod listing;
 mod pass;

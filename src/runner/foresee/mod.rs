@@ -109,8 +109,8 @@ pub fn foresee(
     if let Some(refused) = place.refused {
         return Err(refused.into());
     }
-    let probe = video::probe(&request.source)?;
-    let range = video::selected(&settings.video, &probe)?;
+    let probe = video::probe(&request.source)?.looped(settings.video.loops());
+    let range = video::selected(&settings.video, &probe)?.range;
     let work = Work::create(&project.work(), "plan")?;
     let frames = sample::frames(&probe, settings, &work.scratch())?;
     let every = sample::every(settings);

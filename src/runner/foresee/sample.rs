@@ -37,7 +37,9 @@ impl Pace {
     /// # Errors
     /// If the video cannot be decoded.
     pub fn of(probe: &Probe, range: &Range<usize>, scratch: &Path) -> Result<Pace, RunnerError> {
-        let stretch = range.start..range.end.min(range.start + STRETCH);
+        // of a looped file, its first time
+        let start = probe.file_frame(range.start);
+        let stretch = start..probe.file_frames().min(start + range.len().min(STRETCH));
         let started = Instant::now();
         let mode = Mode::stream(Access::Sequential);
         let mut source = video::open_probed(probe.clone(), &part(mode, stretch), scratch, &Device::Cpu)?;
@@ -102,7 +104,7 @@ pub fn picture_bytes(
     }
     let places = spread(probe, range);
     let mut bytes = 0;
-    for &n in &places {
+    for n in places.iter().map(|&n| probe.file_frame(n)) {
         let mut source = video::open_probed(probe.clone(), &part(mode, n..n + 1), scratch, &Device::Cpu)?;
         source.prepare()?;
         bytes += source.disk_bytes();
