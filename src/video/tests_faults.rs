@@ -53,7 +53,9 @@ fn a_decoder_that_says_nothing_is_ended_in_every_mode() {
             })
             .unwrap_err()
             .to_string();
-        assert!(message.contains("said nothing for 0.3 s"), "{mode}: {message}");
+        // a seek lets four frames by, on its way to the fifth past its own, and each has its time
+        let secs = if mode == "stream-seek" { "1.1" } else { "0.3" };
+        assert!(message.contains(&format!("said nothing for {secs} s")), "{mode}: {message}");
         assert!(message.contains("video.patience_secs"), "{mode}: {message}");
         assert!(began.elapsed() < Duration::from_secs(20), "{mode}: {:?}", began.elapsed());
         assert!(pids.iter().all(|&pid| !is_alive(pid)), "{mode}");
