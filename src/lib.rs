@@ -24,7 +24,7 @@
 //! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second |
 //! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights; [`parity`]: the original's numbers against ours |
 //! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`] |
-//! | 1 | [`body`], [`render`], [`nn`]; [`device`]: the one place that decides where networks run |
+//! | 1 | [`body`], [`render`], [`nn`]; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file |
 //! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`children`], [`assignment`]; [`geometry`] below them: the vocabulary |
 
 pub mod assignment;
@@ -40,6 +40,7 @@ pub mod body;
 pub mod device;
 pub mod nn;
 pub mod render;
+pub mod sources;
 
 pub mod dataset;
 pub mod detect;

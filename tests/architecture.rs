@@ -26,6 +26,7 @@ const ROOMS: &[(&str, i8)] = &[
     ("device", 1),
     ("render", 1),
     ("nn", 1),
+    ("sources", 1),
     ("assignment", 0),
     ("children", 0),
     ("files", 0),

@@ -4,6 +4,7 @@ use super::experiment::project;
 use crate::experiment::Override;
 use crate::runner::progress::for_stderr;
 use crate::runner::{self, Options, Outcome, TrackRequest, interrupt};
+use crate::sources;
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
@@ -14,8 +15,9 @@ Examples:
   posebook track my.mp4 boxes=boxes.txt video.mode=extract-jpeg video.end_frame=300 out=results
   posebook track video.source=my.mp4 boxes=boxes.txt video.extract_video=False")]
 pub struct Args {
-    /// The video, then settings: boxes=FILE (MOTChallenge text), truth=FILE, out=FOLDER, and any setting of
-    /// a run; PHALP's spellings (video.source=..., video.extract_video=False) are understood
+    /// The video (a file, a folder of pictures, or an http(s) address; YouTube through yt-dlp), then settings:
+    /// boxes=FILE (MOTChallenge text), truth=FILE, out=FOLDER, fps=30 for pictures, and any setting of a run;
+    /// PHALP's spellings (video.source=..., video.extract_video=False) are understood
     #[arg(value_name = "SOURCE | KEY=VALUE", required = true)]
     given: Vec<String>,
 }
@@ -39,11 +41,13 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// The video, where one is named first, and the settings behind it. A file whose name bears a `=` is a
-/// video if it is there.
+/// The video, where one is named first, and the settings behind it. A file or folder whose name bears a `=`
+/// is a video if it is there, and an address is one.
 pub(super) fn split(given: &[String]) -> (Option<PathBuf>, &[String]) {
     match given {
-        [first, rest @ ..] if !first.contains('=') || Path::new(first).is_file() => {
+        [first, rest @ ..]
+            if !first.contains('=') || Path::new(first).exists() || sources::is_address(Path::new(first)) =>
+        {
             (Some(PathBuf::from(first)), rest)
         }
         settings => (None, settings),

@@ -106,7 +106,8 @@ impl ClipSpec {
     /// # Errors
     /// If its record is damaged, or a file of the user's cannot be read.
     pub fn ready(&self, cache: &Path) -> Result<Option<Clip>, DatasetError> {
-        let folder = cache.join(self.key()?);
+        let Some(key) = self.key(cache)? else { return Ok(None) };
+        let folder = cache.join(key);
         Ok(Record::read(&folder)?.map(|record| record.clip(&folder)))
     }
 
@@ -118,10 +119,12 @@ impl ClipSpec {
         if let Some(clip) = self.ready(cache)? {
             return Ok(clip);
         }
-        let key = self.key()?;
         let folder = match &self.source {
-            Source::Walkers(clip) => walkers::make(&self.name, clip, cache, &key, progress)?,
-            Source::Own(clip) => clip.import(&self.name, cache, &key)?,
+            Source::Walkers(clip) => walkers::make(&self.name, clip, cache, &walkers::key(clip), progress)?,
+            Source::Own(clip) => {
+                let clip = clip.fetched(cache)?;
+                clip.import(&self.name, cache, &clip.key()?)?
+            }
         };
         let record = Record::read(&folder)?;
         let lost =
@@ -134,7 +137,8 @@ impl ClipSpec {
     /// # Errors
     /// If a file is missing or another than was made: which.
     pub fn verify(&self, cache: &Path) -> Result<Option<Clip>, DatasetError> {
-        let folder = cache.join(self.key()?);
+        let Some(key) = self.key(cache)? else { return Ok(None) };
+        let folder = cache.join(key);
         let Some(record) = Record::read(&folder)? else { return Ok(None) };
         let clip = record.clip(&folder);
         let parts = [
@@ -157,11 +161,12 @@ impl ClipSpec {
         Ok(Some(clip))
     }
 
-    /// The name of its folder in the cache: the hash of all that makes it.
-    fn key(&self) -> Result<String, DatasetError> {
+    /// The name of its folder in the cache: the hash of all that makes it. `None` while its video is still to
+    /// be fetched.
+    fn key(&self, cache: &Path) -> Result<Option<String>, DatasetError> {
         match &self.source {
-            Source::Walkers(clip) => Ok(walkers::key(clip)),
-            Source::Own(clip) => clip.key(),
+            Source::Walkers(clip) => Ok(Some(walkers::key(clip))),
+            Source::Own(clip) => clip.at_hand(cache)?.map(|clip| clip.key()).transpose(),
         }
     }
 }

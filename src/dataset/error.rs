@@ -13,6 +13,8 @@ pub enum DatasetError {
     /// Nothing that stands in one line.
     #[error("{path}: {message}")]
     Invalid { path: PathBuf, message: String },
+    #[error(transparent)]
+    Source(#[from] crate::sources::SourceError),
     #[error("{program}: {problem}")]
     Program { program: &'static str, problem: String },
 }

@@ -61,6 +61,7 @@ impl Dataset {
         let name = video.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let own = OwnClip {
             video: video.to_path_buf(),
+            fps: None,
             truth: truth.map(Path::to_path_buf),
             boxes: boxes.map(Path::to_path_buf),
             sha256: None,

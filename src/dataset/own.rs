@@ -9,6 +9,7 @@ use super::clip::{BOXES, Record, TRUTH};
 use super::mot::{self, Bounds, Use};
 use super::truth::{TruthFile, TruthWriter};
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
+use crate::sources;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fs::File;
@@ -41,7 +42,11 @@ enum Kind {
 #[serde(deny_unknown_fields)]
 pub struct FileSpec {
     pub name: String,
+    /// A file, a folder of pictures, or an address on the web.
     pub video: PathBuf,
+    /// Frames a second of a folder of pictures; 30 where none are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
     /// Boxes and identities in MOTChallenge's text, for scoring and for given boxes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<PathBuf>,
@@ -56,7 +61,10 @@ pub struct FileSpec {
 /// A video of the user's own with paths that can be opened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnClip {
+    /// A file, a folder of pictures, or an address on the web.
     pub video: PathBuf,
+    /// Frames a second of a folder of pictures.
+    pub fps: Option<f64>,
     pub truth: Option<PathBuf>,
     pub boxes: Option<PathBuf>,
     pub sha256: Option<String>,
@@ -74,7 +82,8 @@ impl Files {
         let wanted = |clip: &&FileSpec| self.only.as_ref().is_none_or(|only| only.contains(&clip.name));
         let there = |path: &PathBuf| folder.join(path);
         let own = |clip: &FileSpec| OwnClip {
-            video: there(&clip.video),
+            video: if sources::is_address(&clip.video) { clip.video.clone() } else { there(&clip.video) },
+            fps: clip.fps,
             truth: clip.truth.as_ref().map(there),
             boxes: clip.boxes.as_ref().map(there),
             sha256: clip.sha256.clone(),
@@ -84,6 +93,18 @@ impl Files {
 }
 
 impl OwnClip {
+    /// The clip with a file for its video, where there is one without fetching it.
+    pub(super) fn at_hand(&self, cache: &Path) -> Result<Option<OwnClip>, DatasetError> {
+        let found = sources::file_at_hand(&self.video, self.fps, &kept_beside(cache))?;
+        Ok(found.map(|video| OwnClip { video, ..self.clone() }))
+    }
+
+    /// The clip with a file for its video, which is fetched where need be.
+    pub(super) fn fetched(&self, cache: &Path) -> Result<OwnClip, DatasetError> {
+        let video = sources::file(&self.video, self.fps, &kept_beside(cache), &mut |_| ())?;
+        Ok(OwnClip { video, ..self.clone() })
+    }
+
     /// The hash of what the record follows from: the video's path, size and time of change, and the texts
     /// of truth and boxes. The video itself is not read for it.
     pub(super) fn key(&self) -> Result<String, DatasetError> {
@@ -141,6 +162,11 @@ impl OwnClip {
         record.write(making.folder())?;
         making.finish().map_err(write)
     }
+}
+
+/// Where videos are kept that were fetched for the clips in `cache`.
+fn kept_beside(cache: &Path) -> PathBuf {
+    cache.with_file_name("downloads")
 }
 
 fn read(path: &Path) -> Result<String, DatasetError> {

@@ -107,6 +107,8 @@ pub enum RunnerError {
     #[error(transparent)]
     Video(#[from] VideoError),
     #[error(transparent)]
+    Source(#[from] crate::sources::SourceError),
+    #[error(transparent)]
     Table(#[from] TableError),
     #[error(transparent)]
     Report(#[from] ReportError),

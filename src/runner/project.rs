@@ -45,6 +45,11 @@ impl Project {
         self.cache().join("clips")
     }
 
+    /// Videos that were fetched, or put together of pictures.
+    pub fn downloads(&self) -> PathBuf {
+        self.cache().join("downloads")
+    }
+
     /// Runs that have ended, kept under the hash of all that went into them.
     pub fn runs(&self) -> PathBuf {
         self.cache().join("runs")

@@ -16,18 +16,26 @@ use crate::dataset::{Dataset, TruthFile};
 use crate::experiment::{Override, Settings};
 use crate::hmr2::ModelSet;
 use crate::render::overlay::Overlay;
+use crate::sources;
 use crate::tables::{PersonRow, RunRow, files};
-use crate::video::{self, Access, Encoder, EncoderSettings, Mode};
+use crate::video::{self, Access, Encoder, EncoderSettings, Mode, Sound};
 use candle_core::Device;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 use toml::{Table, Value};
+
+/// How often a person hears how far a fetch has come.
+const FETCH_TOLD_EVERY: Duration = Duration::from_secs(3);
 
 /// What is to be tracked, and how.
 #[derive(Debug, Clone)]
 pub struct TrackRequest {
+    /// A video's file, a folder of pictures, or an address on the web.
     pub source: PathBuf,
+    /// Frames a second of a folder of pictures.
+    pub fps: Option<f64>,
     /// Boxes in MOTChallenge text to start from.
     pub boxes: Option<PathBuf>,
     /// Boxes and identities in MOTChallenge text to score against.
@@ -41,7 +49,8 @@ pub struct TrackRequest {
 
 impl TrackRequest {
     /// Reads the command line's `[SOURCE] key=value...`. PHALP's `video.source=` is the source, too;
-    /// `boxes=`, `truth=` and `out=` are paths, everything else is a setting.
+    /// `boxes=`, `truth=` and `out=` are paths, `fps=` is for folders of pictures, everything else is a
+    /// setting.
     ///
     /// # Errors
     /// If there is no source or two, or a setting is wrong.
@@ -49,12 +58,19 @@ impl TrackRequest {
         let mut paths: BTreeMap<&str, PathBuf> = BTreeMap::new();
         let mut table = Table::from_iter([("dataset".to_string(), Value::String("one video".into()))]);
         let mut notes = Vec::new();
+        let mut fps = None;
         for Override { key, value, became } in given {
             notes.extend(became.clone());
             match key.as_str() {
                 "video.source" | "boxes" | "truth" | "out" => {
                     let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
                     paths.insert(key, PathBuf::from(text));
+                }
+                "fps" | "video.fps" => {
+                    let number = value.as_float().or(value.as_integer().map(|whole| whole as f64));
+                    let wrong =
+                        || RunnerError::NoVideo(format!("fps={value}: give a number of frames a second"));
+                    fps = Some(number.ok_or_else(wrong)?);
                 }
                 _ => crate::experiment::overrides::set(&mut table, key, value.clone()),
             }
@@ -79,12 +95,34 @@ impl TrackRequest {
         let mut take = |key: &str| paths.remove(key);
         Ok(TrackRequest {
             source,
+            fps,
             boxes: take("boxes"),
             truth: take("truth"),
             out: take("out"),
             settings,
             notes,
         })
+    }
+}
+
+impl TrackRequest {
+    /// The request with a file for its video: fetched, or put together of pictures, where it has to be.
+    pub(super) fn with_file(
+        &self,
+        project: &Project,
+        listener: &mut dyn Listener,
+    ) -> Result<TrackRequest, RunnerError> {
+        let mut told = Instant::now();
+        let mut tell = |bytes: u64| {
+            if told.elapsed() >= FETCH_TOLD_EVERY {
+                told = Instant::now();
+                let source = self.source.display();
+                let mib = bytes as f64 / (1024.0 * 1024.0);
+                listener.hear(Event::Note(&format!("fetching {source}: {mib:.1} MiB so far")));
+            }
+        };
+        let source = sources::file(&self.source, self.fps, &project.downloads(), &mut tell)?;
+        Ok(TrackRequest { source, ..self.clone() })
     }
 }
 
@@ -120,6 +158,7 @@ pub fn track(
     if let Some(refused) = place.refused {
         return Err(refused.into());
     }
+    let request = &request.with_file(project, listener)?;
     let clip = import(project, request, listener)?;
     let mut planner = Planner::new(project, &options.program)?;
     let planned = planner.planned(&request.settings, Clip::Ready(clip.clone()), 1);
@@ -195,7 +234,9 @@ fn overlay(
     let (width, height) = (source.probe().width, source.probe().height);
     let fps = source.probe().fps / read.every() as f64;
     let path = folder.join("overlay.mp4");
-    let mut encoder = Encoder::create(&path, width, height, fps, EncoderSettings::default())?;
+    let sound = Sound::of(source.probe(), &source.range());
+    let settings = EncoderSettings::default();
+    let mut encoder = Encoder::create_with_sound(&path, width, height, fps, settings, sound.as_ref())?;
     let mut people = files::rows::<PersonRow>(folder)?.peekable();
     let mut canvas = Overlay::new(usize::MAX);
     while let Some(frame) = source.next_frame()? {

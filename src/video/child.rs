@@ -39,7 +39,6 @@ pub(super) fn ffmpeg() -> FfmpegCommand {
 pub(super) fn ffprobe() -> Command {
     let mut command = Command::new(ffprobe_path());
     command.args(["-hide_banner", "-loglevel", "error", "-max_alloc", MOST_BYTES_AT_ONCE]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
@@ -77,22 +76,24 @@ pub(super) fn start_ffmpeg(
     patience: Option<Duration>,
     most_bytes: Option<u64>,
 ) -> Result<Started, Fault> {
-    let command = std::mem::replace(command.as_inner_mut(), Command::new("ffmpeg"));
-    start("ffmpeg", command, patience, most_bytes)
+    start("ffmpeg", command.as_inner(), Stdio::piped(), patience, most_bytes)
 }
 
 /// Starts ffprobe, its output and complaints on pipes, with a patience and with bounded memory.
-pub(super) fn start_ffprobe(command: Command, patience: Duration) -> Result<Started, Fault> {
-    start("ffprobe", command, Some(patience), Some(MOST_BYTES))
+pub(super) fn start_ffprobe(command: &Command, patience: Duration) -> Result<Started, Fault> {
+    start("ffprobe", command, Stdio::null(), Some(patience), Some(MOST_BYTES))
 }
 
 fn start(
     program: &'static str,
-    command: Command,
+    command: &Command,
+    stdin: Stdio,
     patience: Option<Duration>,
     most_bytes: Option<u64>,
 ) -> Result<Started, Fault> {
-    let mut child = children::spawn(command, most_bytes).map_err(|source| cannot_start(program, source))?;
+    let stdio = [stdin, Stdio::piped(), Stdio::piped()];
+    let started = children::spawn(command, stdio, most_bytes);
+    let mut child = started.map_err(|source| cannot_start(program, source))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let leash = Leash::new(child, program, patience);
     let stdout = stdout.map(|pipe| Output::new(pipe, Arc::clone(&leash)));
@@ -239,15 +240,15 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        let error = start_ffprobe(Command::new("no-such-program"), Duration::from_secs(1)).err().unwrap();
+        let error = start_ffprobe(&Command::new("no-such-program"), Duration::from_secs(1)).err().unwrap();
         assert!(error.to_string().starts_with("`ffprobe` is not on the PATH"), "{error}");
     }
 
     #[cfg(unix)]
     fn shell(script: &str, patience: Duration) -> Started {
         let mut command = Command::new("sh");
-        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        start("ffmpeg", command, Some(patience), None).unwrap()
+        command.args(["-c", script]);
+        start("ffmpeg", &command, Stdio::null(), Some(patience), None).unwrap()
     }
 
     #[cfg(unix)]

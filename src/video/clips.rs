@@ -127,6 +127,13 @@ pub(super) const CLIPS: &[Clip] = &[
         frames: 60,
         words: "-f lavfi -i color=red:size=32x32:duration=0.04 -i odd_gop.mp4 -map 0:v -map 1:v -c:v:0 png -c:v:1 copy -disposition:v:0 attached_pic",
     },
+    Clip { name: "bare.h264", frames: 60, words: "-i odd_gop.mp4 -c copy" },
+    Clip {
+        name: "negative.mp4",
+        frames: 60,
+        words: "-i odd_gop.mp4 -c copy -movflags negative_cts_offsets -use_editlist 0",
+    },
+    Clip { name: "mid_gop.mp4", frames: 42, words: "-ss 0.72 -i odd_gop.mp4 -c copy" },
     Clip { name: "turned_back.mp4", frames: 60, words: "TURN:270" },
 ];
 

@@ -4,11 +4,13 @@
 //! know what the frames show.
 
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 
 use super::child::{Complaints, Slot, ffmpeg, start_ffmpeg};
 use super::error::{Fault, VideoError};
+use super::probe::Probe;
 use crate::files::WholeFile;
 use crate::frame::Frame;
 
@@ -26,6 +28,26 @@ pub struct EncoderSettings {
 impl Default for EncoderSettings {
     fn default() -> EncoderSettings {
         EncoderSettings { crf: 20, gop: 60, b_frames: 2 }
+    }
+}
+
+/// The sound that belongs to a part of a video.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sound {
+    /// The file that has it.
+    pub path: PathBuf,
+    /// Where the part begins and how long it is, in seconds on the file's own clock.
+    pub start_secs: f64,
+    pub duration_secs: f64,
+}
+
+impl Sound {
+    /// What is heard while frames `range` of the probed video are seen; `None` if it has no sound.
+    pub fn of(probe: &Probe, range: &Range<usize>) -> Option<Sound> {
+        let last = range.end.checked_sub(1).filter(|_| probe.has_audio)?;
+        let start_secs = probe.container_secs(range.start);
+        let duration_secs = probe.container_secs(last) - start_secs + 1.0 / probe.fps;
+        Some(Sound { path: probe.path.clone(), start_secs, duration_secs })
     }
 }
 
@@ -53,6 +75,22 @@ impl Encoder {
         fps: f64,
         settings: EncoderSettings,
     ) -> Result<Encoder, VideoError> {
+        Encoder::create_with_sound(path, width, height, fps, settings, None)
+    }
+
+    /// As [`Encoder::create`], with the sound of another file beside the frames, as AAC. A file without any
+    /// gives none.
+    ///
+    /// # Errors
+    /// As [`Encoder::create`].
+    pub fn create_with_sound(
+        path: &Path,
+        width: usize,
+        height: usize,
+        fps: f64,
+        settings: EncoderSettings,
+        sound: Option<&Sound>,
+    ) -> Result<Encoder, VideoError> {
         let wrong = |fault| VideoError::new(path, fault);
         if width == 0 || height == 0 || !(fps.is_finite() && fps > 0.0) {
             let text =
@@ -63,7 +101,13 @@ impl Encoder {
         let mut command = ffmpeg();
         command.args(["-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]);
         command.args(["-video_size", &format!("{width}x{height}"), "-framerate", &format!("{fps:.6}")]);
-        command.args(["-i", "pipe:0", "-vf", &filters(width, height)]);
+        command.args(["-i", "pipe:0"]);
+        if let Some(sound) = sound {
+            command.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", sound.start_secs)]);
+            command.args(["-t", &format!("{:.6}", sound.duration_secs), "-vn", "-i"]).arg(&sound.path);
+            command.args(["-map", "0:v:0", "-map", "1:a:0?", "-c:a", "aac"]);
+        }
+        command.args(["-vf", &filters(width, height)]);
         command.args(["-c:v", "libx264", "-preset", "veryfast", "-crf", &settings.crf.to_string()]);
         command.args(["-g", &settings.gop.to_string(), "-bf", &settings.b_frames.to_string()]);
         command.args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);

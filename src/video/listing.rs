@@ -178,6 +178,8 @@ pub(super) struct Frames {
     pub packets: usize,
     /// Ticks for which the frame presented last is shown, where the container says so.
     pub last_duration: Option<i64>,
+    /// Whether any frame has a time of its own.
+    pub timed: bool,
     /// Why this list cannot be trusted to be the frames that a decoder gives, if it cannot.
     pub doubt: Option<&'static str>,
     /// ffprobe's complaints.
@@ -215,6 +217,7 @@ impl PacketList {
         let flags = fields.next().unwrap_or_default();
         let frames = &mut self.frames;
         frames.packets += 1;
+        frames.timed |= ticks.is_some();
         let Some(ticks) = ticks else {
             frames.doubt = Some("packets without a presentation time");
             return Ok(());
@@ -246,23 +249,25 @@ impl PacketList {
 pub(super) fn decoded(path: &Path, patience: Duration) -> Result<Frames, Fault> {
     let mut command = ffprobe();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries"]);
-    command.arg("frame=key_frame,best_effort_timestamp").arg(path);
+    // the duration's name changed in ffmpeg 6; either comes last
+    command.arg("frame=key_frame,best_effort_timestamp,pkt_duration,duration").arg(path);
     let mut list = FrameList::default();
     let said = stream_lines(command, patience, |line| list.take(line))?;
     Ok(list.finish(said))
 }
 
-/// Decoded frames as their lines come. One without a time of its own (AVI's last, with B-frames) follows
-/// the one before at its step, as ffmpeg takes it.
+/// Decoded frames as their lines come. One without a time of its own (AVI's last, with B-frames; all of a
+/// bare H.264 stream, where ffmpeg counts by their length) follows the one before at its step.
 #[derive(Default)]
 pub(super) struct FrameList {
     frames: Frames,
     last: Option<i64>,
     step: Option<i64>,
+    duration: Option<i64>,
 }
 
 impl FrameList {
-    /// A line such as `frame,1,512`.
+    /// A line such as `frame,1,512,256`.
     pub fn take(&mut self, line: &str) -> Result<(), Fault> {
         let mut fields = line.split(',');
         if fields.next() != Some("frame") {
@@ -270,10 +275,13 @@ impl FrameList {
         }
         let key = fields.next() == Some("1");
         let told = fields.next().and_then(ticks_of);
+        let duration = fields.next().and_then(ticks_of).filter(|&ticks| ticks > 0);
+        self.frames.timed |= told.is_some();
         let ticks = told
             .or(self.last.map(|last| (last + self.step.unwrap_or(1)).min(LARGEST_TICKS as i64)))
             .unwrap_or(0);
         self.step = Some(self.last.map_or(1, |last| (ticks - last).max(1)));
+        self.duration = self.duration.or(duration);
         self.last = Some(ticks);
         self.frames.push(ticks, key)
     }
@@ -281,6 +289,12 @@ impl FrameList {
     /// The list, beside which ffprobe `said` what is wrong.
     pub fn finish(mut self, said: String) -> Frames {
         self.frames.packets = self.frames.packed.len();
+        if let (false, Some(duration)) = (self.frames.timed, self.duration) {
+            // ffmpeg counts them by their length
+            for (n, packed) in (0i64..).zip(&mut self.frames.packed) {
+                *packed = n.saturating_mul(duration).min(LARGEST_TICKS as i64) * 2 + (*packed & 1);
+            }
+        }
         self.frames.sort(said);
         self.frames
     }
@@ -309,7 +323,7 @@ fn ticks_of(text: &str) -> Option<i64> {
 
 /// Runs `command` to its end: its output and its last complaints.
 fn run(command: Command, patience: Duration) -> Result<(Vec<u8>, String), Fault> {
-    let mut child = start_ffprobe(command, patience)?;
+    let mut child = start_ffprobe(&command, patience)?;
     let complaints = child.take_stderr().map(Complaints::listen);
     let mut answer = Vec::new();
     if let Some(stdout) = child.take_stdout() {
@@ -325,7 +339,7 @@ fn stream_lines(
     patience: Duration,
     mut take: impl FnMut(&str) -> Result<(), Fault>,
 ) -> Result<String, Fault> {
-    let mut child = start_ffprobe(command, patience)?;
+    let mut child = start_ffprobe(&command, patience)?;
     let complaints = child.take_stderr().map(Complaints::listen);
     if let Some(stdout) = child.take_stdout() {
         let mut reader = BufReader::new(stdout);

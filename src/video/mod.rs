@@ -55,6 +55,8 @@ mod tests;
 mod tests_faults;
 #[cfg(test)]
 mod tests_flow;
+#[cfg(test)]
+mod tests_sound;
 
 use std::ops::Range;
 use std::path::Path;
@@ -62,7 +64,7 @@ use std::path::Path;
 use crate::frame::Frame;
 use candle_core::Device;
 
-pub use encoder::{Encoder, EncoderSettings};
+pub use encoder::{Encoder, EncoderSettings, Sound};
 pub use error::{Fault, VideoError};
 pub use probe::{Listing, Probe, probe};
 pub use range::Selection;

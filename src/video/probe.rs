@@ -65,6 +65,8 @@ pub struct Probe {
     /// How often the file is read on end, as one video ([`Probe::looped`]).
     pub loops: usize,
     pub(super) colours: Tags,
+    /// Whether a seek in the file leads anywhere: without times of its own it begins anew wherever one starts.
+    seekable: bool,
     time_base: (i64, i64),
     /// Frames of the file, read once.
     file_frames: usize,
@@ -203,6 +205,7 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         patience: DEFAULT_PATIENCE,
         loops: 1,
         colours: facts.colours,
+        seekable: frames.timed,
         time_base: facts.time_base,
         file_frames: frames.packed.len(),
         packed: frames.packed,
@@ -270,7 +273,7 @@ impl Probe {
 
     /// The last key frame at or before `n`, if there is one.
     pub(super) fn key_at_or_before(&self, n: usize) -> Option<usize> {
-        (0..=n).rev().find(|&n| self.is_key(n))
+        (0..=n).rev().find(|&n| self.is_key(n)).filter(|_| self.seekable)
     }
 
     /// The same file, read `loops` times on end as one long video: every time after the first begins where
@@ -328,6 +331,7 @@ impl Probe {
         let frames = Frames {
             packed: ticks.iter().map(|ticks| ticks * 2).collect(),
             packets: ticks.len(),
+            timed: true,
             ..Frames::default()
         };
         let facts = Facts {

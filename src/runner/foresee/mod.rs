@@ -109,6 +109,7 @@ pub fn foresee(
     if let Some(refused) = place.refused {
         return Err(refused.into());
     }
+    let request = &request.with_file(project, listener)?;
     let probe = video::probe(&request.source)?.looped(settings.video.loops());
     let range = video::selected(&settings.video, &probe)?.range;
     let work = Work::create(&project.work(), "plan")?;

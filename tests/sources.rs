@@ -1,0 +1,102 @@
+//! What can be called a video: a folder of pictures and an address, tracked with given boxes; and the sound
+//! that an overlay keeps.
+
+mod common;
+
+use common::Project;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+const FRAMES: usize = 5;
+
+fn ffmpeg(folder: &Path, words: &str) {
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-nostdin", "-loglevel", "error", "-y"])
+        .args(words.split_whitespace())
+        .current_dir(folder)
+        .output()
+        .expect("tests need ffmpeg on the PATH");
+    assert!(output.status.success(), "ffmpeg {words}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A project with `boxes.txt`, one box in every frame.
+fn project() -> Project {
+    let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/experiments/quickstart.toml");
+    let project = Project::with_experiment("quickstart", &std::fs::read_to_string(quickstart).unwrap());
+    let line = |frame: usize| format!("{frame},1,20,10,40,80,1,-1,-1,-1\n");
+    std::fs::write(project.path("boxes.txt"), (1..=FRAMES).map(line).collect::<String>()).unwrap();
+    project
+}
+
+/// What ffprobe says of a file's tracks.
+fn tracks(path: &Path) -> String {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-show_entries",
+            "stream=codec_type,avg_frame_rate,nb_frames",
+            "-of",
+            "csv=p=0",
+        ])
+        .arg(path)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_folder_of_pictures_is_tracked() {
+    let project = project();
+    std::fs::create_dir(project.path("pictures")).unwrap();
+    ffmpeg(&project.path("pictures"), &format!("-f lavfi -i testsrc2=size=96x96 -frames:v {FRAMES} %d.png"));
+    project.posebook(&["track", "pictures", "boxes=boxes.txt", "fps=10", "out=out"]).succeeds();
+    let overlay = project.path("out/latest/overlay.mp4");
+    assert_eq!(tracks(&overlay).trim(), format!("video,10/1,{FRAMES}"));
+    let wrong = project.posebook(&["track", "pictures", "boxes=boxes.txt", "fps=0"]);
+    assert!(wrong.errors().contains("frames a second, more than 0"), "{}", wrong.errors());
+    std::fs::create_dir(project.path("empty")).unwrap();
+    let wrong = project.posebook(&["track", "empty", "boxes=boxes.txt"]);
+    assert!(wrong.errors().contains("there are no pictures in this folder"), "{}", wrong.errors());
+}
+
+/// Serves one file, again and again, on the loopback address.
+fn serve(bytes: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/walk.mp4?size=large", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", bytes.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&bytes));
+        }
+    });
+    address
+}
+
+#[test]
+fn an_address_is_fetched_once_and_its_sound_is_kept() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no curl");
+        return;
+    }
+    let project = project();
+    ffmpeg(
+        &project.path("."),
+        "-f lavfi -i testsrc2=size=96x96:rate=25 -f lavfi -i sine -t 0.2 -c:v libx264 -c:a aac walk.mp4",
+    );
+    let address = serve(std::fs::read(project.path("walk.mp4")).unwrap());
+    project.posebook(&["track", &address, "boxes=boxes.txt", "out=out"]).succeeds();
+    let overlay = tracks(&project.path("out/latest/overlay.mp4"));
+    assert!(overlay.contains(&format!("video,25/1,{FRAMES}")) && overlay.contains("audio"), "{overlay}");
+    let kept: Vec<_> = std::fs::read_dir(project.path(".posebook/downloads")).unwrap().flatten().collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(std::fs::read(kept[0].path()).unwrap(), std::fs::read(project.path("walk.mp4")).unwrap());
+}
