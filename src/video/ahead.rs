@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -238,15 +238,24 @@ impl Errand {
         }
     }
 
-    /// A buffer of the pool, waiting for one if need be; `None` when the consumer is gone.
+    /// A buffer, waiting for one if need be; `None` when the consumer is gone. One that came back just now is
+    /// taken before one of the pool: it still lies in the processor's cache.
     fn free_buffer(&mut self) -> Option<Vec<u8>> {
-        if let Some(buffer) = self.pool.pop() {
-            return Some(buffer);
-        }
-        self.signs.waits.store(true, Ordering::Release);
-        let buffer = self.take_back.recv().ok().filter(|buffer| !buffer.is_empty())?;
+        let returned = match self.take_back.try_recv() {
+            Ok(buffer) => buffer,
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => {
+                if let Some(buffer) = self.pool.pop() {
+                    return Some(buffer);
+                }
+                self.signs.waits.store(true, Ordering::Release);
+                let buffer = self.take_back.recv().ok()?;
+                self.signs.waits.store(false, Ordering::Release);
+                buffer
+            }
+        };
         self.signs.returned.fetch_add(1, Ordering::Release);
-        self.signs.waits.store(false, Ordering::Release);
-        Some(buffer)
+        // an empty one says that the consumer is gone
+        Some(returned).filter(|buffer| !buffer.is_empty())
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Manner {
     pub hwaccel: Option<Arc<str>>,
     /// Where given, planes of these colours may come through the pipe in the place of RGB.
     pub planes: Option<Colours>,
+    /// Ticks of the video's clock before a frame at which a seek to it aims.
+    pub margin_ticks: i64,
 }
 
 impl Manner {
@@ -40,7 +42,7 @@ impl Manner {
     pub fn of(probe: &Probe, hwaccel: Option<&str>) -> Manner {
         // frames of other decoders come in layouts of their own
         let planes = if hwaccel.is_none() { Colours::of(probe) } else { None };
-        Manner { hwaccel: hwaccel.map(Arc::from), planes }
+        Manner { hwaccel: hwaccel.map(Arc::from), planes, margin_ticks: 0 }
     }
 
     /// The manner for single frames, for which asking how ffmpeg converts does not pay.
@@ -255,7 +257,7 @@ impl Decoder {
 
 impl Stream {
     fn start(probe: &Probe, manner: &Manner, pass: Pass, slot: &Slot) -> Result<Stream, Fault> {
-        let mut starts = pass.starts(probe);
+        let mut starts = pass.starts(probe, manner.margin_ticks);
         let from = starts.pop().unwrap_or(0);
         let (stdout, complaints) = launch(probe, manner, &pass, from, slot)?;
         let to_skip = pass.to_skip(probe);

@@ -43,6 +43,8 @@ pub(super) struct Tags {
     pub chroma_location: Option<String>,
     /// Whether frames come as pairs of fields, which may travel in packets of their own.
     pub interlaced: bool,
+    /// Whether frames are decoded in another order than shown (B-frames).
+    pub reorders: bool,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +75,7 @@ struct Track {
     time_base: Option<String>,
     nb_frames: Option<String>,
     field_order: Option<String>,
+    has_b_frames: Option<u8>,
     pix_fmt: Option<String>,
     color_space: Option<String>,
     color_range: Option<String>,
@@ -99,7 +102,7 @@ pub(super) fn facts(path: &Path, patience: Duration) -> Result<Facts, Fault> {
     let mut command = ffprobe();
     command.args(["-show_program_version", "-of", "json", "-show_entries"]);
     command.arg(
-        "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames,field_order,\
+        "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames,field_order,has_b_frames,\
          pix_fmt,color_space,color_range,chroma_location:stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
     );
     command.arg(path);
@@ -147,6 +150,7 @@ pub(super) fn facts_of(answer: &[u8], said: String) -> Result<Facts, Fault> {
             range: video.color_range.clone(),
             chroma_location: video.chroma_location.clone(),
             interlaced: !matches!(video.field_order.as_deref(), None | Some("progressive" | "unknown")),
+            reorders: video.has_b_frames.is_some_and(|frames| frames > 0),
         },
         ffmpeg_version: answer.program_version.version,
     })

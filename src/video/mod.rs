@@ -56,6 +56,8 @@ mod tests_faults;
 #[cfg(test)]
 mod tests_flow;
 #[cfg(test)]
+mod tests_phalp;
+#[cfg(test)]
 mod tests_sound;
 
 use std::ops::Range;

@@ -52,10 +52,13 @@ impl Pass {
         self.end > probe.file_frames()
     }
 
-    /// Key frames from which ffmpeg may start, the best last; 0 stands for the file's start.
-    pub fn starts(&self, probe: &Probe) -> Vec<usize> {
+    /// Key frames from which ffmpeg may start, the best last; 0 stands for the file's start. The best is the
+    /// last that lies `margin_ticks` or more before the first frame.
+    pub fn starts(&self, probe: &Probe, margin_ticks: i64) -> Vec<usize> {
         let mut starts = vec![0];
-        let mut before = Some(self.first).filter(|_| !self.is_looped(probe));
+        let aim = probe.ticks(self.first.min(probe.file_frames() - 1)).saturating_sub(margin_ticks);
+        let within = (0..=self.first).rev().find(|&n| probe.ticks(n) <= aim);
+        let mut before = within.filter(|_| !self.is_looped(probe));
         for _ in 0..KEYS_TRIED {
             let key = before.and_then(|n| probe.key_at_or_before(n)).filter(|&key| key > 0);
             starts.extend(key);
