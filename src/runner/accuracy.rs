@@ -161,7 +161,8 @@ impl<'a> Accuracy<'a> {
         let Some(truth) = self.truth else { return };
         let side = |length: Option<u64>| length.map_or(usize::MAX, |length| length as usize);
         let (width, height) = (side(row.width), side(row.height));
-        let frames = first_frame..first_frame + row.frames.unwrap_or(0) as usize;
+        let frames =
+            (first_frame..).step_by(row.every.max(1) as usize).take(row.frames.unwrap_or(0) as usize);
         let truth: Vec<Vec<TrackedBox>> =
             frames.clone().map(|frame| boxes(truth.at(frame), width, height)).collect();
         let tracks: Vec<Vec<TrackedBox>> =

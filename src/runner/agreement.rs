@@ -35,7 +35,9 @@ pub fn fill(runs: &mut [Ended]) -> Result<(), RunnerError> {
         if reference == at {
             continue;
         }
-        let end = |row: &RunRow| (row.first_frame.unwrap_or(0) + row.frames.unwrap_or(0)) as usize;
+        let end = |row: &RunRow| {
+            (row.first_frame.unwrap_or(0) + row.frames.unwrap_or(0) * row.every.max(1)) as usize
+        };
         // a preset of PHALP's may end before the video does
         let frames = end(&runs[at].row).min(end(&runs[reference].row));
         if loaded.as_ref().is_none_or(|(which, _)| *which != reference) {

@@ -27,7 +27,8 @@ pub fn tables(folder: &Path, row: &mut RunRow, body: &Body, truth: Option<Truth>
     // a process that was ended could not say how far it had come
     row.frames_done = Some(convert::<FrameRow>(folder, |_| ())?);
     convert::<MemoryRow>(folder, |_| ())?;
-    let mut accuracy = Accuracy::new(body, truth);
+    // where a file begins anew its people are others to a tracker, and the same to the truth
+    let mut accuracy = Accuracy::new(body, truth.filter(|_| row.loops <= 1));
     let people = convert::<PersonRow>(folder, |person| accuracy.add(person))?;
     row.people = row.people.or(Some(people));
     if row.outcome == Outcome::Ok.name() {
@@ -72,6 +73,9 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         hmr2_batch: settings.hmr2.batch as u64,
         hmr2_frames: settings.hmr2.frames as u64,
         results: settings.results.name().to_string(),
+        every: settings.video.every() as u64,
+        loops: settings.video.loops() as u64,
+        overlap: Some(settings.video.overlap()),
         device: planned.place.device.clone(),
         limit_host_mib: settings.limits.host_mib,
         limit_device_mib: settings.limits.device_mib,
@@ -98,7 +102,7 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         row.height = Some(*height as u64);
         row.clip_frames = Some(*frames as u64);
         // until the range is known
-        row.frames = Some(*frames as u64);
+        row.frames = Some((*frames as u64 * row.loops).div_ceil(row.every.max(1)));
         row.fps = Some(*fps);
         if let Some(drawn) = drawn {
             add_scene(&mut row, drawn);

@@ -103,7 +103,7 @@ impl<'f> Pipeline<'f> {
         self.facts.first_frame_secs.get_or_insert((arrived - self.opened).as_secs_f64());
         publisher.frame(frame.index as u64);
         self.stretch.get_or_insert_with(Stretch::begin);
-        let seen = self.stages.see(&frame, frame.index)?;
+        let seen = self.stages.see(&frame, source.probe().file_frame(frame.index))?;
         let decode_secs = (arrived - started).as_secs_f64();
         let decoded = frame.decoded.map(|decoded| (decoded.began, decoded.ended));
         let note = Note { time_secs: frame.time_secs, decoded, decode_secs, arrived };

@@ -170,9 +170,14 @@ fn label(settings: &Settings, clip: &Clip, repeat: u64) -> String {
         Clip::Broken { .. } => (None, None),
     };
     let size = size.map_or_else(String::new, |(width, height)| format!(", {width}x{height}"));
-    let frames = frames.map_or_else(String::new, |frames| format!(", {frames} frames"));
+    let frames = frames.map_or_else(String::new, |frames| format!(", {} frames", read_of(settings, frames)));
     let repeat = if settings.repeats > 1 { format!(", repeat {repeat}") } else { String::new() };
     format!("{} {}{size}{frames}{repeat}", clip.name(), mode_of(settings))
+}
+
+/// Frames that are read of a file of `frames`, whatever its range.
+fn read_of(settings: &Settings, frames: usize) -> usize {
+    (frames * settings.video.loops()).div_ceil(settings.video.every())
 }
 
 /// A guess where nothing like it was run before: two cores, the tiny model, a few people a frame.
@@ -182,6 +187,7 @@ fn guess_secs(settings: &Settings, clip: &Clip) -> f64 {
         Clip::NotMade { frames, size, .. } => (frames.unwrap_or(120), size.map_or(640 * 360, |(w, h)| w * h)),
         Clip::Broken { .. } => return 0.0,
     };
+    let frames = read_of(settings, frames);
     let megapixels = pixels as f64 / 1e6;
     let per_frame = 0.06
         + match mode_of(settings).as_str() {

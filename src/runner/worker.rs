@@ -86,7 +86,8 @@ fn work(
 
     let started = Instant::now();
     let settings = &order.settings;
-    let results = Results::create(folder, &order.run_id, settings.results, true, started)?;
+    let results =
+        Results::create(folder, &order.run_id, settings.results, settings.video.overlap(), started)?;
     let mut source = video::open(&order.video, &settings.video, &order.scratch, stages.device())?;
     facts.first_frame = Some(source.range().start as u64);
     facts.frames = Some(source.frames() as u64);

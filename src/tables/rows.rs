@@ -40,12 +40,18 @@ table! {
         pub width: Option<u64>,
         /// Height of a frame in pixels
         pub height: Option<u64>,
-        /// Frames of the clip
+        /// Frames of the clip's file
         pub clip_frames: Option<u64>,
         /// First frame of the range that was asked for
         pub first_frame: Option<u64>,
         /// Frames in the range that was asked for
         pub frames: Option<u64>,
+        /// Every how many frames one was read
+        pub every: u64,
+        /// How many times the clip's file was read on end, as one long video
+        pub loops: u64,
+        /// Whether reading and writing went on beside the looking; PHALP does one after the other
+        pub overlap: Option<bool>,
         /// Frames that were finished, less than `frames` when the run failed
         pub frames_done: Option<u64>,
         /// Frames per second of the clip

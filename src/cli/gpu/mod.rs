@@ -86,7 +86,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
     drop(opened);
     let torch = part(args.wants("torch"), "PyTorch", || parts::torch(&args));
     let mut notebooks = Vec::new();
-    for (name, of) in [("gpu-agreement", "pipeline"), ("gpu-memory", "memory"), ("gpu-budget", "memory")] {
+    let experiments = [
+        ("gpu-agreement", "pipeline"),
+        ("gpu-memory", "memory"),
+        ("gpu-budget", "memory"),
+        ("published-claims", "memory"),
+    ];
+    for (name, of) in experiments {
         notebooks.push(part(args.wants(of), name, || parts::notebook(name, &args, &folder)));
     }
 

@@ -170,9 +170,10 @@ fn draw_rows(
             canvas.text([field.left - 10.0, middle], &row.name, Ink::Words, Anchor::End);
         }
         draw_layers(canvas, field, axis, row, [zero, middle], plot, legend);
+        // beside the bars alone: it would run through the headings
+        canvas.line(&[[zero, top], [zero, top + STEP]], Ink::Axis, 1.0);
         top += STEP;
     }
-    canvas.line(&[[zero, field.top], [zero, field.bottom]], Ink::Axis, 1.0);
 }
 
 /// The layers of one row from its zero on, whiskers of repeats, and the value at the end.

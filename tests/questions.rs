@@ -1,0 +1,122 @@
+//! The questions about memory, asked small (`--quick`): every verdict, and the numbers that hold on any machine.
+//!
+//! Claims about times need the whole experiment and are not measured here.
+
+mod common;
+
+use common::{Project, Row};
+
+/// A column rounded to `digits`: encoders and arithmetic differ in the last ones between machines.
+fn rounded(row: &Row, column: &str, divisor: f64, digits: usize) -> String {
+    row[column]
+        .parse::<f64>()
+        .map_or_else(|_| row[column].clone(), |value| format!("{:.digits$}", value / divisor))
+}
+
+/// What the report's first table says of each claim: verdict and statement.
+fn verdicts(markdown: &str) -> String {
+    let rows = markdown.lines().filter(|line| line.starts_with("| **"));
+    let cells = rows.map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" | "));
+    cells.map(|row| row.trim_start_matches("| ").to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// Runs the quick version of an experiment; its exit status says that every verdict was as expected.
+fn asked(name: &str, columns: &[(&str, f64, usize)]) -> String {
+    let toml = format!("{}/experiments/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+    let project = Project::with_experiment(name, &std::fs::read_to_string(toml).unwrap());
+    project.posebook(&["experiment", "run", name, "--quick"]).succeeds();
+    let markdown =
+        std::fs::read_to_string(project.path(&format!("reports/{name}/latest/report.md"))).unwrap();
+    let line = |row: &Row| {
+        let cells = columns.iter().map(|(column, divisor, digits)| rounded(row, column, *divisor, *digits));
+        cells.collect::<Vec<_>>().join(" | ")
+    };
+    let header = columns.iter().map(|(column, ..)| *column).collect::<Vec<_>>().join(" | ");
+    let table: Vec<String> = project.runs(name).iter().map(line).collect();
+    format!("{}\n\n{header}\n{}", verdicts(&markdown), table.join("\n"))
+}
+
+const KIB: f64 = 1024.0;
+const TEN_KIB: f64 = 10.0 * KIB;
+
+#[test]
+fn published_claims() {
+    insta::assert_snapshot!(asked(
+        "published-claims",
+        &[
+            ("mode", 1.0, 0),
+            ("results", 1.0, 0),
+            ("clip_frames", 1.0, 0),
+            ("frames", 1.0, 0),
+            ("outcome", 1.0, 0),
+            ("heap_frames_bytes", 1.0, 0),
+            ("heap_results_bytes", TEN_KIB, 0),
+        ]
+    ));
+}
+
+#[test]
+fn memory_vs_size() {
+    insta::assert_snapshot!(asked(
+        "memory-vs-size",
+        &[
+            ("mode", 1.0, 0),
+            ("frames", 1.0, 0),
+            ("people", 1.0, 0),
+            ("heap_frames_bytes", 1.0, 0),
+            ("heap_results_bytes", TEN_KIB, 0),
+        ]
+    ));
+}
+
+#[test]
+fn video_size_limit() {
+    // tries depend on how much of the budget a machine's libraries take: verdicts alone are everybody's
+    insta::assert_snapshot!(
+        asked("video-size-limit", &[("mode", 1.0, 0), ("width", 1.0, 0)]).split("\n\n").next().unwrap()
+    );
+}
+
+#[test]
+fn accuracy_vs_mode() {
+    insta::assert_snapshot!(asked(
+        "accuracy-vs-mode",
+        &[
+            ("mode", 1.0, 0),
+            ("jpeg_quality", 1.0, 0),
+            ("people", 1.0, 0),
+            ("hota", 1.0, 2),
+            ("idf1", 1.0, 2),
+            ("pa_mpjpe_mm", 1.0, 0),
+        ]
+    ));
+}
+
+#[test]
+fn speed_vs_mode() {
+    insta::assert_snapshot!(asked(
+        "speed-vs-mode",
+        &[
+            ("mode", 1.0, 0),
+            ("overlap", 1.0, 0),
+            ("gop", 1.0, 0),
+            ("frames", 1.0, 0),
+            ("people", 1.0, 0),
+            ("disk_peak_bytes", TEN_KIB, 0),
+        ]
+    ));
+}
+
+#[test]
+fn long_video() {
+    insta::assert_snapshot!(asked(
+        "long-video",
+        &[
+            ("results", 1.0, 0),
+            ("frames", 1.0, 0),
+            ("people", 1.0, 0),
+            ("heap_frames_bytes", 1.0, 0),
+            ("heap_results_bytes", TEN_KIB, 0),
+        ]
+    ));
+}
