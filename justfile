@@ -16,6 +16,10 @@ experiment name *overrides: build
 track source *overrides: build
     @{{ posebook }} track "$@"
 
+# say what a run over a video will take, mode by mode, before it is made: plan my.mp4 boxes=boxes.txt
+plan source *overrides: build
+    @{{ posebook }} plan "$@"
+
 # redraw the newest report of an experiment from its tables
 report name: build
     @{{ posebook }} report "$@"
