@@ -28,7 +28,8 @@ report name: build
 reference name:
     rm -rf reports/{{ name }}/reference
     mkdir -p reports/{{ name }}/reference
-    cd reports/{{ name }}/latest && cp -r experiment.toml report.md runs.csv figures strips ../reference/
+    cd reports/{{ name }}/latest && for part in experiment.toml report.md runs.csv figures strips; do \
+        if [ -e "$part" ]; then cp -r "$part" ../reference/; fi; done
 
 # make the clips of every dataset, and list them
 datasets: build
