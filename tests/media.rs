@@ -152,7 +152,7 @@ fn phalps_ranges_by_frame_and_by_second() {
         match (video::selected(&settings, &probe), index(&case["n_images"])) {
             (Err(error), 0) => assert!(error.to_string().contains("holds no frame"), "{case}"),
             (range, images) => {
-                let range = range.unwrap();
+                let range = range.unwrap().range;
                 assert_eq!(range.len(), images, "{case}");
                 assert_eq!(case["first_image_matches_video_index"][0], range.start, "{case}");
             }
@@ -170,7 +170,7 @@ fn phalps_ranges_by_frame_and_by_second() {
             (Err(error), 0) => assert!(error.to_string().contains("holds no frame"), "{case}"),
             (range, _) => {
                 let expected = index(&case["index_start"])..index(&case["index_end"]);
-                assert_eq!(range.unwrap(), expected, "{case}");
+                assert_eq!(range.unwrap().range, expected, "{case}");
             }
         }
     }
