@@ -25,7 +25,7 @@ pub struct Ready {
     /// Boxes to start from where they are not the truth's.
     pub boxes: Option<TruthFile>,
     /// The scene that it is drawn from; `None` for a file of the user's.
-    pub drawn: Option<WalkersClip>,
+    pub drawn: Option<Box<WalkersClip>>,
 }
 
 /// A clip of a dataset: ready, not made yet, or not to be had.
@@ -76,7 +76,7 @@ fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listen
         spec.ready(&project.clips())
     };
     match made {
-        Ok(Some(clip)) => Clip::Ready(Ready { drawn: spec.drawn().cloned(), ..ready(clip) }),
+        Ok(Some(clip)) => Clip::Ready(Ready { drawn: spec.drawn().cloned().map(Box::new), ..ready(clip) }),
         Ok(None) => Clip::NotMade { name, frames: spec.frames(), size: spec.size() },
         Err(error) => Clip::Broken { name, message: error.to_string() },
     }

@@ -72,7 +72,7 @@ impl Indexed {
     }
 
     /// Frames to decode for frame `n` with a start of its own.
-    fn from_its_key(&self, n: usize) -> usize {
+    fn frames_with_its_key(&self, n: usize) -> usize {
         let (probe, n) = (&self.reading.probe, self.reading.probe.file_frame(n));
         n - probe.key_at_or_before(n).unwrap_or(0) + 1
     }
@@ -80,7 +80,7 @@ impl Indexed {
     /// Whether frame `n`, which comes next, is sooner there by a new start.
     fn jump_pays(&self, n: usize) -> bool {
         let every = self.reading.selection.every;
-        let with_jump = self.from_its_key(n);
+        let with_jump = self.frames_with_its_key(n);
         with_jump < every && self.pace.pays(with_jump, every)
     }
 }
@@ -100,7 +100,7 @@ impl Reader for Indexed {
         self.decoder = None;
         let mut decoder = Decoder::start(&self.reading.probe, &self.manner, rest, self.reading.slot.clone())?;
         decoder.read(rgb)?;
-        self.pace.started(self.from_its_key(n), began.elapsed().as_secs_f64());
+        self.pace.started(self.frames_with_its_key(n), began.elapsed().as_secs_f64());
         self.decoder = Some(decoder);
         Ok(())
     }

@@ -129,7 +129,7 @@ impl Factors {
 
 /// What a sample adds: the upper half of a product of 16 bits.
 fn part(sample: u8, zero: i16, factor: i16) -> i16 {
-    ((i32::from(sample) * 8 - i32::from(zero)) * i32::from(factor) >> 16) as i16
+    (((i32::from(sample) * 8 - i32::from(zero)) * i32::from(factor)) >> 16) as i16
 }
 
 /// Fills `rgb` from the planes of a picture: luma row by row, then the two chroma planes at half the

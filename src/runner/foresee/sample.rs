@@ -132,7 +132,7 @@ pub fn decoded_by_seeking(is_key: impl Fn(usize) -> bool, range: &Range<usize>, 
         if is_key(n) {
             key = n;
         }
-        if (n - range.start) % every == 0 {
+        if (n - range.start).is_multiple_of(every) {
             decoded += (n - key + 1) as u64;
         }
     }
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn seeking_decodes_from_the_key_frame_before_each_frame() {
-        let keys = |every: usize| move |n: usize| n % every == 0;
+        let keys = |every: usize| move |n: usize| n.is_multiple_of(every);
         assert_eq!(decoded_by_seeking(keys(1), &(0..10), 1), 10);
         // one key frame: 1 + 2 + .. + 10
         assert_eq!(decoded_by_seeking(keys(100), &(0..10), 1), 55);
