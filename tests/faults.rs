@@ -1,6 +1,10 @@
 //! What becomes of videos that are damaged and of processes that are killed: errors in words or shorter
 //! videos that say so, bounded memory, nothing left behind.
 
+#[path = "common/ffmpeg.rs"]
+mod made;
+
+use made::ffmpeg;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,16 +21,6 @@ const FRAMES: usize = 30;
 /// What decoder and reader may hold each, whatever a small file says: a decoder's own code and buffers
 /// come to some 60 MiB.
 const MOST_BYTES: u64 = 512 << 20;
-
-fn ffmpeg(folder: &Path, words: &str) {
-    let output = Command::new("ffmpeg")
-        .args(["-hide_banner", "-nostdin", "-loglevel", "error", "-y"])
-        .args(words.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .expect("tests need ffmpeg on the PATH");
-    assert!(output.status.success(), "ffmpeg {words}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// A small clip in two containers, one of them with its index in front and at the end.
 fn clips(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {

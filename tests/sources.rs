@@ -2,24 +2,17 @@
 //! that an overlay keeps.
 
 mod common;
+#[path = "common/ffmpeg.rs"]
+mod made;
 
 use common::Project;
+use made::ffmpeg;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 const FRAMES: usize = 5;
-
-fn ffmpeg(folder: &Path, words: &str) {
-    let output = Command::new("ffmpeg")
-        .args(["-hide_banner", "-nostdin", "-loglevel", "error", "-y"])
-        .args(words.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .expect("tests need ffmpeg on the PATH");
-    assert!(output.status.success(), "ffmpeg {words}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 /// A project with `boxes.txt`, one box in every frame.
 fn project() -> Project {
