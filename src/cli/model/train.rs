@@ -1,0 +1,49 @@
+//! `posebook model train`: a model set's weights from crops drawn on the fly.
+
+use crate::runner::interrupt;
+use crate::train::{self, Evaluation, Settings};
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The training's settings, a TOML file such as models/training/tiny.toml
+    settings: PathBuf,
+    /// Where checkpoints and the finished model set go
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let settings = Settings::load(&args.settings)?;
+    let stop = interrupt::listen();
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len} steps, {eta} left  {msg}")?);
+    let mut told = |progress: &train::Progress| {
+        bar.set_length(progress.steps as u64);
+        bar.set_position(progress.step as u64);
+        bar.set_message(format!("loss {:.4}, {:.0} crops/s", progress.loss, progress.crops_per_sec));
+        if let Some(held_out) = &progress.evaluation {
+            let line = format!("step {}: {}", progress.step, errors(held_out));
+            if bar.is_hidden() { eprintln!("{line}") } else { bar.println(line) }
+        }
+    };
+    let last = train::run(&settings, &args.out, &mut told, stop)?;
+    bar.finish_and_clear();
+    println!("{}", errors(&last));
+    println!("model set: {}", args.out.join(format!("{}.toml", settings.name)).display());
+    Ok(())
+}
+
+/// Held-out errors in words.
+fn errors(held_out: &Evaluation) -> String {
+    format!(
+        "MPJPE {:.1} mm, PA-MPJPE {:.1} mm on {} held-out people (the mean pose: {:.1} and {:.1})",
+        held_out.mpjpe_mm,
+        held_out.pa_mpjpe_mm,
+        held_out.people,
+        held_out.mean_pose_mpjpe_mm,
+        held_out.mean_pose_pa_mpjpe_mm
+    )
+}
