@@ -114,7 +114,7 @@ impl Block {
 
     /// `(b, n, dim)` to `(b, n, dim)`.
     fn forward(&self, x: Tensor) -> Result<Tensor> {
-        let x = (&x + self.attention.forward(&self.norm1.forward(&x)?)?)?;
-        &x + self.mlp.forward(&self.norm2.forward(&x)?)?
+        let x = self.attention.forward_onto(&self.norm1.forward(&x)?, &x)?;
+        self.mlp.forward_onto(&self.norm2.forward(&x)?, &x)
     }
 }

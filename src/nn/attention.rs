@@ -1,7 +1,8 @@
 //! Multi-head attention (Vaswani et al. 2017). Must not know which network it serves.
 
-use super::linear::{Linear, linear, packed_attention, wants_packed_attention};
-use super::ops;
+use super::linear::{Linear, linear};
+use super::ops::{self, has_kernels};
+use super::packed::packed_attention;
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -54,23 +55,41 @@ impl SelfAttention {
     }
 }
 
-impl Module for SelfAttention {
+impl SelfAttention {
+    /// The shortcut and what attention gives for `x`, added up.
+    ///
     /// # Shapes
-    /// `(b, n, size)` to `(b, n, size)`.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// All `(b, n, size)`.
+    ///
+    /// # Errors
+    /// If the shapes are others, or the device fails.
+    pub fn forward_onto(&self, x: &Tensor, shortcut: &Tensor) -> Result<Tensor> {
+        self.proj.forward_onto(&self.seen(x)?, shortcut)
+    }
+
+    /// What every token sees, `(b, n, size)`, before the last layer.
+    fn seen(&self, x: &Tensor) -> Result<Tensor> {
         let (b, n, size) = x.dims3()?;
         let qkv = self.qkv.forward(x)?;
-        if wants_packed_attention(&qkv) {
-            return self.proj.forward(&packed_attention(&qkv, self.heads)?);
+        if has_kernels(&qkv) {
+            return packed_attention(&qkv, self.heads);
         }
         let qkv = qkv.reshape((b, n, 3, self.heads, size / self.heads))?;
         if self.fused {
-            return self.proj.forward(&fused(&qkv)?);
+            return fused(&qkv);
         }
         let part = |at: usize| qkv.narrow(2, at, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous(); // (b, h, n, d)
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
         drop(qkv);
-        self.proj.forward(&attend(q, k, v, ScaleOf::Queries)?)
+        attend(q, k, v, ScaleOf::Queries)
+    }
+}
+
+impl Module for SelfAttention {
+    /// # Shapes
+    /// `(b, n, size)` to `(b, n, size)`.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.proj.forward(&self.seen(x)?)
     }
 }
 

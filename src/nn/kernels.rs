@@ -39,9 +39,9 @@ impl MultiplyAdd for Separate {
 
 /// A function over slices, generic in [`MultiplyAdd`], compiled for both kinds of machine.
 macro_rules! kernel {
-    ($(#[$doc:meta])* fn $name:ident<$m:ident>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+    ($(#[$doc:meta])* $visible:vis fn $name:ident<$m:ident>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
-        fn $name($($arg: $type),*) {
+        $visible fn $name($($arg: $type),*) {
             #[inline(always)]
             fn body<$m: MultiplyAdd>($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]
@@ -119,12 +119,22 @@ fn sum(row: &[f32], term: impl Fn(usize, f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+#[inline(always)]
+fn gelu_of<M: MultiplyAdd>(x: f32) -> f32 {
+    let half = 0.5 * x;
+    M::of(half, erf::<M>(x * std::f32::consts::FRAC_1_SQRT_2), half)
+}
+
 kernel! {
     fn gelu_piece<M>(x: &[f32], out: &mut [f32]) {
-        for (out, &x) in out.iter_mut().zip(x) {
-            let half = 0.5 * x;
-            *out = M::of(half, erf::<M>(x * std::f32::consts::FRAC_1_SQRT_2), half);
-        }
+        out.iter_mut().zip(x).for_each(|(out, &x)| *out = gelu_of::<M>(x));
+    }
+}
+
+kernel! {
+    /// [`gelu`] where the numbers stand, on the thread that asks.
+    pub fn gelu_in_place<M>(x: &mut [f32]) {
+        x.iter_mut().for_each(|x| *x = gelu_of::<M>(*x));
     }
 }
 
@@ -139,15 +149,37 @@ kernel! {
     }
 }
 
+/// The largest number of a row.
+#[inline(always)]
+fn largest(row: &[f32]) -> f32 {
+    let more = |a: f32, b: f32| if b > a { b } else { a };
+    let (whole, rest) = row.as_chunks::<LANES>();
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for chunk in whole {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = more(*lane, x));
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| more(a, b))
+}
+
 kernel! {
     fn softmax_rows<M>(x: &[f32], out: &mut [f32], columns: usize) {
         for (x, out) in x.chunks_exact(columns).zip(out.chunks_exact_mut(columns)) {
-            let largest = x.iter().fold(f32::NEG_INFINITY, |largest, &x| if x > largest { x } else { largest });
-            for (out, &x) in out.iter_mut().zip(x) {
-                *out = exp::<M>(x - largest);
-            }
+            let largest = largest(x);
+            out.iter_mut().zip(x).for_each(|(out, &x)| *out = exp::<M>(x - largest));
             let scale = 1.0 / sum(out, |_, value| value);
             out.iter_mut().for_each(|out| *out *= scale);
+        }
+    }
+}
+
+kernel! {
+    /// [`softmax`] where the numbers stand, on the thread that asks.
+    pub fn softmax_in_place<M>(x: &mut [f32], columns: usize) {
+        for row in x.chunks_exact_mut(columns) {
+            let largest = largest(row);
+            row.iter_mut().for_each(|x| *x = exp::<M>(*x - largest));
+            let scale = 1.0 / sum(row, |_, value| value);
+            row.iter_mut().for_each(|x| *x *= scale);
         }
     }
 }

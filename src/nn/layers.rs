@@ -49,13 +49,23 @@ impl Mlp {
     }
 }
 
+impl Mlp {
+    /// The shortcut and what [`Module::forward`] gives for `x`, added up.
+    ///
+    /// # Shapes
+    /// All `(b, n, size)`.
+    ///
+    /// # Errors
+    /// If the shapes are others, or the device fails.
+    pub fn forward_onto(&self, x: &Tensor, shortcut: &Tensor) -> Result<Tensor> {
+        self.narrow.forward_onto(&self.widen.forward_gelu(x)?, shortcut)
+    }
+}
+
 impl Module for Mlp {
     /// # Shapes
     /// `(b, n, size)` to `(b, n, size)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let hidden = self.widen.forward(x)?;
-        let active = ops::gelu(&hidden)?;
-        drop(hidden);
-        self.narrow.forward(&active)
+        self.narrow.forward(&self.widen.forward_gelu(x)?)
     }
 }

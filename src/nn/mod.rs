@@ -11,6 +11,8 @@ mod kernels;
 pub mod layers;
 pub mod linear;
 pub mod ops;
+mod packed;
+mod products;
 
 pub use attention::{ScaleOf, SelfAttention, attend};
 pub use checkpoint::{CheckpointError, TensorSpec};
