@@ -1,77 +1,252 @@
-//! What a person costs: the crop, the network at three sizes, the body.
+//! What a person costs on this machine: HMR2 at its published size, whole and stage by stage; the crop; the body.
 //!
-//! `cargo bench --bench hmr2`; the network's time is that of the whole batch.
+//! `just bench hmr2`. First the whole network beside its own matrix products, which no arrangement of the rest can
+//! beat, and beside PyTorch where `python3` has torch: each round times all of them, a ratio is one round's, and
+//! the medians are printed, so that what else the machine does falls on all alike. Peak heap is what the pass takes
+//! beyond weights and crops, counted. Then every stage alone, by divan; a block's stages run 32 times a pass.
+//! Naming some (`just bench hmr2 stage`) leaves the first part out.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
 use divan::Bencher;
+use divan::counter::ItemsCount;
 use posebook::body::Body;
 use posebook::frame::Frame;
 use posebook::geometry::IDENTITY;
-use posebook::hmr2::crop::{Square, normalize};
-use posebook::hmr2::{Config, Network};
+use posebook::hmr2::crop::{self, Square, normalize};
+use posebook::hmr2::{Config, Network, Precision};
+use posebook::memory::heap::{Counting, Stretch};
+use posebook::nn::{LayerNorm, Mlp, linear, packed_attention};
+use posebook::parity::formula;
 use posebook::person::{BBox, SmplParams};
-use posebook::random::stream;
-use std::collections::HashMap;
+use posebook::speed::{self, products};
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+#[global_allocator]
+static HEAP: Counting = Counting;
+
+const ROUNDS: usize = 3;
+const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
+/// What PyTorch is timed on: its process makes its own weights anew every time.
+const TORCH_BATCHES: [usize; 2] = [1, 4];
 
 fn main() {
+    if !std::env::args().skip(1).any(|argument| !argument.starts_with('-')) {
+        whole(Precision::F32, &BATCHES);
+        whole(Precision::Bf16, &BATCHES[..1]);
+        whole(Precision::F16, &BATCHES[..1]);
+        beside_torch();
+    }
     divan::main();
 }
 
-/// The sizes of `models/tiny.toml`, of a network between, and of the published one with two of its blocks.
-fn config(name: &str) -> Config {
-    let mut config = Config::hmr2();
-    let (backbone, head) = (&mut config.backbone, &mut config.head);
-    match name {
-        "tiny" => {
-            config.image_size = 128;
-            (backbone.dim, backbone.depth, backbone.heads) = (192, 6, 3);
-            (head.dim, head.depth, head.heads, head.dim_head, head.mlp_dim) = (192, 3, 4, 48, 384);
+/// The network, its weights by formula: what they are does not matter to time.
+fn network(config: &Config, dtype: DType) -> Network {
+    let weights =
+        formula::weights("a", config, dtype, &Device::Cpu).expect("there is memory for the weights");
+    Network::load(config, VarBuilder::from_tensors(weights, dtype, &Device::Cpu))
+        .expect("every tensor is there")
+}
+
+fn crops(config: &Config, batch: usize, dtype: DType) -> Tensor {
+    let (count, side) = (batch * 3 * config.image_size.pow(2), config.image_size);
+    let values = formula::fill("a/input/bench", count, &[0.0], 2.0);
+    let crops =
+        Tensor::from_vec(values, (batch, 3, side, side), &Device::Cpu).expect("as many as the shape says");
+    crops.to_dtype(dtype).expect("the type is known")
+}
+
+fn timed(work: impl FnOnce()) -> f64 {
+    let began = Instant::now();
+    work();
+    began.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// ViT-H beside its products, batch by batch.
+fn whole(precision: Precision, batches: &[usize]) {
+    let (config, dtype) = (Config::hmr2(), precision.dtype());
+    let network = network(&config, dtype);
+    let gflop = config.flop_per_crop() as f64 / 1e9;
+    println!("ViT-H in {}, {gflop:.1} GFLOP a crop, medians of {ROUNDS} rounds", precision.name());
+    println!(
+        "{:>6} {:>10} {:>9} {:>16} {:>9} {:>10}",
+        "batch", "s a crop", "GFLOP/s", "products GFLOP/s", "of them", "heap MiB"
+    );
+    for &batch in batches {
+        let crops = crops(&config, batch, dtype);
+        let pass = || drop(network.forward(&crops).expect("the crops fit the network"));
+        let stretch = Stretch::begin();
+        pass();
+        let heap = stretch.peak_bytes() as f64 / f64::from(1 << 20);
+        let (mut secs, mut rates, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let rate = products::of_block(&config, dtype, &Device::Cpu, batch, 3).expect("the products fit");
+            secs.push(timed(pass) / batch as f64);
+            rates.push(rate.tflops * 1e3);
+            shares.push(gflop / secs[secs.len() - 1] / rates[rates.len() - 1]);
         }
-        "small" => {
-            (backbone.dim, backbone.depth, backbone.heads) = (384, 12, 6);
-            (head.dim, head.depth, head.mlp_dim) = (512, 3, 512);
-        }
-        _ => (backbone.depth, head.depth) = (2, 1),
+        let (secs, rate, share) = (median(secs), median(rates), median(shares));
+        println!(
+            "{batch:>6} {secs:>10.3} {:>9.0} {rate:>16.0} {:>8.0}% {heap:>10.1}",
+            gflop / secs,
+            share * 100.0
+        );
     }
-    config
+    println!();
 }
 
-fn network(config: &Config) -> Network {
-    let weights: HashMap<String, Tensor> = config
-        .tensors()
-        .into_iter()
-        .map(|spec| {
-            let mut draws = stream(1, &spec.key, &[]);
-            let scale = 1.0 / (spec.shape[1..].iter().product::<usize>() as f64).sqrt();
-            let n = spec.shape.iter().product();
-            let values: Vec<f32> = (0..n).map(|_| draws.range(-scale, scale) as f32).collect();
-            (
-                spec.key,
-                Tensor::from_vec(values, spec.shape, &Device::Cpu).expect("as many values as the shape says"),
-            )
-        })
-        .collect();
-    let weights = VarBuilder::from_tensors(weights, DType::F32, &Device::Cpu);
-    Network::load(config, weights).expect("every tensor is there")
+/// ViT-H beside PyTorch, in turn.
+fn beside_torch() {
+    let config = Config::hmr2();
+    let network = network(&config, DType::F32);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/bench_torch.py");
+    let batches = TORCH_BATCHES.map(|batch| batch.to_string()).join(",");
+    let arguments =
+        ["--device", "cpu", "--precisions", "f32,bf16", "--compile", "none", "--repeats", "3", "--batches"];
+    let arguments: Vec<String> = arguments.iter().map(ToString::to_string).chain([batches]).collect();
+    let ours = |batch: usize| {
+        let crops = crops(&config, batch, DType::F32);
+        median((0..3).map(|_| timed(|| drop(network.forward(&crops).expect("the crops fit")))).collect())
+    };
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let ours = TORCH_BATCHES.map(ours);
+        match speed::torch::measure(&script, &arguments) {
+            Ok(theirs) => rounds.push((ours, theirs)),
+            Err(why) => return println!("no PyTorch beside it: {why}\n"),
+        }
+    }
+    println!(
+        "ViT-H in f32 beside PyTorch {}",
+        rounds[0].1.torch.as_deref().unwrap_or("of an unknown version")
+    );
+    println!(
+        "{:>6} {:>10} {:>14} {:>7} {:>15} {:>7}",
+        "batch", "s a crop", "PyTorch's", "ratio", "PyTorch's bf16", "ratio"
+    );
+    for (at, batch) in TORCH_BATCHES.into_iter().enumerate() {
+        let theirs = |precision: &str, (_, document): &([f64; 2], speed::Document)| {
+            let of = document.precisions.iter().find(|of| of.precision == precision);
+            of.and_then(|of| of.rows.iter().find(|row| row.batch == batch)?.secs_median).unwrap_or(f64::NAN)
+        };
+        let each = |of: &dyn Fn(&([f64; 2], speed::Document)) -> f64| median(rounds.iter().map(of).collect());
+        let secs = each(&|round| round.0[at] / batch as f64);
+        let [f32s, bf16s] =
+            ["f32", "bf16"].map(|precision| each(&|round| theirs(precision, round) / batch as f64));
+        let [of_f32, of_bf16] =
+            ["f32", "bf16"].map(|precision| each(&|round| round.0[at] / theirs(precision, round)));
+        println!("{batch:>6} {secs:>10.3} {f32s:>14.3} {of_f32:>7.2} {bf16s:>15.3} {of_bf16:>7.2}");
+    }
+    println!();
 }
 
-#[divan::bench(max_time = 5, args = [("tiny", 1), ("tiny", 8), ("small", 1), ("ViT-H, 2 of 32 blocks", 1)])]
-fn forward(bencher: Bencher, (name, batch): (&str, usize)) {
-    let config = config(name);
-    let network = network(&config);
-    let shape = (batch, 3, config.image_size, config.image_size);
-    let crops = Tensor::zeros(shape, DType::F32, &Device::Cpu).expect("zeros");
-    bencher.bench(|| network.forward(&crops).expect("the crops fit the network"));
+/// What a block computes, one after the other, and what stands before and after the blocks.
+const STAGES: [&str; 8] =
+    ["patches", "norm", "qkv", "attention", "proj + shortcut", "fc1 + gelu", "mlp + shortcut", "head"];
+
+#[divan::bench(sample_count = 10, sample_size = 1, args = STAGES.iter().flat_map(|stage| [1, 4].map(|batch| (*stage, batch))))]
+fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
+    let config = Config::hmr2();
+    let (n, dim) = (config.tokens(), config.backbone.dim);
+    let weights =
+        |shape: &[usize]| formula::tensor("a/bench", shape, &[0.0], 0.05).expect("there is memory for it");
+    let layer = |from: usize, to: usize| {
+        let tensors = [("weight".to_string(), weights(&[to, from])), ("bias".to_string(), weights(&[to]))];
+        let vb = VarBuilder::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
+        linear(from, to, vb).expect("both tensors are there")
+    };
+    let tokens = weights(&[batch, n, dim]);
+    let bencher = bencher.counter(ItemsCount::new(batch));
+    match name {
+        "patches" => {
+            let config = Config {
+                backbone: posebook::hmr2::config::Backbone { depth: 0, ..config.backbone },
+                ..config
+            };
+            let (network, crops) = (whole_of(&config), crops(&config, batch, DType::F32));
+            let middle = crops
+                .narrow(3, config.side_cut(), config.image_size - 2 * config.side_cut())
+                .expect("it is wider");
+            bencher
+                .bench_local(|| network.backbone().forward(&middle, &mut |_, _| ()).expect("the crops fit"));
+        }
+        "norm" => {
+            let tensors = [("weight".to_string(), weights(&[dim])), ("bias".to_string(), weights(&[dim]))];
+            let vb = VarBuilder::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
+            let norm = LayerNorm::load(dim, 1e-6, vb).expect("both tensors are there");
+            bencher.bench_local(|| norm.forward(&tokens).expect("the tokens fit"));
+        }
+        "qkv" => {
+            let qkv = layer(dim, 3 * dim);
+            bencher.bench_local(|| qkv.forward(&tokens).expect("the tokens fit"));
+        }
+        "attention" => {
+            let packed = weights(&[batch, n, 3 * dim]);
+            bencher
+                .bench_local(|| packed_attention(&packed, config.backbone.heads).expect("they are packed"));
+        }
+        "proj + shortcut" => {
+            let proj = layer(dim, dim);
+            bencher.bench_local(|| proj.forward_onto(&tokens, &tokens).expect("the tokens fit"));
+        }
+        "fc1 + gelu" => {
+            let widen = layer(dim, config.backbone.mlp_ratio * dim);
+            bencher.bench_local(|| widen.forward_gelu(&tokens).expect("the tokens fit"));
+        }
+        "mlp + shortcut" => {
+            let hidden = config.backbone.mlp_ratio * dim;
+            let tensors = [
+                ("fc1.weight".to_string(), weights(&[hidden, dim])),
+                ("fc1.bias".to_string(), weights(&[hidden])),
+                ("fc2.weight".to_string(), weights(&[dim, hidden])),
+                ("fc2.bias".to_string(), weights(&[dim])),
+            ];
+            let vb = VarBuilder::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
+            let mlp = Mlp::load(dim, hidden, ["fc1", "fc2"], vb).expect("all tensors are there");
+            bencher.bench_local(|| mlp.forward_onto(&tokens, &tokens).expect("the tokens fit"));
+        }
+        _ => {
+            let (rows, columns) = config.token_grid();
+            let features = weights(&[1, dim, rows, columns]);
+            let network = whole_of(&Config {
+                backbone: posebook::hmr2::config::Backbone { depth: 0, ..config.backbone },
+                ..config
+            });
+            // the network gives its head one crop at a time
+            bencher.bench_local(|| {
+                for _ in 0..batch {
+                    network.head().forward(&features, &mut |_, _| ()).expect("the features fit");
+                }
+            });
+        }
+    }
 }
 
-#[divan::bench(args = [128, 256])]
-fn crop(bencher: Bencher, size: usize) {
+/// The network without its blocks, made once.
+fn whole_of(config: &Config) -> &'static Network {
+    static NETWORK: OnceLock<Network> = OnceLock::new();
+    NETWORK.get_or_init(|| network(config, DType::F32))
+}
+
+#[divan::bench(args = ["PHALP's", "the demo's, which blurs"])]
+fn crop_out(bencher: Bencher, whose: &str) {
     let (width, height) = (1280, 720);
     let frame = Frame::new(0, 0.0, width, height, (0..width * height * 3).map(|at| (at * 7) as u8).collect());
-    let square = Square::of_phalp(&BBox { x1: 500.3, y1: 100.2, x2: 700.9, y2: 650.7 });
-    let mut out = vec![0.0; 3 * size * size];
-    bencher.bench_local(|| normalize(&square.cut(&frame, size), divan::black_box(&mut out)));
+    let bbox = BBox { x1: 500.3, y1: 20.2, x2: 800.9, y2: 710.7 };
+    let mut out = vec![0.0; 3 * 256 * 256];
+    match whose {
+        "PHALP's" => bencher.bench_local(|| {
+            normalize(&Square::of_phalp(&bbox).cut(&frame, 256), divan::black_box(&mut out));
+        }),
+        _ => bencher.bench_local(|| crop::demo(&frame, &bbox, 256, divan::black_box(&mut out))),
+    }
 }
 
 #[divan::bench]

@@ -1,7 +1,7 @@
 //! Multi-head attention (Vaswani et al. 2017). Must not know which network it serves.
 
 use super::linear::{Linear, linear};
-use super::ops::{self, has_kernels};
+use super::ops::{self, has_kernels, is_half_on_cpu, rounded};
 use super::packed::packed_attention;
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -73,6 +73,9 @@ impl SelfAttention {
         let qkv = self.qkv.forward(x)?;
         if has_kernels(&qkv) {
             return packed_attention(&qkv, self.heads);
+        }
+        if is_half_on_cpu(&qkv) && !self.fused {
+            return rounded(&qkv, |qkv| packed_attention(&qkv, self.heads));
         }
         let qkv = qkv.reshape((b, n, 3, self.heads, size / self.heads))?;
         if self.fused {

@@ -4,10 +4,10 @@
 //!
 //! Must not know which network it serves.
 
-use super::ops::{self, has_kernels, values};
+use super::ops::{self, has_kernels, is_half_on_cpu, rounded, values};
 use super::products::{self, Then};
 use candle_core::{
-    CpuStorage, CustomOp2, CustomOp3, Device, Layout, Module, Result, Shape, Storage, Tensor, bail,
+    CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Module, Result, Shape, Storage, Tensor, bail,
 };
 use candle_nn::{Init, VarBuilder};
 
@@ -40,6 +40,9 @@ impl Module for Linear {
     /// # Shapes
     /// `(.., from)` to `(.., to)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        if is_half_on_cpu(x) {
+            return rounded(x, |x| self.wide()?.forward(&x));
+        }
         if !has_kernels(x) {
             return candle_nn::Linear::new(self.weight.clone(), self.bias.clone()).forward(x);
         }
@@ -60,6 +63,9 @@ impl Linear {
     /// # Errors
     /// If `x` does not fit the layer.
     pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor> {
+        if is_half_on_cpu(x) {
+            return rounded(x, |x| self.wide()?.forward_gelu(&x));
+        }
         if self.is_plain(x) { self.plain(x, None) } else { ops::gelu(&self.forward(x)?) }
     }
 
@@ -71,8 +77,18 @@ impl Linear {
     /// # Errors
     /// If `x` does not fit the layer, or the shortcut not its result.
     pub fn forward_onto(&self, x: &Tensor, shortcut: &Tensor) -> Result<Tensor> {
+        if is_half_on_cpu(x) {
+            let shortcut = shortcut.to_dtype(DType::F32)?;
+            return rounded(x, |x| self.wide()?.forward_onto(&x, &shortcut));
+        }
         let plain = self.is_plain(x) && has_kernels(shortcut) && !shortcut.track_op();
         if plain { self.plain(x, Some(shortcut)) } else { shortcut + self.forward(x)? }
+    }
+
+    /// The layer in `f32`, for as long as one product takes.
+    fn wide(&self) -> Result<Linear> {
+        let bias = self.bias.as_ref().map(|bias| bias.to_dtype(DType::F32)).transpose()?;
+        Ok(Linear { weight: self.weight.to_dtype(DType::F32)?, bias })
     }
 
     fn is_plain(&self, x: &Tensor) -> bool {
@@ -234,6 +250,26 @@ mod tests {
         assert_eq!(bits(layer.forward_gelu(&x).unwrap()), bits(ops::gelu(&plain).unwrap()));
         assert!(layer.forward_onto(&x, &plain.narrow(1, 0, 4).unwrap()).is_err());
         assert!(layer.forward_gelu(&shortcut).is_err());
+    }
+
+    #[test]
+    fn half_precision_rounds_what_it_hands_on_and_nothing_else() {
+        let half = |var: Var| var.as_tensor().detach().to_dtype(DType::BF16).unwrap();
+        let (x, weight, bias) =
+            (half(wavy(&[2, 5, 7], 0.1)), half(wavy(&[3, 7], 0.2)), half(wavy(&[3], 0.3)));
+        let shortcut = half(wavy(&[2, 5, 3], 0.4));
+        let layer = Linear { weight, bias: Some(bias) };
+        let wide = layer.wide().unwrap();
+        let in_f32 = |x: &Tensor| x.to_dtype(DType::F32).unwrap();
+        for (halves, wanted) in [
+            (layer.forward(&x), wide.forward(&in_f32(&x))),
+            (layer.forward_gelu(&x), wide.forward_gelu(&in_f32(&x))),
+            (layer.forward_onto(&x, &shortcut), wide.forward_onto(&in_f32(&x), &in_f32(&shortcut))),
+        ] {
+            let (halves, wanted) = (halves.unwrap(), wanted.unwrap().to_dtype(DType::BF16).unwrap());
+            assert_eq!(halves.dtype(), DType::BF16);
+            assert_eq!(far(&in_f32(&halves), &in_f32(&wanted)), 0.0);
+        }
     }
 
     #[test]

@@ -18,3 +18,4 @@ pub use attention::{ScaleOf, SelfAttention, attend};
 pub use checkpoint::{CheckpointError, TensorSpec};
 pub use layers::{LayerNorm, Mlp};
 pub use linear::{Linear, linear, linear_no_bias};
+pub use packed::packed_attention;

@@ -13,6 +13,18 @@ pub(super) fn has_kernels(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }
 
+/// Whether a tensor is of half precision on the CPU. There every operator of this room computes in `f32`, as the
+/// processor does, and rounds what it hands on: candle's own convert a product's factors just as well, and
+/// go through the rest one number at a time.
+pub(super) fn is_half_on_cpu(x: &Tensor) -> bool {
+    x.device().is_cpu() && matches!(x.dtype(), DType::BF16 | DType::F16)
+}
+
+/// What `work` gives for `x` in `f32`, rounded to what `x` is in.
+pub(super) fn rounded(x: &Tensor, work: impl FnOnce(Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    work(x.to_dtype(DType::F32)?)?.to_dtype(x.dtype())
+}
+
 /// The contiguous `f32` values of an operand.
 pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
@@ -27,7 +39,13 @@ pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> 
 /// # Shapes
 /// Any; the result has the same.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if has_kernels(x) { x.contiguous()?.apply_op1(Gelu) } else { x.gelu_erf() }
+    if has_kernels(x) {
+        x.contiguous()?.apply_op1(Gelu)
+    } else if is_half_on_cpu(x) {
+        rounded(x, |x| gelu(&x))
+    } else {
+        x.gelu_erf()
+    }
 }
 
 struct Gelu;
@@ -77,6 +95,8 @@ impl CustomOp2 for GeluGradient {
 pub fn softmax_last(x: &Tensor) -> Result<Tensor> {
     if has_kernels(x) {
         x.contiguous()?.apply_op1(Softmax)
+    } else if is_half_on_cpu(x) {
+        rounded(x, |x| softmax_last(&x))
     } else if x.track_op() {
         candle_nn::ops::softmax(x, D::Minus1)
     } else {
@@ -139,6 +159,9 @@ fn last_axis(layout: &Layout, op: &str) -> Result<usize> {
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     if has_kernels(x) {
         x.contiguous()?.apply_op3(weight, bias, LayerNorm { eps: eps as f32 })
+    } else if is_half_on_cpu(x) {
+        let (weight, bias) = (weight.to_dtype(DType::F32)?, bias.to_dtype(DType::F32)?);
+        rounded(x, |x| layer_norm(&x, &weight, &bias, eps))
     } else if x.track_op() || weight.track_op() {
         candle_nn::ops::layer_norm_slow(x, weight, bias, eps as f32)
     } else {

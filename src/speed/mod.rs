@@ -6,7 +6,7 @@
 //! for, after warm-up. Must not know runs, tables or pages.
 
 mod network;
-mod products;
+pub mod products;
 pub mod torch;
 
 pub use network::{Wish, measure};
