@@ -109,7 +109,7 @@ fn beside_torch() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/bench_torch.py");
     let batches = TORCH_BATCHES.map(|batch| batch.to_string()).join(",");
     let arguments =
-        ["--device", "cpu", "--precisions", "f32,bf16", "--compile", "none", "--repeats", "3", "--batches"];
+        ["--device", "cpu", "--precisions", "f32,bf16", "--compile", "none", "--repeats", "2", "--batches"];
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).chain([batches]).collect();
     let ours = |batch: usize| {
         let crops = crops(&config, batch, DType::F32);

@@ -4,10 +4,10 @@
 //!
 //! Must not know which network it serves.
 
-use super::ops::{self, has_kernels, is_half_on_cpu, rounded, values};
+use super::ops::{self, has_kernels, in_f32, is_half_on_cpu, rounded, values};
 use super::products::{self, Then};
 use candle_core::{
-    CpuStorage, CustomOp2, CustomOp3, DType, Device, Layout, Module, Result, Shape, Storage, Tensor, bail,
+    CpuStorage, CustomOp2, CustomOp3, Device, Layout, Module, Result, Shape, Storage, Tensor, bail,
 };
 use candle_nn::{Init, VarBuilder};
 
@@ -78,7 +78,7 @@ impl Linear {
     /// If `x` does not fit the layer, or the shortcut not its result.
     pub fn forward_onto(&self, x: &Tensor, shortcut: &Tensor) -> Result<Tensor> {
         if is_half_on_cpu(x) {
-            let shortcut = shortcut.to_dtype(DType::F32)?;
+            let shortcut = in_f32(shortcut)?;
             return rounded(x, |x| self.wide()?.forward_onto(&x, &shortcut));
         }
         let plain = self.is_plain(x) && has_kernels(shortcut) && !shortcut.track_op();
@@ -87,8 +87,8 @@ impl Linear {
 
     /// The layer in `f32`, for as long as one product takes.
     fn wide(&self) -> Result<Linear> {
-        let bias = self.bias.as_ref().map(|bias| bias.to_dtype(DType::F32)).transpose()?;
-        Ok(Linear { weight: self.weight.to_dtype(DType::F32)?, bias })
+        let bias = self.bias.as_ref().map(in_f32).transpose()?;
+        Ok(Linear { weight: in_f32(&self.weight)?, bias })
     }
 
     fn is_plain(&self, x: &Tensor) -> bool {
@@ -224,7 +224,7 @@ impl CustomOp3 for Product {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Var};
+    use candle_core::{DType, Var};
 
     fn wavy(shape: &[usize], phase: f64) -> Var {
         let n = shape.iter().product::<usize>();
@@ -254,7 +254,13 @@ mod tests {
 
     #[test]
     fn half_precision_rounds_what_it_hands_on_and_nothing_else() {
-        let half = |var: Var| var.as_tensor().detach().to_dtype(DType::BF16).unwrap();
+        for dtype in [DType::BF16, DType::F16] {
+            half_of(dtype);
+        }
+    }
+
+    fn half_of(dtype: DType) {
+        let half = |var: Var| var.as_tensor().detach().to_dtype(dtype).unwrap();
         let (x, weight, bias) =
             (half(wavy(&[2, 5, 7], 0.1)), half(wavy(&[3, 7], 0.2)), half(wavy(&[3], 0.3)));
         let shortcut = half(wavy(&[2, 5, 3], 0.4));
@@ -266,8 +272,8 @@ mod tests {
             (layer.forward_gelu(&x), wide.forward_gelu(&in_f32(&x))),
             (layer.forward_onto(&x, &shortcut), wide.forward_onto(&in_f32(&x), &in_f32(&shortcut))),
         ] {
-            let (halves, wanted) = (halves.unwrap(), wanted.unwrap().to_dtype(DType::BF16).unwrap());
-            assert_eq!(halves.dtype(), DType::BF16);
+            let (halves, wanted) = (halves.unwrap(), wanted.unwrap().to_dtype(dtype).unwrap());
+            assert_eq!(halves.dtype(), dtype);
             assert_eq!(far(&in_f32(&halves), &in_f32(&wanted)), 0.0);
         }
     }

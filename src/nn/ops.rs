@@ -5,8 +5,11 @@
 
 use super::kernels;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Layout, Result, Shape, Tensor, bail,
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, D, DType, Device, Layout, Result, Shape, Storage, Tensor,
+    bail,
 };
+use half::slice::HalfFloatSliceExt;
+use rayon::prelude::*;
 
 /// Whether the kernels serve a tensor: `f32` on the CPU.
 pub(super) fn has_kernels(x: &Tensor) -> bool {
@@ -20,9 +23,37 @@ pub(super) fn is_half_on_cpu(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::BF16 | DType::F16)
 }
 
+/// A tensor of half precision on the CPU in `f32`, on all threads; candle's conversion takes one, and for `f16`
+/// longer than the product that it is for.
+pub(super) fn in_f32(x: &Tensor) -> Result<Tensor> {
+    if x.track_op() {
+        return x.to_dtype(DType::F32);
+    }
+    let x = x.contiguous()?;
+    let (storage, layout) = x.storage_and_layout();
+    let (from, count) = (layout.start_offset(), layout.shape().elem_count());
+    let wide = match &*storage {
+        Storage::Cpu(CpuStorage::F16(values)) => widened(&values[from..from + count]),
+        Storage::Cpu(CpuStorage::BF16(values)) => widened(&values[from..from + count]),
+        _ => bail!("to f32: the operand has to be of half precision and on the CPU"),
+    };
+    Tensor::from_vec(wide, layout.shape(), &Device::Cpu)
+}
+
+fn widened<T: Sync>(values: &[T]) -> Vec<f32>
+where
+    [T]: HalfFloatSliceExt,
+{
+    const PIECE: usize = 1 << 14;
+    let mut wide = vec![0.0; values.len()];
+    let pieces = values.par_chunks(PIECE).zip(wide.par_chunks_mut(PIECE));
+    pieces.for_each(|(values, wide)| values.convert_to_f32_slice(wide));
+    wide
+}
+
 /// What `work` gives for `x` in `f32`, rounded to what `x` is in.
 pub(super) fn rounded(x: &Tensor, work: impl FnOnce(Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    work(x.to_dtype(DType::F32)?)?.to_dtype(x.dtype())
+    work(in_f32(x)?)?.to_dtype(x.dtype())
 }
 
 /// The contiguous `f32` values of an operand.
@@ -160,7 +191,7 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
     if has_kernels(x) {
         x.contiguous()?.apply_op3(weight, bias, LayerNorm { eps: eps as f32 })
     } else if is_half_on_cpu(x) {
-        let (weight, bias) = (weight.to_dtype(DType::F32)?, bias.to_dtype(DType::F32)?);
+        let (weight, bias) = (in_f32(weight)?, in_f32(bias)?);
         rounded(x, |x| layer_norm(&x, &weight, &bias, eps))
     } else if x.track_op() || weight.track_op() {
         candle_nn::ops::layer_norm_slow(x, weight, bias, eps as f32)
