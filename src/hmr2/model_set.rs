@@ -1,11 +1,17 @@
 //! Model sets: the files in `models/` that say which weights belong to which architecture, and where
 //! they come from.
 
-use super::{Config, Hmr2Error};
+use super::stamp::Stamp;
+use super::{Config, Hmr2Error, Network, Precision, formula};
 use crate::body::Body;
 use crate::nn::checkpoint;
 use crate::provenance::sha256_of_file;
-use serde::{Deserialize, Serialize};
+use candle_core::Device;
+use candle_nn::VarBuilder;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The body that comes with the program.
@@ -21,16 +27,33 @@ pub struct ModelSet {
     /// What it is, in one sentence.
     pub description: String,
     pub architecture: Config,
-    /// The safetensors file.
-    pub weights: PathBuf,
-    /// What the weights hash to, 64 hexadecimal digits.
-    pub sha256: String,
+    pub weights: Weights,
     pub licence: String,
     /// Where the weights come from.
     pub origin: String,
     pub body: BodySource,
     /// How the weights were made, as told by who made them; kept and shown, never acted on.
     pub training: Option<toml::Table>,
+}
+
+/// Where a network's weights come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Weights {
+    /// A safetensors file, and what it hashes to, 64 hexadecimal digits.
+    File { path: PathBuf, sha256: String },
+    /// None: every weight follows from its name and this word (see [`super::formula`]). Such a network knows
+    /// nothing of people, and costs what a trained one costs.
+    Formula(String),
+}
+
+impl Weights {
+    /// What tells these weights from any others: a file's SHA-256, or the formula's word.
+    pub fn identity(&self) -> String {
+        match self {
+            Weights::File { sha256, .. } => sha256.clone(),
+            Weights::Formula(word) => format!("formula {word}"),
+        }
+    }
 }
 
 /// Which body the weights speak of.
@@ -43,17 +66,77 @@ pub enum BodySource {
 }
 
 /// A model set as written; paths are relative to the file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     description: String,
-    weights: PathBuf,
-    sha256: String,
+    weights: WrittenWeights,
+    sha256: Option<String>,
     licence: String,
     origin: String,
     body: String,
     architecture: Config,
     training: Option<toml::Table>,
+}
+
+/// `"file.safetensors"` or `{ formula = "a" }`.
+#[derive(Debug, PartialEq)]
+enum WrittenWeights {
+    File(PathBuf),
+    Formula(String),
+}
+
+impl<'de> Deserialize<'de> for WrittenWeights {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WrittenWeights, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct ByFormula {
+            formula: String,
+        }
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = WrittenWeights;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("the name of a safetensors file, or { formula = \"a\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, file: &str) -> Result<WrittenWeights, E> {
+                Ok(WrittenWeights::File(file.into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WrittenWeights, A::Error> {
+                let written = ByFormula::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(WrittenWeights::Formula(written.formula))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl Written {
+    /// Where the weights come from, files below `folder`.
+    fn weights(&self, folder: &Path) -> Result<Weights, String> {
+        match (&self.weights, &self.sha256) {
+            (WrittenWeights::Formula(_), Some(_)) => {
+                Err("weights by formula have no file, and so no sha256; leave it out".into())
+            }
+            (WrittenWeights::Formula(word), None) => Ok(Weights::Formula(word.clone())),
+            (WrittenWeights::File(file), None) => {
+                Err(format!("there is no sha256 of {}; write it down", file.display()))
+            }
+            (WrittenWeights::File(_), Some(hash)) if !is_sha256(hash) => {
+                Err(format!("sha256 is `{hash}`; it has to be 64 hexadecimal digits"))
+            }
+            (WrittenWeights::File(file), Some(hash)) => {
+                Ok(Weights::File { path: folder.join(file), sha256: hash.to_ascii_lowercase() })
+            }
+        }
+    }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl ModelSet {
@@ -67,13 +150,8 @@ impl ModelSet {
             .map_err(|source| Hmr2Error::Unreadable { path: path.to_path_buf(), source })?;
         let written: Written = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         written.architecture.validate().map_err(|error| malformed(error.to_string()))?;
-        if written.sha256.len() != 64 || !written.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(malformed(format!(
-                "sha256 is `{}`; it has to be 64 hexadecimal digits",
-                written.sha256
-            )));
-        }
         let folder = path.parent().unwrap_or(Path::new("."));
+        let weights = written.weights(folder).map_err(malformed)?;
         let body = match written.body.as_str() {
             STAND_IN => BodySource::StandIn,
             file => BodySource::File(folder.join(file)),
@@ -83,8 +161,7 @@ impl ModelSet {
             path: path.to_path_buf(),
             description: written.description,
             architecture: written.architecture,
-            weights: folder.join(written.weights),
-            sha256: written.sha256.to_ascii_lowercase(),
+            weights,
             licence: written.licence,
             origin: written.origin,
             body,
@@ -120,23 +197,77 @@ impl ModelSet {
         })
     }
 
-    /// Holds the weights against what the set says: there, whole, of the right shapes and hash.
+    /// Holds the weights against what the set says: there, whole, of the right shapes and hash. Weights by
+    /// formula are as they should be.
     ///
     /// # Errors
     /// One message that lists what is missing or has another shape, or names both hashes.
     pub fn verify(&self) -> Result<(), Hmr2Error> {
-        checkpoint::check(&self.weights, &self.architecture.tensors())?;
-        let found = sha256_of_file(&self.weights)
-            .map_err(|source| Hmr2Error::Unreadable { path: self.weights.clone(), source })?;
-        if found != self.sha256 {
+        let Weights::File { path, sha256 } = &self.weights else { return Ok(()) };
+        checkpoint::check(path, &self.architecture.tensors())?;
+        self.hold_hash(path, sha256)
+    }
+
+    /// [`ModelSet::verify`], but a large file is not hashed again that was found right before and has kept its
+    /// size and its time of change since: runs ask this each time.
+    ///
+    /// # Errors
+    /// As [`ModelSet::verify`].
+    pub fn verify_once(&self) -> Result<(), Hmr2Error> {
+        let Weights::File { path, sha256 } = &self.weights else { return Ok(()) };
+        checkpoint::check(path, &self.architecture.tensors())?;
+        let stamp = Stamp::of(path, sha256);
+        if stamp.as_ref().is_some_and(|stamp| stamp.is_kept(&self.path)) {
+            return Ok(());
+        }
+        self.hold_hash(path, sha256)?;
+        if let Some(stamp) = stamp {
+            stamp.keep(&self.path);
+        }
+        Ok(())
+    }
+
+    fn hold_hash(&self, path: &Path, sha256: &str) -> Result<(), Hmr2Error> {
+        let found = sha256_of_file(path)
+            .map_err(|source| Hmr2Error::Unreadable { path: path.to_path_buf(), source })?;
+        if found != sha256 {
             return Err(Hmr2Error::WrongSha256 {
-                path: self.weights.clone(),
+                path: path.to_path_buf(),
                 set: self.path.clone(),
-                wanted: self.sha256.clone(),
+                wanted: sha256.to_string(),
                 found,
             });
         }
         Ok(())
+    }
+
+    /// The weights on a device and in a precision: read, or made by formula. They are not held against their
+    /// hash: [`ModelSet::verify_once`] does.
+    ///
+    /// # Errors
+    /// If the file cannot be read, lacks a tensor or has one of another shape; or the device has no room.
+    pub fn load_weights(
+        &self,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<VarBuilder<'static>, Hmr2Error> {
+        let dtype = precision.dtype();
+        let weights = match &self.weights {
+            Weights::File { path, .. } => {
+                checkpoint::read(path, &self.architecture.tensors(), dtype, device)?
+            }
+            Weights::Formula(word) => formula::weights(word, &self.architecture, dtype, device)?,
+        };
+        Ok(VarBuilder::from_tensors(weights, dtype, device))
+    }
+
+    /// The network alone, held against its set first.
+    ///
+    /// # Errors
+    /// As [`ModelSet::verify`] and [`ModelSet::load_weights`].
+    pub fn network(&self, precision: Precision, device: &Device) -> Result<Network, Hmr2Error> {
+        self.verify_once()?;
+        Ok(Network::load(&self.architecture, self.load_weights(precision, device)?)?)
     }
 
     /// The body that the weights speak of.
@@ -167,7 +298,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Hmr2Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device, Tensor};
+    use candle_core::{DType, Tensor};
     use std::collections::HashMap;
 
     const TINY: &str = r#"
@@ -189,6 +320,13 @@ mod tests {
         path
     }
 
+    fn file(set: &ModelSet) -> &Path {
+        match &set.weights {
+            Weights::File { path, .. } => path,
+            Weights::Formula(word) => panic!("there is no file, but the formula {word}"),
+        }
+    }
+
     fn save_weights(set: &ModelSet, but: &str) {
         let tensors: HashMap<String, Tensor> = set
             .architecture
@@ -197,7 +335,7 @@ mod tests {
             .filter(|spec| spec.key != but)
             .map(|spec| (spec.key, Tensor::zeros(spec.shape, DType::F32, &Device::Cpu).unwrap()))
             .collect();
-        candle_core::safetensors::save(&tensors, &set.weights).unwrap();
+        candle_core::safetensors::save(&tensors, file(set)).unwrap();
     }
 
     #[test]
@@ -216,10 +354,33 @@ mod tests {
         save_weights(&set, "");
         let message = set.verify().unwrap_err().to_string();
         assert!(message.contains("SHA-256") && message.contains("test.toml"), "{message}");
-        let right = sha256_of_file(&set.weights).unwrap();
+        let right = sha256_of_file(file(&set)).unwrap();
         let set = ModelSet::load(&written(folder.path(), &right)).unwrap();
         set.verify().unwrap();
+        set.verify_once().unwrap();
+        assert_eq!(set.weights.identity(), right);
         assert_eq!(ModelSet::list(folder.path()).unwrap(), [set]);
+    }
+
+    #[test]
+    fn weights_may_follow_from_a_formula() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made-up.toml");
+        let by = |weights: &str, rest: &str| {
+            let text = TINY.replace("\"w.safetensors\"", weights).replace("sha256 = \"SHA\"", rest);
+            std::fs::write(&path, text).unwrap();
+            ModelSet::load(&path)
+        };
+        let set = by("{ formula = \"a\" }", "").unwrap();
+        assert_eq!(set.weights, Weights::Formula("a".into()));
+        assert_eq!(set.weights.identity(), "formula a");
+        set.verify().unwrap();
+        let message = |weights, rest| by(weights, rest).unwrap_err().to_string();
+        let hash = format!("sha256 = \"{}\"", "0".repeat(64));
+        assert!(message("{ formula = \"a\" }", &hash).contains("leave it out"));
+        assert!(message("\"w.safetensors\"", "").contains("no sha256 of w.safetensors"));
+        assert!(message("{ formulas = \"a\" }", "").contains("formulas"));
+        assert!(message("7", "").contains("formula = "));
     }
 
     #[test]

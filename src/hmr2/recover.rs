@@ -7,7 +7,6 @@ use super::{Attention, Config, Hmr2Error, ModelSet, Network, Prediction, Setting
 use crate::body::Body;
 use crate::frame::Frame;
 use crate::geometry::Mat3;
-use crate::nn::checkpoint;
 use crate::person::{Detection, Person, SmplParams};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -24,15 +23,13 @@ pub struct Hmr2 {
 }
 
 impl Hmr2 {
-    /// Reads a model set's weights onto a device, after holding them against the set.
+    /// Reads a model set's weights onto a device, after holding them against the set, or makes them by formula.
     ///
     /// # Errors
     /// If the weights are missing, do not fit, or hash to something else; or if the device has no room.
     pub fn load(set: &ModelSet, device: &Device, settings: &Settings) -> Result<Hmr2, Hmr2Error> {
-        set.verify()?;
-        let dtype = settings.precision.dtype();
-        let weights = checkpoint::read(&set.weights, &set.architecture.tensors(), dtype, device)?;
-        Hmr2::new(&set.architecture, VarBuilder::from_tensors(weights, dtype, device), settings)
+        set.verify_once()?;
+        Hmr2::new(&set.architecture, set.load_weights(settings.precision, device)?, settings)
     }
 
     /// A network of any weights, on their device and in their precision.

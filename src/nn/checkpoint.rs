@@ -1,14 +1,18 @@
 //! Reading weights from a safetensors file, checked against what a network expects.
 //!
-//! One tensor is read at a time, so that the peak is the weights themselves and one tensor more.
+//! One tensor at a time is mapped into memory, and its numbers go from the map straight to where they stay, in
+//! the precision that is wanted: the heap's peak is the weights themselves, and the resident set's one
+//! tensor's pages more, which are given back with its map.
 //! Must not know which network the weights belong to.
 
+use super::stored::{self, Stored, StoredError};
 use candle_core::{DType, Device, Tensor};
+use memmap2::{Advice, Mmap, MmapOptions};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -34,7 +38,7 @@ pub enum CheckpointError {
     #[error("the weights at {path} do not fit the architecture: {problems}; correct one or the other")]
     Misfit { path: PathBuf, problems: String },
     #[error("the tensor {key} of {path} cannot be used: {source}")]
-    Unusable { path: PathBuf, key: String, source: Box<candle_core::Error> },
+    Unusable { path: PathBuf, key: String, source: Box<StoredError> },
 }
 
 /// The shapes that a safetensors file holds, read from its header alone.
@@ -64,7 +68,7 @@ pub fn read(
     dtype: DType,
     device: &Device,
 ) -> Result<HashMap<String, Tensor>, CheckpointError> {
-    let (mut file, data_start, metadata) = open(path)?;
+    let (file, data_start, metadata) = open(path)?;
     let infos = metadata.tensors();
     let found = infos.iter().map(|(key, info)| (key.clone(), info.shape.clone())).collect();
     compare(path, &found, expected)?;
@@ -72,12 +76,12 @@ pub fn read(
     for spec in expected {
         let info = infos[&spec.key];
         let malformed = |reason: String| CheckpointError::Malformed { path: path.to_path_buf(), reason };
-        let stored =
-            stored_dtype(info).ok_or_else(|| malformed(format!("{} is {:?}", spec.key, info.dtype)))?;
-        let bytes = read_tensor(&mut file, data_start, info)
+        let stored = stored_as(info).ok_or_else(|| malformed(format!("{} is {:?}", spec.key, info.dtype)))?;
+        let bytes = mapped(&file, data_start, info, stored)
             .map_err(|error| malformed(format!("{} breaks off ({error})", spec.key)))?;
-        let tensor = Tensor::from_raw_buffer(&bytes, stored, &info.shape, &Device::Cpu)
-            .and_then(|tensor| tensor.to_dtype(dtype)?.to_device(device))
+        let bytes = bytes.as_deref().unwrap_or_default();
+        let tensor = stored::tensor(bytes, stored, &info.shape, dtype)
+            .and_then(|tensor| Ok(tensor.to_device(device)?))
             .map_err(|source| CheckpointError::Unusable {
                 path: path.to_path_buf(),
                 key: spec.key.clone(),
@@ -88,12 +92,12 @@ pub fn read(
     Ok(tensors)
 }
 
-fn stored_dtype(info: &TensorInfo) -> Option<DType> {
+fn stored_as(info: &TensorInfo) -> Option<Stored> {
     match info.dtype {
-        Dtype::F32 => Some(DType::F32),
-        Dtype::F16 => Some(DType::F16),
-        Dtype::BF16 => Some(DType::BF16),
-        Dtype::F64 => Some(DType::F64),
+        Dtype::F32 => Some(Stored::F32),
+        Dtype::F16 => Some(Stored::F16),
+        Dtype::BF16 => Some(Stored::Bf16),
+        Dtype::F64 => Some(Stored::F64),
         _ => None,
     }
 }
@@ -116,19 +120,37 @@ fn open(path: &Path) -> Result<(File, u64, Metadata), CheckpointError> {
     Ok((file, header_bytes + 8, metadata))
 }
 
-fn read_tensor(file: &mut File, data_start: u64, info: &TensorInfo) -> io::Result<Vec<u8>> {
+/// One tensor's part of the file in memory; `None` where it has no numbers.
+///
+/// Each tensor is mapped for itself, after another look at the file's length, and unmapped as soon as it is
+/// read. A file that was cut short before is an error that names the tensor. One that another process cuts
+/// short within the milliseconds in which a tensor is being read ends this process (SIGBUS): nothing can
+/// catch that, and nothing here does it, since files are written beside their place and renamed. Reading into
+/// a buffer instead would not end the process, but copies twice where the precision is another one, and took
+/// a fifth more processor time on 2.7 GB that were in memory already (0.52 s against 0.42 s).
+fn mapped(file: &File, data_start: u64, info: &TensorInfo, stored: Stored) -> io::Result<Option<Mmap>> {
     let (from, to) = info.data_offsets;
     let elements: usize = info.shape.iter().product();
-    if to.checked_sub(from) != Some(elements * info.dtype.bitsize() / 8) {
+    if to.checked_sub(from) != Some(elements * stored.bytes()) {
         return Err(io::Error::other(format!("{from}..{to} is not {elements} elements")));
     }
     if data_start + to as u64 > file.metadata()?.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let mut bytes = vec![0; to - from];
-    file.seek(SeekFrom::Start(data_start + from as u64))?;
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
+    if from == to {
+        return Ok(None);
+    }
+    let map = map(file, data_start + from as u64, to - from)?;
+    // read at once from the disk, where it is not in memory yet; only advice, so that a refusal is no loss
+    let _ = map.advise(Advice::WillNeed);
+    Ok(Some(map))
+}
+
+#[expect(unsafe_code, reason = "the bytes of a map are the file's, which other processes may change")]
+fn map(file: &File, start: u64, length: usize) -> io::Result<Mmap> {
+    // SAFETY: the range lies inside the file (looked at just before); what is read of it are bytes, of which
+    // every value is one, and which are copied before anything depends on them
+    unsafe { MmapOptions::new().offset(start).len(length).map(file) }
 }
 
 fn compare(
@@ -198,6 +220,34 @@ mod tests {
         let message = check(&path, &wanted).unwrap_err().to_string();
         assert!(message.contains("2 of 3 tensors are missing (b.weight, c.bias)"), "{message}");
         assert!(message.contains("a.weight is [2, 3] and should be [3, 2]"), "{message}");
+    }
+
+    #[test]
+    fn a_weight_that_is_no_number_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let tensor = Tensor::new(&[1f32, 2.0, f32::NAN, f32::INFINITY], &Device::Cpu).unwrap();
+        candle_core::safetensors::save(&HashMap::from([("a.weight", tensor)]), &path).unwrap();
+        let error = read(&path, &specs(&[("a.weight", &[4])]), DType::BF16, &Device::Cpu).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("tensor a.weight") && message.contains("value 2 is NaN"), "{message}");
+    }
+
+    #[test]
+    fn tensors_need_not_be_aligned_and_may_be_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let mut file = br#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"#.to_vec();
+        file.extend(br#""b":{"dtype":"F16","shape":[0,3],"data_offsets":[8,8]}} "#);
+        assert_ne!(file.len() % 4, 0);
+        let mut whole = (file.len() as u64).to_le_bytes().to_vec();
+        whole.append(&mut file);
+        whole.extend([1.5f32, -2.0].map(f32::to_le_bytes).as_flattened());
+        std::fs::write(&path, whole).unwrap();
+        let wanted = specs(&[("a", &[2]), ("b", &[0, 3])]);
+        let read = read(&path, &wanted, DType::F16, &Device::Cpu).unwrap();
+        let numbers = read["a"].to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!((numbers, read["b"].dims()), (vec![1.5, -2.0], [0, 3].as_slice()));
     }
 
     #[test]

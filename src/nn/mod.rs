@@ -13,6 +13,7 @@ pub mod linear;
 pub mod ops;
 mod packed;
 mod products;
+mod stored;
 
 pub use attention::{ScaleOf, SelfAttention, attend};
 pub use checkpoint::{CheckpointError, TensorSpec};

@@ -74,7 +74,7 @@ impl Planner<'_> {
         let path = self.project.model(name);
         let load = || {
             let set = ModelSet::load(&path).map_err(|error| error.to_string())?;
-            set.verify().map_err(|error| error.to_string())?;
+            set.verify_once().map_err(|error| error.to_string())?;
             let sha256 = |path: &Path| {
                 sha256_of_file(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
             };
@@ -82,7 +82,7 @@ impl Planner<'_> {
                 BodySource::StandIn => None,
                 BodySource::File(path) => Some(sha256(path)?),
             };
-            Ok(Model { file_sha256: sha256(&path)?, weights_sha256: set.sha256, body_sha256 })
+            Ok(Model { file_sha256: sha256(&path)?, weights_sha256: set.weights.identity(), body_sha256 })
         };
         self.models.entry(name.to_string()).or_insert_with(load).clone()
     }

@@ -2,7 +2,8 @@
 
 use super::{Notebook, Part, Survey};
 use crate::experiment::{FigureKind, FigureSpec};
-use crate::parity::Check;
+use crate::hmr2::Precision;
+use crate::parity::{Check, Size};
 use crate::report::{Grid, Value, figure_file};
 use crate::speed::{Document, OfPrecision, Row};
 use std::fmt::Write;
@@ -141,18 +142,20 @@ fn parity(text: &mut String, checks: &[Check]) {
         checks.len()
     );
     text.push_str(
-        "| size | precision | tensor | largest error | allowed | relative |\n|---|---|---|---:|---:|---:|\n",
+        "| stage | size | precision | what | largest error | allowed | relative |\n\
+         |---|---|---|---|---:|---:|---:|\n",
     );
     for check in checks {
         let mark = if check.passed() { "" } else { " **too far**" };
-        let size = format!("{:?}", check.size).to_lowercase();
         let _ = writeln!(
             text,
-            "| {size} | {} | {} | {:.1e}{mark} | {:.0e} | {:.1e} |",
-            check.precision.name(),
+            "| {} | {} | {} | {} | {:.1e}{mark} | {} | {:.1e} |",
+            check.stage.name(),
+            check.size.map_or("", Size::name),
+            check.precision.map_or("", Precision::name),
             check.what,
             check.largest,
-            check.tolerance,
+            format!("{:.0e} {}", check.tolerance, check.unit).trim_end(),
             check.relative
         );
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::device::card::{Capability, Version};
 use crate::hmr2::Precision;
-use crate::parity::Size;
+use crate::parity::{Size, Stage};
 use crate::speed::{Ceiling, OfPrecision, Rate, Row};
 
 fn document(torch: Option<&str>, mode: &str, rate: f64) -> Document {
@@ -34,10 +34,13 @@ fn document(torch: Option<&str>, mode: &str, rate: f64) -> Document {
 fn survey() -> Survey {
     let check = Check {
         set: "a".into(),
-        size: Size::Small,
-        precision: Precision::Bf16,
-        what: "03_vit_small out".into(),
+        stage: Stage::Backbone,
+        size: Some(Size::Small),
+        precision: Some(Precision::Bf16),
+        what: "out".into(),
+        values: 24576,
         largest: 0.01,
+        unit: "",
         relative: 0.002,
         tolerance: 0.3,
     };

@@ -2,7 +2,7 @@
 //! they are taken as recorded; all that follows from them is the tracker's own.
 
 use super::{DEPTH_K, Worst, json, matrix, number, numbers, uniform, wholes};
-use crate::golden::sets;
+use crate::sets::sets;
 use posebook::assignment::Costs;
 use posebook::person::BBox;
 use posebook::phalp::{

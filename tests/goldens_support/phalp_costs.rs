@@ -2,7 +2,7 @@
 
 use super::{DEPTH_K, Worst, json, matrix, numbers, uniform};
 use crate::formula::{fill, fill_f64};
-use crate::golden::sets;
+use crate::sets::sets;
 use posebook::phalp::{Cues, Equation, Expected, Observation, POSE_LENGTH, Place, Terms};
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! PHALP's golden 9: tracking scores, equal to TrackEval's.
 
 use super::{json, number};
-use crate::golden::{Set, sets};
+use crate::sets::{Set, sets};
 use posebook::metrics::mot;
 use posebook::metrics::tracking::{ALPHAS, Clear, Hota, Identity, Prepared, TrackingScores};
 use serde_json::Value;

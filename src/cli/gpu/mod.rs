@@ -8,7 +8,6 @@ use crate::device;
 use crate::device::kernels::Kernels;
 use crate::hmr2::Precision;
 use crate::memory::device as on_card;
-use crate::parity::Check;
 use crate::provenance::{Machine, Source};
 use crate::survey::{Part, Survey, folder_name};
 use anyhow::{Context, Result, ensure};
@@ -50,19 +49,6 @@ impl Args {
     fn wants(&self, part: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|wanted| wanted == part)
     }
-}
-
-/// A comparison in a line.
-pub(super) fn told(check: &Check) -> String {
-    let size = format!("{:?}", check.size).to_lowercase();
-    let mark = if check.passed() { "" } else { "  TOO FAR" };
-    format!(
-        "{size:<6} {:<5} {:<28} largest error {:.1e} of {:.0e} allowed{mark}",
-        check.precision.name(),
-        check.what,
-        check.largest,
-        check.tolerance
-    )
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {

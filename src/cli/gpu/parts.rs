@@ -1,11 +1,11 @@
 //! The parts of a survey.
 
 use super::super::experiment::project;
-use super::super::parity::sets;
-use super::{Args, told};
+use super::super::parity::line;
+use super::Args;
 use crate::experiment::{Experiment, Override};
 use crate::hmr2::Config;
-use crate::parity::{self, Check, Size, formula};
+use crate::parity::{self, Check, Set, Size, formula};
 use crate::runner::progress::for_stderr;
 use crate::runner::{self, Options, interrupt};
 use crate::speed::{self, Document, Row, Wish};
@@ -23,11 +23,12 @@ const SPEED_SECS: f64 = 120.0;
 pub fn parity(args: &Args, device: &Device) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     let sizes = if args.small { vec![Size::Small] } else { vec![Size::Small, Size::Full] };
-    for set in sets(&args.goldens)? {
+    let mut heard = |check: &Check| println!("{}", line(check));
+    for set in Set::all(&args.goldens)? {
+        checks.extend(parity::surroundings(&set, device, &mut heard)?);
         for &size in &sizes {
             for &precision in &args.precision {
-                let mut heard = |check: &Check| println!("{}", told(check));
-                checks.extend(parity::check(&set, size, device, precision, &mut heard)?);
+                checks.extend(parity::network(&set, size, device, precision, &mut heard)?.0);
             }
         }
     }

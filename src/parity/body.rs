@@ -1,10 +1,12 @@
 //! The made-up SMPL body that the goldens are posed with: 6,890 vertices of formula.
 
-use crate::formula::{below, fill};
-use candle_core::{Device, Tensor};
-use posebook::body::Body;
-use posebook::geometry::Mat3;
-use posebook::person::SmplParams;
+use super::ParityError;
+use super::formula::{below, fill};
+use super::golden::Set;
+use crate::body::Body;
+use crate::geometry::Mat3;
+use crate::person::SmplParams;
+use candle_core::{Device, Result, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -40,8 +42,11 @@ const REST: [[i32; 3]; 24] = [
 ];
 
 /// The body of `set`.
-pub fn body(set: &str) -> Body {
-    let name = |key: &str| format!("{set}/smpl.{key}");
+///
+/// # Errors
+/// If there is no memory for it.
+pub fn made_up_body(set: &Set) -> std::result::Result<Body, ParityError> {
+    let name = |key: &str| set.hashed(&format!("smpl.{key}"));
     let filled = |key: &str, shape: &[usize], scale: f64| {
         floats(fill(&name(key), shape.iter().product(), &[0.0], scale), shape)
     };
@@ -51,29 +56,29 @@ pub fn body(set: &str) -> Body {
         below(&name("faces_tensor"), FACES * 3, VERTICES as u64).into_iter().map(|v| v as i64).collect();
     let extra_homes: Vec<usize> = (0..19).map(|row| (5 * row + 1) % 24).collect();
     let tensors = HashMap::from([
-        ("v_template", floats(fill(&name("v_template"), VERTICES * 3, &rest, 0.1), &[VERTICES, 3])),
-        ("shapedirs", filled("shapedirs", &[VERTICES, 3, 10], 0.02)),
-        ("posedirs", filled("posedirs", &[207, VERTICES * 3], 0.004)),
-        ("J_regressor", regressor(&name("J_regressor"), &(0..24).collect::<Vec<_>>())),
-        ("joint_regressor_extra", regressor(&name("joint_regressor_extra"), &extra_homes)),
-        ("lbs_weights", weights(&name("lbs_weights"))),
-        ("faces_tensor", whole(faces, &[FACES, 3])),
-        ("parents", whole(PARENTS.to_vec(), &[24])),
+        ("v_template", floats(fill(&name("v_template"), VERTICES * 3, &rest, 0.1), &[VERTICES, 3])?),
+        ("shapedirs", filled("shapedirs", &[VERTICES, 3, 10], 0.02)?),
+        ("posedirs", filled("posedirs", &[207, VERTICES * 3], 0.004)?),
+        ("J_regressor", regressor(&name("J_regressor"), &(0..24).collect::<Vec<_>>())?),
+        ("joint_regressor_extra", regressor(&name("joint_regressor_extra"), &extra_homes)?),
+        ("lbs_weights", weights(&name("lbs_weights"))?),
+        ("faces_tensor", whole(faces, &[FACES, 3])?),
+        ("parents", whole(PARENTS.to_vec(), &[24])?),
     ]);
     let tensors = tensors.into_iter().map(|(key, tensor)| (key.to_string(), tensor)).collect();
-    Body::from_tensors(&tensors, Path::new("the goldens' body")).unwrap()
+    Ok(Body::from_tensors(&tensors, Path::new("the goldens' body"))?)
 }
 
-fn floats(values: Vec<f32>, shape: &[usize]) -> Tensor {
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+fn floats(values: Vec<f32>, shape: &[usize]) -> Result<Tensor> {
+    Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
-fn whole(values: Vec<i64>, shape: &[usize]) -> Tensor {
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+fn whole(values: Vec<i64>, shape: &[usize]) -> Result<Tensor> {
+    Tensor::from_vec(values, shape, &Device::Cpu)
 }
 
 /// Rows of 32 draws each among the vertices of the row's home joint.
-fn regressor(name: &str, homes: &[usize]) -> Tensor {
+fn regressor(name: &str, homes: &[usize]) -> Result<Tensor> {
     let draws = homes.len() * 32;
     let picks = below(&format!("{name}.index"), draws, (VERTICES / 24) as u64);
     let shares = below(&format!("{name}.value"), draws, 1000);
@@ -86,7 +91,7 @@ fn regressor(name: &str, homes: &[usize]) -> Tensor {
 }
 
 /// Mostly the home joint's, and three others'.
-fn weights(name: &str) -> Tensor {
+fn weights(name: &str) -> Result<Tensor> {
     let joints = below(&format!("{name}.index"), VERTICES * 3, 24);
     let shares = below(&format!("{name}.value"), VERTICES * 3, 500);
     let mut rows = vec![0u64; VERTICES * 24];
@@ -100,7 +105,7 @@ fn weights(name: &str) -> Tensor {
 }
 
 /// Rows that sum to one.
-fn normalized(rows: &[u64], columns: usize) -> Tensor {
+fn normalized(rows: &[u64], columns: usize) -> Result<Tensor> {
     let shares = rows.chunks_exact(columns).flat_map(|row| {
         let total: u64 = row.iter().sum();
         row.iter().map(move |&value| (value as f64 / total as f64) as f32)
