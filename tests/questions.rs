@@ -120,3 +120,17 @@ fn long_video() {
         ]
     ));
 }
+
+#[test]
+fn precision() {
+    insta::assert_snapshot!(asked(
+        "precision",
+        &[
+            ("model", 1.0, 0),
+            ("precision", 1.0, 0),
+            ("people", 1.0, 0),
+            ("agree_identities", 1.0, 2),
+            ("pa_mpjpe_mm", 1.0, 0),
+        ]
+    ));
+}

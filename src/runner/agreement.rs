@@ -1,5 +1,5 @@
-//! How far each run agrees with the same point read losslessly in sequence: what a mode changes in the
-//! answer, and not only in memory.
+//! How far each run agrees with the same point computed in single precision on frames read losslessly in
+//! sequence: what a mode or a precision changes in the answer, and not only in memory and time.
 
 use super::RunnerError;
 use super::death::Outcome;
@@ -10,7 +10,9 @@ use crate::tables::{PersonRow, RunRow, TableError, files};
 use polars::prelude::{DataFrame, PolarsError, PolarsResult};
 use std::collections::HashMap;
 
-/// What may serve as the reference, best first.
+/// Precisions that may serve as the reference, best first: rounded least.
+const PRECISIONS: [&str; 3] = ["f32", "f16", "bf16"];
+/// Modes that may serve as the reference, best first.
 const REFERENCES: [&str; 5] =
     ["stream-sequential", "stream-indexed", "extract-png", "extract-memory", "stream-seek"];
 
@@ -21,7 +23,11 @@ const REFERENCES: [&str; 5] =
 pub fn fill(runs: &mut [Ended]) -> Result<(), RunnerError> {
     let points: Vec<Option<String>> = runs.iter().map(point).collect();
     let mut references: HashMap<&str, usize> = HashMap::new();
-    let rank = |at: usize| REFERENCES.iter().position(|mode| *mode == runs[at].row.mode);
+    let rank = |at: usize| {
+        let row = &runs[at].row;
+        let mode = REFERENCES.iter().position(|mode| *mode == row.mode)?;
+        Some((PRECISIONS.iter().position(|precision| *precision == row.precision)?, mode))
+    };
     for (at, point) in points.iter().enumerate() {
         let Some(point) = point.as_deref().filter(|_| rank(at).is_some()) else { continue };
         let best = references.entry(point).or_insert(at);
@@ -68,7 +74,8 @@ pub fn fill(runs: &mut [Ended]) -> Result<(), RunnerError> {
 const DELIVERY: [&str; 8] =
     ["mode", "preset", "overlap", "hwaccel", "patience_secs", "start_time", "end_frame", "end_time"];
 
-/// What two runs must share to be compared: everything but [`DELIVERY`]. `None` for a run that failed.
+/// What two runs must share to be compared: everything but [`DELIVERY`] and the precision. `None` for a run that
+/// failed.
 fn point(run: &Ended) -> Option<String> {
     let row = &run.row;
     if row.outcome != Outcome::Ok.name() || run.tables.is_none() {
@@ -81,7 +88,12 @@ fn point(run: &Ended) -> Option<String> {
     }
     // -1 and the first frame are one
     video.shift_remove("start_frame");
-    settings.as_object_mut()?.shift_remove("results");
+    let settings = settings.as_object_mut()?;
+    settings.shift_remove("results");
+    if let Some(hmr2) = settings.get_mut("hmr2").and_then(serde_json::Value::as_object_mut) {
+        hmr2.shift_remove("precision");
+    }
+    let settings = serde_json::Value::Object(std::mem::take(settings));
     let first = row.first_frame.unwrap_or(0);
     Some(format!("{settings} {} {:?} {} {first}", row.clip, row.clip_sha256, row.repeat))
 }
@@ -147,8 +159,10 @@ mod tests {
             people.push(row).unwrap();
         }
         people.finish().unwrap();
-        let settings = format!("{{\"seed\":1,\"video\":{{\"mode\":\"{mode}\"}}}}");
+        let settings =
+            format!("{{\"seed\":1,\"video\":{{\"mode\":\"{mode}\"}},\"hmr2\":{{\"precision\":\"f32\"}}}}");
         let row = RunRow {
+            precision: "f32".into(),
             run_id: mode.into(),
             mode: mode.into(),
             outcome: "ok".into(),
@@ -177,11 +191,33 @@ mod tests {
     }
 
     #[test]
+    fn every_precision_is_held_against_single_precision() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut runs = Vec::new();
+        for (precision, shift) in [("bf16", 2.0), ("f16", 1.0), ("f32", 0.0)] {
+            let mut ended = run(&folder.path().join(precision), "stream-sequential", shift);
+            ended.row.run_id = precision.into();
+            ended.row.precision = precision.into();
+            ended.row.settings = ended.row.settings.replace("f32", precision);
+            runs.push(ended);
+        }
+        fill(&mut runs).unwrap();
+        assert_eq!(runs[0].row.reference_run_id.as_deref(), Some("f32"));
+        assert!((runs[0].row.agree_joint_max_mm.unwrap() - 20.0 * 3f64.sqrt()).abs() < 1e-4);
+        assert!((runs[1].row.agree_joint_mean_mm.unwrap() - 10.0 * 3f64.sqrt()).abs() < 1e-4);
+        assert_eq!(runs[2].row.reference_run_id, None);
+        // without single precision there is half of it, and another seed is another question
+        runs[2].row.settings = runs[2].row.settings.replace("\"seed\":1", "\"seed\":2");
+        fill(&mut runs).unwrap();
+        assert_eq!(runs[0].row.reference_run_id.as_deref(), Some("f16"));
+    }
+
+    #[test]
     fn a_preset_that_ends_earlier_is_compared_over_the_frames_that_both_have() {
         let folder = tempfile::tempdir().unwrap();
         let mut short = run(folder.path(), "stream-seek", 0.0);
         short.row.settings =
-            "{\"seed\":1,\"results\":\"accumulate\",\"video\":{\"preset\":\"phalp-stream\",\"end_time\":10}}"
+            "{\"seed\":1,\"results\":\"accumulate\",\"video\":{\"preset\":\"phalp-stream\",\"end_time\":10},\"hmr2\":{}}"
                 .into();
         short.row.frames = Some(2);
         let mut runs = vec![short, run(folder.path(), "stream-sequential", 0.0)];

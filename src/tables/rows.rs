@@ -226,7 +226,7 @@ table! {
         /// Common joints in the picture nearer to the truth than a tenth of the box' longer side, 0 to 1
         pub pck_10: Option<f64>,
 
-        /// The run that this one is compared with: the same point, read losslessly in sequence
+        /// The run that this one is compared with: the same point in single precision, read losslessly in sequence
         pub reference_run_id: Option<String>,
         /// Mean distance of box corners to the reference run's
         pub agree_box_mean_px: Option<f64>,
