@@ -4,7 +4,7 @@
 //! with ImageNet's mean and deviation. PHALP just interpolates; the demo blurs first where it shrinks.
 //! Must not know where boxes come from.
 
-use super::warp::{Affine, Picture, blurred, crop_from_picture, warp_f64, warp_u8};
+use super::warp::{Affine, Part, Picture, blurred_part, crop_from_picture, warp_f64, warp_u8};
 use crate::frame::Frame;
 use crate::person::BBox;
 
@@ -107,7 +107,7 @@ pub fn phalp(frame: &Frame, bbox: &BBox, size: usize, out: &mut [f32]) {
 }
 
 /// The demo's crop of a box, normalised (`ViTDetDataset`), into `out` `(3, size, size)`: where a crop
-/// shrinks by more than 2.2 the whole frame is blurred before and nothing is rounded.
+/// shrinks by more than 2.2 the frame is blurred before (what the crop reads of it) and nothing is rounded.
 pub fn demo(frame: &Frame, bbox: &BBox, size: usize, out: &mut [f32]) {
     let square = Square::of_demo(bbox);
     let shrinks = square.side / size as f32 / 2.0;
@@ -115,14 +115,29 @@ pub fn demo(frame: &Frame, bbox: &BBox, size: usize, out: &mut [f32]) {
         return normalize(&square.cut(frame, size), out);
     }
     let picture = Picture::<_, 3>::new(frame.rgb(), frame.width, frame.height);
-    let blurred = blurred(picture, f64::from((shrinks - 1.0) / 2.0));
-    let smooth = Picture::<_, 3>::new(&blurred, frame.width, frame.height);
-    let levels = warp_f64(smooth, &square.map(size), size);
+    let map = square.map(size);
+    let part = Part::read_by(&map, size, frame.width, frame.height);
+    let blurred = blurred_part(picture, f64::from((shrinks - 1.0) / 2.0), &part);
+    let smooth = Picture::<_, 3>::new(&blurred, part.columns.len(), part.rows.len());
+    let levels = warp_f64(smooth.at(part.columns.start, part.rows.start), &map, size);
     for (channel, plane) in out.chunks_exact_mut(size * size).enumerate() {
         for (value, pixel) in plane.iter_mut().zip(levels.as_chunks::<3>().0) {
             *value = ((f64::from(pixel[channel] as f32) - MEAN[channel]) / DEVIATION[channel]) as f32;
         }
     }
+}
+
+/// What the network takes back to levels, rounded as a picture of it is written.
+///
+/// # Shapes
+/// `planes` `(3, size, size)`; the result `(size, size, 3)`, interleaved.
+pub fn levels_of(planes: &[f32]) -> Vec<u8> {
+    let pixels = planes.len() / 3;
+    let level = |at: usize, channel: usize| {
+        let value = f64::from(planes[channel * pixels + at]) * DEVIATION[channel] + MEAN[channel];
+        value.round_ties_even().clamp(0.0, 255.0) as u8
+    };
+    (0..pixels).flat_map(|at| [0, 1, 2].map(|channel| level(at, channel))).collect()
 }
 
 #[cfg(test)]
@@ -152,5 +167,13 @@ mod tests {
         phalp(&frame, &BBox { x1: 0.25, y1: 0.0, x2: 1.75, y2: 2.0 }, 2, &mut out);
         assert!((out[0] as f64 - (255.0 - MEAN[0]) / DEVIATION[0]).abs() < 1e-6);
         assert!((out[4] as f64 + MEAN[1] / DEVIATION[1]).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_the_network_takes_can_be_looked_at() {
+        let rgb: Vec<u8> = (0..12 * 12 * 3).map(|at| (at * 7 % 256) as u8).collect();
+        let mut planes = vec![0.0; rgb.len()];
+        normalize(&rgb, &mut planes);
+        assert_eq!(levels_of(&planes), rgb);
     }
 }

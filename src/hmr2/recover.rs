@@ -60,6 +60,14 @@ impl Hmr2 {
         Sight::of(frame, detections, self.image_size)
     }
 
+    /// As [`Hmr2::see`], cut out as 4D-Humans' demo does it for single pictures.
+    ///
+    /// # Errors
+    /// As [`Hmr2::see`], and if the frame is on a device.
+    pub fn see_as_demo(&self, frame: &Frame, detections: &[Detection]) -> Result<Sight, Hmr2Error> {
+        Sight::of_demo(frame, detections, self.image_size)
+    }
+
     /// A person for each detection of each sight, in their order. `batch` people go through the network
     /// at once, of one frame or of several.
     ///
@@ -89,6 +97,11 @@ impl Hmr2 {
     /// Crops, normalised: `(b, 3, image_size, image_size)`.
     fn crops(&self, some: &[(&Sight, usize)]) -> Result<Tensor, Hmr2Error> {
         let size = self.image_size;
+        let ready: Option<Vec<&[f32]>> = some.iter().map(|(sight, at)| sight.planes(*at)).collect();
+        if let Some(planes) = ready {
+            let crops = Tensor::from_vec(planes.concat(), (some.len(), 3, size, size), &Device::Cpu)?;
+            return Ok(crops.to_dtype(self.dtype)?.to_device(&self.device)?);
+        }
         let on_host: Option<Vec<&[u8]>> = some.iter().map(|(sight, at)| sight.bytes(*at)).collect();
         let Some(bytes) = on_host else {
             let crops = some.iter().map(|(sight, at)| sight.crop(*at, size, &self.device));
@@ -266,6 +279,21 @@ mod tests {
         let hmr2 = hmr2(8, super::super::Precision::F32);
         let people = |frame| hmr2.recover(&[hmr2.see(frame, &detections).unwrap()], &body).unwrap();
         assert!(people(&host) == people(&device));
+    }
+
+    #[test]
+    fn the_demos_crops_are_phalps_where_nothing_shrinks() {
+        let (frame, detections, body) = (frame(), detections(3), Body::stand_in());
+        let hmr2 = hmr2(8, super::super::Precision::F32);
+        let people = |sight| hmr2.recover(&[sight], &body).unwrap().remove(0);
+        let (demo, phalp) =
+            (hmr2.see_as_demo(&frame, &detections).unwrap(), hmr2.see(&frame, &detections).unwrap());
+        assert!(people(demo) == people(phalp));
+        // at half the size the demo blurs and PHALP does not
+        let large =
+            [Detection { bbox: BBox { x1: 0.0, y1: -60.0, x2: 300.0, y2: 340.0 }, ..detections[0].clone() }];
+        let (demo, phalp) = (hmr2.see_as_demo(&frame, &large).unwrap(), hmr2.see(&frame, &large).unwrap());
+        assert!(apart(&people(demo), &people(phalp)) > 1e-3);
     }
 
     #[test]

@@ -8,10 +8,10 @@
 //! Must not know what becomes of the crops.
 
 use super::Hmr2Error;
-use super::crop::{Square, levels};
+use super::crop::{self, Square, levels};
 use super::warp::{Taps, axis_taps};
 use crate::frame::{Frame, Pixels};
-use crate::person::Detection;
+use crate::person::{BBox, Detection};
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
@@ -30,6 +30,8 @@ enum Crops {
     Host(Vec<Vec<u8>>),
     /// `(size, size, 3)` each, bytes.
     Device(Vec<Tensor>),
+    /// The demo's, which rounds nothing: `(3, size, size)` each, normalised.
+    Planes(Vec<Vec<f32>>),
 }
 
 impl Sight {
@@ -38,12 +40,7 @@ impl Sight {
     /// # Errors
     /// If a box is empty or no number, or the device fails.
     pub fn of(frame: &Frame, detections: &[Detection], size: usize) -> std::result::Result<Sight, Hmr2Error> {
-        let square = |detection: &Detection| {
-            let square = Square::of_phalp(&detection.bbox);
-            let bbox = detection.bbox;
-            square.exists().then_some(square).ok_or(Hmr2Error::Box { frame: frame.index, bbox })
-        };
-        let squares: Vec<Square> = detections.iter().map(square).collect::<std::result::Result<_, _>>()?;
+        let squares = squares(frame, detections, Square::of_phalp)?;
         let crops = match frame.pixels() {
             Pixels::Host(_) => {
                 Crops::Host(squares.par_iter().map(|square| square.cut(frame, size)).collect())
@@ -53,6 +50,30 @@ impl Sight {
                 Crops::Device(cuts.collect::<Result<_>>()?)
             }
         };
+        let (frame_index, frame_width, frame_height) = (frame.index, frame.width, frame.height);
+        Ok(Sight { frame_index, frame_width, frame_height, detections: detections.to_vec(), squares, crops })
+    }
+
+    /// Cuts out the people of a frame on the host as 4D-Humans' demo does: blurred where they shrink.
+    ///
+    /// # Errors
+    /// If a box is empty or no number, or the frame is on a device.
+    pub fn of_demo(
+        frame: &Frame,
+        detections: &[Detection],
+        size: usize,
+    ) -> std::result::Result<Sight, Hmr2Error> {
+        let squares = squares(frame, detections, Square::of_demo)?;
+        if matches!(frame.pixels(), Pixels::Device(_)) {
+            return Err(candle_core::Error::Msg("the demo's crops are cut on the host".into()).into());
+        }
+        // one after the other: a blur uses all threads by itself
+        let cut = |detection: &Detection| {
+            let mut planes = vec![0.0; 3 * size * size];
+            crop::demo(frame, &detection.bbox, size, &mut planes);
+            planes
+        };
+        let crops = Crops::Planes(detections.iter().map(cut).collect());
         let (frame_index, frame_width, frame_height) = (frame.index, frame.width, frame.height);
         Ok(Sight { frame_index, frame_width, frame_height, detections: detections.to_vec(), squares, crops })
     }
@@ -71,7 +92,15 @@ impl Sight {
     pub(super) fn bytes(&self, at: usize) -> Option<&[u8]> {
         match &self.crops {
             Crops::Host(crops) => Some(&crops[at]),
-            Crops::Device(_) => None,
+            Crops::Device(_) | Crops::Planes(_) => None,
+        }
+    }
+
+    /// Crop `at` as it goes into the network, `(3, size, size)`; none if it has to be normalised before.
+    pub(super) fn planes(&self, at: usize) -> Option<&[f32]> {
+        match &self.crops {
+            Crops::Planes(crops) => Some(&crops[at]),
+            Crops::Host(_) | Crops::Device(_) => None,
         }
     }
 
@@ -80,8 +109,22 @@ impl Sight {
         match &self.crops {
             Crops::Host(crops) => Tensor::from_slice(&crops[at], (1, size, size, 3), device),
             Crops::Device(crops) => crops[at].unsqueeze(0)?.to_device(device),
+            Crops::Planes(_) => candle_core::bail!("a batch is of PHALP's crops or of the demo's"),
         }
     }
+}
+
+/// The squares of a frame's people, by `of` their boxes.
+fn squares(
+    frame: &Frame,
+    detections: &[Detection],
+    of: fn(&BBox) -> Square,
+) -> std::result::Result<Vec<Square>, Hmr2Error> {
+    let square = |detection: &Detection| {
+        let (square, bbox) = (of(&detection.bbox), detection.bbox);
+        square.exists().then_some(square).ok_or(Hmr2Error::Box { frame: frame.index, bbox })
+    };
+    detections.iter().map(square).collect()
 }
 
 /// The square of a frame on its device: `(size, size, 3)`, bytes.
@@ -145,7 +188,6 @@ impl Normalizer {
 mod tests {
     use super::*;
     use crate::hmr2::crop::normalize;
-    use crate::person::BBox;
     use crate::random::stream;
 
     fn frames(width: usize, height: usize) -> [Frame; 2] {

@@ -4,6 +4,9 @@
 //! (OpenCV 5 computes exactly, and differs by up to 7 levels). Outside a picture everything is 0.
 //! Must not know what is in a picture.
 
+use rayon::prelude::*;
+use std::ops::Range;
+
 /// Bits of a coordinate's fraction while it is computed, and of the fraction that is kept.
 const FINE_BITS: u32 = 10;
 const KEPT_BITS: u32 = 5;
@@ -15,6 +18,30 @@ pub struct Picture<'a, T, const C: usize> {
     pixels: &'a [[T; C]],
     width: usize,
     height: usize,
+    /// Where the upper left pixel lies: elsewhere than at zero in a part of a larger picture.
+    left: i32,
+    top: i32,
+}
+
+/// A part of a picture, pixels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    pub columns: Range<usize>,
+    pub rows: Range<usize>,
+}
+
+impl Part {
+    /// What is read of a picture of `width` by `height` pixels for a crop of `size` pixels.
+    pub fn read_by(map: &Affine, size: usize, width: usize, height: usize) -> Part {
+        let span = |taps: &Taps, end: usize| {
+            let end = end as i32;
+            let first = taps.iter().map(|&(at, _)| at).min().unwrap_or(0).clamp(0, end);
+            let last = taps.iter().map(|&(at, _)| at.saturating_add(2)).max().unwrap_or(0).clamp(first, end);
+            first as usize..last as usize
+        };
+        let [across, down] = axis_taps(map, size);
+        Part { columns: span(&across, width), rows: span(&down, height) }
+    }
 }
 
 impl<'a, T, const C: usize> Picture<'a, T, C> {
@@ -26,7 +53,12 @@ impl<'a, T, const C: usize> Picture<'a, T, C> {
             rest.is_empty() && pixels.len() == width * height,
             "a picture's values do not match its size"
         );
-        Picture { pixels, width, height }
+        Picture { pixels, width, height, left: 0, top: 0 }
+    }
+
+    /// The same pixels as a part of a larger picture that is black everywhere else.
+    pub fn at(self, left: usize, top: usize) -> Picture<'a, T, C> {
+        Picture { left: left as i32, top: top as i32, ..self }
     }
 }
 
@@ -138,14 +170,15 @@ impl<T: Copy + Default, const C: usize> Picture<'_, T, C> {
     /// The four pixels of a tap: upper left, upper right, lower left, lower right.
     #[inline(always)]
     fn corners(&self, tap: &Tap) -> [[T; C]; 4] {
-        let (x, y) = (tap.x as usize, tap.y as usize);
-        if tap.x >= 0 && tap.y >= 0 && x + 1 < self.width && y + 1 < self.height {
+        let (left, top) = (tap.x - self.left, tap.y - self.top);
+        let (x, y) = (left as usize, top as usize);
+        if left >= 0 && top >= 0 && x + 1 < self.width && y + 1 < self.height {
             let at = y * self.width + x;
             let (upper, lower) =
                 (&self.pixels[at..at + 2], &self.pixels[at + self.width..at + self.width + 2]);
             return [upper[0], upper[1], lower[0], lower[1]];
         }
-        [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(right, below)| self.pixel(tap.x + right, tap.y + below))
+        [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(right, below)| self.pixel(left + right, top + below))
     }
 
     fn pixel(&self, x: i32, y: i32) -> [T; C] {
@@ -193,29 +226,41 @@ pub fn warp_f64<const C: usize>(picture: Picture<f64, C>, map: &Affine, size: us
 /// A picture blurred with a Gaussian of deviation `sigma` pixels, its borders repeated
 /// (`skimage.filters.gaussian`: cut at four deviations, columns first, then rows).
 pub fn blurred<const C: usize>(picture: Picture<u8, C>, sigma: f64) -> Vec<f64> {
+    blurred_part(picture, sigma, &Part { columns: 0..picture.width, rows: 0..picture.height })
+}
+
+/// A part of the blurred picture, to the last bit what [`blurred`] has there: of a photograph, only what a
+/// crop reads need be blurred.
+pub fn blurred_part<const C: usize>(picture: Picture<u8, C>, sigma: f64, part: &Part) -> Vec<f64> {
     let (width, height) = (picture.width, picture.height);
+    let (columns, rows) = (part.columns.clone(), part.rows.clone());
+    if columns.is_empty() || rows.is_empty() {
+        return Vec::new();
+    }
     let kernel = half_gaussian(sigma);
-    let pixels: Vec<[f64; C]> = picture.pixels.iter().map(|pixel| pixel.map(f64::from)).collect();
-    let row = |y: usize| &pixels[y * width..(y + 1) * width];
-    let mut out = Vec::with_capacity(width * height);
-    for y in 0..height {
+    let radius = kernel.len() - 1;
+    // the columns that the part's pixels are made of
+    let (first, end) = (columns.start.saturating_sub(radius), (columns.end + radius).min(width));
+    let row = |y: usize| &picture.pixels[y * width + first..y * width + end];
+    let mut out = vec![[0.0; C]; columns.len() * rows.len()];
+    out.par_chunks_exact_mut(columns.len()).zip(rows).for_each(|(out, y)| {
         let mut line: Vec<[f64; C]> =
-            row(y).iter().map(|pixel| pixel.map(|value| value * kernel[0])).collect();
+            row(y).iter().map(|pixel| pixel.map(|value| f64::from(value) * kernel[0])).collect();
         for (away, &weight) in kernel.iter().enumerate().skip(1).rev() {
             let (above, below) = (row(y.saturating_sub(away)), row((y + away).min(height - 1)));
             for (sum, (above, below)) in line.iter_mut().zip(above.iter().zip(below)) {
-                (0..C).for_each(|c| sum[c] += (above[c] + below[c]) * weight);
+                (0..C).for_each(|c| sum[c] += (f64::from(above[c]) + f64::from(below[c])) * weight);
             }
         }
-        out.extend((0..width).map(|x| {
-            let mut sum = line[x].map(|value| value * kernel[0]);
+        for (out, x) in out.iter_mut().zip(columns.clone()) {
+            let at = |x: usize| line[x - first];
+            *out = at(x).map(|value| value * kernel[0]);
             for (away, &weight) in kernel.iter().enumerate().skip(1).rev() {
-                let (before, after) = (line[x.saturating_sub(away)], line[(x + away).min(width - 1)]);
-                (0..C).for_each(|c| sum[c] += (before[c] + after[c]) * weight);
+                let (before, after) = (at(x.saturating_sub(away)), at((x + away).min(width - 1)));
+                (0..C).for_each(|c| out[c] += (before[c] + after[c]) * weight);
             }
-            sum
-        }));
-    }
+        }
+    });
     out.into_flattened()
 }
 
@@ -261,5 +306,24 @@ mod tests {
         let values = vec![77; 3 * 40];
         let out = blurred(Picture::<_, 3>::new(&values, 8, 5), 2.3);
         assert!(out.iter().all(|value| (value - 77.0).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_part_is_blurred_as_the_whole_is() {
+        let (width, height) = (40, 31);
+        let values: Vec<u8> = (0..width * height * 3).map(|i| (i * 89 % 251) as u8).collect();
+        let picture = Picture::<_, 3>::new(&values, width, height);
+        let whole = blurred(picture, 1.7);
+        for (center, side) in
+            [([20.0, 15.0], 9.5), ([2.0, 29.0], 14.0), ([39.0, 1.0], 60.0), ([900.0, 0.0], 9.0)]
+        {
+            let map = crop_from_picture(center, side, 16);
+            let part = Part::read_by(&map, 16, width, height);
+            let some = blurred_part(picture, 1.7, &part);
+            let smooth = Picture::<_, 3>::new(&some, part.columns.len(), part.rows.len());
+            let smooth = smooth.at(part.columns.start, part.rows.start);
+            let expected = warp_f64(Picture::<_, 3>::new(&whole, width, height), &map, 16);
+            assert!(warp_f64(smooth, &map, 16) == expected, "{center:?}, {side}");
+        }
     }
 }
