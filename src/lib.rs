@@ -25,13 +25,14 @@
 //! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights; [`parity`]: the original's numbers against ours |
 //! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`] |
 //! | 1 | [`body`], [`render`], [`nn`]; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file |
-//! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`children`], [`assignment`]; [`geometry`] below them: the vocabulary |
+//! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`npz`], [`children`], [`assignment`]; [`geometry`] below them: the vocabulary |
 
 pub mod assignment;
 pub mod children;
 pub mod files;
 pub mod frame;
 pub mod geometry;
+pub mod npz;
 pub mod person;
 pub mod provenance;
 pub mod random;

@@ -31,6 +31,7 @@ const ROOMS: &[(&str, i8)] = &[
     ("children", 0),
     ("files", 0),
     ("frame", 0),
+    ("npz", 0),
     ("person", 0),
     ("provenance", 0),
     ("random", 0),
