@@ -1,4 +1,5 @@
-//! Videos in, frames out: probing, the range, the modes of reading, and a writer for overlays.
+//! Videos in, frames out: probing, the range, the modes of reading, and a writer for overlays. Single pictures
+//! are read in [`still`].
 //!
 //! | mode | what is kept | where it comes from |
 //! |---|---|---|
@@ -46,6 +47,7 @@ mod reader;
 mod seek;
 mod sequential;
 mod settings;
+pub mod still;
 
 #[cfg(test)]
 mod clips;

@@ -189,6 +189,43 @@ impl<'f> Reader<'f> {
         if bits < 1 << (length - 1) { bits - (1 << length) + 1 } else { bits }
     }
 
+    /// The next `length` bits, at most 16.
+    #[inline]
+    pub fn bits(&mut self, length: u32) -> u32 {
+        if self.count < length {
+            self.fill();
+        }
+        self.count -= length;
+        (self.held >> self.count) as u32 & ((1 << length) - 1)
+    }
+
+    /// Goes on behind the next restart, wherever it lies; false if something else comes.
+    pub fn restart(&mut self) -> bool {
+        let rest = self.rest();
+        (self.held, self.count, self.beyond) = (0, 0, 0);
+        let filled = rest.iter().take_while(|&&byte| byte == 0xff).count();
+        match rest.get(filled) {
+            Some(0xd0..=0xd7) if filled > 0 => {
+                self.file = &rest[filled + 1..];
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What lies behind the scan, from the next marker on.
+    pub fn rest(&self) -> &'f [u8] {
+        let mut file = self.file;
+        while let Some(at) = file.iter().position(|&byte| byte == 0xff) {
+            file = &file[at..];
+            match file {
+                [0xff, 0, rest @ ..] => file = rest,
+                _ => return file,
+            }
+        }
+        &[]
+    }
+
     /// Whether more bits were taken than the scan has.
     pub fn is_overdrawn(&self) -> bool {
         self.beyond > self.count

@@ -128,11 +128,12 @@ fn back_1d(s: &[Lanes; SIDE], bits: i32) -> [Lanes; SIDE] {
 }
 
 /// Coefficients, times their steps, to samples from 0 to 255, written into rows that lie `stride` apart.
-pub fn back(block: &Block, steps: &[u8; 64], out: &mut [u8], stride: usize) {
-    let value = |at: usize| i32::from(block[at]) * i32::from(steps[at]);
+pub fn back<S: Copy + Into<i32>>(block: &Block, steps: &[S; 64], out: &mut [u8], stride: usize) {
+    let value = |at: usize| i32::from(block[at]) * steps[at].into();
     if block[1..].iter().all(|&coefficient| coefficient == 0) {
         // every sample is the mean: what both passes come to then
-        let mean = ((((value(0) << KEPT) + (1 << (KEPT + 2))) >> (KEPT + 3)) + 128).clamp(0, 255) as u8;
+        let mean =
+            ((((value(0) << KEPT).wrapping_add(1 << (KEPT + 2))) >> (KEPT + 3)) + 128).clamp(0, 255) as u8;
         out.chunks_mut(stride).take(SIDE).for_each(|row| row[..SIDE].fill(mean));
         return;
     }

@@ -14,18 +14,23 @@
 //! - annex K's quantisation and Huffman tables; edges repeated, blocks outside the picture empty
 //!   (`jcprepct.c`, `jccoefct.c`).
 //!
-//! The tests hold bytes and pixels against digests of OpenCV's. It reads what it writes (baseline, 4:2:0),
-//! and refuses other JPEGs. Must not know where the files lie.
+//! The tests hold bytes and pixels against digests of OpenCV's. Extracted frames are read as they are written
+//! (baseline, 4:2:0; [`decode`]) and other JPEGs refused; pictures that people have are of every kind, and
+//! [`whole`] reads those. Must not know where the files lie.
 
 mod bits;
 mod color;
 mod dct;
 mod decode;
 mod encode;
+mod paint;
+mod scan;
 mod tables;
+mod whole;
 
 pub(super) use decode::decode;
 pub(super) use encode::encode;
+pub(super) use whole::decode_whole;
 
 #[cfg(test)]
 mod tests;
