@@ -23,7 +23,7 @@ mod clip;
 mod encode;
 mod error;
 mod load;
-mod mot;
+pub mod mot;
 pub mod motion;
 mod own;
 pub mod people;

@@ -2,7 +2,8 @@
 //!
 //! A line is `frame,id,x,y,width,height[,confidence[,class[,visibility[,..]]]]`: frames count from 1, pixels
 //! as they are written. Rows of confidence 0 and of classes other than 1 (pedestrians) are not people to be
-//! found and are passed over, as TrackEval does. Must not know videos.
+//! found and are passed over, as TrackEval does. Single pictures are frames as well, each of a size of its own.
+//! Must not know videos.
 
 use super::DatasetError;
 use super::truth::TruthPerson;
@@ -13,8 +14,9 @@ use std::path::Path;
 /// What is known of the video that the boxes belong to.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    pub width: usize,
-    pub height: usize,
+    /// Width and height of every frame, pixels; `None` where each is a picture of its own size: then whoever
+    /// reads the boxes holds them against it.
+    pub size: Option<(usize, usize)>,
     pub frames: usize,
 }
 
@@ -91,7 +93,8 @@ fn row(line: &str, bounds: Bounds) -> Result<Option<Row>, String> {
     };
     let frame = whole(0, "the frame")?;
     if frame < 1 || frame > bounds.frames as i64 {
-        return Err(format!("frame {frame} is not in the video: frames count from 1 to {}", bounds.frames));
+        let of = if bounds.size.is_some() { "in the video" } else { "a picture that is given" };
+        return Err(format!("frame {frame} is not {of}: frames count from 1 to {}", bounds.frames));
     }
     let id = u32::try_from(whole(1, "the identity")?).ok();
     let [x, y, width, height] = [number(2, "x")?, number(3, "y")?, number(4, "width")?, number(5, "height")?];
@@ -108,11 +111,8 @@ fn row(line: &str, bounds: Bounds) -> Result<Option<Row>, String> {
         return Ok(None);
     }
     let bbox = BBox { x1: x as f32, y1: y as f32, x2: (x + width) as f32, y2: (y + height) as f32 };
-    if bbox.inside(bounds.width, bounds.height).is_none() {
-        return Err(format!(
-            "the box {x},{y},{width},{height} is outside the picture of {}x{}",
-            bounds.width, bounds.height
-        ));
+    if let Some((across, down)) = bounds.size.filter(|&(across, down)| bbox.inside(across, down).is_none()) {
+        return Err(format!("the box {x},{y},{width},{height} is outside the picture of {across}x{down}"));
     }
     Ok(Some(Row { frame: frame as usize - 1, id, bbox, visibility: visibility.map(|share| share as f32) }))
 }
@@ -121,7 +121,7 @@ fn row(line: &str, bounds: Bounds) -> Result<Option<Row>, String> {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { width: 640, height: 360, frames: 10 };
+    const BOUNDS: Bounds = Bounds { size: Some((640, 360)), frames: 10 };
 
     fn read(text: &str, purpose: Use) -> Result<BTreeMap<usize, Vec<TruthPerson>>, String> {
         parse(text, Path::new("gt.txt"), BOUNDS, purpose).map_err(|error| error.to_string())
@@ -159,5 +159,14 @@ mod tests {
     fn boxes_need_no_identity() {
         let frames = read("1,-1,1,1,2,2,0.9\n1,-1,5,5,2,2,0.8\n", Use::Boxes).unwrap();
         assert_eq!(frames[&0].iter().map(|person| person.id).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn pictures_have_sizes_of_their_own() {
+        let bounds = Bounds { size: None, frames: 2 };
+        let read = |text| parse(text, Path::new("boxes.txt"), bounds, Use::Boxes);
+        assert_eq!(read("2,-1,9000,1,20,20").unwrap()[&1][0].bbox.x2, 9020.0);
+        let message = read("3,-1,1,1,2,2").unwrap_err().to_string();
+        assert!(message.contains("frame 3 is not a picture that is given"), "{message}");
     }
 }

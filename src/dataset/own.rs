@@ -149,8 +149,8 @@ impl OwnClip {
             made_from: json!({ "video": video, "truth": self.truth, "boxes": self.boxes }),
             video,
             video_sha256,
-            width: seen.bounds.width,
-            height: seen.bounds.height,
+            width: seen.width,
+            height: seen.height,
             frames: seen.bounds.frames,
             fps: seen.fps,
             truth_sha256: truth.map(|file| file.sha256),
@@ -187,6 +187,8 @@ fn convert(from: &Path, to: &Path, bounds: Bounds, purpose: Use) -> Result<Truth
 
 /// What ffprobe sees of a video.
 struct Seen {
+    width: usize,
+    height: usize,
     bounds: Bounds,
     fps: f64,
 }
@@ -239,7 +241,7 @@ impl Seen {
             return Err(no_video());
         }
         let fps = stream.avg_frame_rate.as_deref().and_then(ratio).unwrap_or(0.0);
-        Ok(Seen { bounds: Bounds { width, height, frames }, fps })
+        Ok(Seen { width, height, bounds: Bounds { size: Some((width, height)), frames }, fps })
     }
 }
 

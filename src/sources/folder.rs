@@ -58,8 +58,8 @@ pub(super) fn join(folder: &Path, fps: f64, kept: &Path) -> Result<PathBuf, Sour
     }
 }
 
-/// The pictures in natural order, and their codec: all of one kind and one size.
-fn pictures(folder: &Path) -> Result<(Vec<PathBuf>, &'static str), SourceError> {
+/// The files of `folder` that are pictures by their names' endings, in natural order, each with its codec.
+pub(super) fn listed(folder: &Path) -> Result<Vec<(PathBuf, &'static str)>, SourceError> {
     let entries = fs::read_dir(folder).map_err(SourceError::disk(folder))?;
     let mut found: Vec<(PathBuf, &'static str)> = entries
         .flatten()
@@ -67,6 +67,12 @@ fn pictures(folder: &Path) -> Result<(Vec<PathBuf>, &'static str), SourceError> 
         .filter_map(|path| kind_of(&path).map(|codec| (path, codec)))
         .collect();
     found.sort_by(|(a, _), (b, _)| natural(name(a), name(b)));
+    if found.is_empty() { Err(SourceError::NoPictures(folder.to_path_buf())) } else { Ok(found) }
+}
+
+/// The pictures in natural order, and their codec: all of one kind and one size.
+fn pictures(folder: &Path) -> Result<(Vec<PathBuf>, &'static str), SourceError> {
+    let found = listed(folder)?;
     let Some((first, codec)) = found.first().cloned() else {
         return Err(SourceError::NoPictures(folder.to_path_buf()));
     };

@@ -84,6 +84,14 @@ pub fn file(
     Ok(source.to_path_buf())
 }
 
+/// The pictures of a folder (`.jpg`, `.jpeg`, `.png`), in the order in which people count.
+///
+/// # Errors
+/// If the folder cannot be read, or has none.
+pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    Ok(folder::listed(folder)?.into_iter().map(|(path, _)| path).collect())
+}
+
 /// The name under which what was made of `from` is kept: the last part of it that people know it by, and a
 /// hash of all of it.
 fn key(known_as: &str, from: &str) -> String {
