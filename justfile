@@ -16,6 +16,10 @@ experiment name *overrides: build
 track source *overrides: build
     @{{ posebook }} track "$@"
 
+# recover the bodies of the people in pictures: reconstruct photo.jpg boxes=boxes.txt [key=value...]
+reconstruct +images: build
+    @{{ posebook }} reconstruct "$@"
+
 # say what a run over a video will take, mode by mode, before it is made: plan my.mp4 boxes=boxes.txt
 plan source *overrides: build
     @{{ posebook }} plan "$@"

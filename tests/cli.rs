@@ -32,6 +32,7 @@ fn help_that_a_newcomer_can_use() {
         "experiment",
         "experiment run",
         "track",
+        "reconstruct",
         "plan",
         "frames",
         "metrics mot",

@@ -12,6 +12,7 @@ mod metrics;
 mod model;
 mod parity;
 mod plan;
+mod reconstruct;
 mod report;
 mod track;
 mod worker;
@@ -42,6 +43,8 @@ enum Command {
     Experiment(experiment::Args),
     /// Track the people of one video: a table, an overlay, a summary
     Track(track::Args),
+    /// Recover the bodies of the people in pictures: renders, meshes, parameters
+    Reconstruct(reconstruct::Args),
     /// Say what a run over a video will take, mode by mode, before it is made
     Plan(plan::Args),
     /// List a video's frames as they would be read: time, key frame, hash
@@ -77,6 +80,7 @@ impl Cli {
         match self.command {
             Command::Experiment(args) => experiment::run(args),
             Command::Track(args) => done(track::run(args)),
+            Command::Reconstruct(args) => done(reconstruct::run(args)),
             Command::Plan(args) => done(plan::run(args)),
             Command::Frames(args) => done(frames::run(args)),
             Command::Metrics(args) => done(metrics::run(args)),

@@ -19,6 +19,7 @@ mod tests;
 
 pub use cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Holds, Needs, Table, Verdict};
 pub use error::ExperimentError;
+pub(crate) use error::explain;
 pub use overrides::Override;
 pub use search::Search;
 pub use settings::{DatasetChoice, Limits, Results, Settings};

@@ -4,7 +4,8 @@
 //! what is missing, one run at a time in a process of its own ([`watch`]), and lays the rows down in a
 //! report folder. Where an experiment searches for a limit, [`search`] chooses the next value by what became of
 //! those before ([`bisect`]). [`worker`] is what that process does: the only place where video, detection, mesh
-//! recovery and tracking meet. [`track()`] takes one video of the user's own the same way.
+//! recovery and tracking meet. [`track()`] takes one video of the user's own the same way; [`picture`] takes single
+//! pictures, in this process.
 //!
 //! Must not know charts.
 
@@ -23,6 +24,7 @@ mod foresee;
 pub mod interrupt;
 mod key;
 pub mod order;
+pub mod picture;
 mod pipeline;
 mod plan;
 mod planner;
@@ -75,6 +77,10 @@ pub enum RunnerError {
     Order { path: PathBuf, message: String },
     #[error("{0}")]
     NoVideo(String),
+    #[error("{0}")]
+    NoPicture(String),
+    #[error(transparent)]
+    Drawing(#[from] crate::render::picture::EncodeError),
     #[error("the thread that writes results died; this is a bug of posebook")]
     WriterDied,
     #[error("nothing can be run here: {left_out}")]

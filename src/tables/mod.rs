@@ -8,11 +8,13 @@
 
 pub mod column;
 pub mod files;
+pub mod pictures;
 pub mod query;
 pub mod rows;
 pub mod spool;
 
 pub use column::{Column, Kind, Row};
+pub use pictures::PicturePersonRow;
 pub use query::Tables;
 pub use rows::{FrameRow, MemoryRow, PersonRow, RunRow};
 pub use spool::{Spool, read_spool};

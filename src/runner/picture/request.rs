@@ -1,0 +1,154 @@
+//! What is asked for: pictures, where people are in them, and how to look.
+
+use super::boxes::Given;
+use crate::device;
+use crate::experiment::{Override, explain, overrides};
+use crate::hmr2::Settings as Hmr2Settings;
+use crate::runner::RunnerError;
+use crate::sources;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// What `posebook reconstruct` is asked for.
+#[derive(Debug, Clone)]
+pub struct PictureRequest {
+    /// The pictures' files, in order.
+    pub pictures: Vec<PathBuf>,
+    pub boxes: Given,
+    /// Where the folder of the results is made; `None` is `reports/reconstruct`.
+    pub out: Option<PathBuf>,
+    /// A name in `models/`, or a file.
+    pub model: String,
+    /// `auto`, `cpu` or `cuda:0`.
+    pub device: String,
+    pub hmr2: Hmr2Settings,
+}
+
+/// The settings as they are written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    boxes: Option<Value>,
+    out: Option<Value>,
+    #[serde(default = "default_model")]
+    model: String,
+    #[serde(default = "default_device")]
+    device: String,
+    #[serde(default)]
+    hmr2: Hmr2Settings,
+}
+
+fn default_model() -> String {
+    "tiny".to_string()
+}
+
+fn default_device() -> String {
+    "auto".to_string()
+}
+
+impl PictureRequest {
+    /// Reads the command line's `IMAGE... key=value...`; of a folder all pictures are taken.
+    ///
+    /// # Errors
+    /// If there is no picture, a setting is unknown or wrong, or boxes cannot be read.
+    pub fn parse(images: &[PathBuf], given: &[Override]) -> Result<PictureRequest, RunnerError> {
+        let wrong = |message: String| RunnerError::NoPicture(message);
+        let mut table = Table::new();
+        for Override { key, value, .. } in given {
+            overrides::set(&mut table, key, value.clone());
+        }
+        let names_frames = table.get("hmr2").and_then(|hmr2| hmr2.get("frames")).is_some();
+        let written: Written = Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| wrong(format!("the settings: {}", explain(&error))))?;
+        if names_frames {
+            let message =
+                "`hmr2.frames` is about videos; of pictures as many go together as fill `hmr2.batch`";
+            return Err(wrong(message.into()));
+        }
+        written.hmr2.validate()?;
+        device::parse(&written.device)?;
+        let pictures = listed(images)?;
+        let boxes = match written.boxes.as_ref().map(text) {
+            Some(text) => Given::parse(&text, pictures.len())?,
+            None => Given::Beside,
+        };
+        let Written { out, model, device, hmr2, .. } = written;
+        let out = out.as_ref().map(|value| PathBuf::from(text(value)));
+        Ok(PictureRequest { pictures, boxes, out, model, device, hmr2 })
+    }
+}
+
+/// A value as it was typed: paths may look like numbers.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
+
+/// The files that are meant: each as it is, of folders their pictures.
+fn listed(images: &[PathBuf]) -> Result<Vec<PathBuf>, RunnerError> {
+    if images.is_empty() {
+        let message = "no picture is given; `posebook reconstruct people.jpg boxes=people.txt`";
+        return Err(RunnerError::NoPicture(message.into()));
+    }
+    let mut pictures = Vec::new();
+    for image in images {
+        if image.is_dir() {
+            pictures.extend(sources::pictures(image)?);
+        } else {
+            pictures.push(image.clone());
+        }
+    }
+    Ok(pictures)
+}
+
+/// What the results of each picture are called: its file's name without the ending. Where two pictures share
+/// it, whatever letters are small or large, all but the first get a number behind it that no other has.
+pub(super) fn names(pictures: &[PathBuf]) -> Vec<String> {
+    let stem = |path: &Path| {
+        let stem = path.file_stem().map_or_else(|| "picture".into(), |stem| stem.to_string_lossy());
+        stem.into_owned()
+    };
+    let key = |name: &str| name.to_lowercase();
+    let stems: Vec<String> = pictures.iter().map(|path| stem(path)).collect();
+    let mut taken: std::collections::BTreeSet<String> = stems.iter().map(|stem| key(stem)).collect();
+    let mut first = std::collections::BTreeSet::new();
+    let name = |stem: String| {
+        if first.insert(key(&stem)) {
+            return stem;
+        }
+        let numbered = (2u64..).map(|number| format!("{stem}-{number}"));
+        let free = numbered.into_iter().find(|name| taken.insert(key(name)));
+        free.unwrap_or(stem)
+    };
+    stems.into_iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(given: &[&str]) -> Result<PictureRequest, String> {
+        let given = Override::parse_all(given).unwrap();
+        PictureRequest::parse(&[PathBuf::from("a.png")], &given).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn settings_are_read_and_slips_are_named() {
+        let request = parse(&["hmr2.batch=3", "model=hmr2", "out=7"]).unwrap();
+        assert_eq!((request.hmr2.batch, request.model.as_str()), (3, "hmr2"));
+        assert_eq!(request.out, Some(PathBuf::from("7")));
+        assert!(parse(&["hmr2.bacth=3"]).unwrap_err().contains("did you mean `batch`"));
+        assert!(parse(&["bokses=a.txt"]).unwrap_err().contains("did you mean `boxes`"));
+        assert!(parse(&["hmr2.batch=0"]).unwrap_err().contains("between 1 and"));
+        assert!(parse(&["hmr2.frames=2"]).unwrap_err().contains("about videos"));
+        assert!(parse(&["device=gpu"]).unwrap_err().contains("gpu"));
+        assert!(PictureRequest::parse(&[], &[]).unwrap_err().to_string().contains("no picture is given"));
+    }
+
+    #[test]
+    fn no_two_pictures_have_one_name() {
+        let given = ["a/x.png", "b/x.png", "b/X.jpg", "x-2.png", "x_0.png", "b/x.png"].map(PathBuf::from);
+        assert_eq!(names(&given), ["x", "x-3", "X-4", "x-2", "x_0", "x-5"]);
+    }
+}

@@ -1,0 +1,158 @@
+//! A person's results as files: a mesh for other programs, parameters for NumPy, a row of the table.
+
+use super::found::{CROP, Found};
+use crate::body::Body;
+use crate::geometry::Vec3;
+use crate::hmr2::camera::FOCAL;
+use crate::npz::{Npz, Values};
+use crate::tables::PicturePersonRow;
+use std::fmt::Write;
+
+/// The mesh as Wavefront's .obj, in the axes that 4D-Humans' demo writes: those of OpenGL, which viewers expect.
+pub fn obj(person: &Found, body: &Body, about: &str) -> String {
+    let mut text = format!(
+        "# {about}\n# metres before the camera of the whole picture: x right, y up, z towards the camera (OpenGL); \
+         the camera is at the origin\n"
+    );
+    for [x, y, z] in person.vertices_in_camera() {
+        // writing to a text does not fail
+        let _ = writeln!(text, "v {x} {} {}", -y, -z);
+    }
+    for face in &body.faces {
+        let [a, b, c] = face.map(|corner| corner + 1);
+        let _ = writeln!(text, "f {a} {b} {c}");
+    }
+    text
+}
+
+/// The parameters, under the names that HMR2's output has where it has one.
+///
+/// | array | shape | |
+/// |---|---|---|
+/// | `betas` | (10) | |
+/// | `global_orient`, `body_pose` | (1, 3, 3), (23, 3, 3) | rotation matrices |
+/// | `pred_cam` | (3) | scale, x, y in the crop |
+/// | `pred_cam_t`, `focal_length` | (3), (2) | before the crop's camera; of a crop of 256 pixels |
+/// | `pred_cam_t_full`, `focal_length_full` | (3), () | before the whole picture's camera |
+/// | `pred_keypoints_3d` | (44, 3) | relative to the body's origin, metres |
+/// | `pred_keypoints_2d` | (44, 2) | units of the crop's side from its middle |
+/// | `keypoints_2d_full` | (44, 2) | pixels of the picture |
+/// | `pred_vertices` | (V, 3) | relative to the body's origin, metres |
+/// | `box` | (4) | left, top, right, bottom, pixels |
+/// | `box_center`, `box_size` | (2), () | of the square that was cut out, pixels |
+/// | `img_size` | (2) | width, height |
+/// | `personid` | () | position among the people of the picture |
+/// | `picture`, `weights_sha256` | () | where it comes from |
+pub fn npz(person: &Found, row: &PicturePersonRow) -> Vec<u8> {
+    let flat = |points: &[Vec3]| points.as_flattened().to_vec();
+    let flat2 = |points: &[[f32; 2]]| points.as_flattened().to_vec();
+    let joints = person.person.joints.len();
+    let floats =
+        |npz: Npz, name: &str, shape: &[usize], values: &[f32]| npz.array(name, shape, Values::F32(values));
+    // what the published network calls its focal length, for its crop
+    let focal_length = FOCAL * CROP as f32 / 256.0;
+    let mut npz = Npz::new();
+    for (name, shape, values) in [
+        ("betas", &[10][..], row.betas.clone()),
+        ("global_orient", &[1, 3, 3], row.global_orient.clone()),
+        ("body_pose", &[23, 3, 3], row.body_pose.clone()),
+        ("pred_cam", &[3], row.crop_camera.clone()),
+        ("pred_cam_t", &[3], person.translation_in_crop.to_vec()),
+        ("focal_length", &[2], vec![focal_length; 2]),
+        ("pred_cam_t_full", &[3], row.translation_m.clone()),
+        ("focal_length_full", &[], vec![row.focal_px]),
+        ("pred_keypoints_3d", &[joints, 3], row.joints_m.clone()),
+        ("pred_keypoints_2d", &[joints, 2], flat2(&person.joints_in_crop)),
+        ("keypoints_2d_full", &[joints, 2], row.joints_px.clone()),
+        ("pred_vertices", &[person.vertices.len(), 3], flat(&person.vertices)),
+        ("box", &[4], vec![row.x1_px, row.y1_px, row.x2_px, row.y2_px]),
+        ("box_center", &[2], person.square.center.to_vec()),
+        ("box_size", &[], vec![person.square.side]),
+        ("img_size", &[2], vec![row.width_px as f32, row.height_px as f32]),
+    ] {
+        npz = floats(npz, name, shape, &values);
+    }
+    npz.array("personid", &[], Values::I64(&[row.person as i64]))
+        .array("picture", &[], Values::Text(&row.picture))
+        .array("weights_sha256", &[], Values::Text(&row.weights_sha256))
+        .finish()
+}
+
+/// The row of a person; `about` has what is the same for all people of the picture.
+pub fn row(person: &Found, number: usize, focal_px: f32, about: &PicturePersonRow) -> PicturePersonRow {
+    let bbox = person.person.detection.bbox;
+    let params = &person.person.params;
+    PicturePersonRow {
+        person: number as u64,
+        x1_px: bbox.x1,
+        y1_px: bbox.y1,
+        x2_px: bbox.x2,
+        y2_px: bbox.y2,
+        betas: params.betas.to_vec(),
+        global_orient: params.global_orient.as_flattened().to_vec(),
+        body_pose: params.body_pose.as_flattened().as_flattened().to_vec(),
+        crop_camera: person.person.crop_camera.to_vec(),
+        translation_m: person.translation.to_vec(),
+        focal_px,
+        joints_m: person.person.joints.as_flattened().to_vec(),
+        joints_px: person.joints_in_picture.as_flattened().to_vec(),
+        ..about.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::found::camera_of;
+    use super::super::found::tests::somebody;
+    use super::*;
+    use crate::person::BBox;
+    use candle_core::npy::NpzTensors;
+
+    fn found(body: &Body) -> Found {
+        let bbox = BBox { x1: 10.0, y1: 20.0, x2: 60.0, y2: 150.0 };
+        Found::new(somebody(body, bbox, [0.9, 0.1, 0.2]), body, 200, 160)
+    }
+
+    #[test]
+    fn a_mesh_has_the_demos_axes() {
+        let body = Body::stand_in();
+        let found = found(&body);
+        let text = obj(&found, &body, "a.png");
+        let numbers = |line: &str| -> Vec<f32> {
+            line.split(' ').skip(1).map(|number| number.parse().unwrap()).collect()
+        };
+        let vertices: Vec<Vec<f32>> =
+            text.lines().filter(|line| line.starts_with("v ")).map(numbers).collect();
+        assert_eq!(vertices.len(), body.vertex_count());
+        let [x, y, z] = found.vertices_in_camera()[7];
+        assert_eq!(vertices[7], [x, -y, -z]);
+        assert!(vertices.iter().all(|vertex| vertex[2] < 0.0), "before the camera");
+        let faces: Vec<Vec<f32>> = text.lines().filter(|line| line.starts_with("f ")).map(numbers).collect();
+        assert_eq!(faces.len(), body.faces.len());
+        assert_eq!(faces[0][0], body.faces[0][0] as f32 + 1.0);
+        assert!(text.starts_with("# a.png\n# metres before the camera"));
+    }
+
+    #[test]
+    fn parameters_are_arrays_of_the_right_shapes() {
+        let body = Body::stand_in();
+        let found = found(&body);
+        let about = PicturePersonRow { width_px: 200, height_px: 160, ..PicturePersonRow::default() };
+        let row = row(&found, 3, camera_of(200, 160).fx, &about);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        std::fs::write(&path, npz(&found, &row)).unwrap();
+        let read = NpzTensors::new(&path).unwrap();
+        let shape = |name: &str| read.get(name).unwrap().unwrap().dims().to_vec();
+        assert_eq!(shape("body_pose"), [23, 3, 3]);
+        assert_eq!(shape("global_orient"), [1, 3, 3]);
+        assert_eq!(shape("pred_vertices"), [body.vertex_count(), 3]);
+        assert_eq!(shape("focal_length_full"), [0; 0]);
+        let focal = read.get("focal_length_full").unwrap().unwrap().to_scalar::<f32>().unwrap();
+        assert_eq!(focal, 5000.0 / 256.0 * 200.0);
+        let personid = read.get("personid").unwrap().unwrap().to_scalar::<i64>().unwrap();
+        assert_eq!(personid, 3);
+        let full = read.get("pred_cam_t_full").unwrap().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(full, found.translation);
+    }
+}

@@ -1,0 +1,251 @@
+//! `posebook reconstruct` on pictures that are drawn here: what is written, and what is said of bad input.
+
+mod common;
+
+use candle_core::npy::NpzTensors;
+use common::Project;
+use posebook::body::Body;
+use posebook::geometry::{IDENTITY, Vec3, add};
+use posebook::person::SmplParams;
+use posebook::render::{Camera, Draw, Light, Mesh, Picture, Raster, vertex_normals};
+use posebook::tables::{PicturePersonRow, files};
+use serde_json::Value;
+use std::path::Path;
+
+/// A project without experiments.
+fn project() -> Project {
+    Project::with_experiment("none", "")
+}
+
+/// People with spread arms on a plain ground, each this far from the middle and away, metres; with their boxes
+/// as left, top, width and height.
+fn drawn(width: usize, height: usize, places: &[Vec3]) -> (Picture, Vec<[f32; 4]>) {
+    let body = Body::stand_in();
+    let upright = [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]];
+    let params = SmplParams { betas: [0.0; 10], global_orient: upright, body_pose: [IDENTITY; 23] };
+    let posed = body.pose(&params).vertices;
+    let (half_width, half_height) = (width as f32 / 2.0, height as f32 / 2.0);
+    let camera = Camera { fx: 600.0, fy: 600.0, cx: half_width, cy: half_height };
+    let light = Light::indoors([0.4, -0.8, -0.5], [0.0, -1.0, 0.0]);
+    let people: Vec<(Vec<Vec3>, Vec<Vec3>)> = places
+        .iter()
+        .map(|&place| {
+            let positions: Vec<Vec3> = posed.iter().map(|&vertex| add(vertex, place)).collect();
+            let mut normals = Vec::new();
+            vertex_normals(&positions, &body.faces, &mut normals);
+            (positions, normals)
+        })
+        .collect();
+    let shade = |surface: &posebook::render::Surface| light.shade([0.7, 0.5, 0.4], surface.normal, 1.0);
+    let draws: Vec<Draw> = people
+        .iter()
+        .enumerate()
+        .map(|(at, (positions, normals))| Draw {
+            mesh: Mesh { positions, faces: &body.faces, normals: Some(normals) },
+            object: Some(at as u32),
+            two_sided: false,
+            shade: &shade,
+        })
+        .collect();
+    let mut raster = Raster::new(width, height);
+    raster.render(&camera, &draws, &|at| [0.2, 0.3 + at[1] / 4000.0, 0.4]);
+    let boxes = (0..places.len() as u32).map(|at| {
+        let bbox = raster.visibility(at).visible_box.unwrap();
+        [bbox.x1, bbox.y1, bbox.width(), bbox.height()].map(f32::round)
+    });
+    (Picture { width, height, rgb: raster.rgb().to_vec() }, boxes.collect())
+}
+
+fn save(path: &Path, picture: &Picture) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let bytes = match path.extension().unwrap().to_str() {
+        Some("jpg") => picture.jpeg(95).unwrap(),
+        _ => picture.png().unwrap(),
+    };
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn inline(boxes: &[[f32; 4]]) -> String {
+    let one = |bbox: &[f32; 4]| bbox.map(|value| value.to_string()).join(",");
+    format!("boxes={}", boxes.iter().map(one).collect::<Vec<_>>().join(";"))
+}
+
+fn rows(folder: &Path) -> Vec<PicturePersonRow> {
+    files::rows::<PicturePersonRow>(folder).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+/// Names of the files in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn people_of_several_pictures_are_written_down() {
+    let project = project();
+    let (pair, pair_boxes) = drawn(320, 240, &[[-0.9, 0.2, 6.0], [0.9, 0.2, 6.5]]);
+    let (single, single_boxes) = drawn(200, 260, &[[0.0, 0.1, 5.0]]);
+    save(&project.path("in/one.png"), &pair);
+    save(&project.path("in/two.jpg"), &single);
+    let line =
+        |frame: usize, bbox: &[f32; 4]| format!("{frame},-1,{}\n", bbox.map(|v| v.to_string()).join(","));
+    let text: String =
+        pair_boxes.iter().map(|bbox| line(1, bbox)).chain([line(2, &single_boxes[0])]).collect();
+    std::fs::write(project.path("boxes.txt"), text).unwrap();
+    let run = |batch: &str, out: &str| {
+        project.posebook(&["reconstruct", "in", "boxes=boxes.txt", "device=cpu", batch, out]).succeeds()
+    };
+    let said = run("hmr2.batch=2", "out=together");
+    assert_eq!(said.errors(), "[1/2] in/one.png: 2 people\n[2/2] in/two.jpg: 1 person\n");
+    let folder = project.path("together/latest");
+    let expected = "one_0.npz one_0.obj one_0.png one_1.npz one_1.obj one_1.png one_all.png people.parquet \
+                    summary.json two_0.npz two_0.obj two_0.png two_all.png";
+    assert_eq!(names(&folder).join(" "), expected);
+
+    let people = rows(&folder);
+    let told = people.iter().map(|row| {
+        let middle = &row.joints_px[39 * 2..40 * 2];
+        format!(
+            "{} {} {}x{} box {:?} focal {} away {:.0} m, pelvis {:.0?} px, whole {}",
+            row.name,
+            row.person,
+            row.width_px,
+            row.height_px,
+            [row.x1_px, row.y1_px, row.x2_px, row.y2_px],
+            row.focal_px,
+            row.translation_m[2],
+            middle,
+            row.whole_picture,
+        )
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"));
+    for (row, bbox) in people.iter().zip(pair_boxes.iter().chain(&single_boxes)) {
+        // the tiny network has learned such people: the body stands in its box
+        let [x, y] = [row.joints_px[39 * 2], row.joints_px[39 * 2 + 1]];
+        assert!((bbox[0]..bbox[0] + bbox[2]).contains(&x) && (bbox[1]..bbox[1] + bbox[3]).contains(&y));
+        assert_eq!((row.body_pose.len(), row.joints_m.len()), (23 * 9, 44 * 3));
+        assert_eq!(row.weights_sha256.len(), 64);
+    }
+
+    for (name, width, height) in [("one_all", 320, 240), ("two_all", 200, 260), ("one_1", 768, 256)] {
+        let picture = image::open(folder.join(format!("{name}.png"))).unwrap();
+        assert_eq!((picture.width(), picture.height()), (width, height), "{name}");
+    }
+    let read = NpzTensors::new(folder.join("one_1.npz")).unwrap();
+    let floats =
+        |name: &str| read.get(name).unwrap().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(floats("betas"), people[1].betas);
+    assert_eq!(floats("pred_cam_t_full"), people[1].translation_m);
+    assert_eq!(floats("img_size"), [320.0, 240.0]);
+    let mesh = std::fs::read_to_string(folder.join("one_1.obj")).unwrap();
+    assert!(mesh.starts_with("# person 1 of in/one.png\n"), "{}", &mesh[..80]);
+
+    // together or one by one: the same numbers to the last bit
+    run("hmr2.batch=1", "out=alone");
+    for name in ["one_0.npz", "one_1.npz", "two_0.npz", "two_0.png", "one_all.png"] {
+        let bytes = |out: &str| std::fs::read(project.path(out).join("latest").join(name)).unwrap();
+        assert!(bytes("together") == bytes("alone"), "{name}");
+    }
+}
+
+#[test]
+fn a_bad_picture_is_told_and_the_others_are_done() {
+    let project = project();
+    let (picture, boxes) = drawn(120, 160, &[[0.0, 0.1, 6.0]]);
+    save(&project.path("good.png"), &picture);
+    save(&project.path("outside.png"), &picture);
+    std::fs::write(project.path("outside.png.boxes.txt"), "500,10,20,40\n").unwrap();
+    let whole = picture.png().unwrap();
+    std::fs::write(project.path("short.png"), &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(project.path("text.jpg"), "no picture").unwrap();
+    std::fs::write(project.path("good.boxes.txt"), boxes[0].map(|v| v.to_string()).join(",")).unwrap();
+    let given = ["short.png", "outside.png", "text.jpg", "missing.png", "good.png"];
+    let arguments = [&["reconstruct"][..], &given, &["out=results", "--json"]].concat();
+    let said = project.posebook(&arguments);
+    assert_eq!(said.0.status.code(), Some(1));
+    let errors = said.errors();
+    for part in [
+        "[1/5] short.png: the PNG cannot be decoded",
+        "[2/5] outside.png: the box 500,10,20,40 lies outside of the picture of 120x160",
+        "[3/5] text.jpg: this is no picture",
+        "[4/5] missing.png: cannot read the picture",
+        "[5/5] good.png: 1 person by good.boxes.txt",
+        "error: 4 of 5 pictures could not be done:\n  short.png: ",
+    ] {
+        assert!(errors.contains(part), "{part} is not in:\n{errors}");
+    }
+    let summary: Value = serde_json::from_slice(&said.0.stdout).unwrap();
+    assert_eq!(summary["failed"].as_array().unwrap().len(), 4);
+    assert_eq!(summary["pictures"][0]["files"][0], "good_all.png");
+    let written = std::fs::read_to_string(project.path("results/latest/summary.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), summary);
+    let folder = project.path("results/latest");
+    assert_eq!(rows(&folder).len(), 1);
+    assert_eq!(names(&folder).len(), 6, "{:?}", names(&folder));
+}
+
+#[test]
+fn nothing_takes_the_place_of_anything() {
+    let project = project();
+    let (picture, _) = drawn(60, 80, &[[0.0, 0.1, 6.0]]);
+    save(&project.path("a/face.png"), &picture);
+    save(&project.path("b/face.png"), &picture);
+    save(&project.path("b/Face.jpg"), &picture);
+    let run = || project.posebook(&["reconstruct", "a/face.png", "b", "out=results"]).succeeds();
+    assert!(run().errors().contains("the whole picture is taken as one person's box"));
+    let first = std::fs::read_link(project.path("results/latest")).unwrap();
+    let names_of = |folder: &Path| {
+        let all = names(folder).into_iter().filter(|name| name.ends_with("_all.png"));
+        all.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names_of(&project.path("results").join(&first)), "Face-2_all.png face-3_all.png face_all.png");
+    run();
+    let second = std::fs::read_link(project.path("results/latest")).unwrap();
+    assert_ne!(first, second, "a second run has a folder of its own");
+    assert!(rows(&project.path("results").join(&first)).iter().all(|row| row.whole_picture));
+}
+
+#[test]
+fn the_smallest_picture_and_nobody_in_it() {
+    let project = project();
+    save(&project.path("dot.png"), &Picture::filled(1, 1, [200, 10, 10]));
+    save(&project.path("empty.png"), &Picture::filled(50, 40, [10, 200, 10]));
+    std::fs::write(project.path("empty.boxes.txt"), "\n").unwrap();
+    let said = project.posebook(&["reconstruct", "dot.png", "empty.png", "out=results"]).succeeds();
+    assert!(said.errors().contains("[2/2] empty.png: nobody by empty.boxes.txt"), "{}", said.errors());
+    let folder = project.path("results/latest");
+    assert_eq!(image::open(folder.join("dot_all.png")).unwrap().width(), 1);
+    let untouched = image::open(folder.join("empty_all.png")).unwrap().into_rgb8();
+    assert!(untouched.pixels().all(|pixel| pixel.0 == [10, 200, 10]));
+    assert_eq!(rows(&folder).len(), 1);
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_said_before_anything_is_done() {
+    let project = project();
+    let (picture, boxes) = drawn(60, 80, &[[0.0, 0.1, 6.0]]);
+    save(&project.path("a.png"), &picture);
+    let both = inline(&boxes);
+    for (arguments, message) in [
+        (vec!["a.png", "hmr2.bacth=3"], "did you mean `batch`"),
+        (vec!["a.png", "video.mode=stream-seek"], "unknown key `video`"),
+        (vec!["a.png", "model=tinny"], "no model set `tinny`"),
+        (vec!["a.png", "a.png", both.as_str()], "are for one picture, and there are 2"),
+        (vec!["a.png", "boxes=nan,1,2,3"], "`nan,1,2,3` is no box: nan"),
+        (vec!["a.png", "boxes=1,1,0,3"], "is no box: 0 x 3 pixels"),
+        (vec!["a.png", "boxes=1,1,5,-3"], "is no box: 5 x -3 pixels"),
+        (vec!["a.png", "boxes=none.txt"], "there is no such file"),
+        (vec!["experiments"], "there are no pictures in this folder"),
+        (vec!["hmr2.batch=3"], "no picture is given"),
+        (vec!["a.png", "device=cuda:99"], "cuda:99"),
+    ] {
+        let said = project.posebook(&[vec!["reconstruct", "out=results"], arguments].concat());
+        assert!(!said.0.status.success());
+        let errors = said.errors();
+        assert!(errors.contains(message) && errors.starts_with("error: "), "{message}: {errors}");
+    }
+    assert!(!project.path("results").exists());
+}
