@@ -34,3 +34,8 @@ pub fn picture(bytes: &[u8]) -> bool {
     let mut rgb = vec![0; 64 * 48 * 3];
     super::jpeg::decode(bytes, &mut rgb).is_ok()
 }
+
+/// A picture of any kind: whether it can be read.
+pub fn still(bytes: &[u8]) -> bool {
+    super::still::decode(bytes).is_ok()
+}

@@ -53,8 +53,11 @@ struct State {
     jfif: bool,
     adobe: Option<u8>,
     exif: Option<Vec<u8>>,
+    scans: usize,
 }
 
+/// The most scans that a file may have: programs write a dozen, and a few bytes can ask for much work in each.
+const MOST_SCANS: usize = 500;
 const DAMAGED: &str = "the JPEG is damaged";
 const CUT_SHORT: &str = "the JPEG is damaged or cut short";
 
@@ -218,6 +221,10 @@ impl State {
 
     /// Takes in a scan; what lies behind it.
     fn scan<'f>(&mut self, segment: &[u8], data: &'f [u8]) -> Result<&'f [u8], String> {
+        self.scans += 1;
+        if self.scans > MOST_SCANS {
+            return Err(format!("a JPEG of more than {MOST_SCANS} scans is not read"));
+        }
         let (&count, about) = segment.split_first().ok_or(DAMAGED)?;
         let (named, about) = about.split_at_checked(2 * usize::from(count)).ok_or(DAMAGED)?;
         let &[first, last, bits, ..] = about else { return Err(DAMAGED.into()) };
@@ -252,7 +259,7 @@ impl State {
             pass,
             first: first.into(),
             last: last.into(),
-            low: u32::from(bits & 15),
+            low: if pass == Pass::Sequential { 0 } else { u32::from(bits & 15) },
             restart: self.restart,
             places,
         };

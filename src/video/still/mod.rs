@@ -71,7 +71,7 @@ pub fn read(path: &Path, number: usize) -> Result<Still, StillError> {
 }
 
 /// Width, height and RGB bytes of a file, upright.
-fn decode(file: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
+pub(super) fn decode(file: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
     let stored = match file {
         [] => return Err("the file is empty".into()),
         [0xff, 0xd8, 0xff, ..] => of_jpeg(file)?,

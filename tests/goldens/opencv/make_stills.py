@@ -50,6 +50,17 @@ def png(width, height, depth, kind, pixels, more=b"", interlaced=False):
     )
 
 
+def animated(width, height):
+    """Two pictures of a second each; the first is what programs show that know no animations."""
+    control = [struct.pack(">IIIIIHHBB", n, width, height, 0, 0, 1, 1, 0, 0) for n in (0, 1)]
+    first = png(width, height, 8, 2, picture(width, height), chunk(b"acTL", struct.pack(">II", 2, 0)) + chunk(b"fcTL", control[0]))
+    second = png(width, height, 8, 2, 255 - picture(width, height))
+    data = second[second.index(b"IDAT") + 4 : second.index(b"IEND") - 8]
+    more = chunk(b"fcTL", control[1]) + chunk(b"fdAT", struct.pack(">I", 2) + data)
+    end = first.index(b"IEND") - 4
+    return first[:end] + more + first[end:]
+
+
 def saved(image, kind, **how):
     out = io.BytesIO()
     image.save(out, kind, **how)
@@ -83,6 +94,7 @@ def pngs():
     yield "rgba-16.png", png(w, h, 16, 6, picture(w, h, 4, 65535))
     yield "palette-4.png", png(w, h, 4, 3, picture(w, h, 1, 15), palette)
     yield "palette-4-see-through.png", png(w, h, 4, 3, picture(w, h, 1, 15), palette + see_through)
+    yield "animated.png", animated(w, h)
     yield "one-pixel.png", png(1, 1, 8, 2, picture(1, 1))
     for n in (3, 6):
         yield f"exif-{n}.png", saved(Image.fromarray(picture(w, h)), "PNG", exif=exif(n))
