@@ -5,12 +5,16 @@ mod common;
 use candle_core::npy::NpzTensors;
 use common::Project;
 use posebook::body::Body;
+use posebook::experiment::Override;
 use posebook::geometry::{IDENTITY, Vec3, add};
+use posebook::hmr2::Settings;
 use posebook::person::SmplParams;
 use posebook::render::{Camera, Draw, Light, Mesh, Picture, Raster, vertex_normals};
+use posebook::runner::picture::{PictureRequest, Told, reconstruct};
 use posebook::tables::{PicturePersonRow, files};
 use serde_json::Value;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A project without experiments.
 fn project() -> Project {
@@ -194,8 +198,11 @@ fn nothing_takes_the_place_of_anything() {
     save(&project.path("a/face.png"), &picture);
     save(&project.path("b/face.png"), &picture);
     save(&project.path("b/Face.jpg"), &picture);
+    std::fs::write(project.path("b/face.webp"), "RIFF").unwrap();
     let run = || project.posebook(&["reconstruct", "a/face.png", "b", "out=results"]).succeeds();
-    assert!(run().errors().contains("the whole picture is taken as one person's box"));
+    let errors = run().errors();
+    assert!(errors.contains("the whole picture is taken as one person's box"), "{errors}");
+    assert!(errors.contains("note: b/face.webp is left out"), "{errors}");
     let first = std::fs::read_link(project.path("results/latest")).unwrap();
     let names_of = |folder: &Path| {
         let all = names(folder).into_iter().filter(|name| name.ends_with("_all.png"));
@@ -206,6 +213,25 @@ fn nothing_takes_the_place_of_anything() {
     let second = std::fs::read_link(project.path("results/latest")).unwrap();
     assert_ne!(first, second, "a second run has a folder of its own");
     assert!(rows(&project.path("results").join(&first)).iter().all(|row| row.whole_picture));
+}
+
+#[test]
+fn after_an_interruption_what_was_not_begun_is_told() {
+    let project = project();
+    let (picture, _) = drawn(60, 80, &[[0.0, 0.1, 6.0]]);
+    let given = [project.path("a.png"), project.path("b.png")];
+    given.iter().for_each(|path| save(path, &picture));
+    let out = Override::parse(&format!("out={}", project.path("results").display())).unwrap();
+    let request = PictureRequest::parse(&given, &[out]).unwrap();
+    let place = posebook::runner::Project::find(&project.path("")).unwrap();
+    // Ctrl-C while the first picture is read
+    let pressed = AtomicBool::new(false);
+    let batch_of_one = PictureRequest { hmr2: Settings { batch: 1, ..Settings::default() }, ..request };
+    let mut press = |_: Told| pressed.store(true, Ordering::SeqCst);
+    let outcome = reconstruct(&place, &batch_of_one, &pressed, &mut press).unwrap();
+    assert_eq!((outcome.pictures.len(), &outcome.not_begun), (1, &vec![given[1].clone()]));
+    assert_eq!(rows(&outcome.folder).len(), 1);
+    assert!(outcome.folder.join("summary.json").is_file());
 }
 
 #[test]

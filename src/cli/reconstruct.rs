@@ -34,6 +34,9 @@ pub fn run(args: Args) -> Result<()> {
         args.given.into_iter().partition(|given| !given.contains('=') || Path::new(given).exists());
     let images: Vec<PathBuf> = images.into_iter().map(PathBuf::from).collect();
     let request = PictureRequest::parse(&images, &Override::parse_all(&settings)?)?;
+    for note in &request.notes {
+        eprintln!("note: {note}");
+    }
     let interrupt = interrupt::listen();
     let mut tell = |told: Told| match told {
         Told::Done { number, of, done } => eprintln!("[{number}/{of}] {}", done_in_words(done)),

@@ -58,6 +58,21 @@ pub(super) fn join(folder: &Path, fps: f64, kept: &Path) -> Result<PathBuf, Sour
     }
 }
 
+/// Endings of pictures that are not read.
+const STRANGERS: [&str; 9] = ["gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "jp2"];
+
+/// The files of `folder` that are pictures of kinds that are not read, by their names' endings, in natural order.
+pub(super) fn strangers(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
+    let entries = fs::read_dir(folder).map_err(SourceError::disk(folder))?;
+    let is_strange = |path: &PathBuf| {
+        let ending = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+        ending.is_some_and(|ending| STRANGERS.contains(&ending.as_str()))
+    };
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_strange).collect();
+    found.sort_by(|a, b| natural(name(a), name(b)));
+    Ok(found)
+}
+
 /// The files of `folder` that are pictures by their names' endings, in natural order, each with its codec.
 pub(super) fn listed(folder: &Path) -> Result<Vec<(PathBuf, &'static str)>, SourceError> {
     let entries = fs::read_dir(folder).map_err(SourceError::disk(folder))?;

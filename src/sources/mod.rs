@@ -84,12 +84,14 @@ pub fn file(
     Ok(source.to_path_buf())
 }
 
-/// The pictures of a folder (`.jpg`, `.jpeg`, `.png`), in the order in which people count.
+/// The pictures of a folder (`.jpg`, `.jpeg`, `.png`), in the order in which people count; and those that are left
+/// out, since their kind is not read.
 ///
 /// # Errors
-/// If the folder cannot be read, or has none.
-pub fn pictures(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
-    Ok(folder::listed(folder)?.into_iter().map(|(path, _)| path).collect())
+/// If the folder cannot be read, or has none of the first.
+pub fn pictures(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), SourceError> {
+    let listed = folder::listed(folder)?.into_iter().map(|(path, _)| path);
+    Ok((listed.collect(), folder::strangers(folder)?))
 }
 
 /// The name under which what was made of `from` is kept: the last part of it that people know it by, and a

@@ -171,9 +171,10 @@ impl<'r> Work<'r> {
         tell: &'r mut dyn FnMut(Told),
     ) -> Result<Work<'r>, RunnerError> {
         let started = Instant::now();
-        let set = match request.model.ends_with(".toml") {
-            true => ModelSet::load(Path::new(&request.model))?,
-            false => ModelSet::find(&project.root.join("models"), &request.model)?,
+        let set = if request.model.ends_with(".toml") {
+            ModelSet::load(Path::new(&request.model))?
+        } else {
+            ModelSet::find(&project.root.join("models"), &request.model)?
         };
         let (choice, _) = device::resolve(&request.device)?;
         let hmr2 = Hmr2::load(&set, &device::open(&choice)?, &request.hmr2)?;

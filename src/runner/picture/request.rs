@@ -23,6 +23,8 @@ pub struct PictureRequest {
     /// `auto`, `cpu` or `cuda:0`.
     pub device: String,
     pub hmr2: Hmr2Settings,
+    /// What a person should know about it.
+    pub notes: Vec<String>,
 }
 
 /// The settings as they are written.
@@ -69,14 +71,14 @@ impl PictureRequest {
         }
         written.hmr2.validate()?;
         device::parse(&written.device)?;
-        let pictures = listed(images)?;
+        let (pictures, notes) = listed(images)?;
         let boxes = match written.boxes.as_ref().map(text) {
             Some(text) => Given::parse(&text, pictures.len())?,
             None => Given::Beside,
         };
         let Written { out, model, device, hmr2, .. } = written;
         let out = out.as_ref().map(|value| PathBuf::from(text(value)));
-        Ok(PictureRequest { pictures, boxes, out, model, device, hmr2 })
+        Ok(PictureRequest { pictures, boxes, out, model, device, hmr2, notes })
     }
 }
 
@@ -85,21 +87,25 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
-/// The files that are meant: each as it is, of folders their pictures.
-fn listed(images: &[PathBuf]) -> Result<Vec<PathBuf>, RunnerError> {
+/// The files that are meant, each as it is, of folders their pictures; and what is left out.
+fn listed(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>), RunnerError> {
     if images.is_empty() {
         let message = "no picture is given; `posebook reconstruct people.jpg boxes=people.txt`";
         return Err(RunnerError::NoPicture(message.into()));
     }
-    let mut pictures = Vec::new();
+    let (mut pictures, mut notes) = (Vec::new(), Vec::new());
     for image in images {
         if image.is_dir() {
-            pictures.extend(sources::pictures(image)?);
+            let (found, left_out) = sources::pictures(image)?;
+            pictures.extend(found);
+            let note =
+                |path: &PathBuf| format!("{} is left out: pictures are read as JPEG and PNG", path.display());
+            notes.extend(left_out.iter().map(note));
         } else {
             pictures.push(image.clone());
         }
     }
-    Ok(pictures)
+    Ok((pictures, notes))
 }
 
 /// What the results of each picture are called: its file's name without the ending. Where two pictures share

@@ -1,8 +1,7 @@
 //! A person's results as files: a mesh for other programs, parameters for NumPy, a row of the table.
 
-use super::found::{CROP, Found};
+use super::found::Found;
 use crate::body::Body;
-use crate::geometry::Vec3;
 use crate::hmr2::camera::FOCAL;
 use crate::npz::{Npz, Values};
 use crate::tables::PicturePersonRow;
@@ -44,33 +43,27 @@ pub fn obj(person: &Found, body: &Body, about: &str) -> String {
 /// | `personid` | () | position among the people of the picture |
 /// | `picture`, `weights_sha256` | () | where it comes from |
 pub fn npz(person: &Found, row: &PicturePersonRow) -> Vec<u8> {
-    let flat = |points: &[Vec3]| points.as_flattened().to_vec();
-    let flat2 = |points: &[[f32; 2]]| points.as_flattened().to_vec();
     let joints = person.person.joints.len();
-    let floats =
-        |npz: Npz, name: &str, shape: &[usize], values: &[f32]| npz.array(name, shape, Values::F32(values));
-    // what the published network calls its focal length, for its crop
-    let focal_length = FOCAL * CROP as f32 / 256.0;
     let mut npz = Npz::new();
     for (name, shape, values) in [
-        ("betas", &[10][..], row.betas.clone()),
-        ("global_orient", &[1, 3, 3], row.global_orient.clone()),
-        ("body_pose", &[23, 3, 3], row.body_pose.clone()),
-        ("pred_cam", &[3], row.crop_camera.clone()),
-        ("pred_cam_t", &[3], person.translation_in_crop.to_vec()),
-        ("focal_length", &[2], vec![focal_length; 2]),
-        ("pred_cam_t_full", &[3], row.translation_m.clone()),
-        ("focal_length_full", &[], vec![row.focal_px]),
-        ("pred_keypoints_3d", &[joints, 3], row.joints_m.clone()),
-        ("pred_keypoints_2d", &[joints, 2], flat2(&person.joints_in_crop)),
-        ("keypoints_2d_full", &[joints, 2], row.joints_px.clone()),
-        ("pred_vertices", &[person.vertices.len(), 3], flat(&person.vertices)),
-        ("box", &[4], vec![row.x1_px, row.y1_px, row.x2_px, row.y2_px]),
-        ("box_center", &[2], person.square.center.to_vec()),
-        ("box_size", &[], vec![person.square.side]),
-        ("img_size", &[2], vec![row.width_px as f32, row.height_px as f32]),
+        ("betas", &[10][..], row.betas.as_slice()),
+        ("global_orient", &[1, 3, 3], &row.global_orient),
+        ("body_pose", &[23, 3, 3], &row.body_pose),
+        ("pred_cam", &[3], &row.crop_camera),
+        ("pred_cam_t", &[3], &person.translation_in_crop),
+        ("focal_length", &[2], &[FOCAL; 2]),
+        ("pred_cam_t_full", &[3], &row.translation_m),
+        ("focal_length_full", &[], &[row.focal_px]),
+        ("pred_keypoints_3d", &[joints, 3], &row.joints_m),
+        ("pred_keypoints_2d", &[joints, 2], person.joints_in_crop.as_flattened()),
+        ("keypoints_2d_full", &[joints, 2], &row.joints_px),
+        ("pred_vertices", &[person.vertices.len(), 3], person.vertices.as_flattened()),
+        ("box", &[4], &[row.x1_px, row.y1_px, row.x2_px, row.y2_px]),
+        ("box_center", &[2], &person.square.center),
+        ("box_size", &[], &[person.square.side]),
+        ("img_size", &[2], &[row.width_px as f32, row.height_px as f32]),
     ] {
-        npz = floats(npz, name, shape, &values);
+        npz = npz.array(name, shape, Values::F32(values));
     }
     npz.array("personid", &[], Values::I64(&[row.person as i64]))
         .array("picture", &[], Values::Text(&row.picture))
