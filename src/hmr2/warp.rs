@@ -252,12 +252,17 @@ pub fn blurred_part<const C: usize>(picture: Picture<u8, C>, sigma: f64, part: &
                 (0..C).for_each(|c| sum[c] += (f64::from(above[c]) + f64::from(below[c])) * weight);
             }
         }
-        for (out, x) in out.iter_mut().zip(columns.clone()) {
-            let at = |x: usize| line[x - first];
-            *out = at(x).map(|value| value * kernel[0]);
-            for (away, &weight) in kernel.iter().enumerate().skip(1).rev() {
-                let (before, after) = (at(x.saturating_sub(away)), at((x + away).min(width - 1)));
-                (0..C).for_each(|c| out[c] += (before[c] + after[c]) * weight);
+        // borders repeated, so that every pixel has all its neighbours
+        let (left, right) = (radius - (columns.start - first), radius - (end - columns.end));
+        line.extend(std::iter::repeat_n(line[line.len() - 1], right));
+        line.splice(0..0, std::iter::repeat_n(line[0], left));
+        for (sum, here) in out.iter_mut().zip(&line[radius..]) {
+            *sum = here.map(|value| value * kernel[0]);
+        }
+        for (away, &weight) in kernel.iter().enumerate().skip(1).rev() {
+            let (before, after) = (&line[radius - away..], &line[radius + away..]);
+            for (sum, (before, after)) in out.iter_mut().zip(before.iter().zip(after)) {
+                (0..C).for_each(|c| sum[c] += (before[c] + after[c]) * weight);
             }
         }
     });
