@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(whole(&grey(20, 10), &[behind], &body).rgb, vec![120; 600], "behind the camera");
         let (width, height) = (40, 9000);
         let all = BBox { x1: 0.0, y1: 0.0, x2: width as f32, y2: height as f32 };
-        let tall = Found::new(somebody(&body, all, [1.0, 0.0, 0.1]), &body, width, height);
+        let tall = Found::new(somebody(&body, all, [1.3, 0.0, 0.1]), &body, width, height);
         let picture = whole(&grey(width, height), &[tall], &body);
         assert!(picture.height <= LARGEST && picture.width <= width, "{}x{}", picture.width, picture.height);
         let small = BBox { x1: 0.0, y1: 4000.0, x2: width as f32, y2: 4080.0 };
