@@ -1,0 +1,329 @@
+//! Archives as programs write them, and as somebody might craft them.
+
+use super::tar::{Kind, Tar};
+use super::*;
+use flate2::{Compression, Crc, write::DeflateEncoder, write::GzEncoder};
+use proptest::prelude::*;
+use std::fs;
+use std::io::{Read, Write};
+
+/// A file of a zip to be written, with room for lies.
+#[derive(Clone)]
+struct Part {
+    name: &'static str,
+    data: Vec<u8>,
+    deflated: bool,
+    claimed: Option<u32>,
+    mode: u32,
+}
+
+fn part(name: &'static str, data: &[u8]) -> Part {
+    Part { name, data: data.to_vec(), deflated: false, claimed: None, mode: 0o100_644 }
+}
+
+/// A zip as written by `zip(1)`, `wide` with the 64-bit records.
+fn zip_of(parts: &[Part], wide: bool) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for part in parts {
+        let at = out.len() as u32;
+        let mut crc = Crc::new();
+        crc.update(&part.data);
+        let packed = if part.deflated {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(&part.data).unwrap();
+            encoder.finish().unwrap()
+        } else {
+            part.data.clone()
+        };
+        let method: u16 = if part.deflated { 8 } else { 0 };
+        let sizes = [packed.len() as u32, part.claimed.unwrap_or(part.data.len() as u32)];
+        let mut common = [20u16, 0, method, 0, 0].iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+        common.extend(crc.sum().to_le_bytes());
+        common.extend(sizes.iter().flat_map(|n| n.to_le_bytes()));
+        common.extend((part.name.len() as u16).to_le_bytes());
+        common.extend([0, 0]);
+        out.extend(b"PK\x03\x04");
+        out.extend(&common);
+        out.extend(part.name.as_bytes());
+        out.extend(&packed);
+        directory.extend(b"PK\x01\x02\x14\x03");
+        directory.extend(&common);
+        directory.extend([0; 6]);
+        directory.extend((part.mode << 16).to_le_bytes().iter().chain(&at.to_le_bytes()));
+        directory.extend(part.name.as_bytes());
+    }
+    let (start, bytes, count) = (out.len() as u64, directory.len() as u64, parts.len() as u64);
+    out.extend(directory);
+    if wide {
+        let record = out.len() as u64;
+        out.extend(b"PK\x06\x06");
+        out.extend(44u64.to_le_bytes());
+        out.extend([0; 12]);
+        out.extend([count, count, bytes, start].iter().flat_map(|n| n.to_le_bytes()));
+        out.extend(b"PK\x06\x07\0\0\0\0");
+        out.extend(record.to_le_bytes());
+        out.extend(1u32.to_le_bytes());
+    }
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend([count as u16, count as u16].iter().flat_map(|n| n.to_le_bytes()));
+    out.extend([bytes as u32, start as u32].iter().flat_map(|n| n.to_le_bytes()));
+    out.extend([0, 0]);
+    out
+}
+
+/// A header of a tar, and the data in whole blocks.
+fn tar_entry(name: &str, flag: u8, data: &[u8]) -> Vec<u8> {
+    let mut block = vec![0; 512];
+    block[..name.len()].copy_from_slice(name.as_bytes());
+    block[124..135].copy_from_slice(format!("{:011o}", data.len()).as_bytes());
+    block[156] = flag;
+    block[257..263].copy_from_slice(b"ustar\0");
+    sign(&mut block);
+    block.extend(data);
+    block.resize(block.len().next_multiple_of(512), 0);
+    block
+}
+
+fn sign(block: &mut [u8]) {
+    block[148..156].fill(b' ');
+    let sum: u32 = block[..512].iter().map(|byte| u32::from(*byte)).sum();
+    block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+}
+
+fn tgz(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    entries.iter().for_each(|entry| encoder.write_all(entry).unwrap());
+    encoder.write_all(&[0; 1024]).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A folder with an archive in it.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new(bytes: &[u8]) -> Desk {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("archive"), bytes).unwrap();
+        Desk(folder)
+    }
+
+    fn open(&self) -> Result<Zip, ArchiveError> {
+        Zip::open(&self.0.path().join("archive"))
+    }
+
+    fn unpack(&self, limits: Limits) -> Result<Vec<PathBuf>, ArchiveError> {
+        unpack(&self.0.path().join("archive"), &self.0.path().join("out"), limits, &|_| true)
+    }
+
+    /// What an unpacking that has to fail says; nothing of it may be left.
+    fn refused(&self, limits: Limits) -> String {
+        let error = self.unpack(limits).expect_err("it is unpacked").to_string();
+        let left: Vec<_> =
+            fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["archive"], "{error}");
+        error
+    }
+}
+
+#[test]
+fn entries_come_out_as_they_went_in() {
+    let long = b"many bytes ".repeat(10_000);
+    for wide in [false, true] {
+        let deflated = Part { deflated: true, ..part("root/data/1", &long) };
+        let desk = Desk::new(&zip_of(
+            &[part("root/data.pkl", b"pickle"), deflated, part("root/data/0", &long)],
+            wide,
+        ));
+        let mut zip = desk.open().unwrap();
+        assert_eq!(zip.names().collect::<Vec<_>>(), ["root/data.pkl", "root/data/1", "root/data/0"]);
+        assert_eq!(zip.whole("root/data.pkl", 6).unwrap(), b"pickle");
+        for name in ["root/data/0", "root/data/1"] {
+            assert_eq!(zip.whole(name, 1 << 20).unwrap(), long);
+            assert_eq!(zip.range(name, 11, 22).unwrap(), &long[..22]);
+            assert!(zip.range(name, u64::MAX, 2).unwrap_err().to_string().contains("has 110000 bytes"));
+        }
+        let said = zip.whole("root/data/0", 100).unwrap_err().to_string();
+        assert!(said.contains("claims 110000 bytes, and 100 is the most"), "{said}");
+        assert!(zip.whole("none", 1).unwrap_err().to_string().contains("there is no `none` in it"));
+    }
+}
+
+#[test]
+fn a_zip_that_lies_is_refused() {
+    let long = vec![7; 100_000];
+    let bomb = Part { deflated: true, claimed: Some(100), ..part("a", &long) };
+    let said = |bytes: &[u8]| {
+        let desk = Desk::new(bytes);
+        desk.open().and_then(|mut zip| zip.whole("a", 1 << 30)).unwrap_err().to_string()
+    };
+    assert!(said(&zip_of(&[bomb.clone()], false)).contains("is longer than it claims"));
+    let less = Part { claimed: Some(u32::MAX - 1), ..bomb.clone() };
+    // four gigabytes are claimed; nothing is allocated for them
+    assert!(said(&zip_of(&[less], false)).contains("claims 4294967294 bytes, and 1073741824 is the most"));
+    let less = Part { claimed: Some(200_000), ..bomb };
+    assert!(said(&zip_of(&[less], false)).contains("ends 100000 bytes before the size that it claims"));
+    let stored = Part { claimed: Some(5), ..part("a", b"1234") };
+    assert!(said(&zip_of(&[stored], false)).contains("claims 5 bytes and takes 4"));
+    assert!(said(&zip_of(&[part("a", b"1"), part("a", b"2")], false)).contains("`a` is there twice"));
+    let good = zip_of(&[part("a", b"1234")], false);
+    let changed = |at: usize, to: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = to;
+        said(&bytes)
+    };
+    assert!(changed(31, b'x').contains("has another checksum"));
+    assert!(changed(30, b'b').contains("is another one where it lies"));
+    // the directory's offset, the count of entries, and the place of the entry
+    assert!(changed(good.len() - 4, 0xff).contains("directory lies beyond its end"));
+    assert!(changed(good.len() - 12, 0xff).contains("its directory is cut short"));
+    assert!(changed(35 + 42, 1).contains("overlaps what lies behind it"));
+    let wide = zip_of(&[part("a", b"1234")], true);
+    let count = wide.len() - 22 - 20 - 56 + 32;
+    let mut many = wide.clone();
+    many[count + 3] = 1;
+    assert!(said(&many).contains("claims a directory of 16777217 entries"));
+    let mut far = wide;
+    far[count + 8 + 7] = 0xff;
+    assert!(said(&far).contains("directory lies beyond its end"));
+}
+
+#[test]
+fn two_entries_do_not_share_bytes() {
+    // the second entry's header lies within the first one's data: a way to claim much with little
+    let inner = zip_of(&[part("b", b"data")], false);
+    let mut bytes = zip_of(&[part("a", &inner[..35]), part("b", b"data")], false);
+    let directory = bytes.len() - 22 - 47 + 42;
+    bytes[directory..directory + 4].copy_from_slice(&31u32.to_le_bytes());
+    assert!(Desk::new(&bytes).open().err().unwrap().to_string().contains("overlaps what lies behind it"));
+}
+
+#[test]
+fn archives_are_unpacked_whole() {
+    let parts = [part("deep/a.txt", b"1"), Part { mode: 0o040_755, ..part("empty/", b"") }];
+    let long = format!("{}/c.txt", "d".repeat(120));
+    let pax = |name: &str| {
+        let record = |length: usize| format!("{length} path={name}\n");
+        record(record(record(100).len()).len())
+    };
+    let tar = [
+        tar_entry("./", b'5', b""),
+        tar_entry("deep/a.txt", b'0', b"1"),
+        tar_entry("empty/", b'5', b""),
+        tar_entry("note", b'L', format!("{long}\0").as_bytes()),
+        tar_entry("short", b'0', &[2; 600]),
+        tar_entry("note", b'x', pax("pax.txt").as_bytes()),
+        tar_entry("short", b'0', b"3"),
+    ];
+    for (bytes, files) in [(zip_of(&parts, false), 1), (tgz(&tar), 3), (tar.concat(), 3)] {
+        let desk = Desk::new(&bytes);
+        let unpacked = desk.unpack(Limits::default()).unwrap();
+        assert_eq!(unpacked.len(), files);
+        let out = desk.0.path().join("out");
+        assert_eq!(fs::read(out.join("deep/a.txt")).unwrap(), b"1");
+        assert!(out.join("empty").is_dir());
+        if files == 3 {
+            assert_eq!(fs::read(out.join(&long)).unwrap(), [2; 600]);
+            assert_eq!(fs::read(out.join("pax.txt")).unwrap(), b"3");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_unpacked_elsewhere() {
+    for name in ["../a", "/a", "a/../../b", "a\\b", "", ".", "c/./.."] {
+        let said = Desk::new(&tgz(&[tar_entry("ok", b'0', b"1"), tar_entry(name, b'0', b"2")]))
+            .refused(Limits::default());
+        assert!(said.contains("points outside") || said.contains("no path"), "{name}: {said}");
+    }
+    for name in ["../a", "/a", "a/../../b", "a\\b"] {
+        let said = Desk::new(&zip_of(&[part(name, b"1")], false)).refused(Limits::default());
+        assert!(said.contains("points outside") || said.contains("no path"), "{name}: {said}");
+    }
+    for (flag, what) in [
+        (b'1', "a hard link"),
+        (b'2', "a symbolic link"),
+        (b'3', "a device"),
+        (b'6', "a pipe"),
+        (b'S', "of an unknown kind"),
+    ] {
+        let said = Desk::new(&tgz(&[tar_entry("a", flag, b"")])).refused(Limits::default());
+        assert!(said.contains(&format!("`a` is {what}")), "{said}");
+    }
+    let link = Part { mode: 0o120_777, ..part("a", b"/etc/passwd") };
+    assert!(Desk::new(&zip_of(&[link], false)).refused(Limits::default()).contains("is a link or a device"));
+    let twice = Desk::new(&tgz(&[tar_entry("a", b'0', b"1"), tar_entry("./a", b'0', b"2")]));
+    assert!(twice.refused(Limits::default()).contains("is there twice"));
+}
+
+#[test]
+fn too_much_is_refused() {
+    let limits = Limits { entries: 3, bytes: 1000, depth: 3 };
+    let few = Desk::new(&tgz(&vec![tar_entry("a/", b'5', b""); 4]));
+    assert!(few.refused(limits).contains("has more than 3 entries"));
+    let long = Desk::new(&tgz(&[tar_entry("a", b'0', &[0; 600]), tar_entry("b", b'0', &[0; 600])]));
+    assert!(long.refused(limits).contains("has more than 1000 bytes unpacked"));
+    let deep = Desk::new(&tgz(&[tar_entry("a/b/c/d", b'0', b"1")]));
+    assert!(deep.refused(limits).contains("no path of a sensible length"));
+    let zipped = Part { deflated: true, ..part("a", &[0; 100_000]) };
+    assert!(
+        Desk::new(&zip_of(&[zipped.clone()], false))
+            .refused(limits)
+            .contains("more than 1000 bytes unpacked")
+    );
+    let lying = Part { claimed: Some(10), ..zipped };
+    assert!(Desk::new(&zip_of(&[lying], false)).refused(limits).contains("longer than it claims"));
+}
+
+#[test]
+fn damage_is_told() {
+    let whole = tgz(&[tar_entry("a", b'0', &[1; 2000])]);
+    for length in [0, 1, 3, 20, whole.len() / 2, whole.len() - 9] {
+        Desk::new(&whole[..length]).refused(Limits::default());
+    }
+    let mut wrong = tar_entry("a", b'0', b"1");
+    wrong[5] = b'x';
+    assert!(Desk::new(&wrong).refused(Limits::default()).contains("wrong checksum"));
+    let mut absurd = tar_entry("a", b'0', b"");
+    absurd[124..136].fill(0x7f);
+    absurd[124] = 0x80;
+    sign(&mut absurd);
+    Desk::new(&absurd).refused(Limits::default());
+    assert!(Desk::new(b"no archive").refused(Limits::default()).contains("neither a zip nor a tar"));
+    let name = Desk::new(&tgz(&[tar_entry("n", b'L', &[b'a'; 70_000])]));
+    assert!(name.refused(Limits::default()).contains("a name of 70000 bytes"));
+}
+
+#[test]
+fn a_tar_is_read_by_its_sizes() {
+    let tar = [tar_entry("a", b'0', &[1; 513]), tar_entry("b", b'7', b"2"), vec![0; 1024]].concat();
+    let mut tar = Tar::new(tar.as_slice());
+    let first = tar.next().unwrap().unwrap();
+    assert_eq!((first.name.as_str(), first.size, first.kind), ("a", 513, Kind::File));
+    let mut some = [0; 10];
+    tar.read_exact(&mut some).unwrap();
+    // what was not read is passed over
+    assert_eq!(tar.next().unwrap().unwrap().name, "b");
+    let mut all = Vec::new();
+    tar.read_to_end(&mut all).unwrap();
+    assert_eq!((all, tar.next().unwrap()), (b"2".to_vec(), None));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    /// Whatever byte of an archive is changed or where it is cut: files or words, and never a panic.
+    #[test]
+    fn a_changed_archive_is_no_panic(at in 0usize..3000, to in any::<u8>(), cut in any::<bool>(), which in 0usize..3) {
+        let deflated = Part { deflated: true, ..part("b/c", &[9; 700]) };
+        let entries = [tar_entry("a", b'0', &[1; 700]), tar_entry("b/c", b'0', b"2")];
+        let mut bytes = match which {
+            0 => zip_of(&[part("a", &[1; 300]), deflated], true),
+            1 => entries.concat(),
+            _ => tgz(&entries),
+        };
+        let at = at % bytes.len();
+        if cut { bytes.truncate(at) } else { bytes[at] = to }
+        let desk = Desk::new(&bytes);
+        let _ = desk.unpack(Limits { entries: 10, bytes: 10_000, depth: 5 });
+    }
+}
