@@ -1,6 +1,7 @@
 //! Model sets: the files in `models/` that say which weights belong to which architecture, and where
 //! they come from.
 
+use super::imported::Imported;
 use super::stamp::Stamp;
 use super::{Config, Hmr2Error, Network, Precision, formula};
 use crate::body::Body;
@@ -34,6 +35,8 @@ pub struct ModelSet {
     pub body: BodySource,
     /// How the weights were made, as told by who made them; kept and shown, never acted on.
     pub training: Option<toml::Table>,
+    /// Which files the set was imported from, where it was.
+    pub import: Option<Imported>,
 }
 
 /// Where a network's weights come from.
@@ -77,6 +80,7 @@ struct Written {
     body: String,
     architecture: Config,
     training: Option<toml::Table>,
+    import: Option<Imported>,
 }
 
 /// `"file.safetensors"` or `{ formula = "a" }`.
@@ -166,6 +170,7 @@ impl ModelSet {
             origin: written.origin,
             body,
             training: written.training,
+            import: written.import,
         })
     }
 
@@ -205,7 +210,11 @@ impl ModelSet {
     pub fn verify(&self) -> Result<(), Hmr2Error> {
         let Weights::File { path, sha256 } = &self.weights else { return Ok(()) };
         checkpoint::check(path, &self.architecture.tensors())?;
-        self.hold_hash(path, sha256)
+        self.hold_hash(path, sha256)?;
+        match (&self.import, &self.body) {
+            (Some(import), BodySource::File(body)) => self.hold_hash(body, &import.body_sha256),
+            _ => Ok(()),
+        }
     }
 
     /// [`ModelSet::verify`], but a large file is not hashed again that was found right before and has kept its

@@ -7,8 +7,11 @@
 //! was broken off), or `yt-dlp`'s for pages that only it understands: a client of our own would bring a
 //! cryptography library into every build. Must not know how videos are decoded.
 
+mod download;
 mod folder;
 mod web;
+
+pub use download::{DownloadError, Patience, download};
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,18 +1,16 @@
 //! A video behind an address, fetched to a file: whole or absent, gone on with where it was broken off.
 
 use std::fs;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
+use super::download::{DownloadError, Patience, download, run};
 use super::{SourceError, key};
-use crate::children;
 
 /// Hosts whose addresses are pages about videos and not videos.
 const PAGES: [&str; 3] = ["youtube.com", "youtu.be", "youtube-nocookie.com"];
-/// How often the file's size is looked at.
-const EVERY: Duration = Duration::from_millis(100);
+const FILE_HINT: &str = "install it, or fetch the file by hand and give its path";
+const PAGE_HINT: &str = "install it to read YouTube's pages, or give the path of the video's file";
 
 /// Fetches `address` into `kept`; `tell` hears how many bytes are there.
 pub(super) fn fetch(address: &str, kept: &Path, tell: &mut dyn FnMut(u64)) -> Result<PathBuf, SourceError> {
@@ -24,19 +22,19 @@ pub(super) fn fetch(address: &str, kept: &Path, tell: &mut dyn FnMut(u64)) -> Re
     // without this process' number: the next one goes on with it
     let part =
         kept.join(format!("part-{}", place.file_name().and_then(|name| name.to_str()).unwrap_or_default()));
-    let (program, hint, command) =
-        if page { page_command(address, &part) } else { file_command(address, &part) };
-    let stdio = [Stdio::null(), Stdio::null(), Stdio::piped()];
-    let started = children::spawn(&command, stdio, None);
-    let child = started.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => SourceError::NoProgram { address: address.into(), program, hint },
-        _ => SourceError::Address {
-            address: address.into(),
-            what: format!("{program} cannot be started: {error}"),
-        },
-    })?;
     let failed = |what: String| SourceError::Address { address: address.into(), what };
-    wait(child, program, &part, tell).map_err(failed)?;
+    let (hint, ended) = if page {
+        let ended = run("yt-dlp", &page_command(address, &part), &part, None, tell, None);
+        (PAGE_HINT, ended.map_err(|failure| failure.error))
+    } else {
+        (FILE_HINT, download(address, &part, Patience::default(), tell, None))
+    };
+    ended.map_err(|error| match error {
+        DownloadError::NoProgram(program) => {
+            SourceError::NoProgram { address: address.into(), program, hint }
+        }
+        error => failed(format!("it cannot be fetched ({error})")),
+    })?;
     if fs::metadata(&part).map_or(0, |about| about.len()) == 0 {
         return Err(failed("nothing came; check the address".into()));
     }
@@ -53,20 +51,11 @@ pub(super) fn place(address: &str, kept: &Path) -> PathBuf {
     kept.join(format!("{}.{ending}", key(known_as, address)))
 }
 
-fn file_command(address: &str, part: &Path) -> (&'static str, &'static str, Command) {
-    let mut command = Command::new("curl");
-    command.args(["--fail", "--location", "--silent", "--show-error", "--continue-at", "-"]);
-    command.args(["--proto", "=http,https", "--retry", "3", "--connect-timeout", "20"]);
-    // slower than a byte a second for half a minute is a line that is dead
-    command.args(["--speed-limit", "1", "--speed-time", "30", "--output"]).arg(part).arg("--").arg(address);
-    ("curl", "install it, or fetch the file by hand and give its path", command)
-}
-
-fn page_command(address: &str, part: &Path) -> (&'static str, &'static str, Command) {
+fn page_command(address: &str, part: &Path) -> Command {
     let mut command = Command::new("yt-dlp");
     command.args(["--quiet", "--no-warnings", "--no-playlist", "--no-part", "--merge-output-format", "mkv"]);
     command.args(["--remux-video", "mkv", "--output"]).arg(part).arg("--").arg(address);
-    ("yt-dlp", "install it to read YouTube's pages, or give the path of the video's file", command)
+    command
 }
 
 fn is_page(address: &str) -> bool {
@@ -82,28 +71,6 @@ fn ending_of(address: &str) -> &str {
     let is_good =
         |ending: &&str| (1..=5).contains(&ending.len()) && ending.bytes().all(|b| b.is_ascii_alphanumeric());
     ending.filter(is_good).unwrap_or("video")
-}
-
-/// Waits for the program, telling the size of what it writes.
-fn wait(mut child: Child, program: &str, part: &Path, tell: &mut dyn FnMut(u64)) -> Result<(), String> {
-    let status = loop {
-        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
-            break status;
-        }
-        tell(fs::metadata(part).map_or(0, |about| about.len()));
-        std::thread::sleep(EVERY);
-    };
-    if status.success() {
-        tell(fs::metadata(part).map_or(0, |about| about.len()));
-        return Ok(());
-    }
-    let mut said = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        // its words are few, and it has ended
-        let _ = stderr.take(4096).read_to_string(&mut said);
-    }
-    let said = said.trim();
-    Err(format!("it cannot be fetched ({program} said: {said}); what came so far is kept and gone on with"))
 }
 
 #[cfg(test)]

