@@ -6,6 +6,7 @@ use posebook::hmr2::{ModelSet, Weights};
 use posebook::import::{self, ImportError, Request, body_arrays};
 use posebook::nn::checkpoint;
 use posebook::parity::formula;
+use posebook::pickle::PickleError;
 use posebook::provenance::sha256_of_file;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -340,7 +341,10 @@ fn a_checkpoint_cut_or_changed_anywhere_is_an_error() {
             // the old file is not of this network, and its numbers are behind all that says so
             let is_told = matches!(
                 error,
-                ImportError::Pickle { .. } | ImportError::Wrong { .. } | ImportError::Misfit { .. }
+                ImportError::Pickle { .. }
+                    | ImportError::Unreadable(PickleError::Archive(_))
+                    | ImportError::Wrong { .. }
+                    | ImportError::Misfit { .. }
             );
             assert!(is_told && (length < 4 || error.to_string().len() > 40), "{name} {length}: {error}");
         }

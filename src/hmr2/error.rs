@@ -19,8 +19,8 @@ pub enum Hmr2Error {
     Body(Box<BodyError>),
     #[error("the box {bbox:?} in frame {frame} has no area or is not a number; correct or drop it")]
     Box { frame: usize, bbox: BBox },
-    #[error("there is no model set `{name}` in {folder}; there are: {names}")]
-    Unknown { name: String, folder: PathBuf, names: String },
+    #[error("there is no model set `{name}` in {folder}; there are: {names}{hint}")]
+    Unknown { name: String, folder: PathBuf, names: String, hint: &'static str },
     #[error("cannot read {path}: {source}; `posebook model list` shows which model sets there are")]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path}: {message}")]

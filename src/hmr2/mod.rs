@@ -27,7 +27,7 @@ pub use config::Config;
 pub use error::Hmr2Error;
 pub use head::Prediction;
 pub use imported::{Imported, SourceFile};
-pub use model_set::{BodySource, ModelSet, Weights};
+pub use model_set::{BodySource, ModelSet, PUBLISHED, Weights};
 pub use network::Network;
 pub use recover::Hmr2;
 pub use settings::{Attention, Precision, Settings};

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// The body that comes with the program.
 const STAND_IN: &str = "stand-in";
+/// The published network, which nobody may ship.
+pub const PUBLISHED: &str = "hmr2";
 
 /// A model set, its paths resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -195,11 +197,12 @@ impl ModelSet {
             .iter()
             .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
             .collect();
-        Err(Hmr2Error::Unknown {
-            name: name.to_string(),
-            folder: folder.to_path_buf(),
-            names: names.join(", "),
-        })
+        let hint = match name {
+            PUBLISHED => "; `posebook model import hmr2` makes it of the files that 4D-Humans downloads",
+            _ => "",
+        };
+        let (name, folder, names) = (name.to_string(), folder.to_path_buf(), names.join(", "));
+        Err(Hmr2Error::Unknown { name, folder, names, hint })
     }
 
     /// Holds the weights against what the set says: there, whole, of the right shapes and hash. Weights by

@@ -64,6 +64,9 @@ pub struct Outcome {
 pub enum ImportError {
     #[error("{path}: {source}")]
     Pickle { path: PathBuf, source: PickleError },
+    /// One that names the file itself.
+    #[error(transparent)]
+    Unreadable(PickleError),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error("cannot read or write {path}: {source}")]
@@ -95,10 +98,7 @@ impl ImportError {
 
     fn pickle(path: &Path) -> impl FnOnce(PickleError) -> ImportError + '_ {
         |source| match source {
-            // these name the file themselves
-            PickleError::Archive(_) | PickleError::File { .. } => {
-                ImportError::Wrong { path: path.to_path_buf(), reason: source.to_string() }
-            }
+            PickleError::Archive(_) | PickleError::File { .. } => ImportError::Unreadable(source),
             source => ImportError::Pickle { path: path.to_path_buf(), source },
         }
     }

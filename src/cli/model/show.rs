@@ -3,12 +3,15 @@
 use super::super::experiment::project;
 use super::super::parity::precision;
 use crate::hmr2::footprint::Footprint;
-use crate::hmr2::{Config, ModelSet, Precision};
+use crate::hmr2::{Config, Hmr2Error, ModelSet, PUBLISHED, Precision};
 use crate::memory::heap::{self, Stretch};
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
+use std::path::Path;
 
+/// A set of the published network's sizes, without its weights.
+const BY_FORMULA: &str = "hmr2-formula";
 /// Batches whose peaks are told.
 const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
 const NOTE: &str = "peaks are of the heap in a forward pass on the CPU; on a graphics card the same buffers \
@@ -94,7 +97,7 @@ struct Largest {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let set = ModelSet::find(&project()?.root.join("models"), &args.name)?;
+    let set = found(&project()?.root.join("models"), &args.name)?;
     let config = set.architecture.clone();
     let wanted = args.measure.clone();
     let precisions = args.precision.iter().map(|&precision| {
@@ -118,6 +121,19 @@ pub fn run(args: &Args) -> Result<()> {
         print(&shown);
     }
     Ok(())
+}
+
+/// The set of that name. The published one is bound by licence and need not be there: then it is shown by its sizes.
+fn found(folder: &Path, name: &str) -> Result<ModelSet> {
+    match ModelSet::find(folder, name) {
+        Err(Hmr2Error::Unknown { .. }) if name == PUBLISHED => {
+            eprintln!(
+                "{PUBLISHED} is not imported here (`posebook model import {PUBLISHED}`); {BY_FORMULA} has its sizes:"
+            );
+            Ok(ModelSet::find(folder, BY_FORMULA)?)
+        }
+        found => Ok(found?),
+    }
 }
 
 fn of_precision(

@@ -98,7 +98,7 @@ impl Checkpoint {
     }
 
     fn zipped(path: &Path) -> Result<Checkpoint, PickleError> {
-        let damaged = |reason: String| PickleError::wrong(path.display().to_string(), reason);
+        let damaged = |reason: String| PickleError::wrong("the checkpoint", reason);
         let mut zip = Zip::open(path)?;
         let is_pickle = |name: &&str| name.ends_with("/data.pkl") && name.matches('/').count() == 1;
         let pickle = zip.names().find(is_pickle).map(str::to_string);
@@ -126,7 +126,7 @@ impl Checkpoint {
             if !bytes.windows(OLD_MAGIC.len()).take(16).any(|window| window == OLD_MAGIC) {
                 let reason =
                     "neither a zip file nor one of torch's older files, nor .safetensors by its name";
-                return Err(PickleError::wrong(path.display().to_string(), reason));
+                return Err(PickleError::wrong("the checkpoint", reason));
             }
             match old_pickles(&bytes) {
                 Err(PickleError::EndsEarly { .. }) if most_bytes < whole_bytes.min(LONGEST_PICKLE_BYTES) => {
@@ -177,9 +177,7 @@ impl Checkpoint {
         match &mut self.storages {
             Storages::Zip(zip, root) => Ok(zip.range(&format!("{root}data/{key}"), from, length)?),
             Storages::Behind(file, places) => {
-                let wrong = |reason: String| {
-                    PickleError::wrong(format!("storage {key} of {}", self.path.display()), reason)
-                };
+                let wrong = |reason: String| PickleError::wrong(format!("storage {key}"), reason);
                 let (place, has) = places.get(key).copied().ok_or_else(|| wrong("is not there".into()))?;
                 if has < from + length {
                     let reason =
