@@ -102,6 +102,9 @@ fn whole(precision: Precision, batches: &[usize]) {
     println!();
 }
 
+/// Seconds of ours for each batch, and what PyTorch said right after.
+type Round = ([f64; 2], speed::Document);
+
 /// ViT-H beside PyTorch, in turn.
 fn beside_torch() {
     let config = Config::hmr2();
@@ -132,11 +135,11 @@ fn beside_torch() {
         "batch", "s a crop", "PyTorch's", "ratio", "PyTorch's bf16", "ratio"
     );
     for (at, batch) in TORCH_BATCHES.into_iter().enumerate() {
-        let theirs = |precision: &str, (_, document): &([f64; 2], speed::Document)| {
+        let theirs = |precision: &str, (_, document): &Round| {
             let of = document.precisions.iter().find(|of| of.precision == precision);
             of.and_then(|of| of.rows.iter().find(|row| row.batch == batch)?.secs_median).unwrap_or(f64::NAN)
         };
-        let each = |of: &dyn Fn(&([f64; 2], speed::Document)) -> f64| median(rounds.iter().map(of).collect());
+        let each = |of: &dyn Fn(&Round) -> f64| median(rounds.iter().map(of).collect());
         let secs = each(&|round| round.0[at] / batch as f64);
         let [f32s, bf16s] =
             ["f32", "bf16"].map(|precision| each(&|round| theirs(precision, round) / batch as f64));

@@ -182,7 +182,9 @@ mod tests {
         let text = String::from_utf8_lossy(&header("<f4", &[23, 3, 3])).into_owned();
         assert!(text.contains("{'descr': '<f4', 'fortran_order': False, 'shape': (23, 3, 3), }"), "{text}");
         assert!(String::from_utf8_lossy(&header("<f4", &[7])).contains("'shape': (7,), }"));
-        assert!([&[][..], &[1], &[1, 2, 3, 4]].iter().all(|shape| header("<U12", shape).len() % 64 == 0));
+        assert!(
+            [&[][..], &[1], &[1, 2, 3, 4]].iter().all(|shape| header("<U12", shape).len().is_multiple_of(64))
+        );
     }
 
     #[test]

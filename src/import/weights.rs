@@ -94,7 +94,7 @@ fn header(specs: &[TensorSpec]) -> (String, u64) {
         offset = end;
     }
     let mut header = serde_json::Value::Object(tensors).to_string();
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     (header, offset)

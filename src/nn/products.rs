@@ -164,7 +164,7 @@ pub fn linear(
     to: usize,
     then: Then,
 ) -> Vec<f32> {
-    let rows = if from == 0 { 0 } else { x.len() / from };
+    let rows = x.len().checked_div(from).unwrap_or(0);
     let mut out = vec![0.0; rows * to];
     let weight = Matrix::of(weight, to, from, from).transposed();
     multiply_on_all_threads(Matrix::of(x, rows, from, from), weight, &Place::of(&mut out, rows, to, to));

@@ -206,7 +206,9 @@ impl Machine<'_, '_> {
                     return Err(self.damaged(format!("protocol {version}, and 5 is the newest known")));
                 }
             }
-            FRAME => drop(self.bytes(8)?),
+            FRAME => {
+                self.bytes(8)?;
+            }
             MARK => self.mark()?,
             POP if self.marks.last() == Some(&self.stack.len()) => drop(self.marks.pop()),
             POP => drop(self.pop()?),

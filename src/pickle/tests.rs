@@ -55,10 +55,8 @@ fn what_would_be_run_is_refused_by_name_and_place() {
     // a call of what is no function: of the outcome of another call
     let error = parsed(b"c__builtin__\nset\n(tR(tR.").unwrap_err().to_string();
     assert!(error.contains("asks for `an object of `__builtin__.set``"), "{error}");
-    for name in ["malicious_smpl.pkl"] {
-        let bytes = std::fs::read(golden(name)).unwrap();
-        assert!(matches!(parsed(&bytes), Err(PickleError::Refused { .. })), "{name}");
-    }
+    let bytes = std::fs::read(golden("malicious_smpl.pkl")).unwrap();
+    assert!(matches!(parsed(&bytes), Err(PickleError::Refused { .. })));
     for name in ["malicious_only.ckpt", "malicious_trojan.ckpt"] {
         let error = Checkpoint::open(&golden(name)).err().unwrap();
         assert!(matches!(error, PickleError::Refused { .. }), "{name}: {error}");

@@ -57,7 +57,7 @@ pub fn paint(
 impl Plane {
     fn new(component: Component, h_most: usize, v_most: usize) -> Result<Plane, String> {
         let Component { sampling: (h, v), width, height, across, down, steps, blocks, .. } = component;
-        if h_most % h != 0 || v_most % v != 0 {
+        if !h_most.is_multiple_of(h) || !v_most.is_multiple_of(v) {
             return Err(format!(
                 "a JPEG whose components are sampled {h}x{v} and {h_most}x{v_most} is not read"
             ));
@@ -86,13 +86,17 @@ impl Plane {
         // the row beyond where a sample covers two: above for an upper row, below for a lower one
         let beyond = |y: usize| {
             let at = y / 2;
-            self.samples(if y % 2 == 0 { at.saturating_sub(1) } else { (at + 1).min(self.height - 1) })
+            self.samples(if y.is_multiple_of(2) {
+                at.saturating_sub(1)
+            } else {
+                (at + 1).min(self.height - 1)
+            })
         };
         match (across, down) {
             (1, 1) => out.copy_from_slice(near),
             (2, 1) if self.width > 2 => widen_across(near, out),
             (1, 2) => {
-                let bias = if y % 2 == 0 { 1 } else { 2 };
+                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                 for ((out, &near), &far) in out.iter_mut().zip(near).zip(beyond(y)) {
                     *out = ((u16::from(near) * 3 + u16::from(far) + bias) >> 2) as u8;
                 }
