@@ -224,18 +224,8 @@ impl CustomOp3 for Product {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::test_tensors::{far, wavy};
     use candle_core::{DType, Var};
-
-    fn wavy(shape: &[usize], phase: f64) -> Var {
-        let n = shape.iter().product::<usize>();
-        let values: Vec<f32> = (0..n).map(|i| (phase + i as f64 * 0.7).sin() as f32).collect();
-        Var::from_vec(values, shape, &Device::Cpu).unwrap()
-    }
-
-    fn far(a: &Tensor, b: &Tensor) -> f32 {
-        let apart = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
-        apart.max(0).unwrap().to_scalar::<f32>().unwrap()
-    }
 
     #[test]
     fn what_follows_a_layer_is_the_same_in_one_pass() {

@@ -14,6 +14,8 @@ pub mod ops;
 mod packed;
 mod products;
 mod stored;
+#[cfg(test)]
+mod test_tensors;
 
 pub use attention::{ScaleOf, SelfAttention, attend};
 pub use checkpoint::{CheckpointError, TensorSpec};

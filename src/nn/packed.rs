@@ -156,19 +156,8 @@ impl CustomOp2 for AttentionGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::test_tensors::{far, wavy};
     use crate::nn::{attend, attention::split_heads};
-    use candle_core::{Device, Var};
-
-    fn wavy(shape: &[usize], phase: f64) -> Var {
-        let n = shape.iter().product::<usize>();
-        let values: Vec<f32> = (0..n).map(|i| (phase + i as f64 * 0.7).sin() as f32).collect();
-        Var::from_vec(values, shape, &Device::Cpu).unwrap()
-    }
-
-    fn far(a: &Tensor, b: &Tensor) -> f32 {
-        let apart = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
-        apart.max(0).unwrap().to_scalar::<f32>().unwrap()
-    }
 
     #[test]
     fn packed_attention_is_attention() {

@@ -326,7 +326,7 @@ impl Machine<'_, '_> {
         self.own(bytes)
     }
 
-    /// A line of text in Python's `raw-unicode-escape`: Latin-1, and `\uXXXX` for the rest.
+    /// A line of text in Python's `raw-unicode-escape`: Latin-1, and `\u` with four digits for the rest.
     fn escaped_text(&mut self) -> Result<Node, PickleError> {
         let range = self.line()?;
         let line = &self.tree.source[range.clone()];
