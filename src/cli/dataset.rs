@@ -1,7 +1,7 @@
 //! `posebook dataset`: make, list, verify.
 
 use super::experiment::project;
-use crate::dataset::{ClipSpec, Dataset};
+use crate::dataset::{ClipSpec, Dataset, DrawnLock, MadeClip, Recorded, walkers};
 use crate::runner::Project;
 use crate::runner::progress::{Event, for_stderr};
 use anyhow::{Context, Result, bail, ensure};
@@ -19,6 +19,8 @@ enum Command {
     Make(Make),
     /// List datasets and their clips
     List,
+    /// Put the decoded frames' SHA-256 of all drawn clips in the cache on record, in `datasets/drawn.lock`
+    Record(RecordArgs),
     /// Read made clips again and compare their SHA-256
     Verify(Names),
 }
@@ -30,6 +32,13 @@ struct Make {
     /// All datasets in `datasets/`
     #[arg(long)]
     all: bool,
+}
+
+#[derive(clap::Args)]
+struct RecordArgs {
+    /// Replace hashes that are on record and differ
+    #[arg(long)]
+    replace: bool,
 }
 
 #[derive(clap::Args)]
@@ -46,6 +55,7 @@ pub fn run(args: Args) -> Result<()> {
             make(&project, &datasets(&project, &args.names)?)
         }
         Command::List => list(&project, &datasets(&project, &[])?),
+        Command::Record(args) => record(&project, args.replace),
         Command::Verify(args) => verify(&project, &datasets(&project, &args.names)?),
     }
 }
@@ -95,6 +105,31 @@ fn line(project: &Project, clip: &ClipSpec) -> Result<String> {
         Err(error) => format!("cannot be had: {error}"),
     };
     Ok(format!("{}{size}{frames}; {place}", clip.name))
+}
+
+fn record(project: &Project, replace: bool) -> Result<()> {
+    let datasets = project.root.join("datasets");
+    let version = walkers::version();
+    let mut lock = DrawnLock::load(&datasets, &version)?;
+    let (mut added, mut same, mut differing) = (0, 0, 0);
+    for clip in MadeClip::drawn(&project.clips(), &version)? {
+        match lock.record(&clip.key, clip.description.clone(), &clip.decoded_sha256, replace) {
+            Recorded::Added => added += 1,
+            Recorded::Same => same += 1,
+            Recorded::Differs(recorded) => {
+                differing += 1;
+                let done = if replace { "replaced" } else { "kept; --replace replaces it" };
+                eprintln!(
+                    "{}: the decoded frames' SHA-256 is {}, and {recorded} is on record ({done})",
+                    clip.description, clip.decoded_sha256
+                );
+            }
+        }
+    }
+    lock.save(&datasets)?;
+    println!("{added} clips added, {same} as on record, {differing} different");
+    ensure!(differing == 0 || replace, "{differing} clips have other decoded frames than those on record");
+    Ok(())
 }
 
 fn verify(project: &Project, datasets: &[Dataset]) -> Result<()> {

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct ClipSpec {
     pub name: String,
     pub source: Source,
+    /// What the SHA-256 of its decoded frames is on record to be; `None` where nothing is on record.
+    pub recorded_sha256: Option<String>,
 }
 
 /// Where a clip comes from.
@@ -31,6 +33,10 @@ pub struct Clip {
     /// The video file.
     pub path: PathBuf,
     pub sha256: String,
+    /// SHA-256 of the decoded frames, where it was asked for: of drawn clips always.
+    pub decoded_sha256: Option<String>,
+    /// What it is on record to be.
+    pub recorded_sha256: Option<String>,
     pub bytes: u64,
     pub width: usize,
     pub height: usize,
@@ -46,12 +52,13 @@ pub struct Clip {
 
 /// `clip.json` in a made clip's folder: what is there, and what made it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Record {
     pub name: String,
     /// The video: a name within the folder, or the path of a file of the user's.
     pub video: PathBuf,
     pub video_sha256: String,
+    /// Of the decoded frames' RGB bytes, one after the other.
+    pub decoded_sha256: Option<String>,
     pub video_bytes: u64,
     pub width: usize,
     pub height: usize,
@@ -66,6 +73,46 @@ pub(super) struct Record {
     pub ffmpeg: Option<String>,
     /// What it was made from, resolved.
     pub made_from: serde_json::Value,
+}
+
+/// A drawn clip that lies in the cache.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MadeClip {
+    /// The hash of all that it is made from, which names its folder.
+    pub key: String,
+    /// Name, size and length.
+    pub description: String,
+    pub decoded_sha256: String,
+}
+
+impl MadeClip {
+    /// The drawn clips in `cache` that this `version` of generator and encoder made, by key.
+    ///
+    /// # Errors
+    /// If the cache or a clip's record cannot be read. A cache that is not there has no clips.
+    pub fn drawn(cache: &Path, version: &str) -> Result<Vec<MadeClip>, DatasetError> {
+        let entries = match std::fs::read_dir(cache) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(DatasetError::io("read", cache, source)),
+        };
+        let mut clips = Vec::new();
+        for entry in entries.flatten() {
+            let Some(key) = entry.file_name().to_str().map(str::to_string) else { continue };
+            if key.ends_with(".part") {
+                continue;
+            }
+            let Some(record) = Record::read(&entry.path())? else { continue };
+            let made_by_this =
+                record.made_from.get("version").and_then(|made| made.as_str()) == Some(version);
+            let Some(decoded_sha256) = record.decoded_sha256.filter(|_| made_by_this) else { continue };
+            let description =
+                format!("{}, {}x{}, {} frames", record.name, record.width, record.height, record.frames);
+            clips.push(MadeClip { key, description, decoded_sha256 });
+        }
+        clips.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(clips)
+    }
 }
 
 pub(super) const RECORD: &str = "clip.json";
@@ -108,7 +155,7 @@ impl ClipSpec {
     pub fn ready(&self, cache: &Path) -> Result<Option<Clip>, DatasetError> {
         let Some(key) = self.key(cache)? else { return Ok(None) };
         let folder = cache.join(key);
-        Ok(Record::read(&folder)?.map(|record| record.clip(&folder)))
+        Ok(Record::read(&folder)?.map(|record| self.clip(&record, &folder)))
     }
 
     /// The clip from the cache, or made now: whole or not at all.
@@ -129,7 +176,7 @@ impl ClipSpec {
         let record = Record::read(&folder)?;
         let lost =
             || DatasetError::invalid(&folder, "what was just made is gone; is something clearing the cache?");
-        Ok(record.ok_or_else(lost)?.clip(&folder))
+        Ok(self.clip(&record.ok_or_else(lost)?, &folder))
     }
 
     /// Reads all of a made clip's files again and compares their SHA-256; `None` if it is not made.
@@ -140,7 +187,7 @@ impl ClipSpec {
         let Some(key) = self.key(cache)? else { return Ok(None) };
         let folder = cache.join(key);
         let Some(record) = Record::read(&folder)? else { return Ok(None) };
-        let clip = record.clip(&folder);
+        let clip = self.clip(&record, &folder);
         let parts = [
             (clip.path.clone(), Some(&record.video_sha256)),
             (folder.join(TRUTH), record.truth_sha256.as_ref()),
@@ -159,6 +206,10 @@ impl ClipSpec {
             }
         }
         Ok(Some(clip))
+    }
+
+    fn clip(&self, record: &Record, folder: &Path) -> Clip {
+        Clip { recorded_sha256: self.recorded_sha256.clone(), ..record.clip(folder) }
     }
 
     /// The name of its folder in the cache: the hash of all that makes it. `None` while its video is still to
@@ -205,6 +256,8 @@ impl Record {
             name: self.name.clone(),
             path: folder.join(&self.video),
             sha256: self.video_sha256.clone(),
+            decoded_sha256: self.decoded_sha256.clone(),
+            recorded_sha256: None,
             bytes: self.video_bytes,
             width: self.width,
             height: self.height,

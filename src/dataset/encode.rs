@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
+/// What makes x264 give the same bits on every processor.
+const X264_PARAMS: &str = "cpu-independent=1";
+
 /// An encoder at work. Dropped before [`Encoder::finish`] it is stopped.
 pub struct Encoder {
     ffmpeg: Child,
@@ -17,7 +20,10 @@ pub struct Encoder {
 impl Encoder {
     /// Starts writing `path` with frames of `width` x `height` at `fps`.
     ///
-    /// One encoding thread and no metadata: the same frames and the same ffmpeg give the same file.
+    /// The decoded frames are the same on every machine: colors are converted with swscale's exact arithmetic
+    /// (`accurate_rnd`, `bitexact`); x264 uses one thread, and `cpu-independent` keeps its rate control from
+    /// choosing algorithms by the processor (without it, the decoded frames differ between SSE2 and SSE4). With
+    /// `crf = 0` the encoder loses nothing, so that they do not depend on its decisions at all.
     ///
     /// # Errors
     /// If ffmpeg cannot be started.
@@ -26,6 +32,16 @@ impl Encoder {
         (width, height): (usize, usize),
         fps: f64,
         encoding: &Encoding,
+    ) -> Result<Encoder, DatasetError> {
+        Encoder::start_with(path, (width, height), fps, encoding, X264_PARAMS)
+    }
+
+    fn start_with(
+        path: &Path,
+        (width, height): (usize, usize),
+        fps: f64,
+        encoding: &Encoding,
+        x264_params: &str,
     ) -> Result<Encoder, DatasetError> {
         let mut command = Command::new("ffmpeg");
         command.args([
@@ -43,6 +59,7 @@ impl Encoder {
         command.args(["-i", "pipe:0", "-an", "-map_metadata", "-1", "-fflags", "+bitexact"]);
         command.args(["-vf", "scale=out_color_matrix=bt709:flags=accurate_rnd+full_chroma_int+bitexact"]);
         command.args(["-flags:v", "+bitexact", "-c:v", "libx264", "-preset", "medium", "-threads", "1"]);
+        command.args(["-x264-params", x264_params]);
         command.args(["-pix_fmt", "yuv420p", "-g", &encoding.gop.to_string()]);
         command.args(["-bf", &encoding.b_frames.to_string()]);
         match encoding.bit_rate_kbps {
@@ -106,6 +123,62 @@ impl Drop for Encoder {
             // it may have ended in between
             let _ = self.ffmpeg.kill();
             let _ = self.ffmpeg.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decoded::decoded_sha256;
+    use super::*;
+
+    const SIZE: (usize, usize) = (160, 96);
+
+    /// Frames that move and have noise, so that rate control has decisions to make.
+    fn frame(n: usize) -> Vec<u8> {
+        let (width, height) = SIZE;
+        let mut state = n as u32 + 1;
+        let mut noise = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 27) as u8
+        };
+        let value = |x: usize, y: usize, c: usize| ((x * (3 + c) + y * 5 + n * 7) % 160) as u8 + 30;
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        pixels.flat_map(|(x, y)| [0, 1, 2].map(|c| value(x, y, c))).map(|v| v + noise()).collect()
+    }
+
+    fn decoded(encoding: &Encoding, x264_params: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("clip.mp4");
+        let mut encoder = Encoder::start_with(&path, SIZE, 30.0, encoding, x264_params).unwrap();
+        for n in 0..40 {
+            encoder.push(&frame(n)).unwrap();
+        }
+        encoder.finish().unwrap();
+        decoded_sha256(&path).unwrap()
+    }
+
+    /// The instruction sets that x264 may choose stand in for processors that have no others.
+    #[test]
+    fn decoded_frames_do_not_depend_on_the_processor() {
+        let by_rate = Encoding { bit_rate_kbps: Some(150), ..Encoding::default() };
+        let by_quality = Encoding { crf: 30, ..Encoding::default() };
+        for encoding in [Encoding::default(), by_quality, by_rate] {
+            let here = decoded(&encoding, X264_PARAMS);
+            for asm in ["0", "sse2", "sse4.2", "avx2"] {
+                let there = decoded(&encoding, &format!("{X264_PARAMS}:asm={asm}"));
+                assert_eq!(there, here, "{encoding:?} with asm={asm}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lossless_clip_decodes_to_the_same_frames_whatever_the_encoder_decides() {
+        let lossless = Encoding::default();
+        let here = decoded(&lossless, X264_PARAMS);
+        for params in ["cpu-independent=0", "threads=3", "aq-mode=0:mbtree=0:scenecut=0", "b-adapt=0:me=umh"]
+        {
+            assert_eq!(decoded(&lossless, params), here, "{params}");
         }
     }
 }

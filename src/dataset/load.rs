@@ -2,8 +2,9 @@
 
 use super::DatasetError;
 use super::clip::{ClipSpec, Source};
+use super::decoded::DrawnLock;
 use super::own::{Files, OwnClip};
-use super::walkers::Walkers;
+use super::walkers::{self, Walkers};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -52,7 +53,16 @@ impl Dataset {
             }
             None => return Err(invalid("`kind` is missing: `walkers` or `files`".into())),
         };
-        let clips = clips.into_iter().map(|(name, source)| ClipSpec { name, source }).collect();
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let lock = DrawnLock::load(folder, &walkers::version())?;
+        let spec = |(name, source): (String, Source)| {
+            let recorded_sha256 = match &source {
+                Source::Walkers(clip) => lock.decoded_sha256(&walkers::key(clip)).map(str::to_string),
+                Source::Own(clip) => clip.decoded_sha256.clone(),
+            };
+            ClipSpec { name, source, recorded_sha256 }
+        };
+        let clips = clips.into_iter().map(spec).collect();
         Ok(Dataset { name, path: path.to_path_buf(), about, clips })
     }
 
@@ -65,8 +75,9 @@ impl Dataset {
             truth: truth.map(Path::to_path_buf),
             boxes: boxes.map(Path::to_path_buf),
             sha256: None,
+            decoded_sha256: None,
         };
-        let clips = vec![ClipSpec { name: name.clone(), source: Source::Own(own) }];
+        let clips = vec![ClipSpec { name: name.clone(), source: Source::Own(own), recorded_sha256: None }];
         Dataset { name, path: video.to_path_buf(), about: "one video".into(), clips }
     }
 
@@ -106,7 +117,7 @@ fn lay_over(table: &mut Table, changes: &Table) {
     }
 }
 
-fn in_line(path: &Path, text: &str, error: &toml::de::Error) -> DatasetError {
+pub(super) fn in_line(path: &Path, text: &str, error: &toml::de::Error) -> DatasetError {
     let at = error.span().map_or(0, |span| span.start);
     let line = text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1;
     DatasetError::wrong(path, line, explain(error.message()))

@@ -20,6 +20,7 @@
 
 mod cache;
 mod clip;
+mod decoded;
 mod encode;
 mod error;
 mod load;
@@ -34,7 +35,8 @@ mod tests;
 mod truth;
 pub mod walkers;
 
-pub use clip::{Clip, ClipSpec, Progress, Source};
+pub use clip::{Clip, ClipSpec, MadeClip, Progress, Source};
+pub use decoded::{DrawnLock, Recorded};
 pub use error::DatasetError;
 pub use load::Dataset;
 pub use own::{FileSpec, Files, OwnClip};

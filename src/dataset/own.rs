@@ -6,6 +6,7 @@
 use super::DatasetError;
 use super::cache::Making;
 use super::clip::{BOXES, Record, TRUTH};
+use super::decoded::decoded_sha256;
 use super::mot::{self, Bounds, Use};
 use super::truth::{TruthFile, TruthWriter};
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
@@ -56,6 +57,9 @@ pub struct FileSpec {
     /// What the video's SHA-256 must be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// What the SHA-256 of its decoded frames should be; the page says so where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoded_sha256: Option<String>,
 }
 
 /// A video of the user's own with paths that can be opened.
@@ -68,6 +72,8 @@ pub struct OwnClip {
     pub truth: Option<PathBuf>,
     pub boxes: Option<PathBuf>,
     pub sha256: Option<String>,
+    /// What the SHA-256 of its decoded frames should be. Where it is given the video is decoded once to compare it.
+    pub decoded_sha256: Option<String>,
 }
 
 impl Files {
@@ -87,6 +93,7 @@ impl Files {
             truth: clip.truth.as_ref().map(there),
             boxes: clip.boxes.as_ref().map(there),
             sha256: clip.sha256.clone(),
+            decoded_sha256: clip.decoded_sha256.clone(),
         };
         Ok(self.clip.iter().filter(wanted).map(|clip| (clip.name.clone(), own(clip))).collect())
     }
@@ -120,6 +127,7 @@ impl OwnClip {
             "truth": text(&self.truth)?,
             "boxes": text(&self.boxes)?,
             "sha256": self.sha256,
+            "decoded_sha256": self.decoded_sha256,
         });
         Ok(sha256_of_bytes(made_from.to_string().as_bytes())[..32].to_string())
     }
@@ -145,6 +153,7 @@ impl OwnClip {
         let boxes = convert(&self.boxes, BOXES, Use::Boxes)?;
         let record = Record {
             name: name.to_string(),
+            decoded_sha256: self.decoded_sha256.as_ref().map(|_| decoded_sha256(&video)).transpose()?,
             video_bytes: std::fs::metadata(&video).map_err(unreadable)?.len(),
             made_from: json!({ "video": video, "truth": self.truth, "boxes": self.boxes }),
             video,

@@ -19,6 +19,8 @@ pub struct Facts {
     /// The first run's start, UTC.
     pub started_utc: Option<String>,
     pub git_hash: Option<String>,
+    /// Clips whose decoded frames are not those on record.
+    pub clips_not_as_recorded: Vec<String>,
     /// Whether any of the runs had a graphics card.
     pub has_card: bool,
     /// Where it comes from: a name and one or more values.
@@ -36,7 +38,7 @@ pub struct Failure {
     pub count: usize,
 }
 
-const SQL: &str = "select run_id, experiment, mode, outcome, error, dataset, clip, clip_sha256, width, height, \
+const SQL: &str = "select run_id, experiment, mode, outcome, error, dataset, clip, clip_sha256, clip_decoded_sha256, clip_as_recorded, width, height, \
     frames, frames_done, model, weights_sha256, body_sha256, precision, device, seed, git_hash, git_dirty, \
     program_sha256, cpu, cores, machine_memory_bytes, os, ffmpeg, gpu, driver, started_utc, wall_secs from runs";
 
@@ -57,6 +59,7 @@ impl Facts {
             wall_secs: (!walls.is_empty()).then(|| walls.iter().sum()),
             started_utc: runs.texts("started_utc").into_iter().flatten().min(),
             git_hash: runs.distinct("git_hash").into_iter().next(),
+            clips_not_as_recorded: runs.clips_not_as_recorded(),
             has_card: !runs.distinct("gpu").is_empty(),
             provenance: runs.provenance(),
         })
@@ -64,6 +67,19 @@ impl Facts {
 }
 
 impl Facts {
+    /// What a reader must know before any number: that clips have other decoded frames than those on record.
+    pub fn warning(&self) -> Option<String> {
+        let clips = &self.clips_not_as_recorded;
+        (!clips.is_empty()).then(|| {
+            format!(
+                "The decoded frames of {} are not those on record (datasets/drawn.lock, or the dataset's \
+                 `decoded_sha256`): numbers can differ from those of other machines. Another ffmpeg or encoder \
+                 than the one on record is the likely cause.",
+                clips.join(", ")
+            )
+        })
+    }
+
     /// Prose with `{runs}` and `{secs}` filled in: how many runs there were and how long they took together.
     pub fn fill_in(&self, text: &str) -> String {
         let secs = self.wall_secs.map_or_else(|| "an unknown time".to_string(), format::seconds);
@@ -105,6 +121,17 @@ impl Runs<'_> {
         pairs.sort();
         pairs.dedup();
         pairs
+    }
+
+    fn clips_not_as_recorded(&self) -> Vec<String> {
+        let pairs = self.texts("clip").into_iter().zip(self.texts("clip_as_recorded"));
+        let mut clips: Vec<String> = pairs
+            .filter(|(_, as_recorded)| as_recorded.as_deref() == Some("no"))
+            .filter_map(|(clip, _)| clip)
+            .collect();
+        clips.sort();
+        clips.dedup();
+        clips
     }
 
     fn failures(&self) -> Vec<Failure> {
@@ -164,6 +191,7 @@ impl Runs<'_> {
             ("Seed", self.distinct("seed")),
             ("Dataset", self.distinct("dataset")),
             ("Clips", self.pairs(["clip", "clip_sha256"], with_hash)),
+            ("Decoded frames", self.decoded_frames()),
             ("Processor", self.pairs(["cpu", "cores"], |cpu, cores| format!("{cpu}, {cores} cores"))),
             ("Memory", memory),
             ("Graphics card", self.pairs(["gpu", "driver"], |gpu, driver| format!("{gpu}, driver {driver}"))),
@@ -183,6 +211,16 @@ impl Runs<'_> {
             _ => hash.to_string(),
         });
         if sources.is_empty() { vec!["unknown: not a git checkout".to_string()] } else { sources }
+    }
+
+    /// The clips of which the decoded frames' hash is known.
+    fn decoded_frames(&self) -> Vec<String> {
+        let join = |clip: &str, hash: &str| {
+            if hash == "unknown" { String::new() } else { format!("{clip}, SHA-256 {hash}") }
+        };
+        let mut clips = self.pairs(["clip", "clip_decoded_sha256"], join);
+        clips.retain(|clip| !clip.is_empty());
+        clips
     }
 
     fn bodies(&self) -> Vec<String> {

@@ -40,6 +40,9 @@ fn write_page(out: &mut String, answered: &Answered, claims: &[Judged]) -> std::
         writeln!(out)?;
     }
     writeln!(out, "{}\n", tally(answered))?;
+    if let Some(warning) = facts.warning() {
+        writeln!(out, "> **Other frames than on record.** {}\n", escaped(&warning))?;
+    }
     if answered.is_quick {
         writeln!(out, "{}\n", page::QUICK)?;
     }

@@ -74,6 +74,9 @@ fn opening(answered: &Answered, claims: &[Judged]) -> Markup {
                 @if let Some(secs) = facts.wall_secs { " · " (format::seconds(secs)) " of measurement" }
                 " · " a href="#provenance" { "where this comes from" }
             }
+            @if let Some(warning) = facts.warning() {
+                p.problem role="alert" { strong { "Other frames than on record. " } (warning) }
+            }
             @if answered.is_quick { p.tally { (QUICK) } }
             @for left_out in &answered.left_out { p.tally { "Left out: " (left_out) "." } }
         }

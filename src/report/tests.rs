@@ -412,6 +412,27 @@ fn the_smaller_experiment_says_so() {
 }
 
 #[test]
+fn frames_that_differ_from_those_on_record_are_told_before_any_number() {
+    let cells = [Cell::Text("Text.".into())];
+    let with = |as_recorded| RunRow {
+        clip_decoded_sha256: Some("d0".repeat(32)),
+        clip_as_recorded: as_recorded,
+        ..run("a", 60, 1, Some(1))
+    };
+    let words = "The decoded frames of crossing are not those on record";
+    let page = page(&cells, &[with(Some(true)), with(Some(false))], &[]);
+    for text in [&page.html, &page.markdown] {
+        let at = text.find(words).unwrap_or_else(|| panic!("{text}"));
+        assert!(at < text.find("Text.").unwrap(), "the warning comes first");
+        assert!(text.contains(&format!("crossing, SHA-256 {}", "d0".repeat(32))), "{text}");
+    }
+    for known in [Some(true), None] {
+        let page = super::tests::page(&cells, &[with(known)], &[]);
+        assert!(!page.markdown.contains(words) && !page.html.contains(words));
+    }
+}
+
+#[test]
 fn prose_says_how_many_runs_there_were_and_how_long_they_took() {
     let text = Cell::Text("It makes {runs} runs, which take about {secs}; `{ extract }` stays.".into());
     let rows = [run("a", 60, 1, Some(1)), run("a", 120, 1, Some(1))];

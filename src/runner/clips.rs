@@ -15,6 +15,9 @@ pub struct Ready {
     pub name: String,
     pub path: PathBuf,
     pub sha256: String,
+    /// SHA-256 of the decoded frames, and what it is on record to be.
+    pub decoded_sha256: Option<String>,
+    pub recorded_sha256: Option<String>,
     pub bytes: u64,
     pub width: usize,
     pub height: usize,
@@ -37,6 +40,12 @@ pub enum Clip {
 }
 
 impl Ready {
+    /// Whether the decoded frames are those on record; `None` where that is not known.
+    pub fn is_as_recorded(&self) -> Option<bool> {
+        let recorded = self.recorded_sha256.as_ref()?;
+        self.decoded_sha256.as_ref().map(|decoded| decoded == recorded)
+    }
+
     /// Where a run reads who to look at.
     pub fn given(&self) -> Option<&TruthFile> {
         self.boxes.as_ref().or(self.truth.as_ref())
@@ -84,6 +93,21 @@ fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listen
 
 /// What the runner needs of a clip.
 pub fn ready(clip: dataset::Clip) -> Ready {
-    let dataset::Clip { name, path, sha256, bytes, width, height, frames, fps, truth, boxes, .. } = clip;
-    Ready { name, path, sha256, bytes, width, height, frames, fps, truth, boxes, drawn: None }
+    let dataset::Clip { name, path, sha256, decoded_sha256, recorded_sha256, .. } = clip;
+    let dataset::Clip { bytes, width, height, frames, fps, truth, boxes, .. } = clip;
+    Ready {
+        name,
+        path,
+        sha256,
+        decoded_sha256,
+        recorded_sha256,
+        bytes,
+        width,
+        height,
+        frames,
+        fps,
+        truth,
+        boxes,
+        drawn: None,
+    }
 }

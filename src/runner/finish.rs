@@ -95,8 +95,11 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         ..RunRow::default()
     };
     row.jpeg_quality = jpeg_quality(settings);
-    if let Clip::Ready(Ready { sha256, bytes, width, height, frames, fps, drawn, .. }) = &planned.clip {
+    if let Clip::Ready(ready) = &planned.clip {
+        let Ready { sha256, bytes, width, height, frames, fps, drawn, .. } = ready;
         row.clip_sha256 = Some(sha256.clone());
+        row.clip_decoded_sha256 = ready.decoded_sha256.clone();
+        row.clip_as_recorded = ready.is_as_recorded();
         row.clip_bytes = Some(*bytes);
         row.width = Some(*width as u64);
         row.height = Some(*height as u64);

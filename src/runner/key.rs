@@ -20,6 +20,9 @@ pub struct Key {
     pub clip: String,
     /// SHA-256 of the clip's file.
     pub clip_sha256: String,
+    /// SHA-256 of the clip's decoded frames, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_decoded_sha256: Option<String>,
     /// SHA-256 of the clip's truth; `None` without one.
     pub truth_sha256: Option<String>,
     /// SHA-256 of the boxes to start from, where they are not the truth's.
@@ -67,6 +70,7 @@ impl Key {
         let parts = [
             ("the settings", self.settings != other.settings),
             ("the clip", self.clip_sha256 != other.clip_sha256),
+            ("the clip's decoded frames", self.clip_decoded_sha256 != other.clip_decoded_sha256),
             ("the clip's truth", self.truth_sha256 != other.truth_sha256),
             ("the boxes", self.boxes_sha256 != other.boxes_sha256),
             ("the model set", self.model_sha256 != other.model_sha256),

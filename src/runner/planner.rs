@@ -129,6 +129,7 @@ impl Planner<'_> {
             repeat,
             clip: clip.name.clone(),
             clip_sha256: clip.sha256.clone(),
+            clip_decoded_sha256: clip.decoded_sha256.clone(),
             truth_sha256: clip.truth.as_ref().map(|truth| truth.sha256.clone()),
             boxes_sha256: clip.boxes.as_ref().map(|boxes| boxes.sha256.clone()),
             model_sha256: model.file_sha256,

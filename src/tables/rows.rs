@@ -34,6 +34,10 @@ table! {
         pub clip: String,
         /// SHA-256 of the clip's file
         pub clip_sha256: Option<String>,
+        /// SHA-256 of the clip's decoded frames, where it is known: of drawn clips.
+        pub clip_decoded_sha256: Option<String>,
+        /// Whether they are those on record; null where nothing is on record.
+        pub clip_as_recorded: Option<bool>,
         /// Size of the clip's file
         pub clip_bytes: Option<u64>,
         /// Width of a frame in pixels

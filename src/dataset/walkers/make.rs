@@ -3,10 +3,11 @@
 use super::super::DatasetError;
 use super::super::cache::Making;
 use super::super::clip::{Progress, RECORD, Record, TABLE, TRUTH};
+use super::super::decoded::decoded_sha256;
 use super::super::encode::Encoder;
 use super::super::table::TruthTable;
 use super::super::truth::TruthWriter;
-use super::{GENERATOR, Stage, WalkersClip};
+use super::{Stage, WalkersClip, version};
 use crate::body::Body;
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
 use serde_json::json;
@@ -20,7 +21,7 @@ const VIDEO: &str = "clip.mp4";
 /// Everything that makes a clip, resolved: its hash names the clip's folder.
 fn made_from(clip: &WalkersClip) -> serde_json::Value {
     json!({
-        "generator": GENERATOR,
+        "version": version(),
         "body_sha256": sha256_of_bytes(Body::stand_in_bytes()),
         "clip": clip,
     })
@@ -48,6 +49,7 @@ pub fn make(
         name: name.to_string(),
         video: VIDEO.into(),
         video_sha256: hash(VIDEO)?,
+        decoded_sha256: Some(decoded_sha256(&video)?),
         video_bytes: std::fs::metadata(&video).map_err(write)?.len(),
         width: clip.width,
         height: clip.height,

@@ -21,3 +21,11 @@ pub const BENCHMARK_SEEDS: std::ops::Range<u64> = 10_000..1 << 62;
 
 /// Changes whenever the same description gives other frames or another truth than before.
 pub const GENERATOR: u32 = 1;
+
+/// Changes whenever the same drawn frames are encoded to other decoded frames, or another file, than before.
+pub const ENCODER: u32 = 2;
+
+/// Versions of what is drawn and of how it is encoded: part of every drawn clip's identity.
+pub fn version() -> String {
+    format!("{GENERATOR}.{ENCODER}")
+}

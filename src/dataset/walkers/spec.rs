@@ -55,7 +55,7 @@ pub struct Encoding {
     /// Frames from one key frame to the next.
     pub gop: u32,
     pub b_frames: u32,
-    /// x264's constant quality, 0 to 51; without effect where a bit rate is given.
+    /// x264's constant quality, 0 (lossless) to 51; without effect where a bit rate is given.
     pub crf: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bit_rate_kbps: Option<u32>,
@@ -63,7 +63,7 @@ pub struct Encoding {
 
 impl Default for Encoding {
     fn default() -> Encoding {
-        Encoding { gop: 48, b_frames: 3, crf: 20, bit_rate_kbps: None }
+        Encoding { gop: 48, b_frames: 3, crf: 0, bit_rate_kbps: None }
     }
 }
 
