@@ -7,11 +7,21 @@ use serde_json::{Map, Value};
 /// A run as a map from columns to values.
 pub type Cells = Map<String, Value>;
 
-/// The rows as maps.
+/// The rows as maps, their heap without the threads' scratch: how many threads there are, and how large a processor's
+/// cache is, differs from machine to machine.
 pub fn cells(rows: &[RunRow]) -> Vec<Cells> {
-    let map = |row: &RunRow| match serde_json::to_value(row) {
-        Ok(Value::Object(cells)) => cells,
-        _ => Cells::new(),
+    let map = |row: &RunRow| {
+        let without = |bytes: Option<u64>| Some(bytes?.saturating_sub(row.heap_scratch_bytes.unwrap_or(0)));
+        let row = RunRow {
+            heap_setup_peak_bytes: without(row.heap_setup_peak_bytes),
+            heap_base_bytes: without(row.heap_base_bytes),
+            heap_peak_bytes: without(row.heap_peak_bytes),
+            ..row.clone()
+        };
+        match serde_json::to_value(row) {
+            Ok(Value::Object(cells)) => cells,
+            _ => Cells::new(),
+        }
     };
     rows.iter().map(map).collect()
 }
@@ -118,6 +128,18 @@ mod tests {
         assert_eq!(pair(&reference, &same).both, [(1, 0)]);
         let other = cells(&[run("a", 60, None), run("a", 60, Some(0))]);
         assert_eq!(pair(&reference, &other).both, [(0, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn the_heap_is_compared_without_the_scratch_of_threads() {
+        let row = |peak, scratch| RunRow {
+            heap_peak_bytes: Some(peak),
+            heap_scratch_bytes: scratch,
+            ..RunRow::default()
+        };
+        let cells = cells(&[row(23_000_000, Some(3 << 20)), row(23_000_000, None)]);
+        assert_eq!(cells[0]["heap_peak_bytes"], 23_000_000 - (3 << 20));
+        assert_eq!(cells[1]["heap_peak_bytes"], 23_000_000);
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub fn of(column: &str) -> Rule {
         _ if ENCODING.contains(&column) => Rule::Encoding,
         _ if PROVENANCE.contains(&column) => Rule::Provenance,
         "machine_memory_bytes" | "gpu" | "driver" => Rule::Provenance,
-        "disk_written_bytes" => Rule::Shown,
+        "disk_written_bytes" | "heap_scratch_bytes" => Rule::Shown,
         "disk_peak_bytes" => within(0.0, 0.001),
         "device_peak_bytes" | "device_base_bytes" | "device_setup_peak_bytes" => within(0.0, 0.001),
         // decoded frames that wait when the queue is fullest: one more or less of a few

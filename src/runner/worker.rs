@@ -77,10 +77,12 @@ fn work(
     facts: &mut Facts,
     started: Instant,
 ) -> Result<(), RunnerError> {
+    let before_bytes = heap::current_bytes();
     if site.device().is_cpu() {
-        // so that no frame's people make it, and the heap's peak does not depend on who is in the picture when
+        // now, and not with some frame's people: the heap's peak then does not depend on who is seen when
         nn::make_scratch();
     }
+    facts.heap_scratch_bytes = counted(heap::current_bytes().saturating_sub(before_bytes));
     let before_bytes = heap::current_bytes();
     let stages = Stages::load(&order, site.device())?;
     site.models_are_loaded(facts);

@@ -146,6 +146,8 @@ table! {
         pub heap_peak_bytes: Option<u64>,
         /// Of the heap: the network's weights and the body, once loaded
         pub heap_weights_bytes: Option<u64>,
+        /// Of the heap: the buffers in which threads sort what they multiply, made with the models
+        pub heap_scratch_bytes: Option<u64>,
         /// Of the heap: buffers of decoded frames, at most
         pub heap_frames_bytes: Option<u64>,
         /// Of the heap: what a batch's crops and the network's numbers took beyond what was held before, at most
