@@ -1,6 +1,6 @@
 //! `posebook references`: the reports that git keeps, made again and compared.
 
-use super::experiment::project;
+use super::experiment::{load, project};
 use crate::experiment::{Experiment, Size};
 use crate::reference::{self, Comparison, answers, keep};
 use crate::runner::progress::for_stderr;
@@ -33,6 +33,8 @@ struct Made {
     report: PathBuf,
     /// Claims whose verdict is another than the experiment expects, and cells without an answer.
     complaints: Vec<String>,
+    /// Whether a run was made with changes that are not committed.
+    is_dirty: bool,
     /// `None` where there is no reference yet.
     comparison: Option<Comparison>,
 }
@@ -45,7 +47,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let names = if args.names.is_empty() { reference::names(&reports)? } else { args.names.clone() };
-    eprintln!("{} experiments: {}", names.len(), names.join(", "));
+    eprintln!("references of {}", names.join(", "));
     let mut all = Vec::new();
     for name in &names {
         let report =
@@ -67,16 +69,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// Runs an experiment and gives its report's folder; `None` after Ctrl-C.
 fn make(project: &Project, name: &str, fresh: bool) -> Result<Option<PathBuf>> {
     eprintln!("{name}:");
-    let experiment = load(project, name)?;
+    let (_, experiment) = load(name, Size::Whole, &[])?;
     let options = Options { fresh, ..Options::this_program()? };
     let mut listener = for_stderr();
     let finished = runner::execute(project, &experiment, &options, interrupt::listen(), listener.as_mut())
         .with_context(|| format!("the experiment {name}"))?;
-    Ok(finished.page.map(|_| finished.folder))
-}
-
-fn load(project: &Project, name: &str) -> Result<Experiment> {
-    Ok(Experiment::load_in(Size::Whole, &project.experiment(name), &[])?)
+    let Some(page) = finished.page else { return Ok(None) };
+    page.problems.iter().for_each(|problem| eprintln!("problem: {problem}"));
+    Ok(Some(finished.folder))
 }
 
 /// The newest report of an experiment, if it is one of the whole experiment as its file has it now.
@@ -86,7 +86,7 @@ fn newest(project: &Project, name: &str) -> Result<PathBuf> {
     ensure!(report.join("experiment.toml").is_file(), "no report in {}; {again}", report.display());
     let report = report.canonicalize().with_context(|| format!("cannot read {}", report.display()))?;
     let mut was = Experiment::load(&report.join("experiment.toml"), &[])?;
-    let mut is = load(project, name)?;
+    let (_, mut is) = load(name, Size::Whole, &[])?;
     for experiment in [&mut was, &mut is] {
         experiment.name = name.to_string();
         experiment.left_out.clear();
@@ -112,7 +112,8 @@ fn beside(reports: &Path, name: &str, report: PathBuf) -> Result<Made> {
         true => Some(Comparison::of(&reference::Tables::read(&folder)?, &new)),
         false => None,
     };
-    Ok(Made { name: name.to_string(), report, complaints, comparison })
+    let is_dirty = new.runs.iter().any(|run| run.git_dirty == Some(true));
+    Ok(Made { name: name.to_string(), report, complaints, is_dirty, comparison })
 }
 
 fn print(made: &Made) {
@@ -150,7 +151,8 @@ fn renew(root: &Path, reports: &Path, all: &[Made]) -> Result<ExitCode> {
     for made in good {
         let folder = reference::folder(reports, &made.name);
         keep::replace(&made.report, &folder)?;
-        println!("renewed: {}", folder.display());
+        let dirty = if made.is_dirty { ", made with changes that are not committed" } else { "" };
+        println!("renewed: {}{dirty}", folder.display());
     }
     write_readme(root, reports)?;
     for made in &bad {

@@ -13,9 +13,12 @@ impl Display for Comparison {
     /// A line of summary, then a line for every verdict that changed, number that moved and point that one of both
     /// lacks, then what is shown and not compared.
     fn fmt(&self, f: &mut Formatter) -> Result {
-        let verdicts = self.changed_verdicts().count();
+        let verdicts = match self.changed_verdicts().count() {
+            0 if self.claims.is_empty() => "none to compare".to_string(),
+            changed => format!("{changed} changed"),
+        };
         let numbers = self.columns.len() + self.claims.iter().filter(|claim| claim.has_moved()).count();
-        writeln!(f, "{} runs compared; verdicts changed: {verdicts}; numbers moved: {numbers}", self.pairs)?;
+        writeln!(f, "{} runs compared; verdicts: {verdicts}; numbers: {numbers} moved", self.pairs)?;
         for claim in &self.claims {
             write_claim(f, claim)?;
         }
@@ -110,7 +113,7 @@ mod tests {
             shown: vec![("wall_secs".into(), 200.0, 230.0)],
         };
         insta::assert_snapshot!(comparison, @r#"
-        40 runs compared; verdicts changed: 1; numbers moved: 2
+        40 runs compared; verdicts: 1 changed; numbers: 2 moved
           VERDICT       "Streaming keeps the heap flat": holds (9.25) -> refuted (1,390)
           moved         heap_peak_bytes (within 0.5%) in 12 runs, most in stream-sequential width=320 frames=240: 37,869,000 -> 38,389,000
           only in the reference: frames=1; frames=2; frames=3 and 2 more
