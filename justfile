@@ -28,12 +28,13 @@ plan source *overrides: build
 report name: build
     @{{ posebook }} report "$@"
 
+# make all references again, compare, and say what moved: references [NAME...] [--renew] [--newest] [--fresh]
+references *arguments: build
+    @{{ posebook }} references "$@"
+
 # keep an experiment's newest report as its reference, which is committed
-reference name:
-    rm -rf reports/{{ name }}/reference
-    mkdir -p reports/{{ name }}/reference
-    cd reports/{{ name }}/latest && for part in experiment.toml report.md runs.csv figures strips; do \
-        if [ -e "$part" ]; then cp -r "$part" ../reference/; fi; done
+reference name: build
+    @{{ posebook }} references --newest --renew "$1"
 
 # make the clips of every dataset, and list them
 datasets: build

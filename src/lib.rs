@@ -19,7 +19,7 @@
 //! | rank | rooms |
 //! |---|---|
 //! | 7 | [`cli`]: one file per subcommand |
-//! | 6 | [`runner`]: sweep to runs; a process for each; the stages joined; [`survey`]: what a graphics card was put through |
+//! | 6 | [`runner`]: sweep to runs; a process for each; the stages joined; [`survey`]: what a graphics card was put through; [`mod@reference`]: reports that git keeps, compared with new ones |
 //! | 5 | [`report`]: tables and prose to a page and figures |
 //! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second |
 //! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights; [`parity`]: the original's numbers against ours; [`import`]: other people's files to a model set |
@@ -60,6 +60,7 @@ pub mod tables;
 pub mod train;
 
 pub mod experiment;
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod speed;

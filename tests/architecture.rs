@@ -9,6 +9,7 @@ const ROOMS: &[(&str, i8)] = &[
     ("cli", 7),
     ("runner", 6),
     ("survey", 6),
+    ("reference", 6),
     ("report", 5),
     ("experiment", 4),
     ("speed", 4),

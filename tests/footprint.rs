@@ -8,7 +8,7 @@ use candle_nn::VarBuilder;
 use posebook::hmr2::footprint::Footprint;
 use posebook::hmr2::{Config, Network, Precision, formula};
 use posebook::memory::heap::{self, Counting, Stretch};
-use posebook::nn::{TensorSpec, checkpoint};
+use posebook::nn::{TensorSpec, checkpoint, make_scratch};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[global_allocator]
@@ -85,4 +85,28 @@ fn a_forward_pass_holds_what_is_said() {
             assert!(off.abs() < 0.05, "{name} batch {batch}: {counted} bytes counted, {said} said");
         }
     }
+}
+
+/// Crops of one or of several people take different ways through the library of products, and some of these need a
+/// thread's scratch: a network that has made it beforehand leaves nothing behind after any batch.
+#[test]
+fn no_batch_leaves_scratch_behind() {
+    let _turn = turn();
+    let mut config = config();
+    (config.image_size, config.backbone.dim, config.backbone.heads) = (128, 192, 3);
+    let device = Device::Cpu;
+    let weights = formula::weights("a", &config, DType::F32, &device).unwrap();
+    let network = Network::load(&config, VarBuilder::from_tensors(weights, DType::F32, &device)).unwrap();
+    // threads of its own, which have computed nothing yet
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    pool.install(|| {
+        make_scratch();
+        let before = heap::current_bytes();
+        for batch in [2, 1, 3, 1, 8, 5] {
+            let crops = Tensor::zeros((batch, 3, 128, 128), DType::F32, &device).unwrap();
+            drop(network.forward(&crops).unwrap());
+            let left = heap::current_bytes() as i64 - before as i64;
+            assert!(left.abs() < 64 << 10, "after a batch of {batch}: {left} bytes are left behind");
+        }
+    });
 }

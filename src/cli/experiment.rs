@@ -70,7 +70,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 }
 
 /// The project here and one of its experiments, with what was changed said aloud.
-fn load(name: &str, size: Size, overrides: &[String]) -> Result<(Project, Experiment)> {
+pub(super) fn load(name: &str, size: Size, overrides: &[String]) -> Result<(Project, Experiment)> {
     let project = project()?;
     let path = project.experiment(name);
     if !path.is_file() {

@@ -13,6 +13,7 @@ mod model;
 mod parity;
 mod plan;
 mod reconstruct;
+mod references;
 mod report;
 mod track;
 mod worker;
@@ -63,6 +64,8 @@ enum Command {
     Gpu(gpu::Args),
     /// Redraw an experiment's newest report from its tables
     Report(report::Args),
+    /// Make the reports that git keeps again, and compare
+    References(references::Args),
     /// Print a completion script for your shell
     Completions(completions::Args),
     /// One run in a process of its own; started by the runner, not by people
@@ -90,6 +93,7 @@ impl Cli {
             Command::Parity(args) => parity::run(args),
             Command::Gpu(args) => gpu::run(args),
             Command::Report(args) => report::run(args),
+            Command::References(args) => references::run(args),
             Command::Completions(args) => done(completions::run(args)),
             Command::Worker(args) => worker::run(args),
         }

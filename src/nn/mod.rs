@@ -22,3 +22,4 @@ pub use checkpoint::{CheckpointError, TensorSpec};
 pub use layers::{LayerNorm, Mlp};
 pub use linear::{Linear, linear, linear_no_bias};
 pub use packed::packed_attention;
+pub use products::make_scratch;

@@ -131,6 +131,50 @@ fn multiply_on_all_threads(left: Matrix, right: Matrix, out: &Place) {
     });
 }
 
+/// Lets every thread that computes products make its scratch now: those of the pool, and the one that calls.
+///
+/// The library keeps a buffer of the size of a processor's second-level cache for each thread, and makes it in the
+/// thread's first product that does not pack its left factor beforehand. Which product that is depends on the number
+/// of crops in a batch, so that without this the heap takes a step of that size at some later frame.
+pub fn make_scratch() {
+    rayon::broadcast(|_| product_through_scratch());
+    product_through_scratch();
+}
+
+/// A small product whose left factor the library packs into the thread's scratch: its columns lie in a row, and its
+/// rows are a multiple of every vector register's numbers.
+#[expect(unsafe_code, reason = "gemm takes pointers and strides")]
+fn product_through_scratch() {
+    const SIDE: usize = 64;
+    let (left, right) = ([0.0f32; SIDE * SIDE], [0.0f32; SIDE * SIDE]);
+    let mut out = [0.0f32; SIDE * SIDE];
+    let (row_step, column_step) = (1, SIDE as isize);
+    // SAFETY: all three are square matrices of `SIDE` columns that lie behind each other
+    unsafe {
+        gemm::gemm(
+            SIDE,
+            SIDE,
+            SIDE,
+            out.as_mut_ptr(),
+            column_step,
+            row_step,
+            false,
+            left.as_ptr(),
+            column_step,
+            row_step,
+            right.as_ptr(),
+            column_step,
+            row_step,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
 /// As many threads as candle's own products use.
 fn all_threads() -> Parallelism {
     match candle_core::utils::get_num_threads() {

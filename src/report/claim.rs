@@ -5,6 +5,7 @@
 use super::format;
 use super::quantity::{Quantity, Unit};
 use crate::experiment::{Claim, Holds, Needs, Verdict};
+use crate::tables::ClaimRow;
 
 /// A claim after the measurement.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,21 @@ impl Judged {
     /// the claim itself says that it needs.
     pub fn as_expected(&self) -> bool {
         self.verdict == self.claim.expect || self.missing.is_some()
+    }
+
+    /// The claim as a row of the report's table of claims.
+    pub fn row(&self) -> ClaimRow {
+        let farthest = bounds(&self.claim.holds).into_iter().map(|(_, bound)| bound);
+        ClaimRow {
+            claim: self.claim.statement.clone(),
+            verdict: self.verdict_word().to_string(),
+            expected: word(self.claim.expect).to_string(),
+            as_expected: self.as_expected(),
+            number: self.number,
+            holds_if: self.claim.holds.in_words(),
+            largest_bound: farthest.max_by(|a, b| a.abs().total_cmp(&b.abs())),
+            is_of_the_moment: OF_THE_MOMENT.iter().any(|part| self.claim.sql.contains(part)),
+        }
     }
 
     /// `holds`, `refuted` or `not measured`.
@@ -87,6 +103,10 @@ impl Judged {
         parts.join(" and ")
     }
 }
+
+/// Parts of the names of columns that differ between two runs of the same: times, and what the system counts.
+const OF_THE_MOMENT: [&str; 5] =
+    ["_secs", "process_", "decoder_", "disk_written_bytes", "device_reserved_peak_bytes"];
 
 /// How a verdict is called.
 pub fn word(verdict: Verdict) -> &'static str {

@@ -18,13 +18,31 @@ pub struct Facts {
     pub wall_secs: Option<f64>,
     /// The first run's start, UTC.
     pub started_utc: Option<String>,
-    pub git_hash: Option<String>,
     /// Clips whose decoded frames are not those on record.
     pub clips_not_as_recorded: Vec<String>,
+    /// The commits that the runs were made with, the newest run's first. Runs that were found as done before
+    /// may be of earlier commits.
+    pub commits: Vec<Commit>,
     /// Whether any of the runs had a graphics card.
     pub has_card: bool,
     /// Where it comes from: a name and one or more values.
     pub provenance: Vec<(String, Vec<String>)>,
+}
+
+/// A commit that runs were made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    pub hash: String,
+    /// Whether tracked files differed from it in any of the runs.
+    pub is_dirty: bool,
+}
+
+impl Commit {
+    /// As it stands at the top of a page: `4f7b03f`, or `4f7b03f with changes`.
+    pub fn in_short(&self) -> String {
+        let short = self.hash.get(..7).unwrap_or(&self.hash);
+        if self.is_dirty { format!("{short} with changes") } else { short.to_string() }
+    }
 }
 
 /// One run that did not end well.
@@ -58,8 +76,8 @@ impl Facts {
             failures: runs.failures(),
             wall_secs: (!walls.is_empty()).then(|| walls.iter().sum()),
             started_utc: runs.texts("started_utc").into_iter().flatten().min(),
-            git_hash: runs.distinct("git_hash").into_iter().next(),
             clips_not_as_recorded: runs.clips_not_as_recorded(),
+            commits: runs.commits(),
             has_card: !runs.distinct("gpu").is_empty(),
             provenance: runs.provenance(),
         })
@@ -78,6 +96,16 @@ impl Facts {
                 clips.join(", ")
             )
         })
+    }
+
+    /// The commits in words: `commit 4f7b03f`, `commits 4f7b03f and a6da6a2`; `None` where there are none.
+    pub fn commits_in_short(&self) -> Option<String> {
+        let all: Vec<String> = self.commits.iter().map(Commit::in_short).collect();
+        match all.as_slice() {
+            [] => None,
+            [one] => Some(format!("commit {one}")),
+            [some @ .., last] => Some(format!("commits {} and {last}", some.join(", "))),
+        }
     }
 
     /// Prose with `{runs}` and `{secs}` filled in: how many runs there were and how long they took together.
@@ -205,11 +233,36 @@ impl Runs<'_> {
             .collect()
     }
 
+    fn commits(&self) -> Vec<Commit> {
+        let columns = ["started_utc", "git_hash", "git_dirty"].map(|name| self.texts(name));
+        let mut rows: Vec<[Option<String>; 3]> =
+            (0..self.0.rows.len()).map(|row| columns.each_ref().map(|column| column[row].clone())).collect();
+        rows.sort_by(|a, b| b[0].cmp(&a[0]));
+        let mut commits: Vec<Commit> = Vec::new();
+        for [_, hash, dirty] in rows {
+            let (Some(hash), is_dirty) =
+                (hash.filter(|hash| !hash.is_empty()), dirty.as_deref() == Some("yes"))
+            else {
+                continue;
+            };
+            match commits.iter_mut().find(|commit| commit.hash == hash) {
+                Some(commit) => commit.is_dirty |= is_dirty,
+                None => commits.push(Commit { hash, is_dirty }),
+            }
+        }
+        commits
+    }
+
     fn sources(&self) -> Vec<String> {
-        let sources = self.pairs(["git_hash", "git_dirty"], |hash, dirty| match dirty {
-            "yes" => format!("{hash}, with changes that are not committed"),
-            _ => hash.to_string(),
-        });
+        let sources: Vec<String> = self
+            .commits()
+            .into_iter()
+            .map(
+                |Commit { hash, is_dirty }| {
+                    if is_dirty { format!("{hash}, with changes that are not committed") } else { hash }
+                },
+            )
+            .collect();
         if sources.is_empty() { vec!["unknown: not a git checkout".to_string()] } else { sources }
     }
 

@@ -66,6 +66,7 @@ fn tally(answered: &Answered) -> String {
     });
     parts.extend(facts.wall_secs.map(|secs| format!("{} of measurement", format::seconds(secs))));
     parts.extend(facts.started_utc.clone());
+    parts.extend(facts.commits_in_short());
     parts.join(" · ")
 }
 

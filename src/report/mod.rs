@@ -19,11 +19,12 @@ mod quantity;
 mod table;
 
 pub use claim::Judged;
+pub use format::decimals;
 pub use grid::{Grid, Value};
 
 use crate::experiment::{Cell, Experiment, FigureSpec, Verdict};
 use crate::files::write_whole;
-use crate::tables::{TableError, Tables};
+use crate::tables::{TableError, Tables, csv};
 use std::path::{Path, PathBuf};
 
 /// The part of an experiment that a report reads.
@@ -125,7 +126,7 @@ pub fn render(notebook: &Notebook, tables: &Tables, pictures: &[Picture]) -> Res
     })
 }
 
-/// Writes `report.html`, `report.md` and `figures/` into `folder`, from the tables and the film strips
+/// Writes `report.html`, `report.md`, `claims.csv` and `figures/` into `folder`, from the tables and the film strips
 /// that lie there.
 ///
 /// # Errors
@@ -138,6 +139,7 @@ pub fn write(notebook: &Notebook, folder: &Path) -> Result<Page, ReportError> {
     }
     write_file(&folder.join("report.md"), page.markdown.as_bytes())?;
     write_file(&folder.join("report.html"), page.html.as_bytes())?;
+    csv::write(folder, &page.claims.iter().map(Judged::row).collect::<Vec<_>>())?;
     Ok(page)
 }
 

@@ -57,7 +57,7 @@ fn opening(answered: &Answered, claims: &[Judged]) -> Markup {
             p.kicker {
                 "Experiment " strong { (answered.name) }
                 @if let Some(day) = facts.started_utc.as_deref().and_then(|time| time.get(..10)) { " · " (day) }
-                @if let Some(hash) = facts.git_hash.as_deref().and_then(|hash| hash.get(..7)) { " · " code { (hash) } }
+                @if let Some(commits) = facts.commits_in_short() { " · " (commits) }
             }
             h1 { (answered.question) }
             p.answer { (claim::in_short(claims)) }
@@ -284,8 +284,8 @@ fn many(values: &[String]) -> Markup {
 pub fn repeat(answered: &Answered) -> String {
     let quick = if answered.is_quick { " --quick" } else { "" };
     let command = format!("./just experiment {}{quick}", answered.name);
-    match &answered.facts.git_hash {
-        Some(hash) => format!("git checkout {hash}\n{command}"),
+    match answered.facts.commits.first() {
+        Some(commit) => format!("git checkout {}\n{command}", commit.hash),
         None => command,
     }
 }

@@ -164,7 +164,7 @@ fn the_page_in_markdown() {
     | **refuted** | It \| is fast | 12 s | below 1.5 s | unexpected: that it holds was expected |
     | **not measured** | The card is idle | not measured | below 1 byte |  |
 
-    Experiment `growth` · 10 of 12 runs ok, 2 failed · 84 s of measurement · 2026-11-22T15:01:00Z
+    Experiment `growth` · 10 of 12 runs ok, 2 failed · 84 s of measurement · 2026-11-22T15:01:00Z · commit c474eea with changes
 
     Why *this* <b>question</b>?
 
@@ -264,6 +264,7 @@ fn the_page_in_html_is_one_harmless_file() {
     assert!(!html.contains("<limits") && html.contains("&lt;limits.host_mib&gt;"));
     assert!(html.contains("src=\"data:image/jpeg;base64,/9g=\""));
     assert!(html.contains("This run left no pictures."));
+    assert!(html.contains("commit c474eea with changes"));
     assert!(!html.contains("<script") && !html.contains("src=\"http") && !html.contains("@import"));
     // both drawings take their colours from the style sheet and say what they show
     assert_eq!(html.matches("role=\"img\"").count(), 2);

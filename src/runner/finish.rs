@@ -163,6 +163,7 @@ pub fn add_seen(row: &mut RunRow, seen: Seen) {
     row.heap_base_bytes = facts.heap_base_bytes;
     row.heap_peak_bytes = seen.heap_peak_bytes;
     row.heap_weights_bytes = facts.heap_weights_bytes;
+    row.heap_scratch_bytes = facts.heap_scratch_bytes;
     row.heap_frames_bytes = facts.heap_frames_bytes;
     row.heap_activations_bytes = facts.heap_activations_bytes;
     row.heap_tracks_bytes = facts.heap_tracks_bytes;

@@ -58,6 +58,7 @@ pub struct Facts {
     pub heap_base_bytes: Option<u64>,
     pub heap_peak_bytes: Option<u64>,
     pub heap_weights_bytes: Option<u64>,
+    pub heap_scratch_bytes: Option<u64>,
     pub heap_frames_bytes: Option<u64>,
     pub heap_activations_bytes: Option<u64>,
     pub heap_tracks_bytes: Option<u64>,

@@ -12,6 +12,7 @@ use super::results::Results;
 use super::stages::Stages;
 use super::store::write_json;
 use crate::memory::{heap, live::Publisher, process};
+use crate::nn;
 use crate::video;
 use std::path::Path;
 use std::process::ExitCode;
@@ -76,6 +77,12 @@ fn work(
     facts: &mut Facts,
     started: Instant,
 ) -> Result<(), RunnerError> {
+    let before_bytes = heap::current_bytes();
+    if site.device().is_cpu() {
+        // now, and not with some frame's people: the heap's peak then does not depend on who is seen when
+        nn::make_scratch();
+    }
+    facts.heap_scratch_bytes = counted(heap::current_bytes().saturating_sub(before_bytes));
     let before_bytes = heap::current_bytes();
     let stages = Stages::load(&order, site.device())?;
     site.models_are_loaded(facts);

@@ -1,12 +1,10 @@
 //! Tables as files: Parquet in batches of bounded size, CSV for the runs, several tables into one.
 
-use super::TableError;
 use super::column::{Building, Row};
+use super::{TableError, csv};
 use crate::files::WholeFile;
 use polars::prelude::*;
 use polars_io::SerReader;
-use polars_io::SerWriter;
-use polars_io::csv::write::CsvWriter;
 use polars_io::parquet::read::ParquetReader;
 use polars_io::parquet::write::{BatchedWriter, ParquetWriter};
 use std::fs::File;
@@ -222,11 +220,7 @@ pub fn write_with_csv<R: Row + Clone>(folder: &Path, rows: &[R]) -> Result<(), T
         writer.push(row.clone())?;
     }
     writer.finish()?;
-    let path = folder.join(format!("{}.csv", R::TABLE));
-    let mut frame = frame_of(rows).map_err(TableError::damaged(&path))?;
-    let mut file = WholeFile::create(&path).map_err(TableError::file(&path))?;
-    CsvWriter::new(&mut file).finish(&mut frame).map_err(TableError::damaged(&path))?;
-    file.finish().map_err(TableError::file(&path))
+    csv::write(folder, rows)
 }
 
 #[cfg(test)]

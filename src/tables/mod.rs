@@ -2,11 +2,12 @@
 //!
 //! A run's own process appends rows to [`spool`]s, one JSON line each, so that its memory stays flat
 //! and nothing that was finished is lost when it dies. Afterwards [`files`] turns spools into Parquet
-//! in batches of bounded size, and [`query`] answers Polars' SQL over the tables of a report folder.
+//! in batches of bounded size, [`csv`] writes and reads what git keeps of them, and [`query`] answers Polars' SQL over the tables of a report folder.
 //!
 //! Must not know who fills the rows nor what the answers are used for.
 
 pub mod column;
+pub mod csv;
 pub mod files;
 pub mod pictures;
 pub mod query;
@@ -16,7 +17,7 @@ pub mod spool;
 pub use column::{Column, Kind, Row};
 pub use pictures::PicturePersonRow;
 pub use query::Tables;
-pub use rows::{FrameRow, MemoryRow, PersonRow, RunRow};
+pub use rows::{ClaimRow, FrameRow, MemoryRow, PersonRow, RunRow};
 pub use spool::{Spool, read_spool};
 
 use std::path::{Path, PathBuf};

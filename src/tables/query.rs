@@ -5,7 +5,7 @@
 
 use super::column::Row;
 use super::rows::{FrameRow, MemoryRow, PersonRow, RunRow};
-use super::{TableError, files};
+use super::{TableError, csv, files};
 use polars::prelude::*;
 use polars::sql::{SQLContext, extract_table_identifiers};
 use std::path::{Path, PathBuf};
@@ -56,7 +56,12 @@ impl Tables {
 
     fn register<R: Row>(&self, context: &mut SQLContext, named: &[String]) -> Result<(), TableError> {
         if named.iter().any(|name| name == R::TABLE) {
-            context.register(R::TABLE, files::read::<R>(&self.folder, None)?.lazy());
+            // a report that git keeps has its table of runs as CSV alone
+            let only_csv =
+                !files::parquet_path::<R>(&self.folder).exists() && csv::csv_path::<R>(&self.folder).exists();
+            let table =
+                if only_csv { csv::read::<R>(&self.folder) } else { files::read::<R>(&self.folder, None) };
+            context.register(R::TABLE, table?.lazy());
         }
         Ok(())
     }
@@ -139,6 +144,16 @@ mod tests {
         assert_eq!(tables.number("select count(*) from runs where outcome <> 'ok'").unwrap(), Some(1.0));
         assert_eq!(tables.number("select avg(hota) from runs").unwrap(), None);
         assert_eq!(tables.number("select hota from runs where mode = 'none'").unwrap(), None);
+    }
+
+    #[test]
+    fn a_folder_with_the_csv_alone_gives_the_same_answers() {
+        let folder = folder();
+        let sql = "select sum(heap_peak_bytes) from runs where outcome = 'ok'";
+        let whole = Tables::of(folder.path()).number(sql).unwrap();
+        std::fs::remove_file(files::parquet_path::<RunRow>(folder.path())).unwrap();
+        assert_eq!(Tables::of(folder.path()).number(sql).unwrap(), whole);
+        assert!(Tables::of(folder.path()).sql("select frame from frames").is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The four tables: a struct per row, units in the names. Unknown is `None` (null), never zero.
+//! The tables: a struct per row, units in the names. Unknown is `None` (null), never zero.
 
 use super::column::table;
 
@@ -150,6 +150,8 @@ table! {
         pub heap_peak_bytes: Option<u64>,
         /// Of the heap: the network's weights and the body, once loaded
         pub heap_weights_bytes: Option<u64>,
+        /// Of the heap: the buffers in which threads sort what they multiply, made with the models
+        pub heap_scratch_bytes: Option<u64>,
         /// Of the heap: buffers of decoded frames, at most
         pub heap_frames_bytes: Option<u64>,
         /// Of the heap: what a batch's crops and the network's numbers took beyond what was held before, at most
@@ -368,5 +370,27 @@ table! {
         pub mpjpe_mm: Option<f64>,
         /// The same after the best rotation, scale and shift; null without truth
         pub pa_mpjpe_mm: Option<f64>,
+    }
+}
+
+table! {
+    /// One claim of an experiment with its verdict. It is written as CSV alone and is not there for queries.
+    pub struct ClaimRow in "claims" {
+        /// What is claimed
+        pub claim: String,
+        /// `holds`, `refuted` or `not measured`
+        pub verdict: String,
+        /// The verdict that the experiment expects
+        pub expected: String,
+        /// Whether the verdict is the expected one, or what the claim needs was not there
+        pub as_expected: bool,
+        /// The number that was measured; null where there is none
+        pub number: Option<f64>,
+        /// The bounds within which the claim holds, with the unit
+        pub holds_if: String,
+        /// The bound that is farthest from zero
+        pub largest_bound: Option<f64>,
+        /// Whether the number follows from times or from what the system counts, so that it differs from run to run
+        pub is_of_the_moment: bool,
     }
 }
