@@ -5,7 +5,7 @@
 //! README between two marks. A test holds the README to it; `posebook references --readme` writes it.
 
 use super::{ReferenceError, folder};
-use crate::report::Value;
+use crate::report;
 use crate::tables::{RunRow, Tables, csv};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -113,11 +113,7 @@ fn fill_in(answer: &Answer, tables: &Tables) -> Result<String, String> {
 
 /// `value` with so many decimals, or with three significant digits; commas between thousands.
 fn shown(value: f64, decimals: Option<usize>) -> String {
-    let rounded = match decimals {
-        Some(places) => return crate::report::decimals(value, places),
-        None => format!("{value:.2e}").parse().unwrap_or(value),
-    };
-    Value::Number(rounded).name().unwrap_or_default()
+    decimals.map_or_else(|| report::trimmed(value, 3), |places| report::decimals(value, places))
 }
 
 #[cfg(test)]

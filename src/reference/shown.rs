@@ -1,7 +1,7 @@
 //! A comparison as a person reads it.
 
 use super::compare::{ClaimChange, ColumnChange, Comparison};
-use crate::report::Value as Shown;
+use crate::report;
 use crate::tables::ClaimRow;
 use serde_json::Value;
 use std::fmt::{Display, Formatter, Result};
@@ -78,7 +78,7 @@ fn value(value: &Value) -> String {
 
 /// All digits of a whole number, six significant ones of any other.
 fn number(value: f64) -> String {
-    Shown::Number(value).name().unwrap_or_default()
+    report::trimmed(value, 6)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ fn with_unit(number: f64, unit: &str, digits: usize) -> String {
 }
 
 /// Significant digits without the zeros at the end, which a bound does not have.
-fn trimmed(number: f64, digits: usize) -> String {
+pub fn trimmed(number: f64, digits: usize) -> String {
     let text = format::significant(number, digits);
     if !text.contains('.') || text.contains('×') {
         return text;

@@ -18,7 +18,7 @@ mod page;
 mod quantity;
 mod table;
 
-pub use claim::Judged;
+pub use claim::{Judged, trimmed};
 pub use format::decimals;
 pub use grid::{Grid, Value};
 
