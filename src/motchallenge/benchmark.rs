@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn names_are_read_without_case() {
-        assert_eq!("MOT20".parse(), Ok(Benchmark::Mot20));
-        assert_eq!("DanceTrack".parse(), Ok(Benchmark::DanceTrack));
+        assert_eq!("MOT20".parse::<Benchmark>(), Ok(Benchmark::Mot20));
+        assert_eq!("DanceTrack".parse::<Benchmark>(), Ok(Benchmark::DanceTrack));
         let wrong = "mot18".parse::<Benchmark>().unwrap_err();
         assert_eq!(wrong, "there is no benchmark `mot18`; there are mot15, mot16, mot17, mot20, dancetrack");
         for benchmark in Benchmark::ALL {
