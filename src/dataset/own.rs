@@ -136,7 +136,7 @@ impl OwnClip {
             "truth": text(&self.truth)?,
             "boxes": text(&self.boxes)?,
             // a path may say whose rules a file is read by
-            "paths": [&self.truth, &self.boxes],
+            "paths": [shown(&self.truth), shown(&self.boxes)],
             "benchmark": self.benchmark,
             "reading": READING,
             "sha256": self.sha256,
@@ -169,7 +169,7 @@ impl OwnClip {
         let record = Record {
             name: name.to_string(),
             video_bytes: std::fs::metadata(&video).map_err(unreadable)?.len(),
-            made_from: json!({ "video": video, "truth": self.truth, "boxes": self.boxes }),
+            made_from: json!({ "video": video, "truth": shown(&self.truth), "boxes": shown(&self.boxes) }),
             video,
             video_sha256,
             width: seen.width,
@@ -191,6 +191,11 @@ impl OwnClip {
 /// Where videos are kept that were fetched for the clips in `cache`.
 fn kept_beside(cache: &Path) -> PathBuf {
     cache.with_file_name("downloads")
+}
+
+/// A path in words: it need not be UTF-8.
+fn shown(path: &Option<PathBuf>) -> Option<String> {
+    path.as_ref().map(|path| path.display().to_string())
 }
 
 /// Which way of reading truth and boxes clips are made by: a new one makes them anew.
