@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn nothing_to_score() {
         let unsure = MOT20.replace(",1,1,1\n", ",0.7,1,1\n");
-        for truth in ["", "\n \n", &unsure] {
+        for truth in ["", "\n \n", unsure.as_str()] {
             let scores = score(truth, TRACKS, Benchmark::Mot17);
             assert_eq!(
                 (scores.hota, scores.mota, scores.truth_boxes, scores.tp, scores.fn_),
