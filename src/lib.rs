@@ -24,7 +24,7 @@
 //! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second |
 //! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights; [`parity`]: the original's numbers against ours; [`import`]: other people's files to a model set |
 //! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`]; [`fetch`]: files that others publish |
-//! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file |
+//! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file; [`motchallenge`]: boxes as MOTChallenge's text |
 //! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`npz`], [`children`], [`assignment`]; [`archive`]: zips and tars that nobody has to trust; [`geometry`] below them: the vocabulary |
 
 pub mod archive;
@@ -40,6 +40,7 @@ pub mod random;
 
 pub mod body;
 pub mod device;
+pub mod motchallenge;
 pub mod nn;
 pub mod pickle;
 pub mod render;

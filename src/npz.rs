@@ -73,15 +73,22 @@ impl Npz {
     ///
     /// # Panics
     /// If the shape does not fit the values, or the archive grows beyond 4 GiB: a bug of its maker.
-    pub fn array(mut self, name: &str, shape: &[usize], values: Values) -> Npz {
+    pub fn array(self, name: &str, shape: &[usize], values: Values) -> Npz {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "the shape of `{name}`");
         let (kind, data) = values.written();
-        let content = [header(&kind, shape), data].concat();
+        self.file(&format!("{name}.npy"), [header(&kind, shape), data].concat())
+    }
+
+    /// Adds the file `name` as it is.
+    ///
+    /// # Panics
+    /// If the archive grows beyond 4 GiB: a bug of its maker.
+    pub(crate) fn file(mut self, name: &str, content: Vec<u8>) -> Npz {
         let mut crc = Crc::new();
         crc.update(&content);
         let small = |length: usize| u32::try_from(length).expect("an archive below 4 GiB");
         let entry = Entry {
-            name: format!("{name}.npy"),
+            name: name.to_string(),
             crc: crc.sum(),
             bytes: small(content.len()),
             at: small(self.file.len()),

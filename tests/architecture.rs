@@ -28,6 +28,7 @@ const ROOMS: &[(&str, i8)] = &[
     ("body", 1),
     ("device", 1),
     ("render", 1),
+    ("motchallenge", 1),
     ("nn", 1),
     ("sources", 1),
     ("pickle", 1),

@@ -121,6 +121,50 @@ fn metrics_are_json_for_programs() {
     let scores: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(scores["idsw"], 3);
     assert!((scores["hota"].as_f64().unwrap() - 0.5684).abs() < 1e-4, "{scores}");
+    assert_eq!(scores["benchmark"], "mot17");
+    assert_eq!(scores["benchmark_because"], "nothing");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("is read by mot17's rules, since nothing says whose it is"), "{said}");
+}
+
+#[test]
+fn a_benchmark_is_named_or_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let sequence = folder.path().join("MOT20-91");
+    std::fs::create_dir_all(sequence.join("gt")).unwrap();
+    let (truth, tracks) = (sequence.join("gt/gt.txt"), folder.path().join("tracks.txt"));
+    // a person, and a vehicle that is a distractor in MOT20 alone
+    std::fs::write(&truth, "1,1,10,10,20,40,1,1,1\r1,2,100,10,20,40,0,6,1\r").unwrap();
+    std::fs::write(&tracks, "1,1,10,10,20,40,1\n1,2,100,10,20,40,1\n").unwrap();
+    let [truth, tracks] = [&truth, &tracks].map(|path| path.to_string_lossy().into_owned());
+    let run = |more: &[&str]| -> (String, Option<serde_json::Value>) {
+        let mut arguments =
+            vec!["metrics", "mot", "--truth", truth.as_str(), "--tracks", tracks.as_str(), "--json"];
+        arguments.extend(more);
+        let output = posebook(&arguments);
+        (String::from_utf8_lossy(&output.stderr).into_owned(), serde_json::from_slice(&output.stdout).ok())
+    };
+    let scored = |more: &[&str]| -> (String, serde_json::Value) {
+        let (said, scores) = run(more);
+        let scores = scores.unwrap_or_else(|| panic!("{said}"));
+        (said, scores)
+    };
+    let (said, by_path) = scored(&[]);
+    assert!(said.contains("is taken for mot20's, since its path says so"), "{said}");
+    assert_eq!(by_path["benchmark_because"], "path");
+    assert_eq!(by_path["fp"], 0);
+    let (said, named) = scored(&["--benchmark", "MOT17"]);
+    assert!(said.contains("names mot20, and the rules are mot17's"), "{said}");
+    assert_eq!(named["benchmark"], "mot17");
+    assert_eq!(named["fp"], 1);
+    assert_eq!(named["mota"], 0.0);
+    let (said, none) = run(&["--benchmark", "mot18"]);
+    assert!(none.is_none() && said.contains("there is no benchmark `mot18`; there are mot15"), "{said}");
+    // seqinfo.ini says how long the sequence is
+    std::fs::write(sequence.join("seqinfo.ini"), "[Sequence]\nname=MOT20-91\nseqLength=1\n").unwrap();
+    assert_eq!(scored(&[]).1["fp"], 0);
+    std::fs::write(&tracks, "1,1,10,10,20,40,1\n99999999,2,100,10,20,40,1\n").unwrap();
+    assert!(run(&[]).0.contains("tracks.txt, line 2: frame 99999999 is beyond the sequence"));
 }
 
 #[test]

@@ -294,6 +294,32 @@ fn bodies_of_all_pickles_are_the_expected_numbers() {
     }
 }
 
+/// What may lie around a body's pickle, and what may lie in its place.
+#[test]
+fn bodies_may_be_packed_and_other_files_are_named() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("smpl.pkl");
+    let pickle = std::fs::read(golden("smpl_tiny_py2_plain.pkl")).unwrap();
+    let plain = body_arrays(&golden("smpl_tiny_py2_plain.pkl")).unwrap();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(&pickle).unwrap();
+    std::fs::write(&path, packer.finish().unwrap()).unwrap();
+    let packed = body_arrays(&path).unwrap();
+    assert_eq!(numbers(&packed["shapedirs"]), numbers(&plain["shapedirs"]));
+    let other = stored_zip(&[("SMPL_python_v.1.1.0/models/basicmodel.pkl".to_string(), pickle)]);
+    for (bytes, words) in [
+        (&b"<!DOCTYPE html><title>Login</title>"[..], "smpl.pkl: this is a web page (HTML)"),
+        (b"", "smpl.pkl: this is an empty file"),
+        (&other, "it holds SMPL_python_v.1.1.0/models/basicmodel.pkl; where SMPL's file is in it, unpack it"),
+        (b"\x1c\0\0\0TFL3", "smpl.pkl: this is a TensorFlow Lite model"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = body_arrays(&path).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
 #[test]
 fn what_is_not_this_network_is_listed() {
     let folder = tempfile::tempdir().unwrap();

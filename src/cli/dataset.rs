@@ -80,7 +80,8 @@ fn make(project: &Project, datasets: &[Dataset]) -> Result<()> {
     let mut listener = for_stderr();
     for clip in datasets.iter().flat_map(Dataset::clips) {
         let mut show = |done, of| listener.hear(Event::Clip { name: &clip.name, done, of });
-        clip.make(&project.clips(), &mut show)?;
+        let made = clip.make(&project.clips(), &mut show)?;
+        made.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
     }
     Ok(())
 }

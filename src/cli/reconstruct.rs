@@ -39,7 +39,10 @@ pub fn run(args: Args) -> Result<()> {
     }
     let interrupt = interrupt::listen();
     let mut tell = |told: Told| match told {
-        Told::Done { number, of, done } => eprintln!("[{number}/{of}] {}", done_in_words(done)),
+        Told::Done { number, of, done } => {
+            eprintln!("[{number}/{of}] {}", done_in_words(done));
+            done.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        }
         Told::Failed { number, of, failed } => eprintln!("[{number}/{of}] {}", failed_in_words(failed)),
     };
     let outcome = reconstruct(&project()?, &request, interrupt, &mut tell)?;

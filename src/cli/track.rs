@@ -16,7 +16,8 @@ Examples:
   posebook track video.source=my.mp4 boxes=boxes.txt video.extract_video=False")]
 pub struct Args {
     /// The video (a file, a folder of pictures, or an http(s) address; YouTube through yt-dlp), then settings:
-    /// boxes=FILE (MOTChallenge text), truth=FILE, out=FOLDER, fps=30 for pictures, and any setting of a run;
+    /// boxes=FILE (MOTChallenge text), truth=FILE, benchmark=mot20 (whose rules these follow: mot15, mot16, mot17,
+    /// mot20, dancetrack), out=FOLDER, fps=30 for pictures, and any setting of a run;
     /// PHALP's spellings (video.source=..., video.extract_video=False) are understood
     #[arg(value_name = "SOURCE | KEY=VALUE", required = true)]
     given: Vec<String>,

@@ -48,6 +48,8 @@ pub struct Clip {
     pub boxes: Option<TruthFile>,
     /// The same truth as Parquet.
     pub table: Option<PathBuf>,
+    /// How truth and boxes were read, where a person should know.
+    pub notes: Vec<String>,
 }
 
 /// `clip.json` in a made clip's folder: what is there, and what made it.
@@ -73,6 +75,9 @@ pub(super) struct Record {
     pub ffmpeg: Option<String>,
     /// What it was made from, resolved.
     pub made_from: serde_json::Value,
+    /// How truth and boxes were read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A drawn clip that lies in the cache.
@@ -266,6 +271,7 @@ impl Record {
             truth: file(TRUTH, &self.truth_sha256),
             boxes: file(BOXES, &self.boxes_sha256),
             table: self.table_sha256.as_ref().map(|_| folder.join(TABLE)),
+            notes: self.notes.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@ use super::clip::{ClipSpec, Source};
 use super::decoded::DrawnLock;
 use super::own::{Files, OwnClip};
 use super::walkers::{self, Walkers};
+use crate::motchallenge::Benchmark;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -74,11 +75,22 @@ impl Dataset {
             fps: None,
             truth: truth.map(Path::to_path_buf),
             boxes: boxes.map(Path::to_path_buf),
+            benchmark: None,
             sha256: None,
             decoded_sha256: None,
         };
         let clips = vec![ClipSpec { name: name.clone(), source: Source::Own(own), recorded_sha256: None }];
         Dataset { name, path: video.to_path_buf(), about: "one video".into(), clips }
+    }
+
+    /// The dataset with truth and boxes of its files read by the rules of `benchmark`, where one is given.
+    pub fn read_as(mut self, benchmark: Option<Benchmark>) -> Dataset {
+        for clip in &mut self.clips {
+            if let (Source::Own(own), Some(_)) = (&mut clip.source, benchmark) {
+                own.benchmark = benchmark;
+            }
+        }
+        self
     }
 
     /// The clips, in the file's order.

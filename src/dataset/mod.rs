@@ -40,7 +40,7 @@ pub use decoded::{DrawnLock, Recorded};
 pub use error::DatasetError;
 pub use load::Dataset;
 pub use own::{FileSpec, Files, OwnClip};
-pub use truth::{Intrinsics, TruthBody, TruthFile, TruthPerson, TruthReader, TruthWriter};
+pub use truth::{Intrinsics, PassedOver, TruthBody, TruthFile, TruthPerson, TruthReader, TruthWriter};
 
 /// Seeds that training may draw people, motion and places from: none that a benchmark clip uses.
 pub const TRAINING_SEEDS: std::ops::Range<u64> = 0..10_000;

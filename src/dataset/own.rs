@@ -9,6 +9,7 @@ use super::clip::{BOXES, Record, TRUTH};
 use super::decoded::decoded_sha256;
 use super::mot::{self, Bounds, Use};
 use super::truth::{TruthFile, TruthWriter};
+use crate::motchallenge::Benchmark;
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
 use crate::sources;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,10 @@ pub struct Files {
     /// The names of the clips that are wanted; without it all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Vec<String>>,
+    /// Whose rules truth and boxes are read by: `mot15`, `mot16`, `mot17`, `mot20`, `dancetrack`. Without it their
+    /// paths say, or their columns, or they are MOT17's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub benchmark: Option<Benchmark>,
     pub clip: Vec<FileSpec>,
 }
 
@@ -54,6 +59,9 @@ pub struct FileSpec {
     /// Boxes in MOTChallenge's text that people are recovered from instead of the truth's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<PathBuf>,
+    /// Whose rules truth and boxes of this clip are read by, where not the dataset's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub benchmark: Option<Benchmark>,
     /// What the video's SHA-256 must be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
@@ -71,6 +79,8 @@ pub struct OwnClip {
     pub fps: Option<f64>,
     pub truth: Option<PathBuf>,
     pub boxes: Option<PathBuf>,
+    /// Whose rules truth and boxes are read by; `None` where their paths or columns have to say.
+    pub benchmark: Option<Benchmark>,
     pub sha256: Option<String>,
     /// What the SHA-256 of its decoded frames should be. Where it is given the video is decoded once to compare it.
     pub decoded_sha256: Option<String>,
@@ -92,6 +102,7 @@ impl Files {
             fps: clip.fps,
             truth: clip.truth.as_ref().map(there),
             boxes: clip.boxes.as_ref().map(there),
+            benchmark: clip.benchmark.or(self.benchmark),
             sha256: clip.sha256.clone(),
             decoded_sha256: clip.decoded_sha256.clone(),
         };
@@ -119,13 +130,22 @@ impl OwnClip {
         let path = std::fs::canonicalize(&self.video).map_err(unreadable)?;
         let about = std::fs::metadata(&path).map_err(unreadable)?;
         let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| read(path)).transpose();
+        let text = |path: &Option<PathBuf>| {
+            let sha256 = |path: &PathBuf| {
+                sha256_of_file(path).map_err(|source| DatasetError::io("read", path, source))
+            };
+            path.as_ref().map(sha256).transpose()
+        };
         let made_from = json!({
             "video": path,
             "bytes": about.len(),
             "changed_ns": changed.map(|time| time.as_nanos().to_string()),
             "truth": text(&self.truth)?,
             "boxes": text(&self.boxes)?,
+            // a path may say whose rules a file is read by
+            "paths": [shown(&self.truth), shown(&self.boxes)],
+            "benchmark": self.benchmark,
+            "reading": READING,
             "sha256": self.sha256,
             "decoded_sha256": self.decoded_sha256,
         });
@@ -142,12 +162,15 @@ impl OwnClip {
             let message = format!("its SHA-256 is {video_sha256}, but the dataset wants {expected}");
             return Err(DatasetError::invalid(&video, message));
         }
-        let write = |source| DatasetError::io("make a clip in", cache, source);
-        let making = Making::start(cache, key).map_err(write)?;
-        let convert =
+        let unmade = |source| DatasetError::io("make a clip in", cache, source);
+        let making = Making::start(cache, key).map_err(unmade)?;
+        let mut notes = Vec::new();
+        let mut convert =
             |path: &Option<PathBuf>, name: &str, purpose| -> Result<Option<TruthFile>, DatasetError> {
                 let Some(path) = path else { return Ok(None) };
-                convert(path, &making.folder().join(name), seen.bounds, purpose).map(Some)
+                let read = mot::read(path, seen.bounds, purpose, self.benchmark)?;
+                notes.extend(read.notes.clone());
+                write(read, &making.folder().join(name), seen.bounds.frames).map(Some)
             };
         let truth = convert(&self.truth, TRUTH, Use::Truth)?;
         let boxes = convert(&self.boxes, BOXES, Use::Boxes)?;
@@ -155,7 +178,7 @@ impl OwnClip {
             name: name.to_string(),
             decoded_sha256: self.decoded_sha256.as_ref().map(|_| decoded_sha256(&video)).transpose()?,
             video_bytes: std::fs::metadata(&video).map_err(unreadable)?.len(),
-            made_from: json!({ "video": video, "truth": self.truth, "boxes": self.boxes }),
+            made_from: json!({ "video": video, "truth": shown(&self.truth), "boxes": shown(&self.boxes) }),
             video,
             video_sha256,
             width: seen.width,
@@ -167,9 +190,10 @@ impl OwnClip {
             table_sha256: None,
             drawn_sha256: None,
             ffmpeg: Machine::this().ffmpeg,
+            notes,
         };
         record.write(making.folder())?;
-        making.finish().map_err(write)
+        making.finish().map_err(unmade)
     }
 }
 
@@ -178,17 +202,22 @@ fn kept_beside(cache: &Path) -> PathBuf {
     cache.with_file_name("downloads")
 }
 
-fn read(path: &Path) -> Result<String, DatasetError> {
-    std::fs::read_to_string(path).map_err(|source| DatasetError::io("read", path, source))
+/// A path in words: it need not be UTF-8.
+fn shown(path: &Option<PathBuf>) -> Option<String> {
+    path.as_ref().map(|path| path.display().to_string())
 }
 
-/// MOTChallenge's text at `from` to a truth by frames at `to`.
-fn convert(from: &Path, to: &Path, bounds: Bounds, purpose: Use) -> Result<TruthFile, DatasetError> {
-    let mut frames = mot::parse(&read(from)?, from, bounds, purpose)?;
+/// Which way of reading truth and boxes clips are made by: a new one makes them anew.
+const READING: u32 = 2;
+
+/// What was read of MOTChallenge's text to a truth of so many frames at `to`.
+fn write(mut read: mot::Read, to: &Path, frames: usize) -> Result<TruthFile, DatasetError> {
     let unwritten = |source| DatasetError::io("write", to, source);
     let mut writer = TruthWriter::new(BufWriter::new(File::create(to).map_err(unwritten)?));
-    for frame in 0..bounds.frames {
-        writer.push(frames.remove(&frame).unwrap_or_default()).map_err(unwritten)?;
+    for frame in 0..frames {
+        let people = read.people.remove(&frame).unwrap_or_default();
+        let passed_over = read.passed_over.remove(&frame).unwrap_or_default();
+        writer.push_with(people, passed_over).map_err(unwritten)?;
     }
     writer.finish().map_err(unwritten)?;
     Ok(TruthFile { path: to.to_path_buf(), sha256: sha256_of_file(to).map_err(unwritten)? })

@@ -50,11 +50,22 @@ pub struct Intrinsics {
     pub cy: f32,
 }
 
+/// A box of the truth that is no person to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PassedOver {
+    /// Pixels.
+    pub bbox: BBox,
+    /// Whether a track that lies on it is to be left out of the scores.
+    pub distractor: bool,
+}
+
 /// A line of `truth.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Line {
     frame: usize,
     people: Vec<TruthPerson>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<PassedOver>,
 }
 
 /// The truth of a clip on disk.
@@ -85,6 +96,19 @@ impl TruthFile {
         }
         Ok(frames)
     }
+
+    /// What is no person to be found, of all frames, in order.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub fn read_passed_over(&self) -> Result<Vec<Vec<PassedOver>>, DatasetError> {
+        let mut reader = self.open()?;
+        let mut frames = Vec::new();
+        while let Some(line) = reader.next_line()? {
+            frames.push(line.passed_over);
+        }
+        Ok(frames)
+    }
 }
 
 /// Goes through a clip's truth, holding one frame at a time.
@@ -111,6 +135,10 @@ impl TruthReader {
     /// # Errors
     /// If the file cannot be read or is damaged.
     pub fn next_frame(&mut self) -> Result<Option<Vec<TruthPerson>>, DatasetError> {
+        Ok(self.next_line()?.map(|line| line.people))
+    }
+
+    fn next_line(&mut self) -> Result<Option<Line>, DatasetError> {
         if !self.read_line()? {
             return Ok(None);
         }
@@ -120,7 +148,7 @@ impl TruthReader {
         if line.frame + 1 != number {
             return Err(damaged(format!("is of frame {}, not of frame {}", line.frame, number - 1)));
         }
-        Ok(Some(line.people))
+        Ok(Some(line))
     }
 
     /// The people of frame `index`, counted from the clip's start. Frames are asked for in rising order;
@@ -166,7 +194,19 @@ impl<W: Write> TruthWriter<W> {
     /// # Errors
     /// If it cannot be written.
     pub fn push(&mut self, people: Vec<TruthPerson>) -> std::io::Result<()> {
-        serde_json::to_writer(&mut self.out, &Line { frame: self.frames, people })?;
+        self.push_with(people, Vec::new())
+    }
+
+    /// Adds the next frame with what is no person to be found in it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn push_with(
+        &mut self,
+        people: Vec<TruthPerson>,
+        passed_over: Vec<PassedOver>,
+    ) -> std::io::Result<()> {
+        serde_json::to_writer(&mut self.out, &Line { frame: self.frames, people, passed_over })?;
         self.frames += 1;
         self.out.write_all(b"\n")
     }

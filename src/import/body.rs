@@ -3,9 +3,9 @@
 use super::source::Source;
 use super::{ImportError, Request};
 use crate::body::Body;
-use crate::pickle::array::{Array, Arrays, Values, array};
+use crate::pickle::array::{Array, Values, array};
 use crate::pickle::npz::Npz;
-use crate::pickle::{Limits, PickleError, Tree, read as read_pickle};
+use crate::pickle::{Handle, PickleError, Tree, unpacked, with_object};
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
@@ -27,6 +27,8 @@ const ARRAYS: [(&str, &str); 9] = [
     ("openpose_vertices", "openpose_vertices"),
     (EXTRA, EXTRA),
 ];
+/// Names that a message lists.
+const LISTED: usize = 5;
 const EXTRA: &str = "joint_regressor_extra";
 /// 4D-Humans' own copy of it, in its checkpoint.
 const EXTRA_IN_CHECKPOINT: &str = "smpl.joint_regressor_extra";
@@ -52,26 +54,49 @@ pub fn read(request: &Request, source: &mut Source) -> Result<Body, ImportError>
     Ok(Body::from_tensors(&tensors, smpl)?)
 }
 
-/// The arrays of SMPL's file (.pkl or .npz), by the names of the format that bodies are kept in.
+/// The arrays of SMPL's file (.pkl, .npz, or a dictionary in .npy), by the names of the format that bodies are kept in.
 ///
 /// # Errors
 /// If the file cannot be read, or holds something else than arrays under these names.
 pub fn arrays(smpl: &Path) -> Result<HashMap<String, Tensor>, ImportError> {
     let named: Vec<(&str, Array)> = if is_zip(smpl)? {
         let mut file = Npz::open(smpl, LONGEST_ARRAY_BYTES).map_err(ImportError::pickle(smpl))?;
-        let all = ARRAYS.iter().filter_map(|(theirs, ours)| Some((*ours, file.get(theirs).transpose()?)));
-        all.map(|(name, array)| array.map(|array| (name, array))).collect::<Result<_, _>>()
+        in_npz(&mut file)
     } else {
-        pickled(smpl, |tree| {
-            // what is missing is told by the body, which knows what it is for
-            let all = ARRAYS
-                .iter()
-                .filter_map(|(theirs, ours)| Some((*ours, theirs, tree.get(tree.root(), theirs)?)));
-            all.map(|(name, theirs, handle)| Ok((name, array(tree, handle, theirs)?))).collect()
-        })?
+        pickled(smpl, in_dictionary)?
     }
     .map_err(ImportError::pickle(smpl))?;
     named.into_iter().map(|(name, array)| Ok((name.to_string(), tensor(&array, smpl)?))).collect()
+}
+
+/// The arrays of an .npz: each a file of its own, or all in a dictionary that is the only one.
+fn in_npz(file: &mut Npz) -> Result<Vec<(&'static str, Array)>, PickleError> {
+    let mut named = Vec::new();
+    for (theirs, ours) in ARRAYS {
+        if let Some(array) = file.get(theirs)? {
+            named.push((ours, array));
+        }
+    }
+    if named.is_empty()
+        && let Some(in_object) = file.only_object(in_dictionary)?
+    {
+        return Ok(in_object);
+    }
+    if named.is_empty() {
+        let names: Vec<&str> = file.names().take(LISTED).collect();
+        let reason = format!(
+            "a zip file without any array of SMPL's: it holds {}; where SMPL's file is in it, unpack it and give that",
+            names.join(", ")
+        );
+        return Err(PickleError::Wrong { what: "the body".into(), reason });
+    }
+    Ok(named)
+}
+
+/// The arrays of a dictionary. What is missing is told by the body, which knows what it is for.
+fn in_dictionary(tree: &Tree, root: Handle) -> Result<Vec<(&'static str, Array)>, PickleError> {
+    let all = ARRAYS.iter().filter_map(|(theirs, ours)| Some((*ours, theirs, tree.get(root, theirs)?)));
+    all.map(|(name, theirs, handle)| Ok((name, array(tree, handle, theirs)?))).collect()
 }
 
 /// A matrix alone in its file: .pkl, as 4D-Humans has it, or .npz under the name that it has here.
@@ -83,22 +108,22 @@ fn joint_regressor(path: &Path) -> Result<Array, ImportError> {
             || PickleError::Wrong { what: what.into(), reason: format!("there is no `{EXTRA}` in it") };
         file.get(EXTRA).and_then(|array| array.ok_or_else(missing))
     } else {
-        pickled(path, |tree| array(tree, tree.root(), what))?
+        pickled(path, |tree, root| array(tree, root, what))?
     };
     found.map_err(ImportError::pickle(path))
 }
 
-/// Reads a pickle and takes something out of it.
+/// Reads a pickle, packed by zlib or gzip or not, or an .npy with an object, and takes something out of it.
 fn pickled<T>(
     path: &Path,
-    take: impl FnOnce(&Tree) -> Result<T, PickleError>,
+    take: impl FnOnce(&Tree, Handle) -> Result<T, PickleError>,
 ) -> Result<Result<T, PickleError>, ImportError> {
     let length = std::fs::metadata(path).map_err(ImportError::file(path))?.len();
     if length > LONGEST_BYTES {
         return Err(ImportError::wrong(path, format!("{length} bytes are more than any body has")));
     }
     let bytes = std::fs::read(path).map_err(ImportError::file(path))?;
-    Ok(read_pickle(&bytes, &Arrays, Limits::default()).and_then(|tree| take(&tree)))
+    Ok(unpacked(&bytes, LONGEST_BYTES).and_then(|pickle| with_object(&pickle, take)))
 }
 
 /// Whether a file is a zip, whatever its name: .npz files are.

@@ -3,6 +3,8 @@
 use super::ImportError;
 use crate::nn::TensorSpec;
 use crate::nn::checkpoint;
+use crate::pickle::foreign;
+use crate::pickle::npz::start_of;
 use crate::pickle::torch::{Checkpoint, TensorPlace};
 use candle_core::{DType, Device};
 use std::collections::HashMap;
@@ -32,7 +34,7 @@ impl Source {
     /// If it is none, is damaged, or holds what must not be read.
     pub fn open(path: &Path) -> Result<Source, ImportError> {
         let kind = if path.extension().is_some_and(|extension| extension == "safetensors") {
-            let shapes = checkpoint::shapes(path).map_err(|error| ImportError::wrong(path, error))?;
+            let shapes = checkpoint::shapes(path).map_err(|error| no_safetensors(path, error))?;
             let named = shapes.into_iter().map(|(name, shape)| (plain(&name), (name, shape)));
             Kind::Safetensors(distinct(path, named)?)
         } else {
@@ -125,6 +127,26 @@ impl Source {
         let problems = format!("{}{more}", problems.join(", "));
         Err(ImportError::Misfit { path: self.path.clone(), problems, hint })
     }
+}
+
+/// What a file is instead of safetensors, where that can be told.
+fn no_safetensors(path: &Path, error: impl ToString) -> ImportError {
+    let start = start_of(path).unwrap_or_default();
+    if start.starts_with(b"PK\x03\x04") {
+        return ImportError::wrong(
+            path,
+            "this is a zip file and not safetensors; PyTorch's checkpoints end in .ckpt or .pth",
+        );
+    }
+    match foreign(&start).filter(|_| !start.is_empty() && !is_torn(&start)) {
+        Some(what) => ImportError::wrong(path, format!("this is {what}")),
+        None => ImportError::wrong(path, error),
+    }
+}
+
+/// Whether it begins as safetensors does: then something behind that is wrong.
+fn is_torn(start: &[u8]) -> bool {
+    start.get(8) == Some(&b'{')
 }
 
 /// A tensor's name without what wrappers put before it.

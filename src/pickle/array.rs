@@ -3,6 +3,7 @@
 //! SMPL's files were written by Python 2 with all three in them. Must not know what the numbers mean.
 
 use super::PickleError;
+use super::joblib::{is_wrapper, wrapped};
 use super::machine::Policy;
 use super::tree::{Handle, Made, Node, Tree};
 
@@ -67,7 +68,7 @@ impl Policy for Arrays {
     }
 
     fn may_stand(&self, module: &str, name: &str) -> bool {
-        sparse_order(module, name).is_some() || module.starts_with("chumpy.")
+        sparse_order(module, name).is_some() || module.starts_with("chumpy.") || is_wrapper(module, name)
     }
 }
 
@@ -107,6 +108,11 @@ impl Dtype {
         let is_known = matches!((kind, width), (b'f', 2 | 4 | 8) | (b'i' | b'u', 1 | 2 | 4 | 8) | (b'b', 1));
         is_known.then_some(Dtype { kind, width, big_endian })
     }
+
+    /// Bytes of one number.
+    pub(super) fn width(self) -> usize {
+        self.width
+    }
 }
 
 /// Reads the array that `handle` stands for; `what` names it in errors.
@@ -135,6 +141,7 @@ fn array_within(tree: &Tree, handle: Handle, what: &str, deepest: usize) -> Resu
     match (module, name) {
         (_, "_reconstruct") if is_multiarray(module) => dense(tree, made, what),
         (_, "_frombuffer") => from_buffer(tree, made, what),
+        _ if is_wrapper(module, name) => wrapped(tree, made, what),
         ("chumpy.ch", "Ch") => within("x"),
         // what chumpy makes of a slice: numbers of another array, by their places in it
         ("chumpy.reordering", "Select") => {
@@ -185,7 +192,7 @@ fn from_buffer(tree: &Tree, made: &Made, what: &str) -> Result<Array, PickleErro
 }
 
 /// `dtype("f8", False, True)` with the state `(3, "<", None, ...)`.
-fn dtype_of(tree: &Tree, handle: Handle, what: &str) -> Result<Dtype, PickleError> {
+pub(super) fn dtype_of(tree: &Tree, handle: Handle, what: &str) -> Result<Dtype, PickleError> {
     let wrong = || tree.unexpected(&format!("{what}'s type of numbers"), handle, "a plain numpy dtype");
     let Node::Made(made) = tree.node(handle) else { return Err(wrong()) };
     let code = tree
@@ -197,7 +204,7 @@ fn dtype_of(tree: &Tree, handle: Handle, what: &str) -> Result<Dtype, PickleErro
     Dtype::of(code, order == Some(">")).ok_or_else(unsupported)
 }
 
-fn shape_of(tree: &Tree, shape: Handle, what: &str) -> Result<Vec<usize>, PickleError> {
+pub(super) fn shape_of(tree: &Tree, shape: Handle, what: &str) -> Result<Vec<usize>, PickleError> {
     let sides = tree.elements(shape).ok_or_else(|| tree.unexpected(what, shape, "a shape"))?;
     let side = |side: &Handle| u32::try_from(tree.int(*side)?).ok().map(|side| side as usize);
     let sides = sides.iter().take(MOST_SIDES + 1).map(side).collect::<Option<Vec<usize>>>();
@@ -208,7 +215,7 @@ fn shape_of(tree: &Tree, shape: Handle, what: &str) -> Result<Vec<usize>, Pickle
     sides.filter(is_sound).ok_or_else(|| PickleError::wrong(what, "a shape that is none"))
 }
 
-fn numbers(
+pub(super) fn numbers(
     tree: &Tree,
     shape: Handle,
     dtype: Dtype,

@@ -69,7 +69,7 @@ impl Machine<'_, '_> {
         PickleError::Damaged { at: self.began, reason: reason.into() }
     }
 
-    fn bytes(&mut self, count: usize) -> Result<Range<usize>, PickleError> {
+    pub(super) fn bytes(&mut self, count: usize) -> Result<Range<usize>, PickleError> {
         let end = self.at.checked_add(count).filter(|end| *end <= self.tree.source.len());
         let end = end.ok_or(PickleError::EndsEarly { at: self.tree.source.len() })?;
         let range = self.at..end;
@@ -77,7 +77,7 @@ impl Machine<'_, '_> {
         Ok(range)
     }
 
-    fn number<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
+    pub(super) fn number<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
         let range = self.bytes(N)?;
         let mut number = [0; N];
         number.copy_from_slice(&self.tree.source[range]);

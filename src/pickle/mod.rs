@@ -6,23 +6,31 @@
 //! is an error that names the function and the place. Nothing is ever called: the lists of what is refused keep a
 //! crafted file from passing as a good one, and are not what safety rests on.
 //!
-//! [`machine`] reads the opcodes, [`array`] knows numpy's, scipy's and chumpy's arrays, [`npz`] numpy's own files,
+//! [`machine`] reads the opcodes, [`packed`] what may lie around a pickle (zlib and gzip, as joblib writes them; .npy),
+//! [`recognize`] names files of another kind, [`array`] knows numpy's, scipy's and chumpy's arrays, [`npz`] numpy's own files,
 //! [`torch`] the files of `torch.save`. Must not know which network or body the numbers belong to.
 
 pub mod array;
 mod escapes;
+mod joblib;
 pub mod machine;
 pub mod npz;
 mod objects;
 mod opcodes;
+mod packed;
+mod recognize;
 pub mod torch;
 mod tree;
 
 pub use machine::{Limits, Policy, read};
+pub use packed::{unpacked, with_object};
+pub use recognize::{START_BYTES, foreign};
 pub use tree::{Handle, Node, Tree};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_packed;
 
 use crate::archive::ArchiveError;
 use std::path::PathBuf;
@@ -34,6 +42,9 @@ pub enum PickleError {
     Archive(#[from] ArchiveError),
     #[error("cannot read {path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
+    /// A file of another kind: what it is, and what to do.
+    #[error("this is {0}")]
+    Foreign(&'static str),
     #[error(
         "the pickle ends at byte {at}, in the middle of an instruction; the file is cut short: copy it again"
     )]

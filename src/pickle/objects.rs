@@ -179,7 +179,7 @@ impl Machine<'_, '_> {
             _ => false,
         };
         if fits {
-            Ok(())
+            if code == BUILD { self.take_numbers_behind(target) } else { Ok(()) }
         } else {
             Err(self.damaged(format!("{} cannot be filled", self.tree.describe(target))))
         }

@@ -78,6 +78,10 @@ impl Tree<'_> {
         &self.nodes[handle.0 as usize]
     }
 
+    pub(super) fn node_mut(&mut self, handle: Handle) -> &mut Node {
+        &mut self.nodes[handle.0 as usize]
+    }
+
     /// The bytes of a byte string, or of text.
     pub fn bytes(&self, handle: Handle) -> Option<&[u8]> {
         match self.node(handle) {

@@ -4,10 +4,12 @@
 //! has no truth is `None`.
 
 use crate::body::Body;
-use crate::dataset::{TruthBody, TruthPerson};
+use crate::dataset::{PassedOver, TruthBody, TruthPerson};
 use crate::geometry::{self, Mat3, Vec3};
+use crate::metrics::mot::leave_out_distracted;
 use crate::metrics::pose::{self, JointErrors};
 use crate::metrics::tracking::{self, TrackedBox};
+use crate::motchallenge::Kind;
 use crate::person::{BBox, COMMON_JOINTS, PELVIS, SmplParams};
 use crate::tables::{PersonRow, RunRow};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -20,6 +22,8 @@ const PCK_SHARE: f32 = 0.1;
 pub struct Truth<'a> {
     /// By frame of the clip.
     pub people: &'a [Vec<TruthPerson>],
+    /// By frame of the clip: what is no person to be found. A track on a distractor is left out of the scores.
+    pub passed_over: &'a [Vec<PassedOver>],
     /// Whether given boxes carry the truth's identities: not if they come from a file of their own.
     pub same_ids: bool,
 }
@@ -27,6 +31,17 @@ pub struct Truth<'a> {
 impl<'a> Truth<'a> {
     fn at(&self, frame: usize) -> &'a [TruthPerson] {
         self.people.get(frame).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// All boxes of a frame as far as they lie in the picture, with what they are.
+    fn kinds(&self, frame: usize, width: usize, height: usize) -> Vec<(TrackedBox, Kind)> {
+        let people = boxes(self.at(frame), width, height).into_iter().map(|of| (of, Kind::Person));
+        let passed_over = self.passed_over.get(frame).into_iter().flatten().filter_map(|of| {
+            let tracked = TrackedBox::new(0, of.bbox.inside(width, height)?);
+            // which class it is matters no more
+            Some((tracked, if of.distractor { Kind::Distractor(0) } else { Kind::Flagged }))
+        });
+        people.chain(passed_over).collect()
     }
 }
 
@@ -92,7 +107,7 @@ impl<'a> Accuracy<'a> {
         let frame = row.frame as usize;
         if let Some(track) = row.track {
             self.identities.insert(track);
-            self.tracks.entry(frame).or_default().push(TrackedBox::new(track as u32, bbox_of(row)));
+            self.tracks.entry(frame).or_default().push(TrackedBox::new(track, bbox_of(row)));
         }
         let truth = self.truth.filter(|truth| truth.same_ids);
         let people = truth.map(|truth| truth.at(frame)).unwrap_or_default();
@@ -163,10 +178,15 @@ impl<'a> Accuracy<'a> {
         let (width, height) = (side(row.width), side(row.height));
         let frames =
             (first_frame..).step_by(row.every.max(1) as usize).take(row.frames.unwrap_or(0) as usize);
-        let truth: Vec<Vec<TrackedBox>> =
-            frames.clone().map(|frame| boxes(truth.at(frame), width, height)).collect();
-        let tracks: Vec<Vec<TrackedBox>> =
-            frames.map(|frame| self.tracks.get(&frame).cloned().unwrap_or_default()).collect();
+        let tracks: Vec<Vec<TrackedBox>> = frames
+            .clone()
+            .map(|frame| {
+                let mut tracks = self.tracks.get(&frame).cloned().unwrap_or_default();
+                leave_out_distracted(&truth.kinds(frame, width, height), &mut tracks);
+                tracks
+            })
+            .collect();
+        let truth: Vec<Vec<TrackedBox>> = frames.map(|frame| boxes(truth.at(frame), width, height)).collect();
         // an identity twice in a frame: such a truth cannot be scored, and stays unknown
         let Ok(scores) = tracking::evaluate(&truth, &tracks) else { return };
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
@@ -190,7 +210,8 @@ impl<'a> Accuracy<'a> {
 
 /// True boxes as far as they lie in the picture, as given boxes do.
 fn boxes(people: &[TruthPerson], width: usize, height: usize) -> Vec<TrackedBox> {
-    let inside = |person: &TruthPerson| Some(TrackedBox::new(person.id, person.bbox.inside(width, height)?));
+    let inside =
+        |person: &TruthPerson| Some(TrackedBox::new(person.id.into(), person.bbox.inside(width, height)?));
     people.iter().filter_map(inside).collect()
 }
 

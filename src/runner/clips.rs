@@ -84,6 +84,9 @@ fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listen
     } else {
         spec.ready(&project.clips())
     };
+    if let (true, Ok(Some(clip))) = (make, &made) {
+        clip.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
+    }
     match made {
         Ok(Some(clip)) => Clip::Ready(Ready { drawn: spec.drawn().cloned().map(Box::new), ..ready(clip) }),
         Ok(None) => Clip::NotMade { name, frames: spec.frames(), size: spec.size() },

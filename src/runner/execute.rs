@@ -288,7 +288,9 @@ fn one(
     work.tidy();
     let body = ModelSet::load(&order.model)?.load_body()?;
     let truth = clip.truth.as_ref().map(TruthFile::read_all).transpose()?;
-    let truth = truth.as_ref().map(|people| Truth { people, same_ids: clip.boxes.is_none() });
+    let passed_over = clip.truth.as_ref().map(TruthFile::read_passed_over).transpose()?.unwrap_or_default();
+    let same_ids = clip.boxes.is_none();
+    let truth = truth.as_ref().map(|people| Truth { people, passed_over: &passed_over, same_ids });
     finish::tables(&work.folder, &mut row, &body, truth)?;
     let place = store.keep(&work.folder, key, &row)?;
     Ok(Some(Ended { row, tables: Some(place) }))

@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::dataset::{Dataset, TruthFile};
 use crate::experiment::{Override, Settings};
 use crate::hmr2::ModelSet;
+use crate::motchallenge::Benchmark;
 use crate::render::overlay::Overlay;
 use crate::sources;
 use crate::tables::{PersonRow, RunRow, files};
@@ -40,6 +41,8 @@ pub struct TrackRequest {
     pub boxes: Option<PathBuf>,
     /// Boxes and identities in MOTChallenge text to score against.
     pub truth: Option<PathBuf>,
+    /// Whose rules truth and boxes are read by; `None` where their paths or columns have to say.
+    pub benchmark: Option<Benchmark>,
     /// Where the results go; `None` puts them below `reports/track`.
     pub out: Option<PathBuf>,
     pub settings: Settings,
@@ -49,8 +52,8 @@ pub struct TrackRequest {
 
 impl TrackRequest {
     /// Reads the command line's `[SOURCE] key=value...`. PHALP's `video.source=` is the source, too;
-    /// `boxes=`, `truth=` and `out=` are paths, `fps=` is for folders of pictures, everything else is a
-    /// setting.
+    /// `boxes=`, `truth=` and `out=` are paths, `benchmark=` says whose rules these are read by, `fps=` is for
+    /// folders of pictures, everything else is a setting.
     ///
     /// # Errors
     /// If there is no source or two, or a setting is wrong.
@@ -58,13 +61,19 @@ impl TrackRequest {
         let mut paths: BTreeMap<&str, PathBuf> = BTreeMap::new();
         let mut table = Table::from_iter([("dataset".to_string(), Value::String("one video".into()))]);
         let mut notes = Vec::new();
-        let mut fps = None;
+        let (mut fps, mut benchmark) = (None, None);
         for Override { key, value, became } in given {
             notes.extend(became.clone());
             match key.as_str() {
                 "video.source" | "boxes" | "truth" | "out" => {
                     let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
                     paths.insert(key, PathBuf::from(text));
+                }
+                "benchmark" => {
+                    let name = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+                    let wrong =
+                        |problem: String| RunnerError::NoVideo(format!("benchmark={name}: {problem}"));
+                    benchmark = Some(name.parse().map_err(wrong)?);
                 }
                 "fps" | "video.fps" => {
                     let number = value.as_float().or(value.as_integer().map(|whole| whole as f64));
@@ -98,6 +107,7 @@ impl TrackRequest {
             fps,
             boxes: take("boxes"),
             truth: take("truth"),
+            benchmark,
             out: take("out"),
             settings,
             notes,
@@ -175,7 +185,9 @@ pub fn track(
     work.tidy();
     let body = ModelSet::load(&order.model)?.load_body()?;
     let truth = clip.truth.as_ref().map(TruthFile::read_all).transpose()?;
-    let truth = truth.as_ref().map(|people| Truth { people, same_ids: clip.boxes.is_none() });
+    let passed_over = clip.truth.as_ref().map(TruthFile::read_passed_over).transpose()?.unwrap_or_default();
+    let same_ids = clip.boxes.is_none();
+    let truth = truth.as_ref().map(|people| Truth { people, passed_over: &passed_over, same_ids });
     finish::tables(&work.folder, &mut row, &body, truth)?;
     listener.hear(Event::End { number: 1, of: 1, label: &planned.label, row: &row, again: false });
 
@@ -205,10 +217,13 @@ fn import(
     }
     // the video's own faults are told best by the one who decodes it
     video::probe(&request.source)?;
-    let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref());
+    let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref())
+        .read_as(request.benchmark);
     let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };
     let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
-    Ok(clips::ready(spec.make(&project.clips(), &mut progress)?))
+    let clip = spec.make(&project.clips(), &mut progress)?;
+    clip.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
+    Ok(clips::ready(clip))
 }
 
 /// Draws what was found over every frame that was read.

@@ -61,6 +61,7 @@ pub fn make(
         drawn_sha256: Some(drawn_sha256),
         ffmpeg: Machine::this().ffmpeg,
         made_from: made_from(clip),
+        notes: Vec::new(),
     };
     record.write(making.folder())?;
     debug_assert!(making.folder().join(RECORD).is_file());

@@ -88,7 +88,11 @@ impl Clear {
         self.fp += tracks.len() as u64 - matched;
     }
 
+    /// 0 where there is no truth, as TrackEval has it for a sequence.
     pub fn mota(&self) -> f64 {
+        if self.tp + self.fn_ == 0 {
+            return 0.0;
+        }
         share(self.tp as f64 - self.fp as f64 - self.idsw as f64, (self.tp + self.fn_) as f64)
     }
 

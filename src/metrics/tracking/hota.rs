@@ -2,9 +2,13 @@
 
 use super::{Prepared, share};
 use crate::assignment::{Costs, crouse};
+use std::collections::BTreeMap;
 
 /// Overlaps at which HOTA is computed: 0.05, 0.10, ... 0.95.
 pub const ALPHAS: usize = 19;
+
+/// How often two identities were matched, at each overlap; pairs that never were are not held.
+type Matches = BTreeMap<usize, [u32; ALPHAS]>;
 
 /// HOTA's counts and accuracies, one of each per overlap.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,7 +24,7 @@ pub struct Hota {
 
 impl Hota {
     pub fn of(prepared: &Prepared) -> Hota {
-        let (truth_ids, track_ids) = (prepared.truth_ids, prepared.track_ids);
+        let track_ids = prepared.track_ids;
         let boxes = Boxes::count(prepared);
         let alignment = alignment(prepared, &boxes);
         let mut hota = Hota {
@@ -32,7 +36,7 @@ impl Hota {
             asspr: [0.0; ALPHAS],
             loca: [0.0; ALPHAS],
         };
-        let mut matches = vec![[0u32; ALPHAS]; truth_ids * track_ids];
+        let mut matches = Matches::new();
         for frame in &prepared.frames {
             let score = Costs::from_fn(frame.truth.len(), frame.tracks.len(), |row, column| {
                 -alignment[frame.truth[row] * track_ids + frame.tracks[column]]
@@ -46,7 +50,8 @@ impl Hota {
                     if overlap >= alpha - f64::EPSILON {
                         matched += 1;
                         hota.loca[at] += overlap;
-                        matches[frame.truth[row] * track_ids + frame.tracks[column]][at] += 1;
+                        let pair = frame.truth[row] * track_ids + frame.tracks[column];
+                        matches.entry(pair).or_insert([0; ALPHAS])[at] += 1;
                     }
                 }
                 hota.tp[at] += f64::from(matched);
@@ -59,10 +64,10 @@ impl Hota {
     }
 
     /// Turns the matches of each pair of identities into association accuracies.
-    fn associate(&mut self, matches: &[[u32; ALPHAS]], boxes: &Boxes) {
+    fn associate(&mut self, matches: &Matches, boxes: &Boxes) {
         for at in 0..ALPHAS {
             let (mut accuracy, mut recall, mut precision) = (0.0, 0.0, 0.0);
-            for (pair, matches) in matches.iter().enumerate().filter(|(_, matches)| matches[at] > 0) {
+            for (pair, matches) in matches.iter().filter(|(_, matches)| matches[at] > 0) {
                 let together = f64::from(matches[at]);
                 let truth = boxes.of_truth[pair / boxes.of_track.len()];
                 let track = boxes.of_track[pair % boxes.of_track.len()];

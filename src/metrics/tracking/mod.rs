@@ -20,7 +20,7 @@ const MATCH_IOU: f64 = 0.5;
 /// A box with an identity, pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrackedBox {
-    pub id: u32,
+    pub id: u64,
     pub left: f64,
     pub top: f64,
     pub width: f64,
@@ -28,7 +28,7 @@ pub struct TrackedBox {
 }
 
 impl TrackedBox {
-    pub fn new(id: u32, bbox: BBox) -> TrackedBox {
+    pub fn new(id: u64, bbox: BBox) -> TrackedBox {
         let [left, top, right, bottom] = [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(f64::from);
         TrackedBox { id, left, top, width: right - left, height: bottom - top }
     }
@@ -143,10 +143,10 @@ mod tests {
     fn people() -> impl Strategy<Value = Vec<Vec<TrackedBox>>> {
         let person = (any::<bool>(), 0.0f64..20.0, 0.0f64..20.0);
         let frame = prop::collection::vec(person, 4).prop_map(|people| {
-            let seen = people.into_iter().zip(1u32..).filter(|((seen, ..), _)| *seen);
+            let seen = people.into_iter().zip(1u64..).filter(|((seen, ..), _)| *seen);
             seen.map(|((_, x, y), id)| TrackedBox {
                 id,
-                left: 100.0 * f64::from(id) + x,
+                left: 100.0 * id as f64 + x,
                 top: y,
                 width: 40.0,
                 height: 90.0,

@@ -9,7 +9,7 @@ use crate::assignment::Costs;
 pub struct DuplicateId {
     /// Counted from zero.
     pub frame: usize,
-    pub id: u32,
+    pub id: u64,
     /// `truth` or `tracks`.
     pub side: &'static str,
 }
@@ -36,7 +36,7 @@ impl Prepared {
     /// If an identity stands twice in a frame.
     pub fn new(truth: &[Vec<TrackedBox>], tracks: &[Vec<TrackedBox>]) -> Result<Prepared, DuplicateId> {
         let (truth_numbers, track_numbers) = (ids(truth, "truth")?, ids(tracks, "tracks")?);
-        let number = |ids: &[u32], boxes: &[TrackedBox]| -> Vec<usize> {
+        let number = |ids: &[u64], boxes: &[TrackedBox]| -> Vec<usize> {
             boxes.iter().map(|of| ids.partition_point(|&id| id < of.id)).collect()
         };
         let frames = (0..truth.len().max(tracks.len())).map(|frame| {
@@ -62,10 +62,10 @@ impl Prepared {
 }
 
 /// The identities of one side, rising.
-fn ids(side: &[Vec<TrackedBox>], name: &'static str) -> Result<Vec<u32>, DuplicateId> {
+fn ids(side: &[Vec<TrackedBox>], name: &'static str) -> Result<Vec<u64>, DuplicateId> {
     let mut all = Vec::new();
     for (frame, boxes) in side.iter().enumerate() {
-        let mut here: Vec<u32> = boxes.iter().map(|of| of.id).collect();
+        let mut here: Vec<u64> = boxes.iter().map(|of| of.id).collect();
         here.sort_unstable();
         if let Some(pair) = here.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(DuplicateId { frame, id: pair[0], side: name });

@@ -9,8 +9,8 @@ mod policy;
 
 pub use places::TensorPlace;
 
-use super::PickleError;
 use super::machine::{Limits, read};
+use super::{PickleError, START_BYTES, foreign};
 use crate::archive::Zip;
 pub(super) use places::listed;
 use places::storage_widths;
@@ -124,6 +124,9 @@ impl Checkpoint {
             file.seek(SeekFrom::Start(0)).map_err(failed)?;
             Read::by_ref(&mut file).take(most_bytes).read_to_end(&mut bytes).map_err(failed)?;
             if !bytes.windows(OLD_MAGIC.len()).take(16).any(|window| window == OLD_MAGIC) {
+                if let Some(what) = foreign(&bytes[..bytes.len().min(START_BYTES as usize)]) {
+                    return Err(PickleError::Foreign(what));
+                }
                 let reason =
                     "neither a zip file nor one of torch's older files, nor .safetensors by its name";
                 return Err(PickleError::wrong("the checkpoint", reason));

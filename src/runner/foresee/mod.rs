@@ -210,10 +210,13 @@ fn given_boxes(
     if request.boxes.is_none() && request.truth.is_none() {
         return Ok(None);
     }
-    let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref());
+    let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref())
+        .read_as(request.benchmark);
     let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };
     let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
-    let clip = clips::ready(spec.make(&project.clips(), &mut progress)?);
+    let clip = spec.make(&project.clips(), &mut progress)?;
+    clip.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
+    let clip = clips::ready(clip);
     Ok(clip.given().map(|file| file.read_all()).transpose()?)
 }
 

@@ -1,6 +1,8 @@
 //! Where the people of a picture are, by what is given: detectors that look at pixels are to come.
 
+use crate::dataset::DatasetError;
 use crate::dataset::mot::{self, Bounds, Use};
+use crate::motchallenge::{Benchmark, MotError, Text};
 use crate::person::BBox;
 use crate::runner::RunnerError;
 use std::collections::BTreeMap;
@@ -37,19 +39,31 @@ pub enum Origin {
 pub struct Boxes {
     pub boxes: Vec<BBox>,
     pub origin: Origin,
+    /// What a person should know about how they were read.
+    pub notes: Vec<String>,
 }
+
+/// Boxes of a file, by the number of the picture from 0, and notes about them.
+type ByPicture = (BTreeMap<usize, Vec<BBox>>, Vec<String>);
 
 impl Given {
     /// Reads the setting `boxes`: a file in MOTChallenge text in which frame n is the n-th picture, or
-    /// `left,top,width,height;...` for a single picture.
+    /// `left,top,width,height;...` for a single picture. What should be known of a file is added to `notes`.
     ///
     /// # Errors
     /// If the file cannot be read, or it is neither.
-    pub fn parse(text: &str, pictures: usize) -> Result<Given, RunnerError> {
+    pub fn parse(
+        text: &str,
+        pictures: usize,
+        benchmark: Option<Benchmark>,
+        notes: &mut Vec<String>,
+    ) -> Result<Given, RunnerError> {
         let path = Path::new(text);
         if path.is_file() {
             let bounds = Bounds { size: None, frames: pictures };
-            return Ok(Given::File(in_motchallenge(&read(path)?, path, bounds)?));
+            let (boxes, said) = in_motchallenge(Text::read(path), path, bounds, benchmark)?;
+            notes.extend(said);
+            return Ok(Given::File(boxes));
         }
         if !text.contains(',') {
             let message =
@@ -71,22 +85,38 @@ impl Given {
     /// The boxes of the picture `number` from 0, of `width` by `height` pixels.
     ///
     /// # Errors
-    /// If a file beside the picture cannot be read, or a box is none, outside of the picture or absurdly large:
-    /// what is wrong, without the picture's path.
+    /// If a file beside the picture cannot be read, or a box is none, absurdly large, or typed for this picture and
+    /// outside of it: what is wrong, without the picture's path. Boxes of a file that lie outside are passed over.
     pub fn of(&self, number: usize, picture: &Path, width: usize, height: usize) -> Result<Boxes, String> {
-        let (boxes, origin) = match self {
+        let mut notes = Vec::new();
+        let (mut boxes, origin) = match self {
             Given::Inline(boxes) => (boxes.clone(), Origin::Setting),
             Given::File(all) => (all.get(&number).cloned().unwrap_or_default(), Origin::Setting),
             Given::Beside => match beside(picture) {
-                Some(path) => (read_beside(&path).map_err(|error| error.to_string())?, Origin::Beside(path)),
+                Some(path) => {
+                    let (boxes, said) = read_beside(&path).map_err(|error| error.to_string())?;
+                    notes = said;
+                    (boxes, Origin::Beside(path))
+                }
                 None => {
                     let whole = BBox { x1: 0.0, y1: 0.0, x2: width as f32, y2: height as f32 };
                     (vec![whole], Origin::WholePicture)
                 }
             },
         };
+        if !matches!(self, Given::Inline(_)) {
+            let all = boxes.len();
+            boxes.retain(|bbox| bbox.area() <= 0.0 || bbox.inside(width, height).is_some());
+            let outside = all - boxes.len();
+            if outside > 0 {
+                notes.push(format!(
+                    "{}: {outside} of {all} boxes passed over that lie wholly outside of its {width}x{height} pixels",
+                    picture.display()
+                ));
+            }
+        }
         boxes.iter().try_for_each(|bbox| check(bbox, width, height))?;
-        Ok(Boxes { boxes, origin })
+        Ok(Boxes { boxes, origin, notes })
     }
 }
 
@@ -99,40 +129,43 @@ fn beside(picture: &Path) -> Option<PathBuf> {
 }
 
 /// The boxes of a file beside a picture: lines of `left,top,width,height`, or MOTChallenge's with frame 1.
-fn read_beside(path: &Path) -> Result<Vec<BBox>, RunnerError> {
-    let text = read(path)?;
-    let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    if lines().any(|(_, line)| line.split(',').count() > 4) {
-        let mut frames = in_motchallenge(&text, path, Bounds { size: None, frames: 1 })?;
-        return Ok(frames.remove(&0).unwrap_or_default());
+fn read_beside(path: &Path) -> Result<(Vec<BBox>, Vec<String>), RunnerError> {
+    let text = Text::read(path).map_err(DatasetError::from)?;
+    let columns = |line: &str| line.split([',', ';', '\t', ' ']).filter(|column| !column.is_empty()).count();
+    if text.lines().any(|(_, line)| columns(line) > 4) {
+        let bounds = Bounds { size: None, frames: 1 };
+        let (mut frames, notes) = in_motchallenge(Ok(text), path, bounds, None)?;
+        return Ok((frames.remove(&0).unwrap_or_default(), notes));
     }
-    let plain = |(index, line): (usize, &str)| {
-        let wrong = |what| RunnerError::NoPicture(format!("{}:{}: {what}", path.display(), index + 1));
+    let plain = |(number, line): (usize, &str)| {
+        let wrong = |what| RunnerError::NoPicture(format!("{}:{number}: {what}", path.display()));
         plain(line).map_err(wrong)
     };
-    lines().map(plain).collect()
-}
-
-fn read(path: &Path) -> Result<String, RunnerError> {
-    std::fs::read_to_string(path).map_err(RunnerError::file(path))
+    let boxes: Result<Vec<BBox>, RunnerError> = text.lines().map(plain).collect();
+    Ok((boxes?, text.notes.clone()))
 }
 
 fn in_motchallenge(
-    text: &str,
+    text: Result<Text, MotError>,
     path: &Path,
     bounds: Bounds,
-) -> Result<BTreeMap<usize, Vec<BBox>>, RunnerError> {
-    let frames = mot::parse(text, path, bounds, Use::Boxes)?;
-    let boxes = |(frame, people): (usize, Vec<crate::dataset::TruthPerson>)| {
-        (frame, people.into_iter().map(|person| person.bbox).collect())
-    };
-    Ok(frames.into_iter().map(boxes).collect())
+    benchmark: Option<Benchmark>,
+) -> Result<ByPicture, RunnerError> {
+    let text = text.map_err(DatasetError::from)?;
+    let read = mot::parse(text, path, bounds, Use::Boxes, benchmark)?;
+    let boxes = read
+        .people
+        .into_iter()
+        .map(|(frame, people)| (frame, people.into_iter().map(|person| person.bbox).collect()));
+    Ok((boxes.collect(), read.notes))
 }
 
 /// `left,top,width,height` in pixels.
 fn plain(text: &str) -> Result<BBox, String> {
     let text = text.trim();
-    let fields: Vec<&str> = text.split(',').map(str::trim).collect();
+    let parts = text.trim_end_matches([',', ';']).split([',', ';', '\t', ' ']);
+    let fields: Vec<&str> =
+        parts.map(|field| field.trim_matches(['"', '\''])).filter(|field| !field.is_empty()).collect();
     let &[left, top, width, height] = fields.as_slice() else {
         return Err(format!("`{text}` has {} numbers; a box has four: left,top,width,height", fields.len()));
     };
@@ -175,8 +208,12 @@ mod tests {
         BBox { x1, y1, x2, y2 }
     }
 
+    fn parse(text: &str, pictures: usize) -> Result<Given, RunnerError> {
+        Given::parse(text, pictures, None, &mut Vec::new())
+    }
+
     fn inline(text: &str) -> Result<Given, String> {
-        Given::parse(text, 1).map_err(|error| error.to_string())
+        parse(text, 1).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -196,7 +233,7 @@ mod tests {
             let error = inline(text).unwrap_err();
             assert!(error.contains(message), "{error}");
         }
-        let message = Given::parse("1,2,3,4", 2).unwrap_err().to_string();
+        let message = parse("1,2,3,4", 2).unwrap_err().to_string();
         assert!(message.contains("are for one picture, and there are 2"), "{message}");
     }
 
@@ -224,26 +261,42 @@ mod tests {
             path
         };
         let all = file("all.txt", "1,-1,10,10,20,40\n3,-1,1,2,3,4\n3,-1,5,6,7,8,0.9\n");
-        let given = Given::parse(all.to_str().unwrap(), 3).unwrap();
+        let given = parse(all.to_str().unwrap(), 3).unwrap();
         let count = |number| given.of(number, Path::new("a.png"), 99, 99).unwrap().boxes.len();
         assert_eq!([count(0), count(1), count(2)], [1, 0, 2]);
-        let message = Given::parse(all.to_str().unwrap(), 2).unwrap_err().to_string();
+        let message = parse(all.to_str().unwrap(), 2).unwrap_err().to_string();
         assert!(message.contains("all.txt:2") && message.contains("frame 3"), "{message}");
+        let outside = given.of(0, Path::new("a.png"), 9, 9).unwrap();
+        assert!(
+            outside.boxes.is_empty() && outside.notes[0].contains("1 of 1 boxes passed over"),
+            "{outside:?}"
+        );
 
         let picture = folder.path().join("a.png");
         let whole = Given::Beside.of(0, &picture, 30, 20).unwrap();
-        assert_eq!(whole, Boxes { boxes: vec![bbox(0.0, 0.0, 30.0, 20.0)], origin: Origin::WholePicture });
+        assert_eq!(
+            whole,
+            Boxes { boxes: vec![bbox(0.0, 0.0, 30.0, 20.0)], origin: Origin::WholePicture, notes: vec![] }
+        );
         file("a.boxes.txt", "1,2,3,4\n\n5,6,7,8\n");
         assert_eq!(Given::Beside.of(7, &picture, 30, 20).unwrap().boxes.len(), 2);
         let nearer = file("a.png.boxes.txt", "1,-1,1,2,3,4\n");
         let boxes = Given::Beside.of(0, &picture, 30, 20).unwrap();
         assert_eq!(
             boxes,
-            Boxes { boxes: vec![bbox(1.0, 2.0, 4.0, 6.0)], origin: Origin::Beside(nearer.clone()) }
+            Boxes {
+                boxes: vec![bbox(1.0, 2.0, 4.0, 6.0)],
+                origin: Origin::Beside(nearer.clone()),
+                notes: vec![]
+            }
         );
         std::fs::write(&nearer, "1,2,3,4\n1,2,3\n").unwrap();
         let message = Given::Beside.of(0, &picture, 30, 20).unwrap_err();
         assert!(message.contains("a.png.boxes.txt:2") && message.contains("has 3 numbers"), "{message}");
+        std::fs::write(&nearer, "\u{feff}1;2;3;4\r1 2 3 4,\r\"1\"\t2\t3\t4\r90,2,3,4").unwrap();
+        let boxes = Given::Beside.of(0, &picture, 30, 20).unwrap();
+        assert_eq!(boxes.boxes, [bbox(1.0, 2.0, 4.0, 6.0); 3]);
+        assert!(boxes.notes[0].contains("1 of 4 boxes passed over"), "{:?}", boxes.notes);
         std::fs::write(&nearer, "").unwrap();
         assert!(Given::Beside.of(0, &picture, 30, 20).unwrap().boxes.is_empty(), "nobody is there");
     }

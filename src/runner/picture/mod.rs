@@ -13,6 +13,7 @@ mod found;
 mod request;
 mod results;
 
+use boxes::Boxes;
 pub use boxes::Origin;
 pub use request::PictureRequest;
 
@@ -51,6 +52,9 @@ pub struct Done {
     pub boxes: Origin,
     /// Files in the folder.
     pub files: Vec<String>,
+    /// How its boxes were read, where a person should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A picture that could not be done.
@@ -108,6 +112,7 @@ struct Waiting {
     frame: Frame,
     sha256: String,
     boxes: Origin,
+    notes: Vec<String>,
     sight: Sight,
 }
 
@@ -248,7 +253,8 @@ impl<'r> Work<'r> {
         let started = Instant::now();
         let sight = self.hmr2.see_as_demo(&still.frame, &detections).map_err(|error| error.to_string())?;
         times.crop_secs += started.elapsed().as_secs_f64();
-        Ok(Waiting { number, frame: still.frame, sha256: still.sha256, boxes: boxes.origin, sight })
+        let Boxes { origin, notes, .. } = boxes;
+        Ok(Waiting { number, frame: still.frame, sha256: still.sha256, boxes: origin, notes, sight })
     }
 
     fn fail(&mut self, number: usize, error: String) {
@@ -262,16 +268,16 @@ impl<'r> Work<'r> {
         let waiting = std::mem::take(&mut self.waiting);
         let mut sights = Vec::with_capacity(waiting.len());
         let mut pictures = Vec::with_capacity(waiting.len());
-        for Waiting { number, frame, sha256, boxes, sight } in waiting {
+        for Waiting { number, frame, sha256, boxes, notes, sight } in waiting {
             sights.push(sight);
-            pictures.push((number, frame, sha256, boxes));
+            pictures.push((number, frame, sha256, boxes, notes));
         }
         let started = Instant::now();
         let everybody = self.hmr2.recover(&sights, &self.body)?;
         drop(sights);
         self.outcome.times.network_secs += started.elapsed().as_secs_f64();
-        for ((number, frame, sha256, boxes), people) in pictures.into_iter().zip(everybody) {
-            let done = self.write(number, &frame, people, sha256, boxes)?;
+        for ((number, frame, sha256, boxes, notes), people) in pictures.into_iter().zip(everybody) {
+            let done = Done { notes, ..self.write(number, &frame, people, sha256, boxes)? };
             (self.tell)(Told::Done { number: number + 1, of: self.request.pictures.len(), done: &done });
             self.outcome.pictures.push(done);
         }
@@ -322,7 +328,8 @@ impl<'r> Work<'r> {
         }
         self.outcome.times.write_secs += started.elapsed().as_secs_f64();
         let files = files.into_iter().map(|(file, _)| file).collect();
-        Ok(Done { picture, name, sha256, width, height, people: people.len(), boxes, files })
+        let (people, notes) = (people.len(), Vec::new());
+        Ok(Done { picture, name, sha256, width, height, people, boxes, files, notes })
     }
 }
 

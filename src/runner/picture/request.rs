@@ -4,6 +4,7 @@ use super::boxes::Given;
 use crate::device;
 use crate::experiment::{Override, explain, overrides};
 use crate::hmr2::Settings as Hmr2Settings;
+use crate::motchallenge::Benchmark;
 use crate::runner::RunnerError;
 use crate::sources;
 use serde::Deserialize;
@@ -32,6 +33,7 @@ pub struct PictureRequest {
 #[serde(deny_unknown_fields)]
 struct Written {
     boxes: Option<Value>,
+    benchmark: Option<Benchmark>,
     out: Option<Value>,
     #[serde(default = "default_model")]
     model: String,
@@ -71,9 +73,9 @@ impl PictureRequest {
         }
         written.hmr2.validate()?;
         device::parse(&written.device)?;
-        let (pictures, notes) = listed(images)?;
+        let (pictures, mut notes) = listed(images)?;
         let boxes = match written.boxes.as_ref().map(text) {
-            Some(text) => Given::parse(&text, pictures.len())?,
+            Some(text) => Given::parse(&text, pictures.len(), written.benchmark, &mut notes)?,
             None => Given::Beside,
         };
         let Written { out, model, device, hmr2, .. } = written;
