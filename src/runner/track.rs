@@ -158,6 +158,9 @@ pub fn track(
     if let Some(refused) = place.refused {
         return Err(refused.into());
     }
+    if let Some(out) = &request.out {
+        folder::check(out)?;
+    }
     let request = &request.with_file(project, listener)?;
     let clip = import(project, request, listener)?;
     let mut planner = Planner::new(project, &options.program)?;
