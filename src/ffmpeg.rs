@@ -35,6 +35,8 @@ const SINGLE_PICTURE: &str = "image2";
 /// What ffmpeg says of a file whose format is not read, such as
 /// `[hls,applehttp @ 0x55] Format not on whitelist 'mov,avi'`.
 const NOT_LISTED: &str = "Format not on whitelist";
+/// What newer versions say of an HLS playlist whose name has another ending; they read it as nothing else.
+const HIDDEN_HLS: &str = "Not detecting m3u8/hls";
 
 /// The arguments, `-i` included, by which ffmpeg or ffprobe reads the file at `path`, and no other.
 pub fn input(path: &Path) -> Vec<OsString> {
@@ -43,9 +45,8 @@ pub fn input(path: &Path) -> Vec<OsString> {
     if !has_percent(path) {
         formats.push(',');
         formats.push_str(SINGLE_PICTURE);
-    } else if is_picture(path) {
-        formats = SINGLE_PICTURE.into();
-        words.extend(["-f", SINGLE_PICTURE, "-pattern_type", "none"].map(OsString::from));
+    } else if let Some(format) = picture_format(path) {
+        words.extend(["-f", format].map(OsString::from));
     }
     words.extend(["-format_whitelist".into(), formats.into(), "-i".into(), file(path)]);
     words
@@ -61,8 +62,11 @@ pub fn file(path: &Path) -> OsString {
 
 /// What is wrong with the file, in words, where ffmpeg or ffprobe `said` that its format is not read.
 pub fn refused(said: &str) -> Option<String> {
-    let (before, _) = said.split_once(NOT_LISTED)?;
-    let format = before.rsplit_once('[')?.1.split([']', ' ']).next()?;
+    let format = match said.split_once(NOT_LISTED) {
+        Some((before, _)) => before.rsplit_once('[')?.1.split([']', ' ']).next()?,
+        None if said.contains(HIDDEN_HLS) => "hls",
+        None => return None,
+    };
     let kind = match format.split(',').next()? {
         "hls" => "an HLS playlist",
         "dash" | "webm_dash_manifest" => "a DASH manifest",
@@ -82,11 +86,15 @@ fn has_percent(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().contains(&b'%')
 }
 
-/// Whether the file is a picture by its first bytes.
-fn is_picture(path: &Path) -> bool {
+/// The format that reads a picture whatever its name, if the file is one by its first bytes.
+fn picture_format(path: &Path) -> Option<&'static str> {
     let mut start = [0; 8];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && (start.starts_with(b"\x89PNG\r\n\x1a\n") || start.starts_with(b"\xff\xd8\xff"))
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).ok()?;
+    match start {
+        [0x89, b'P', b'N', b'G', ..] => Some("png_pipe"),
+        [0xff, 0xd8, 0xff, ..] => Some("jpeg_pipe"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -168,12 +176,13 @@ mod tests {
                 std::fs::write(folder.path().join(&name), text).unwrap();
                 let output = ask(folder.path(), &name);
                 let said = String::from_utf8_lossy(&output.stderr);
-                // an HLS playlist is known by its name as well, in newer versions
                 let told = refused(&said).unwrap_or_default();
                 assert!(output.stdout.is_empty() && told.contains(kind), "{name}: {said}");
             }
         }
         assert_eq!(refused("moov atom not found"), None);
+        let newer = "Not detecting m3u8/hls with non standard extension and non standard mime type";
+        assert!(refused(newer).unwrap().contains("HLS playlist"));
         let other = refused("[tty @ 0x1] Format not on whitelist 'mov'").unwrap();
         assert!(other.contains("`tty`"), "{other}");
     }

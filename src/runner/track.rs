@@ -182,7 +182,7 @@ pub fn track(
     finish::tables(&work.folder, &mut row, &body, truth)?;
     listener.hear(Event::End { number: 1, of: 1, label: &planned.label, row: &row, again: false });
 
-    let place = request.out.clone().unwrap_or_else(|| project.reports("track").join(&clip.name));
+    let place = request.out.clone().unwrap_or_else(|| project.reports("track").join(folder_name(&clip.name)));
     let folder = folder::create(&place, &planner.source)?;
     folder::write_runs(&folder, std::slice::from_ref(&row))?;
     folder::join_tables(&folder, std::iter::once(work.folder.as_path()))?;
@@ -212,6 +212,11 @@ fn import(
     let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };
     let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
     Ok(clips::ready(spec.make(&project.clips(), &mut progress)?))
+}
+
+/// A clip's name as the name of a folder: a video called `...mp4` is called `..` without its ending.
+fn folder_name(clip: &str) -> &str {
+    if matches!(clip, "" | "." | "..") { "video" } else { clip }
 }
 
 /// Draws what was found over every frame that was read.
