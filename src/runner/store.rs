@@ -101,9 +101,10 @@ impl Store {
 /// Renames the folder `work` to `place`. What stands there is moved away first and then removed; other processes
 /// may do the same at the same time.
 fn put(work: &Path, place: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
     for _ in 0..PUT_TRIES {
         match fs::rename(work, place) {
-            Err(_) if place.exists() => {}
+            Err(error) if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists) => {}
             moved => return moved,
         }
         let aside = scratch::beside(place);
