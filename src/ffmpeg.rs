@@ -108,10 +108,11 @@ mod tests {
         assert!(command.args(words.split(' ')).status().unwrap().success(), "{words}");
     }
 
-    fn ask(folder: &Path, name: &str) -> Output {
+    /// What ffprobe says of a file, asked in `folder`.
+    fn ask(folder: &Path, path: &Path) -> Output {
         let mut command = Command::new("ffprobe");
         command.current_dir(folder).args(["-v", "error", "-show_entries", "stream=width", "-of", "csv=p=0"]);
-        command.args(input(Path::new(name))).output().unwrap()
+        command.args(input(path)).output().unwrap()
     }
 
     #[test]
@@ -143,13 +144,13 @@ mod tests {
             "1e5",
         ] {
             std::fs::copy(folder.path().join("a.mp4"), folder.path().join(name)).unwrap();
-            let output = ask(folder.path(), name);
+            let output = ask(folder.path(), Path::new(name));
             assert_eq!(output.stdout, b"64\n", "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }
         // with the other names ffmpeg would read pictures beside it
         for name in ["single.png", "f%03d.png", "%d.jpg", "100%.png"] {
             std::fs::copy(folder.path().join("a.png"), folder.path().join(name)).unwrap();
-            let output = ask(folder.path(), name);
+            let output = ask(folder.path(), &folder.path().join(name));
             assert_eq!(output.stdout, b"32\n", "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }
     }
@@ -174,7 +175,7 @@ mod tests {
         ] {
             for name in [format!("x.{ending}"), "x.mp4".to_string(), "x".to_string(), "x%d.mp4".to_string()] {
                 std::fs::write(folder.path().join(&name), text).unwrap();
-                let output = ask(folder.path(), &name);
+                let output = ask(folder.path(), Path::new(&name));
                 let said = String::from_utf8_lossy(&output.stderr);
                 let told = refused(&said).unwrap_or_default();
                 assert!(output.stdout.is_empty() && told.contains(kind), "{name}: {said}");
