@@ -1,5 +1,5 @@
 //! Programs that this one starts: they end when it ends, however that is, and hold no more memory than
-//! they may. And what a process that was killed left lying about, swept away.
+//! they may.
 //!
 //! Must not know which programs, nor what they are for.
 
@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::thread;
+
+pub use crate::scratch::is_alive;
 
 /// Starts `command` with `stdio` (input, output, complaints) in the place of its own. Where the system can
 /// (Linux), the program is killed when this process is gone, even by `kill -9`, and its own data (heap and
@@ -101,51 +103,11 @@ fn data_limit(_: u64) -> Option<u64> {
     None
 }
 
-/// Whether a process of this number runs. Where that cannot be told, it does.
-pub fn is_alive(process: u32) -> bool {
-    #[cfg(unix)]
-    {
-        use nix::errno::Errno;
-        let Ok(number) = i32::try_from(process) else { return false };
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), None) != Err(Errno::ESRCH)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = process;
-        true
-    }
-}
-
-/// Removes from `folder` what processes that are gone have left: every entry whose name `process_of` says
-/// to be of such a process. What cannot be removed stays.
-pub fn sweep(folder: &Path, process_of: impl Fn(&str) -> Option<u32>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let process = name.to_str().and_then(&process_of);
-        if process.is_none_or(is_alive) {
-            continue;
-        }
-        let path = entry.path();
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        // another process may sweep at the same time
-        let _ = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-    }
-}
-
-/// The process in a name such as `stem-123`, or `stem.123.part` with the suffix `.part`.
-pub fn process_in(name: &str, before: char, suffix: &str) -> Option<u32> {
-    name.strip_suffix(suffix)?.rsplit_once(before)?.1.parse().ok()
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use std::fs;
     use std::process::Stdio;
-
-    /// Beyond the largest process number there is.
-    const NOBODY: u32 = 99_999_999;
 
     /// Waits until the programs that bind it have become the program.
     fn settled(child: &Child, name: &str) {
@@ -189,23 +151,5 @@ mod tests {
             let error = spawn(&Command::new(program), stdio, None).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
         }
-    }
-
-    #[test]
-    fn only_what_the_dead_left_is_swept() {
-        let folder = tempfile::tempdir().unwrap();
-        let own = std::process::id();
-        for name in [format!("run-{NOBODY}"), format!("run-{own}"), "run-abc".into(), "other".into()] {
-            fs::create_dir_all(folder.path().join(name).join("deep")).unwrap();
-        }
-        fs::write(folder.path().join(format!("file-{NOBODY}")), "x").unwrap();
-        sweep(folder.path(), |name| process_in(name, '-', ""));
-        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut left: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
-        left.sort();
-        assert_eq!(left, ["other".to_string(), format!("run-{own}"), "run-abc".into()]);
-        assert_eq!(process_in("overlay.mp4.12.part", '.', ".part"), Some(12));
-        assert_eq!(process_in("overlay.mp4", '.', ".part"), None);
-        assert!(is_alive(own) && !is_alive(NOBODY) && !is_alive(u32::MAX));
     }
 }

@@ -25,11 +25,12 @@
 //! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights; [`parity`]: the original's numbers against ours; [`import`]: other people's files to a model set |
 //! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`]; [`fetch`]: files that others publish |
 //! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file; [`motchallenge`]: boxes as MOTChallenge's text |
-//! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`npz`], [`children`], [`assignment`]; [`archive`]: zips and tars that nobody has to trust; [`geometry`] below them: the vocabulary |
+//! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`npz`], [`children`], [`assignment`]; [`ffmpeg`]: how a path is given to it; [`archive`]: zips and tars that nobody has to trust; [`geometry`] and [`scratch`] (names of work in progress) below them: the vocabulary |
 
 pub mod archive;
 pub mod assignment;
 pub mod children;
+pub mod ffmpeg;
 pub mod files;
 pub mod frame;
 pub mod geometry;
@@ -37,6 +38,7 @@ pub mod npz;
 pub mod person;
 pub mod provenance;
 pub mod random;
+pub mod scratch;
 
 pub mod body;
 pub mod device;

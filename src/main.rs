@@ -1,8 +1,9 @@
 //! The front door: parse, run, print the error.
 
 use clap::Parser;
-use posebook::cli::Cli;
+use posebook::cli::{self, Cli};
 use posebook::memory::heap::Counting;
+use posebook::runner::interrupt;
 use std::io::ErrorKind::BrokenPipe;
 use std::process::ExitCode;
 
@@ -11,7 +12,17 @@ use std::process::ExitCode;
 static HEAP: Counting = Counting;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    // before any other thread: they inherit it
+    interrupt::block_notices();
+    let arguments = cli::as_paths(std::env::args_os().collect());
+    let parsed = Cli::try_parse_from(&arguments).unwrap_or_else(|error| {
+        if let Some(told) = cli::not_text(&error, &arguments) {
+            eprintln!("error: {told}");
+            std::process::exit(2);
+        }
+        error.exit()
+    });
+    match parsed.run() {
         Ok(code) => code,
         Err(error) => {
             if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == BrokenPipe) {

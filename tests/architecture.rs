@@ -35,6 +35,7 @@ const ROOMS: &[(&str, i8)] = &[
     ("archive", 0),
     ("assignment", 0),
     ("children", 0),
+    ("ffmpeg", 0),
     ("files", 0),
     ("frame", 0),
     ("npz", 0),
@@ -43,6 +44,8 @@ const ROOMS: &[(&str, i8)] = &[
     ("random", 0),
     // persons are made of vectors
     ("geometry", -1),
+    // files and child processes are named and asked after by it
+    ("scratch", -1),
 ];
 
 fn source() -> PathBuf {

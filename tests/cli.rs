@@ -194,6 +194,103 @@ fn frames_are_json_for_programs() {
     }
 }
 
+/// Runs ffmpeg in `folder` with words separated by spaces.
+fn ffmpeg(folder: &Path, words: &str) {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-nostdin", "-v", "error", "-y"]).args(words.split(' ')).current_dir(folder);
+    assert!(command.status().unwrap().success(), "{words}");
+}
+
+/// The program in `folder`.
+fn posebook_in(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_posebook")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+#[test]
+fn an_existing_path_is_a_file_whatever_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=10 -frames:v 3 -c:v libx264 -g 2 a.mp4");
+    let listed = |arguments: &[&str]| -> serde_json::Value {
+        let arguments = [&["frames", "--sha256", "--json"], arguments].concat();
+        let output = posebook_in(folder.path(), &arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        said["frames"].clone()
+    };
+    let expected = listed(&["a.mp4"]);
+    assert_eq!(expected.as_array().unwrap().len(), 3);
+    let long = format!("{}.mp4", "e".repeat(251));
+    for name in [
+        "12:30.mp4",
+        "-dash.mp4",
+        "-i",
+        "data:x",
+        "http:x.mp4",
+        "file:x.mp4",
+        "pipe:0",
+        "concat:a.mp4|a.mp4",
+        "video.mode=x",
+        "100%d.mp4",
+        "new\nline.mp4",
+        "trail.mp4 ",
+        &long,
+    ] {
+        std::fs::copy(folder.path().join("a.mp4"), folder.path().join(name)).unwrap();
+        assert_eq!(listed(&[name]), expected, "{name}");
+    }
+    assert_eq!(listed(&["--", "-dash.mp4", "video.mode=stream-seek"]), expected);
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let name = std::ffi::OsStr::from_bytes(b"caf\xe9.mp4");
+        std::fs::copy(folder.path().join("a.mp4"), folder.path().join(name)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_posebook"));
+        let output = command.arg("track").arg(name).current_dir(folder.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("is not UTF-8") && said.contains("ln -s"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_names_others_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=10 -frames:v 3 -c:v libx264 a.ts");
+    let hls = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.3,\na.ts\n#EXT-X-ENDLIST\n";
+    for (name, text, kind) in [
+        ("x.m3u8", hls, "HLS playlist"),
+        ("x.mp4", hls, "HLS playlist"),
+        ("x.ffconcat", "ffconcat version 1.0\nfile a.ts\n", "list of files"),
+        ("y.mp4", "ffconcat version 1.0\nfile a.ts\n", "list of files"),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        let output = posebook_in(folder.path(), &["frames", "--json", name]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let told = said.contains(name) && said.contains(kind) && said.contains("ffmpeg -i IN -c copy");
+        assert!(!output.status.success() && output.stdout.is_empty() && told, "{name}: {said}");
+    }
+}
+
+#[test]
+fn numbers_that_python_would_take_are_read_or_told() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=10 -frames:v 3 -c:v libx264 a.mp4");
+    let say = |setting: &str| posebook_in(folder.path(), &["frames", "--json", "a.mp4", setting]);
+    let frames = |output: &Output| -> usize {
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        said["frames"].as_array().unwrap().len()
+    };
+    assert_eq!(frames(&say("video.end_frame=2")), 2);
+    assert_eq!(frames(&say("video.end_frame=None")), 3);
+    for (setting, told) in [
+        ("video.end_frame=2.0", "2.0 stands where a whole number is wanted; write 2"),
+        ("video.every=None", "leave `video.every` out"),
+    ] {
+        let output = say(setting);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(told), "{said}");
+    }
+}
+
 #[test]
 #[cfg(not(feature = "cuda"))]
 fn a_build_for_the_cpu_refuses_a_card_in_one_line() {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use candle_core::Device;
 use posebook::children::is_alive;
 use posebook::random::{Stream, stream};
+use posebook::scratch::Owner;
 use posebook::video::{self, Fault, Settings};
 use rayon::prelude::*;
 
@@ -113,7 +114,7 @@ fn outcome(path: &Path, scratch: &Path) -> String {
 fn word(fault: &Fault) -> &'static str {
     match fault {
         Fault::EmptyFile => "empty",
-        Fault::NotAVideo(_) => "not a video",
+        Fault::NotAVideo(_) | Fault::NotRead(_) => "not a video",
         Fault::NoVideoTrack(_) => "no video track",
         Fault::NoFrames => "no frames",
         Fault::Truncated { .. } => "cut short",
@@ -288,4 +289,41 @@ fn an_interrupt_leaves_neither_decoder_nor_files() {
     assert!(!work.program.wait().unwrap().success());
     assert!(ends(work.decoder), "the decoder lives on");
     assert_eq!(work.left_after_the_next(), 0);
+}
+
+/// Schedulers send their notice to every process of a job, some time before they end it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_notice_of_a_cluster_ends_the_program_in_order() {
+    use nix::sys::signal::Signal::{SIGUSR1, SIGUSR2, SIGXCPU};
+    for notice in [SIGUSR1, SIGUSR2, SIGXCPU] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut work = AtWork::start(folder.path());
+        send(work.decoder, notice);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(work.program.try_wait().unwrap().is_none(), "the decoder died of {notice}");
+        send(work.program.id(), notice);
+        assert_eq!(work.program.wait().unwrap().code(), Some(130), "{notice}");
+        assert!(ends(work.decoder), "the decoder lives on");
+        assert_eq!(fs::read_dir(&work.temporary).unwrap().count(), 0, "{notice}");
+    }
+}
+
+/// What another host or container does in the same folder is not known to be over.
+#[cfg(target_os = "linux")]
+#[test]
+fn work_of_other_hosts_and_containers_is_not_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let video = folder.path().join("short.mp4");
+    ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=25 -frames:v 3 short.mp4");
+    let ended = Owner { process: 99_999_999, ..Owner::this().clone() };
+    let host = Owner { host: "node-7-0123abcd".into(), ..ended.clone() };
+    let container = Owner { namespace: "f0000123".into(), ..ended.clone() };
+    let names = [&ended, &host, &container].map(|owner| owner.name("posebook-frames"));
+    let temporary = folder.path().join("tmp");
+    for name in &names {
+        fs::create_dir_all(temporary.join(name).join("frames")).unwrap();
+    }
+    assert!(frames(&temporary, &video).output().unwrap().status.success());
+    assert_eq!(names.map(|name| temporary.join(name).exists()), [false, true, true]);
 }

@@ -8,6 +8,7 @@ use posebook::nn::checkpoint;
 use posebook::parity::formula;
 use posebook::pickle::PickleError;
 use posebook::provenance::sha256_of_file;
+use posebook::scratch::Owner;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -158,7 +159,10 @@ fn a_lightning_checkpoint_becomes_a_model_set() {
     let folder = tempfile::tempdir().unwrap();
     let request = request(folder.path(), golden("hmr2_small_a.ckpt"));
     // what an import that was killed has left, and what is somebody else's
-    for name in ["mine.safetensors.99999999.part", "other.safetensors.99999999.part"] {
+    let ended = Owner { process: 99_999_999, ..Owner::this().clone() };
+    let elsewhere = Owner { host: "another-host".into(), ..ended.clone() };
+    let others = [ended.name("other.safetensors"), elsewhere.name("mine.safetensors")];
+    for name in others.iter().chain([&ended.name("mine.safetensors")]) {
         std::fs::create_dir_all(&request.folder).unwrap();
         std::fs::write(request.folder.join(name), "x").unwrap();
     }
@@ -167,7 +171,9 @@ fn a_lightning_checkpoint_becomes_a_model_set() {
     assert_eq!((imported.used, imported.left_out), (87, 73));
     let bytes = 4 * formula::small().parameters() as u64;
     assert_eq!((told.len(), told[86]), (87, (bytes, bytes)));
-    let there = ["mine.body.safetensors", "mine.safetensors", "mine.toml", "other.safetensors.99999999.part"];
+    let mut there = ["mine.body.safetensors", "mine.safetensors", "mine.toml"].map(String::from).to_vec();
+    there.extend(others);
+    there.sort();
     assert_eq!(left(folder.path()), there);
     let set = ModelSet::load(&imported.manifest).unwrap();
     set.verify().unwrap();

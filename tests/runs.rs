@@ -119,6 +119,54 @@ fn a_second_time_and_a_resumed_time_give_the_same() {
     assert!(people(&broken) == first_people, "the people of a resumed experiment differ");
 }
 
+/// A child of `parent` with this name, by `/proc`.
+#[cfg(target_os = "linux")]
+fn child_of(parent: u32, name: &str) -> Option<u32> {
+    let about = |entry: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let (head, tail) = stat.rsplit_once(')')?;
+        let (pid, program) = head.split_once(" (")?;
+        let of = tail.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+        (program == name && of == parent).then(|| pid.parse().ok())?
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().find_map(about)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_notice_of_a_cluster_keeps_what_is_finished() {
+    use nix::sys::signal::{Signal::SIGUSR1, kill};
+    let project = Project::with_experiment("small", SMALL);
+    let mut command = project.command(&["experiment", "run", "small"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let patience = Instant::now() + Duration::from_secs(300);
+    let send = |process: u32| kill(nix::unistd::Pid::from_raw(process.cast_signed()), SIGUSR1);
+    let mut worker = None;
+    while finished(&project).is_empty() || worker.is_none() {
+        assert!(Instant::now() < patience && child.try_wait().unwrap().is_none(), "no run was finished");
+        worker = child_of(child.id(), "posebook");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // to every process of the job, and again; the worker may have ended meanwhile
+    let _ = worker.map(send);
+    send(child.id()).unwrap();
+    let _ = send(child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let kept = finished(&project).len();
+    assert!((1..4).contains(&kept), "{kept} runs were kept");
+    let rows = project_rows(&project);
+    assert_eq!(rows.len(), kept);
+    assert!(rows.iter().all(|row| row["outcome"] == "ok"), "{rows:?}");
+    assert_eq!(std::fs::read_dir(project.path(".posebook/work")).unwrap().count(), 0);
+}
+
+/// The rows of the only report.
+#[cfg(target_os = "linux")]
+fn project_rows(project: &Project) -> Vec<Row> {
+    let mut reports = std::fs::read_dir(project.path("reports/small")).unwrap().flatten();
+    rows(&reports.next().unwrap().path().join("runs.csv"))
+}
+
 fn finished(project: &Project) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(project.path(".posebook/runs")).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()

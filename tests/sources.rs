@@ -93,3 +93,37 @@ fn an_address_is_fetched_once_and_its_sound_is_kept() {
     assert_eq!(kept.len(), 1);
     assert_eq!(std::fs::read(kept[0].path()).unwrap(), std::fs::read(project.path("walk.mp4")).unwrap());
 }
+
+#[test]
+fn paths_are_taken_as_they_are_typed_and_outputs_are_checked_before_the_work() {
+    let project = project();
+    ffmpeg(&project.path("."), &format!("-f lavfi -i testsrc2=size=96x96:rate=10 -frames:v {FRAMES} a.mp4"));
+    std::fs::copy(project.path("a.mp4"), project.path("-12:30.mp4")).unwrap();
+    std::fs::copy(project.path("boxes.txt"), project.path("1e3")).unwrap();
+    for (out, place) in [("a:b", "a:b"), ("-x", "-x"), ("2024_11_27 ", "2024_11_27 ")] {
+        let out = format!("out={out}");
+        project.posebook(&["track", "-12:30.mp4", "boxes=1e3", &out]).succeeds();
+        let overlay = project.path(&format!("{place}/latest/overlay.mp4"));
+        assert_eq!(tracks(&overlay).trim(), format!("video,10/1,{FRAMES}"), "{place}");
+    }
+    let home = project.path("home");
+    let mut command = project.command(&["track", "a.mp4", "boxes=1e3", "out=~/results"]);
+    assert!(command.env("HOME", &home).output().unwrap().status.success());
+    assert!(home.join("results/latest/overlay.mp4").is_file() && !project.path("~").exists());
+
+    std::fs::write(project.path("file"), "mine").unwrap();
+    for given in [
+        &["track", "a.mp4", "boxes=1e3", "out=file"][..],
+        &["track", "a.mp4", "boxes=1e3", "out=file/below"],
+        &["reconstruct", "a.mp4", "out=file"],
+    ] {
+        let wrong = project.posebook(given);
+        assert!(!wrong.0.status.success());
+        let said = wrong.errors();
+        assert!(
+            said.contains("results cannot be written to the folder") && !said.contains("frames"),
+            "{said}"
+        );
+    }
+    assert_eq!(std::fs::read(project.path("file")).unwrap(), b"mine");
+}

@@ -3,6 +3,7 @@
 use super::ArchiveError;
 use super::tar::{Kind, Tar};
 use super::zip::{Zip, broken};
+use crate::scratch;
 use flate2::read::MultiGzDecoder;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -36,9 +37,7 @@ pub fn unpack(
     limits: Limits,
     wanted: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<PathBuf>, ArchiveError> {
-    let mut name = into.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let beside = into.with_file_name(name);
+    let beside = scratch::beside(into);
     fs::create_dir_all(&beside).map_err(ArchiveError::file(&beside))?;
     let mut place = Place { archive, folder: &beside, limits, entries: 0, bytes: 0, files: Vec::new() };
     let unpacked = match kind_of(archive) {

@@ -1,8 +1,9 @@
 //! `posebook frames`: the frames of a video as a run would read them.
 
-use crate::children;
-use crate::experiment::Override;
+use crate::experiment::{Override, explain};
 use crate::provenance::sha256_of_bytes;
+use crate::runner::interrupt;
+use crate::scratch;
 use crate::video::{self, FrameSource, Probe, Settings};
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
@@ -69,7 +70,9 @@ fn settings(overrides: &[String]) -> Result<Settings> {
         };
         table.insert(key.to_string(), given.value);
     }
-    let settings: Settings = toml::Value::Table(table).try_into().context("in the settings of the video")?;
+    let read = toml::Value::Table(table).try_into();
+    let settings: Settings =
+        read.map_err(|error| anyhow::anyhow!("in the settings of the video: {}", explain(&error)))?;
     Ok(settings.spelled_out()?)
 }
 
@@ -80,6 +83,9 @@ struct Hashes {
     _scratch: Scratch,
 }
 
+/// What names of folders for extracted frames begin with, in the folder for temporary files.
+const SCRATCH: &str = "posebook-frames";
+
 /// A folder for extracted frames, removed at the end.
 struct Scratch(PathBuf);
 
@@ -87,8 +93,8 @@ impl Scratch {
     /// A folder of this process alone; those of processes that were killed are swept away. Ctrl-C removes it.
     fn create() -> Result<Scratch> {
         let place = std::env::temp_dir();
-        children::sweep(&place, |name| children::process_in(name.strip_prefix("posebook-")?, '-', ""));
-        let folder = place.join(format!("posebook-frames-{}", std::process::id()));
+        scratch::sweep(&place, |stem| stem == SCRATCH);
+        let folder = place.join(scratch::name(SCRATCH));
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let scratch = Scratch(folder.clone());
         let end = move || {
@@ -96,7 +102,7 @@ impl Scratch {
             let _ = std::fs::remove_dir_all(&folder);
             std::process::exit(130);
         };
-        ctrlc::set_handler(end).context("Ctrl-C cannot be listened to")?;
+        interrupt::end_with(end).context("Ctrl-C cannot be listened to")?;
         Ok(scratch)
     }
 }

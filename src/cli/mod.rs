@@ -2,6 +2,7 @@
 //!
 //! Must not know how anything is done: it asks the runner and prints what comes back.
 
+mod arguments;
 mod completions;
 mod dataset;
 mod device;
@@ -17,6 +18,8 @@ mod references;
 mod report;
 mod track;
 mod worker;
+
+pub use arguments::{as_paths, not_text};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

@@ -2,6 +2,7 @@
 //!
 //! Must not know what is in them.
 
+use crate::scratch;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,14 +14,14 @@ pub struct Making {
 }
 
 impl Making {
-    /// Starts making `cache/key`. What an interrupted process left of it is cleared away.
+    /// Starts making `cache/key`. What processes that are gone left of it is removed.
     ///
     /// # Errors
     /// If the folder cannot be made.
     pub fn start(cache: &Path, key: &str) -> io::Result<Making> {
         fs::create_dir_all(cache)?;
-        clear_left_overs(cache, key)?;
-        let beside = cache.join(format!("{key}.{}.part", std::process::id()));
+        scratch::sweep(cache, |stem| stem == key);
+        let beside = cache.join(scratch::name(key));
         fs::create_dir(&beside)?;
         Ok(Making { beside, place: cache.join(key) })
     }
@@ -50,24 +51,10 @@ impl Drop for Making {
     }
 }
 
-/// Removes `key.<process>.part` of processes that are gone, and this one's own.
-fn clear_left_overs(cache: &Path, key: &str) -> io::Result<()> {
-    for entry in fs::read_dir(cache)? {
-        let name = entry?.file_name();
-        let Some(name) = name.to_str() else { continue };
-        let part = name.strip_prefix(key).and_then(|rest| rest.strip_prefix('.')?.strip_suffix(".part"));
-        let Some(Ok(process)) = part.map(str::parse::<i32>) else { continue };
-        let own = process as u32 == std::process::id();
-        if own || nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), None).is_err() {
-            fs::remove_dir_all(cache.join(name))?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Owner;
 
     #[test]
     fn an_unfinished_folder_leaves_nothing_and_a_finished_one_is_whole() {
@@ -84,15 +71,30 @@ mod tests {
     }
 
     #[test]
-    fn what_the_dead_left_is_cleared_and_what_others_made_stays() {
+    fn what_an_ended_process_left_is_cleared_and_what_others_made_stays() {
         let cache = tempfile::tempdir().unwrap();
         // beyond the largest process number there is
-        fs::create_dir(cache.path().join("abc.99999999.part")).unwrap();
-        fs::create_dir(cache.path().join("other.99999999.part")).unwrap();
+        let ended = Owner { process: 99_999_999, ..Owner::this().clone() };
+        fs::create_dir(cache.path().join(ended.name("abc"))).unwrap();
+        fs::create_dir(cache.path().join(ended.name("other"))).unwrap();
+        let elsewhere = Owner { host: "another-host".into(), ..ended };
+        fs::create_dir(cache.path().join(elsewhere.name("abc"))).unwrap();
         let making = Making::start(cache.path(), "abc").unwrap();
         fs::create_dir(cache.path().join("abc")).unwrap();
         fs::write(cache.path().join("abc/theirs"), "x").unwrap();
         assert!(making.finish().unwrap().join("theirs").is_file());
-        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn two_that_make_the_same_do_not_disturb_each_other() {
+        let cache = tempfile::tempdir().unwrap();
+        let [first, second] = [1, 2].map(|_| Making::start(cache.path(), "abc").unwrap());
+        fs::write(first.folder().join("whole"), "1").unwrap();
+        fs::write(second.folder().join("whole"), "2").unwrap();
+        let place = second.finish().unwrap();
+        assert_eq!(first.finish().unwrap(), place);
+        assert_eq!(fs::read(place.join("whole")).unwrap(), b"2");
+        assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1);
     }
 }

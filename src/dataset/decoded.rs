@@ -5,6 +5,7 @@
 //! is noticed. Must not know how clips are drawn.
 
 use super::DatasetError;
+use crate::ffmpeg;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ const HEADER: &str = "# SHA-256 of the decoded frames (RGB, in presentation orde
 /// If ffmpeg is missing, or cannot decode the file: what it says.
 pub(super) fn decoded_sha256(video: &Path) -> Result<String, DatasetError> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-v", "error", "-i"]).arg(video);
+    command.args(["-hide_banner", "-nostdin", "-v", "error"]).args(ffmpeg::input(video));
     command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-c:v", "rawvideo"]);
     command.args(["-f", "hash", "-hash", "sha256", "pipe:1"]);
     let missing = "cannot be started; `./just` installs it, or ask your package manager for ffmpeg";

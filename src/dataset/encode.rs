@@ -2,6 +2,7 @@
 
 use super::DatasetError;
 use super::walkers::Encoding;
+use crate::ffmpeg;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -67,7 +68,7 @@ impl Encoder {
             None => command.args(["-crf", &encoding.crf.to_string()]),
         };
         command.args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
-        command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(path);
+        command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(ffmpeg::file(path));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let started = command.spawn();
         let missing = "cannot be started; `./just` installs it, or ask your package manager for ffmpeg";

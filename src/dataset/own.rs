@@ -10,6 +10,8 @@ use super::decoded::decoded_sha256;
 use super::mot::{self, Bounds, Use};
 use super::truth::{TruthFile, TruthWriter};
 use crate::motchallenge::Benchmark;
+use crate::ffmpeg;
+use crate::files;
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
 use crate::sources;
 use serde::{Deserialize, Serialize};
@@ -96,9 +98,11 @@ impl Files {
             }
         }
         let wanted = |clip: &&FileSpec| self.only.as_ref().is_none_or(|only| only.contains(&clip.name));
-        let there = |path: &PathBuf| folder.join(path);
+        let there = |path: &PathBuf| folder.join(from_home(path));
+        // an existing file is a file, whatever its name
+        let is_address = |video: &PathBuf| sources::is_address(video) && !there(video).exists();
         let own = |clip: &FileSpec| OwnClip {
-            video: if sources::is_address(&clip.video) { clip.video.clone() } else { there(&clip.video) },
+            video: if is_address(&clip.video) { clip.video.clone() } else { there(&clip.video) },
             fps: clip.fps,
             truth: clip.truth.as_ref().map(there),
             boxes: clip.boxes.as_ref().map(there),
@@ -197,6 +201,12 @@ impl OwnClip {
     }
 }
 
+/// A path of a dataset's file, which may begin with `~/`.
+fn from_home(path: &Path) -> PathBuf {
+    // without a home the name is taken as it is, and an error about it names it
+    path.to_str().and_then(|text| files::from_home(text).ok()).unwrap_or_else(|| path.to_path_buf())
+}
+
 /// Where videos are kept that were fetched for the clips in `cache`.
 fn kept_beside(cache: &Path) -> PathBuf {
     cache.with_file_name("downloads")
@@ -259,9 +269,15 @@ impl Seen {
         command.arg("-show_entries");
         command.arg("stream=width,height,avg_frame_rate,nb_read_packets:stream_side_data=rotation");
         let missing = "cannot be started; `./just` installs it, or ask your package manager for ffmpeg";
-        let output = command.arg(video).output().map_err(|_| DatasetError::program("ffprobe", missing))?;
+        let output = command
+            .args(ffmpeg::input(video))
+            .output()
+            .map_err(|_| DatasetError::program("ffprobe", missing))?;
         let no_video = || {
             let said = String::from_utf8_lossy(&output.stderr);
+            if let Some(refused) = ffmpeg::refused(&said) {
+                return DatasetError::invalid(video, format!("this is not a video: {refused}"));
+            }
             let said = said.trim().lines().last().map_or(String::new(), |line| format!(" (ffprobe: {line})"));
             DatasetError::invalid(video, format!("no video can be read from this file{said}"))
         };

@@ -36,6 +36,9 @@ pub(crate) fn line_of(text: &str, at: usize) -> usize {
 /// A TOML error in our own words: the nearest right key beside an unknown one.
 pub(crate) fn explain(error: &toml::de::Error) -> String {
     let message = error.message();
+    if let Some(told) = not_whole(message) {
+        return told;
+    }
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let (what, wrong) = match quoted.first() {
         Some(wrong) if message.starts_with("unknown field") => ("key", wrong),
@@ -53,6 +56,19 @@ pub(crate) fn explain(error: &toml::de::Error) -> String {
     }
 }
 
+/// What to tell of a number with a point where a whole one is wanted.
+fn not_whole(message: &str) -> Option<String> {
+    let (given, wanted) =
+        message.strip_prefix("invalid type: floating point `")?.split_once("`, expected ")?;
+    let whole = ["i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "usize", "isize"];
+    if !whole.contains(&wanted.split_whitespace().next()?) {
+        return None;
+    }
+    let number: f64 = given.parse().ok()?;
+    let hint = if number.fract() == 0.0 { format!("; write {number:.0}") } else { String::new() };
+    Some(format!("{given} stands where a whole number is wanted{hint}"))
+}
+
 /// The one of `known` that `wrong` was most likely meant to be: the fewest slips of the finger away,
 /// of those the one of the nearest length.
 pub(crate) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
@@ -64,6 +80,22 @@ pub(crate) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_in_a_whole_number_is_told() {
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code, reason = "it is read and never looked at")]
+        struct Counts {
+            frames: Option<i64>,
+            every: Option<usize>,
+        }
+        let told = |text: &str| {
+            let value: toml::Value = toml::Value::Table(text.parse().unwrap());
+            explain(&value.try_into::<Counts>().unwrap_err())
+        };
+        assert_eq!(told("frames = 2.0"), "2.0 stands where a whole number is wanted; write 2");
+        assert_eq!(told("every = 2.5"), "2.5 stands where a whole number is wanted");
+    }
 
     #[test]
     fn lines_and_likeness() {

@@ -2,10 +2,19 @@
 //!
 //! A key may be any of the settings (`video.mode`, `dataset.frames`, `limits.host_mib`), a list of the
 //! sweep (`sweep.dataset.frames=[60,120]`), or one of PHALP's own. A value is read as TOML and, where
-//! it is none, as text. Overriding a key that the sweep varies takes its list out of the sweep.
+//! it is none, as text. Paths are taken as they are typed, blanks and quotes included; only `~/` at the start is
+//! the home folder. Overriding a key that the sweep varies takes its list out of the sweep.
 
+use crate::files;
 use crate::video::{Access, Mode, Store};
 use toml::{Table, Value};
+
+/// Keys whose values are paths (or, for `boxes` of a picture, numbers that are read as text).
+const PATHS: [&str; 4] = ["video.source", "boxes", "truth", "out"];
+/// Keys whose values are names or paths of TOML files, or a table: never a number, a date or a truth value.
+const NAMES: [&str; 4] = ["model", "device", "dataset", "dataset.name"];
+/// PHALP's bounds in frames, for which -1 is no bound.
+const FRAME_BOUNDS: [&str; 2] = ["video.start_frame", "video.end_frame"];
 
 /// One `key=value`, understood.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +39,8 @@ impl Override {
     /// Reads one argument of the command line.
     ///
     /// # Errors
-    /// If it is not `key=value`, or a value is not what PHALP's spelling allows.
+    /// If it is not `key=value`, a path is empty, a value is not what PHALP's spelling allows, or it is Python's
+    /// `None` where nothing corresponds to it.
     pub fn parse(given: &str) -> Result<Override, OverrideError> {
         let pair = given
             .split_once('=')
@@ -44,6 +54,22 @@ impl Override {
                 let mode: Mode = text.parse().map_err(|fault| wrong(format!("{fault}")))?;
                 let value = Value::try_from(mode).map_err(|error| wrong(error.to_string()))?;
                 Ok(Override { key, value, became: None })
+            }
+            known if PATHS.contains(&known) => {
+                if text.is_empty() {
+                    return Err(wrong("there is no path; write one, or leave the setting out".into()));
+                }
+                let value = home_text(text).map_err(wrong)?;
+                Ok(Override { key, value: Value::String(value), became: None })
+            }
+            known if NAMES.contains(&known) => {
+                let value = name_of(text).map_err(wrong)?;
+                Ok(Override { key, value, became: None })
+            }
+            _ if is_none(text) => {
+                let value = none_of(&key).map_err(wrong)?;
+                let became = format!("{given} became {key}={value}");
+                Ok(Override { key, value, became: Some(became) })
             }
             _ => Ok(Override { key, value: value_of(text), became: None }),
         }
@@ -69,6 +95,35 @@ fn extract_video(given: &str, text: &str) -> Result<Override, OverrideError> {
     let value = Value::try_from(mode).map_err(|error| wrong(error.to_string()))?;
     let became = format!("{given} became video.mode={mode}; PHALP itself would also stop after {range}");
     Ok(Override { key: "video.mode".to_string(), value, became: Some(became) })
+}
+
+/// A path as it is typed, with the home folder in the place of `~/`.
+fn home_text(text: &str) -> Result<String, String> {
+    let path = files::from_home(text)?;
+    path.into_os_string().into_string().map_err(|_| "HOME is not UTF-8; write the path in full".to_string())
+}
+
+/// A name as it is typed, or what TOML makes of quotes, a table or a list.
+fn name_of(text: &str) -> Result<Value, String> {
+    match value_of(text) {
+        value @ (Value::Table(_) | Value::Array(_)) => Ok(value),
+        Value::String(quoted) if text.trim_start().starts_with(['"', '\'']) => Ok(Value::String(quoted)),
+        _ => home_text(text).map(Value::String),
+    }
+}
+
+/// Python's None, also as Hydra writes it.
+fn is_none(text: &str) -> bool {
+    matches!(text.trim(), "None" | "null")
+}
+
+/// What `None` stands for.
+fn none_of(key: &str) -> Result<Value, String> {
+    match key {
+        _ if FRAME_BOUNDS.contains(&key) => Ok(Value::Integer(-1)),
+        "video.hwaccel" => Ok(Value::String("none".into())),
+        _ => Err(format!("there is no None here; leave `{key}` out, and its default holds")),
+    }
 }
 
 /// `text` as TOML, Python's True, False and None understood, or else as itself.
@@ -205,6 +260,74 @@ mod tests {
         ] {
             assert_eq!(Override::parse(&format!("key={text}")).unwrap().value, value, "{text}");
         }
+    }
+
+    #[test]
+    fn paths_are_taken_as_they_are_typed() {
+        for text in [
+            "2024_11_27",
+            "1e3",
+            "1_000.toml",
+            "007",
+            "trailing ",
+            " leading",
+            "a=b",
+            "a:b",
+            "-x",
+            "true",
+            "True",
+            "None",
+            "2024-11-27",
+            "inf",
+            "\"quoted\"",
+            "'q'",
+            "[1]",
+            "{a=1}",
+            "#x",
+            "~a",
+            "a\nb",
+        ] {
+            for key in PATHS {
+                let found = Override::parse(&format!("{key}={text}")).unwrap();
+                assert_eq!(found.value, Value::String(text.into()), "{key}={text}");
+            }
+        }
+        for text in ["2024_11_27", "1e3", "007", "true", "2024-11-27", "-x", "None"] {
+            for key in NAMES {
+                let found = Override::parse(&format!("{key}={text}")).unwrap();
+                assert_eq!(found.value, Value::String(text.into()), "{key}={text}");
+            }
+        }
+        let value = |text: &str| Override::parse(text).unwrap().value;
+        assert_eq!(value("model=\"tiny\""), Value::String("tiny".into()));
+        assert!(value("dataset={ name = 'walkers', frames = 3 }").is_table());
+        let home = std::env::var("HOME").unwrap();
+        assert_eq!(value("out=~/a b"), Value::String(format!("{home}/a b")));
+        assert_eq!(value("model=~/m.toml"), Value::String(format!("{home}/m.toml")));
+        let wrong = Override::parse("out=").unwrap_err().to_string();
+        assert!(wrong.starts_with("`out=`: there is no path"), "{wrong}");
+    }
+
+    #[test]
+    fn none_is_no_bound_or_is_refused_in_words() {
+        for (given, value, became) in [
+            ("video.end_frame=None", Value::Integer(-1), "video.end_frame=None became video.end_frame=-1"),
+            (
+                "video.start_frame=null",
+                Value::Integer(-1),
+                "video.start_frame=null became video.start_frame=-1",
+            ),
+            (
+                "video.hwaccel=None",
+                Value::String("none".into()),
+                "video.hwaccel=None became video.hwaccel=\"none\"",
+            ),
+        ] {
+            let found = Override::parse(given).unwrap();
+            assert_eq!((found.value, found.became.unwrap()), (value, became.to_string()));
+        }
+        let wrong = Override::parse("limits.host_mib=None").unwrap_err().to_string();
+        assert!(wrong.ends_with("leave `limits.host_mib` out, and its default holds"), "{wrong}");
     }
 
     #[test]

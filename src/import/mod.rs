@@ -18,10 +18,10 @@ pub use body::arrays as body_arrays;
 pub use cache::{Found, find};
 
 use crate::body::BodyError;
-use crate::children::{process_in, sweep};
 use crate::files::write_whole;
 use crate::hmr2::Config;
 use crate::pickle::PickleError;
+use crate::scratch;
 use hashes::{Hashes, sha256_until};
 use source::Source;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,7 @@ pub fn hmr2(
     let Request { name, folder, checkpoint, .. } = request;
     let places = places(name, folder)?;
     // what an import that was killed has left
-    sweep(folder, |entry| process_in(entry, '.', ".part").filter(|_| entry.starts_with(&format!("{name}."))));
+    scratch::sweep(folder, |stem| stem.starts_with(&format!("{name}.")));
     let specs = request.architecture.tensors();
     let mut source = Source::open(checkpoint)?;
     let initial = weights::initial(request, &specs, &source)?;

@@ -1,14 +1,17 @@
 //! A report's folder: made once, never overwritten, whole at every moment.
 
 use super::RunnerError;
-use crate::children;
-use crate::files::write_whole;
+use crate::files::{check_folder, write_whole};
 use crate::provenance::Source;
+use crate::scratch;
 use crate::tables::{FrameRow, MemoryRow, PersonRow, Row, RunRow, files};
 use std::fs;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 use time::macros::format_description;
+
+/// The link to the newest report.
+const LATEST: &str = "latest";
 
 /// Makes the folder of a new report below `reports`: `<UTC time>-<git hash>`.
 ///
@@ -32,11 +35,20 @@ pub fn create(reports: &Path, source: &Source) -> Result<PathBuf, RunnerError> {
     unreachable!("names do not run out")
 }
 
+/// Checks that a report can be written below `reports`, before the work that it is about. Leaves nothing.
+///
+/// # Errors
+/// If it cannot.
+pub fn check(reports: &Path) -> Result<(), RunnerError> {
+    check_folder(reports).map_err(|source| RunnerError::Output { folder: reports.to_path_buf(), source })
+}
+
 /// Removes files that a process which is gone left half written in the reports before.
 fn sweep(reports: &Path) {
+    scratch::sweep(reports, |stem| stem == LATEST);
     for report in fs::read_dir(reports).into_iter().flatten().flatten() {
         if report.file_type().is_ok_and(|kind| kind.is_dir()) {
-            children::sweep(&report.path(), |name| children::process_in(name, '.', ".part"));
+            scratch::sweep(&report.path(), |_| true);
         }
     }
 }
@@ -96,22 +108,23 @@ fn join<'r, R: Row>(folder: &Path, runs: impl Iterator<Item = &'r Path>) -> Resu
 /// If the disk refuses.
 pub fn link_latest(folder: &Path) -> Result<(), RunnerError> {
     let (Some(reports), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(()) };
-    let latest = reports.join("latest");
+    let latest = reports.join(LATEST);
     #[cfg(unix)]
     {
-        let beside = reports.join(format!(".latest.{}", std::process::id()));
+        let beside = scratch::beside(&latest);
         let link = std::os::unix::fs::symlink(name, &beside);
         link.and_then(|()| fs::rename(&beside, &latest)).map_err(RunnerError::file(&latest))
     }
     #[cfg(not(unix))]
     {
-        write_text(reports, "latest", &name.to_string_lossy())
+        write_text(reports, LATEST, &name.to_string_lossy())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Owner;
 
     #[test]
     fn no_report_takes_the_place_of_another() {
@@ -122,7 +135,8 @@ mod tests {
         assert_ne!(first, second);
         assert!(first.to_string_lossy().ends_with("Z-01234567"), "{first:?}");
         // beyond the largest process number there is
-        fs::write(first.join("overlay.mp4.99999999.part"), "x").unwrap();
+        let ended = Owner { process: 99_999_999, ..Owner::this().clone() };
+        fs::write(first.join(ended.name("overlay.mp4")), "x").unwrap();
         fs::write(first.join("overlay.mp4"), "x").unwrap();
         create(reports.path(), &source).unwrap();
         assert_eq!(fs::read_dir(&first).unwrap().count(), 1);

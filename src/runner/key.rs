@@ -64,6 +64,12 @@ impl Key {
         self.settings == other.settings && self.repeat == other.repeat && self.clip == other.clip
     }
 
+    /// Whether both were made on machines that look the same: processor, cores, device.
+    pub fn is_same_machine(&self, other: &Key) -> bool {
+        let machine = |key: &Key| (key.cpu.clone(), key.cores, key.device.clone(), key.card.clone());
+        machine(self) == machine(other)
+    }
+
     /// What differs from `other`, in words.
     pub fn changes_since(&self, other: &Key) -> Vec<&'static str> {
         let machine = |key: &Key| (key.cpu.clone(), key.cores);

@@ -65,6 +65,11 @@ pub enum RunnerError {
     NoProject { start: PathBuf },
     #[error("cannot read or write {path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
+    #[error(
+        "results cannot be written to the folder {}: {source}; give another one, such as out=results",
+        folder.display()
+    )]
+    Output { folder: PathBuf, source: std::io::Error },
     #[error("cannot start {program}: {source}")]
     Start { program: PathBuf, source: std::io::Error },
     #[error("the process of the run in {folder} could not be watched")]

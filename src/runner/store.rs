@@ -4,12 +4,16 @@ use super::RunnerError;
 use super::death::Outcome;
 use super::key::Key;
 use crate::files::write_whole;
+use crate::scratch::{self, Owner};
 use crate::tables::RunRow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A run's row in its folder.
 const ROW: &str = "row.toml";
+
+/// How often a run is put into its place while other processes put theirs there.
+const PUT_TRIES: usize = 20;
 
 /// The folder of ended runs.
 #[derive(Debug, Clone)]
@@ -51,7 +55,11 @@ impl Store {
     /// Everything that is kept and readable.
     pub fn all(&self) -> Vec<Kept> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut kept: Vec<Kept> = entries.filter_map(|entry| read(&entry.path())).collect();
+        // what is moved aside is about to be removed
+        let is_aside =
+            |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| Owner::read(name).is_some());
+        let there = entries.filter(|entry| !is_aside(entry));
+        let mut kept: Vec<Kept> = there.filter_map(|entry| read(&entry.path())).collect();
         kept.sort_by(|a, b| a.row.run_id.cmp(&b.row.run_id));
         kept
     }
@@ -70,24 +78,43 @@ impl Store {
         write_whole(&path, text.as_bytes()).map_err(RunnerError::file(&path))?;
         let place = self.place(&row.run_id);
         fs::create_dir_all(&self.folder).map_err(RunnerError::file(&self.folder))?;
-        if place.exists() {
-            fs::remove_dir_all(&place).map_err(RunnerError::file(&place))?;
-        }
-        fs::rename(work, &place).map_err(RunnerError::file(&place))?;
+        scratch::sweep(&self.folder, |_| true);
+        put(work, &place).map_err(RunnerError::file(&place))?;
         self.forget_elders(key, &place);
         Ok(place)
     }
 
-    /// Removes runs of the same point that other programs or weights made: without that every rebuild
-    /// would leave another set behind.
+    /// Removes runs of the same point that other programs or weights made on a machine like this: without that
+    /// every rebuild would leave another set behind. Other machines may be using theirs.
     fn forget_elders(&self, key: &Key, place: &Path) {
-        let elders =
-            self.all().into_iter().filter(|kept| kept.key.is_same_point(key) && kept.folder != place);
+        let is_elder = |kept: &Kept| {
+            kept.key.is_same_point(key) && kept.key.is_same_machine(key) && kept.folder != place
+        };
+        let elders = self.all().into_iter().filter(is_elder);
         for elder in elders {
             // one that cannot be removed merely takes room
             let _ = fs::remove_dir_all(&elder.folder);
         }
     }
+}
+
+/// Renames the folder `work` to `place`. What stands there is moved away first and then removed; other processes
+/// may do the same at the same time.
+fn put(work: &Path, place: &Path) -> std::io::Result<()> {
+    use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
+    for _ in 0..PUT_TRIES {
+        match fs::rename(work, place) {
+            Err(error) if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists) => {}
+            moved => return moved,
+        }
+        let aside = scratch::beside(place);
+        // another process may have moved it away
+        if fs::rename(place, &aside).is_ok() {
+            // what cannot be removed takes room and harms nobody
+            let _ = fs::remove_dir_all(&aside);
+        }
+    }
+    fs::rename(work, place)
 }
 
 fn read(folder: &Path) -> Option<Kept> {
@@ -154,6 +181,35 @@ mod tests {
         let row = keep(&store, folder.path(), &key("p", 1));
         let kept = store.find(&row.run_id).unwrap();
         assert_eq!((kept.row, kept.key), (row, key("p", 1)));
+    }
+
+    #[test]
+    fn processes_that_keep_the_same_run_at_once_all_succeed() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("run");
+        let put_one = |n: usize| {
+            let work = folder.path().join(format!("work-{n}"));
+            fs::create_dir(&work).unwrap();
+            fs::write(work.join("table"), "rows").unwrap();
+            put(&work, &place)
+        };
+        std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|n| scope.spawn(move || put_one(n))).collect();
+            all.into_iter().for_each(|one| one.join().unwrap().unwrap());
+        });
+        assert_eq!(fs::read(place.join("table")).unwrap(), b"rows");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn another_machine_keeps_its_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::of(folder.path().join("runs"));
+        keep(&store, folder.path(), &Key { cpu: Some("another".into()), ..key("old", 1) });
+        keep(&store, folder.path(), &Key { cores: 64, ..key("old", 1) });
+        keep(&store, folder.path(), &key("old", 1));
+        keep(&store, folder.path(), &key("new", 1));
+        assert_eq!(store.all().len(), 3);
     }
 
     #[test]

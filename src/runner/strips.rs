@@ -11,6 +11,7 @@ use crate::render::overlay::Overlay;
 use crate::render::picture::Picture;
 use crate::render::strip::{Row as StripRow, Strip};
 use crate::report::STRIPS;
+use crate::scratch;
 use crate::tables::{PersonRow, RunRow, Tables, files};
 use crate::video::{self, Probe};
 use candle_core::Device;
@@ -74,7 +75,7 @@ fn strip(project: &Project, row: &RunRow, place: &Path) -> Result<Option<Vec<u8>
     let moments = moments(row);
     let mut overlay = Overlay::new(CELL_WIDTH);
     let probe = video::probe(&order.video)?;
-    let scratch = project.work().join(format!("strip-{}-{}", row.run_id, std::process::id()));
+    let scratch = project.work().join(scratch::name(&format!("strip-{}", row.run_id)));
     std::fs::create_dir_all(&scratch).map_err(RunnerError::file(&scratch))?;
     let mut pictures = Vec::new();
     for &moment in &moments {

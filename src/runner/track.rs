@@ -168,6 +168,9 @@ pub fn track(
     if let Some(refused) = place.refused {
         return Err(refused.into());
     }
+    if let Some(out) = &request.out {
+        folder::check(out)?;
+    }
     let request = &request.with_file(project, listener)?;
     let clip = import(project, request, listener)?;
     let mut planner = Planner::new(project, &options.program)?;
@@ -191,7 +194,7 @@ pub fn track(
     finish::tables(&work.folder, &mut row, &body, truth)?;
     listener.hear(Event::End { number: 1, of: 1, label: &planned.label, row: &row, again: false });
 
-    let place = request.out.clone().unwrap_or_else(|| project.reports("track").join(&clip.name));
+    let place = request.out.clone().unwrap_or_else(|| project.reports("track").join(folder_name(&clip.name)));
     let folder = folder::create(&place, &planner.source)?;
     folder::write_runs(&folder, std::slice::from_ref(&row))?;
     folder::join_tables(&folder, std::iter::once(work.folder.as_path()))?;
@@ -224,6 +227,11 @@ fn import(
     let clip = spec.make(&project.clips(), &mut progress)?;
     clip.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
     Ok(clips::ready(clip))
+}
+
+/// A clip's name as the name of a folder: a video called `...mp4` is called `..` without its ending.
+fn folder_name(clip: &str) -> &str {
+    if matches!(clip, "" | "." | "..") { "video" } else { clip }
 }
 
 /// Draws what was found over every frame that was read.

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// How often memory is looked at.
 const EVERY: Duration = Duration::from_millis(20);
+/// How much later than a child this process may hear of a signal that both were sent.
+const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
 /// How a process is started: the program, and how it is told its folder.
 #[derive(Debug, Clone)]
@@ -103,6 +105,7 @@ pub fn run(
         }
     };
     let wall_secs = started.elapsed().as_secs_f64();
+    let killed = killed.or_else(|| stopped_with_us(status, interrupt).then_some(Killed::Interrupted));
     // a decoder that outlived the process
     end_group(id);
     peaks.scratch(folder);
@@ -177,6 +180,15 @@ fn beyond(limits: &Limits, row: &MemoryRow, started: Instant, interrupt: &Atomic
     }
     let limit_secs = limits.wall_secs?;
     (started.elapsed().as_secs_f64() > limit_secs).then_some(Killed::TooLong { limit_secs })
+}
+
+/// Whether a process failed because this one was asked to stop: schedulers send their signals to every process
+/// of a job, and the child's end may be seen before the own signal is.
+fn stopped_with_us(status: ExitStatus, interrupt: &AtomicBool) -> bool {
+    if !status.success() && !interrupt.load(Relaxed) {
+        std::thread::sleep(SIGNAL_DELAY);
+    }
+    !status.success() && interrupt.load(Relaxed)
 }
 
 /// The largest of what was sampled.
@@ -291,6 +303,20 @@ mod tests {
         let refused = shell("echo memory allocation of 5 bytes failed >&2; kill -ABRT $$", Limits::default());
         assert_eq!(refused.outcome, Outcome::OutOfMemory);
         assert_eq!(shell("exit 3", Limits::default()).outcome, Outcome::Crashed);
+    }
+
+    #[test]
+    fn a_signal_that_parent_and_child_are_sent_is_an_interrupt_and_no_crash() {
+        static ASKED: AtomicBool = AtomicBool::new(false);
+        let folder = tempfile::tempdir().unwrap();
+        let program = Program { path: "sh".into(), arguments: vec!["-c".into(), "kill -TERM $$".into()] };
+        let watched = Watched { run_id: "r", limits: &Limits::default(), card: None };
+        std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_millis(40));
+            ASKED.store(true, Relaxed);
+        });
+        let seen = run(&program, folder.path(), &watched, &ASKED, &mut |_| ()).unwrap();
+        assert!(seen.interrupted, "{:?}", seen.error);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::RunnerError;
 use super::watch::Program;
-use crate::children;
+use crate::scratch;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -14,16 +14,13 @@ pub struct Work {
 
 impl Work {
     /// An empty folder for the run `run_id`, of this process alone. Folders of processes that were killed
-    /// are swept away.
+    /// are removed; those of other hosts and containers stay.
     ///
     /// # Errors
     /// If it cannot be made.
     pub fn create(works: &Path, run_id: &str) -> Result<Work, RunnerError> {
-        children::sweep(works, |name| children::process_in(name, '-', ""));
-        let folder = works.join(format!("{run_id}-{}", std::process::id()));
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(RunnerError::file(&folder))?;
-        }
+        scratch::sweep(works, |_| true);
+        let folder = works.join(scratch::name(run_id));
         let work = Work { folder };
         let scratch = work.scratch();
         fs::create_dir_all(&scratch).map_err(RunnerError::file(&scratch))?;
@@ -88,6 +85,7 @@ fn look(path: &Path) -> Result<(u64, SystemTime), RunnerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Owner;
 
     #[test]
     fn a_program_that_changes_is_noticed() {
@@ -105,12 +103,20 @@ mod tests {
     fn what_a_killed_process_left_is_swept() {
         let works = tempfile::tempdir().unwrap();
         // beyond the largest process number there is
-        fs::create_dir_all(works.path().join("abc-99999999/scratch/frames-99999999-0")).unwrap();
-        let living = works.path().join(format!("def-{}", std::process::id()));
-        fs::create_dir_all(&living).unwrap();
+        let ended = Owner { process: 99_999_999, ..Owner::this().clone() };
+        let elsewhere = Owner { host: "another-host".into(), ..ended.clone() };
+        let container = Owner { namespace: "f00000ab".into(), ..ended.clone() };
+        for owner in [&ended, &elsewhere, &container, Owner::this()] {
+            fs::create_dir_all(works.path().join(owner.name("abc")).join("scratch/frames")).unwrap();
+        }
         let work = Work::create(works.path(), "abc").unwrap();
-        assert!(living.is_dir() && work.scratch().is_dir());
-        assert_eq!(fs::read_dir(works.path()).unwrap().count(), 2);
+        assert!(work.scratch().is_dir());
+        let entries = fs::read_dir(works.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let owners = entries.map(|name| Owner::read(name.to_str().unwrap()).unwrap().1);
+        let left = |owner: &Owner, owners: &[Owner]| owners.iter().filter(|there| *there == owner).count();
+        let owners: Vec<Owner> = owners.collect();
+        let counts = [&ended, &elsewhere, &container, Owner::this()].map(|owner| left(owner, &owners));
+        assert_eq!(counts, [0, 1, 1, 2]);
     }
 
     #[test]

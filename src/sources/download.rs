@@ -77,7 +77,8 @@ pub fn download(
 
 fn curl(address: &str, part: &Path, patience: Patience) -> Command {
     let mut command = Command::new("curl");
-    command.args(["--fail", "--location", "--silent", "--show-error", "--continue-at", "-"]);
+    // brackets in an address are letters of it
+    command.args(["--globoff", "--fail", "--location", "--silent", "--show-error", "--continue-at", "-"]);
     command.args(["--proto", "=http,https", "--proto-redir", "=http,https", "--max-redirs", "10"]);
     command.args(["--retry", &patience.retries.to_string(), "--connect-timeout", "20"]);
     command.args(["--speed-limit", "1", "--speed-time", &patience.stall_secs.to_string()]);

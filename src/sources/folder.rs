@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 
 use super::{SourceError, key};
 use crate::children;
+use crate::ffmpeg;
 use crate::files::WholeFile;
 
 /// A kind of picture, and ffmpeg's name of its codec.
@@ -29,7 +30,7 @@ pub(super) fn join(folder: &Path, fps: f64, kept: &Path) -> Result<PathBuf, Sour
     let mut command = Command::new("ffmpeg");
     command.args(["-hide_banner", "-loglevel", "error", "-y", "-f", "image2pipe", "-c:v", codec]);
     command.args(["-framerate", &fps.to_string(), "-i", "pipe:0", "-c", "copy", "-f", "matroska"]);
-    command.arg(whole.beside());
+    command.arg(ffmpeg::file(whole.beside()));
     let stdio = [Stdio::piped(), Stdio::null(), Stdio::piped()];
     let failed = |said: String| SourceError::Join { path: folder.to_path_buf(), said };
     let mut ffmpeg = children::spawn(&command, stdio, None).map_err(|error| failed(error.to_string()))?;

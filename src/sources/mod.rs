@@ -51,9 +51,13 @@ impl SourceError {
     }
 }
 
-/// Whether a source's name is an address on the web.
+/// Whether a source's name is an address on the web: it begins like one, and no file or folder has this name.
 pub fn is_address(source: &Path) -> bool {
-    source.to_str().is_some_and(|text| text.starts_with("http://") || text.starts_with("https://"))
+    let begins_with = |scheme: &str| {
+        let start = source.to_str().and_then(|text| text.get(..scheme.len()));
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    (begins_with("http://") || begins_with("https://")) && !source.exists()
 }
 
 /// As [`file`], of what needs no fetching; `None` where an address was not fetched yet.
@@ -103,4 +107,19 @@ fn key(known_as: &str, from: &str) -> String {
     let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
     let known_as: String = known_as.chars().take(40).map(plain).collect();
     format!("{known_as}-{}", &sha256_of_bytes(from.as_bytes())[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_begins_like_one_and_an_existing_file_is_none() {
+        for address in ["http://a/x.mp4", "https://a", "HTTPS://a"] {
+            assert!(is_address(Path::new(address)), "{address}");
+        }
+        for name in ["http:x.mp4", "https", "ftp://a/x", "data:x", "file:///x", "a/http://b", "é"] {
+            assert!(!is_address(Path::new(name)), "{name}");
+        }
+    }
 }

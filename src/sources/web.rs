@@ -1,5 +1,6 @@
 //! A video behind an address, fetched to a file: whole or absent, gone on with where it was broken off.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -54,8 +55,14 @@ pub(super) fn place(address: &str, kept: &Path) -> PathBuf {
 fn page_command(address: &str, part: &Path) -> Command {
     let mut command = Command::new("yt-dlp");
     command.args(["--quiet", "--no-warnings", "--no-playlist", "--no-part", "--merge-output-format", "mkv"]);
-    command.args(["--remux-video", "mkv", "--output"]).arg(part).arg("--").arg(address);
+    command.args(["--remux-video", "mkv", "--output"]).arg(template_of(part));
+    command.arg("--").arg(address);
     command
+}
+
+/// A path for yt-dlp, which fills in what stands behind a `%`.
+fn template_of(path: &Path) -> OsString {
+    path.to_str().map_or_else(|| path.into(), |text| text.replace('%', "%%").into())
 }
 
 fn is_page(address: &str) -> bool {

@@ -104,14 +104,15 @@ impl Encoder {
         command.args(["-i", "pipe:0"]);
         if let Some(sound) = sound {
             command.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", sound.start_secs)]);
-            command.args(["-t", &format!("{:.6}", sound.duration_secs), "-vn", "-i"]).arg(&sound.path);
+            command.args(["-t", &format!("{:.6}", sound.duration_secs), "-vn"]);
+            command.args(crate::ffmpeg::input(&sound.path));
             command.args(["-map", "0:v:0", "-map", "1:a:0?", "-c:a", "aac"]);
         }
         command.args(["-vf", &filters(width, height)]);
         command.args(["-c:v", "libx264", "-preset", "veryfast", "-crf", &settings.crf.to_string()]);
         command.args(["-g", &settings.gop.to_string(), "-bf", &settings.b_frames.to_string()]);
         command.args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
-        command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(file.beside());
+        command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(crate::ffmpeg::file(file.beside()));
         let mut child = start_ffmpeg(&mut command, None, None).map_err(wrong)?;
         let (stdin, complaints) = (child.take_stdin(), child.take_stderr().map(Complaints::listen));
         // nothing comes this way, and nobody waits for it

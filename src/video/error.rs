@@ -69,6 +69,8 @@ pub enum Fault {
     EmptyFile,
     #[error("this is not a video that ffmpeg can read; give a video file, or a whole copy of this one ({0})")]
     NotAVideo(String),
+    #[error("this is not a video: {0}")]
+    NotRead(String),
     #[error("there is no video in this file, only {0}; give a file with a video track")]
     NoVideoTrack(String),
     #[error("the video track holds no frames; record or cut it again")]

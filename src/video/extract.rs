@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decoder::{Decoder, Manner};
 use super::error::{Fault, VideoError};
@@ -77,9 +76,7 @@ struct Folder(PathBuf);
 impl Folder {
     /// A name in `scratch` that no other extraction has.
     fn within(scratch: &Path) -> Folder {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Folder(scratch.join(format!("frames-{}-{number}", std::process::id())))
+        Folder(scratch.join(crate::scratch::name("frames")))
     }
 
     fn make(&self) -> Result<(), Fault> {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::child::{Complaints, Started, ffprobe, signal_of, start_ffprobe};
 use super::error::{Fault, MOST_FRAMES};
+use crate::ffmpeg::{input, refused};
 
 /// The facts of the first video track that is no cover picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,7 +106,7 @@ pub(super) fn facts(path: &Path, patience: Duration) -> Result<Facts, Fault> {
         "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames,field_order,has_b_frames,\
          pix_fmt,color_space,color_range,chroma_location:stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
     );
-    command.arg(path);
+    command.args(input(path));
     let (answer, said) = run(command, patience)?;
     facts_of(&answer, said)
 }
@@ -113,7 +114,9 @@ pub(super) fn facts(path: &Path, patience: Duration) -> Result<Facts, Fault> {
 /// The facts in ffprobe's answer, beside which it `said` what is wrong.
 pub(super) fn facts_of(answer: &[u8], said: String) -> Result<Facts, Fault> {
     let answer: Answer = serde_json::from_slice(answer).map_err(|_| Fault::NotAVideo(said.clone()))?;
-    let Some(format) = answer.format else { return Err(Fault::NotAVideo(said)) };
+    let Some(format) = answer.format else {
+        return Err(refused(&said).map_or(Fault::NotAVideo(said), Fault::NotRead));
+    };
     let kinds =
         |kind: &str| answer.streams.iter().filter(|track| track.codec_type.as_deref() == Some(kind)).count();
     let audio = kinds("audio");
@@ -194,7 +197,7 @@ pub(super) struct Frames {
 pub(super) fn packets(path: &Path, patience: Duration) -> Result<Frames, Fault> {
     let mut command = ffprobe();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries", "packet=pts,duration,flags"]);
-    command.arg(path);
+    command.args(input(path));
     let mut list = PacketList::default();
     let said = stream_lines(command, patience, |line| list.take(line))?;
     Ok(list.finish(said))
@@ -254,7 +257,7 @@ pub(super) fn decoded(path: &Path, patience: Duration) -> Result<Frames, Fault> 
     let mut command = ffprobe();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries"]);
     // the duration's name changed in ffmpeg 6; either comes last
-    command.arg("frame=key_frame,best_effort_timestamp,pkt_duration,duration").arg(path);
+    command.arg("frame=key_frame,best_effort_timestamp,pkt_duration,duration").args(input(path));
     let mut list = FrameList::default();
     let said = stream_lines(command, patience, |line| list.take(line))?;
     Ok(list.finish(said))

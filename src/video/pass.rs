@@ -7,13 +7,12 @@
 //!
 //! Must not know who takes the frames, nor how they are read.
 
-use std::ffi::OsString;
-
 use ffmpeg_sidecar::command::FfmpegCommand;
 
-use super::child::ffmpeg;
+use super::child;
 use super::probe::Probe;
 use super::range::Selection;
+use crate::ffmpeg;
 
 /// What the filter that guards the picture's size says when it changes.
 pub(super) const OTHER_SIZE: &str = "Invalid too big or non positive size";
@@ -81,7 +80,7 @@ impl Pass {
         pixel_format: &str,
         hwaccel: Option<&str>,
     ) -> FfmpegCommand {
-        let mut command = ffmpeg();
+        let mut command = child::ffmpeg();
         if let Some(name) = hwaccel {
             command.args(["-hwaccel", name]);
         }
@@ -94,7 +93,7 @@ impl Pass {
         } else if self.first > 0 {
             command.arg("-copyts");
         }
-        command.arg("-i").arg(file_argument(probe));
+        command.args(ffmpeg::input(&probe.path));
         command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf"]).arg(self.filters(probe, from));
         command.args(passthrough(&probe.ffmpeg_version));
         if !self.end.is_multiple_of(probe.file_frames()) {
@@ -128,13 +127,6 @@ impl Pass {
         filters.push(format!("crop=w='if(eq(iw,{width})*eq(ih,{height}),iw,-1)':h=ih:exact=1"));
         filters.join(",")
     }
-}
-
-/// The file as ffmpeg takes it: a name with a colon in it would else be read as a protocol.
-fn file_argument(probe: &Probe) -> OsString {
-    let mut argument = OsString::from("file:");
-    argument.push(&probe.path);
-    argument
 }
 
 /// The option that keeps every frame once, at whatever time: its name changed in ffmpeg 5.1.

@@ -1,8 +1,9 @@
 //! `posebook model bake-body`: the stand-in body from MakeHuman's mesh.
 
 use crate::body::bake;
-use anyhow::{Context, Result};
-use std::path::PathBuf;
+use crate::files::check_folder;
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,6 +20,10 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let settings = bake::Settings { vertices: args.vertices, ..bake::Settings::default() };
+    let cannot = || format!("the body cannot be written to {}", args.out.display());
+    ensure!(!args.out.is_dir(), "{}: it is a folder", cannot());
+    let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    check_folder(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
     let body = bake::bake(&args.source, &settings)?;
     body.save(&args.out)?;
     let sha256 = crate::provenance::sha256_of_file(&args.out)

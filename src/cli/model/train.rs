@@ -1,8 +1,9 @@
 //! `posebook model train`: a model set's weights from crops drawn on the fly.
 
+use crate::files::check_folder;
 use crate::runner::interrupt;
 use crate::train::{self, Evaluation, Settings};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
@@ -17,6 +18,8 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let settings = Settings::load(&args.settings)?;
+    check_folder(&args.out)
+        .with_context(|| format!("results cannot be written to the folder {}", args.out.display()))?;
     let stop = interrupt::listen();
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len} steps, {eta} left  {msg}")?);

@@ -30,7 +30,7 @@ use crate::tables::files::TableWriter;
 use crate::video::still;
 use found::Found;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -41,6 +41,7 @@ const MOST_WAITING_BYTES: usize = 512 << 20;
 /// A picture that was done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Done {
+    #[serde(serialize_with = "lossy")]
     pub picture: PathBuf,
     /// What the names of its files begin with.
     pub name: String,
@@ -60,8 +61,18 @@ pub struct Done {
 /// A picture that could not be done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failed {
+    #[serde(serialize_with = "lossy")]
     pub picture: PathBuf,
     pub error: String,
+}
+
+/// A path in JSON, which holds text: bytes that are not UTF-8 become U+FFFD.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn all_lossy<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 /// Where the time went, all pictures together.
@@ -84,10 +95,12 @@ pub struct Times {
 /// What came of all pictures: what `summary.json` holds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reconstructed {
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     pub pictures: Vec<Done>,
     pub failed: Vec<Failed>,
     /// Pictures that were not begun since Ctrl-C was pressed.
+    #[serde(serialize_with = "all_lossy")]
     pub not_begun: Vec<PathBuf>,
     pub model: String,
     pub weights_sha256: String,
@@ -176,6 +189,9 @@ impl<'r> Work<'r> {
         tell: &'r mut dyn FnMut(Told),
     ) -> Result<Work<'r>, RunnerError> {
         let started = Instant::now();
+        if let Some(out) = &request.out {
+            folder::check(out)?;
+        }
         let set = if request.model.ends_with(".toml") {
             ModelSet::load(Path::new(&request.model))?
         } else {

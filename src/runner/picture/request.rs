@@ -110,12 +110,16 @@ fn listed(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>), RunnerError
     Ok((pictures, notes))
 }
 
+/// Bytes of a picture's name in the names of its results, which have endings of their own; file systems take 255.
+const LONGEST_STEM_BYTES: usize = 200;
+
 /// What the results of each picture are called: its file's name without the ending. Where two pictures share
 /// it, whatever letters are small or large, all but the first get a number behind it that no other has.
 pub(super) fn names(pictures: &[PathBuf]) -> Vec<String> {
     let stem = |path: &Path| {
         let stem = path.file_stem().map_or_else(|| "picture".into(), |stem| stem.to_string_lossy());
-        stem.into_owned()
+        let end = (0..=LONGEST_STEM_BYTES.min(stem.len())).rev().find(|&at| stem.is_char_boundary(at));
+        stem[..end.unwrap_or(0)].to_string()
     };
     let key = |name: &str| name.to_lowercase();
     let stems: Vec<String> = pictures.iter().map(|path| stem(path)).collect();
@@ -158,5 +162,7 @@ mod tests {
     fn no_two_pictures_have_one_name() {
         let given = ["a/x.png", "b/x.png", "b/X.jpg", "x-2.png", "x_0.png", "b/x.png"].map(PathBuf::from);
         assert_eq!(names(&given), ["x", "x-3", "X-4", "x-2", "x_0", "x-5"]);
+        let long = ["é".repeat(120), "é".repeat(124)].map(|stem| PathBuf::from(stem + ".png"));
+        assert_eq!(names(&long), ["é".repeat(100), "é".repeat(100) + "-2"]);
     }
 }
