@@ -75,7 +75,7 @@ enum Syntax {
 impl Headers {
     /// Those of the container's header; `None` for other codecs and where that cannot be read.
     fn of(codec: &str, video: &VideoCodecParameters) -> Option<Headers> {
-        let record = video.extra_data.first().map_or(&[][..], |extra| &extra.data);
+        let record = video.extra_data.first().map_or(&[][..], |extra| &extra.data[..]);
         let syntax = match codec {
             "h264" => Syntax::H264 { length_bytes: usize::from(record.get(4)? & 3) + 1 },
             "hevc" => Syntax::Hevc { length_bytes: usize::from(record.get(21)? & 3) + 1 },
@@ -259,7 +259,7 @@ mod tests {
     use std::fs;
     use std::io::Cursor;
 
-    use super::super::clips::ffmpeg;
+    use super::super::clips::{clip, ffmpeg};
     use super::*;
 
     fn constant(bytes: Vec<u8>, codec: &str) -> Option<bool> {
@@ -281,6 +281,9 @@ mod tests {
             ),
             ("av1", "-c:v libsvtav1 -preset 12 -g 4".into(), &["mkv", "mp4"]),
         ] {
+            if codec == "av1" && !clip("av1.mp4").can_be_made() {
+                continue;
+            }
             let stream = match codec {
                 "h264" | "hevc" => codec,
                 _ => "mkv",
@@ -327,7 +330,7 @@ mod tests {
     fn frames_of_a_superframe_are_found_by_its_index() {
         // two frames of two bytes and of one, sizes in one byte each
         let packet = [10, 11, 12, 0xc1, 2, 1, 0xc1];
-        assert_eq!(vp9_frames(&packet).unwrap(), [&[10, 11][..], &[12]]);
+        assert_eq!(vp9_frames(&packet).unwrap(), [&[10, 11][..], &[12][..]]);
         assert_eq!(vp9_frames(&[10, 11]).unwrap(), [&[10, 11][..]]);
         assert!(vp9_frames(&[0xc1, 9, 9, 0xc1]).is_none());
     }

@@ -127,8 +127,7 @@ fn examine(path: &Path, patience: Duration) -> Result<Probe, Fault> {
     if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
         return Err(Fault::TooLarge { width, height });
     }
-    let mut notes = Vec::new();
-    notes.extend(facts.other_tracks.clone());
+    let mut notes: Vec<String> = facts.other_tracks.iter().cloned().collect();
     let longest_step = longest_step(&facts);
     let mut frames = listing::packets(path, longest_step, patience)?;
     check_whole(path, &facts, &frames, &mut notes)?;
@@ -153,7 +152,7 @@ fn examine(path: &Path, patience: Duration) -> Result<Probe, Fault> {
     if frames.packed.is_empty() {
         return Err(Fault::NoFrames);
     }
-    frames.counted |= needs_earlier_packets(&facts);
+    frames.counted |= needs_earlier_packets(&facts).is_some();
     notes.extend(notes_on_times(&facts, &frames));
     let probe = assemble(path, facts, frames, how, notes);
     Ok(probe.with_patience(patience))
@@ -183,12 +182,17 @@ fn is_shown_in_order(path: &Path, facts: &Facts, frames: &Frames, patience: Dura
     listing::are_shown_in_order(path, &places, patience)
 }
 
-/// Whether a decoder that starts inside the file lacks something that came before: the palette, which AVI and QuickTime
-/// send once; the pictures on which GIF and APNG draw; the times of a stream without a container.
-fn needs_earlier_packets(facts: &Facts) -> bool {
-    facts.colours.pixel_format.as_deref() == Some("pal8")
-        || ["gif", "apng"].contains(&facts.codec.as_str())
-        || BARE.contains(&facts.container.as_str())
+/// What a decoder that starts inside the file lacks, if it lacks anything that came before.
+fn needs_earlier_packets(facts: &Facts) -> Option<&'static str> {
+    if facts.colours.pixel_format.as_deref() == Some("pal8") {
+        Some("the palette may be sent but once")
+    } else if ["gif", "apng"].contains(&facts.codec.as_str()) {
+        Some("each picture is drawn over those before it")
+    } else if BARE.contains(&facts.container.as_str()) {
+        Some("a stream without a container has no times to seek by")
+    } else {
+        None
+    }
 }
 
 /// What a reader of the times must know of them.
@@ -213,8 +217,10 @@ fn notes_on_times(facts: &Facts, frames: &Frames) -> Vec<String> {
         ));
     }
     if frames.counted {
-        notes.push("frames are counted from the file's start, since a seek would not find them by their times: ranges \
-             and single frames take as long as all that lies before them".into());
+        let why = needs_earlier_packets(facts).unwrap_or("their times do not tell them apart after a seek");
+        notes.push(format!(
+            "frames are counted from the file's start, since {why}: a range takes as long as all that lies before it"
+        ));
     }
     notes
 }

@@ -98,6 +98,8 @@ fn times_of_joined_recordings_run_on() {
         (second, "500", "far.ts"),
         (first, "0", "a.mpg"),
         (second, "0", "b.mpg"),
+        (first, "0", "a.mkv"),
+        (second, "0", "b.mkv"),
     ] {
         let encoder =
             if name.ends_with("mpg") { "-frames:v 25 -c:v mpeg2video -g 12 -bf 2" } else { encoder };
@@ -111,6 +113,7 @@ fn times_of_joined_recordings_run_on() {
         (["far.ts", "a.ts"], "back.ts", "starts again"),
         (["a.ts", "far.ts"], "gap.ts", "jumps ahead"),
         (["a.mpg", "b.mpg"], "restart.mpg", "starts again"),
+        (["a.mkv", "b.mkv"], "restart.mkv", "starts again"),
     ] {
         let probe = same_in_every_mode(&join(folder.path(), &parts, joined));
         assert!(said(&probe, words) && said(&probe, "run on"), "{joined}: {:?}", probe.notes);
