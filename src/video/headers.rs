@@ -33,7 +33,8 @@ fn are_constant_in(
     let Some(CodecParameters::Video(video)) = &track.codec_params else { return None };
     let same_size =
         video.width.map(usize::from) == Some(width) && video.height.map(usize::from) == Some(height);
-    if name_of(video.codec) != Some(codec) || !same_size {
+    // of MP4's AV1 and VP9 symphonia does not tell the codec
+    if name_of(video.codec).is_some_and(|name| name != codec) || !same_size {
         return None;
     }
     let mut headers = Headers::of(codec, video)?;
@@ -47,7 +48,7 @@ fn are_constant_in(
             }
         }
     }
-    Some(packets >= frames)
+    Some(packets >= frames && headers.first.is_some())
 }
 
 /// Headers as packets bring them.
