@@ -264,13 +264,13 @@ mod tests {
     use super::*;
 
     fn constant(bytes: Vec<u8>, codec: &str) -> Option<bool> {
-        are_constant_in(Cursor::new(bytes), codec, (64, 48), 1)
+        are_constant_in(Cursor::new(bytes), codec, (64, 64), 1)
     }
 
     #[test]
     fn headers_that_repeat_are_constant_and_others_change() {
         let folder = tempfile::tempdir().unwrap();
-        let source = "-f lavfi -i testsrc2=size=64x48:rate=25 -frames:v 8 -pix_fmt yuv420p";
+        let source = "-f lavfi -i testsrc2=size=64x64:rate=25 -frames:v 8 -pix_fmt yuv420p";
         let x265 = "-c:v libx265 -preset ultrafast -x265-params log-level=none:repeat-headers=1:keyint=4";
         for (codec, encoder, containers) in [
             ("h264", "-c:v libx264 -g 4".to_string(), ["mp4", "mkv"]),
