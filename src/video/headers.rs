@@ -137,7 +137,7 @@ impl Headers {
     fn take_unit(&mut self, unit: &[u8]) {
         let is_parameter_set = match (self.syntax, unit.first()) {
             (Syntax::H264 { .. }, Some(first)) => first & 0x1f == 7,
-            (Syntax::Hevc { .. }, Some(first)) => first >> 1 & 0x3f == 33,
+            (Syntax::Hevc { .. }, Some(first)) => (first >> 1) & 0x3f == 33,
             _ => false,
         };
         if is_parameter_set {
@@ -194,7 +194,7 @@ impl Headers {
             }
             let (unit, after) = rest.split_at_checked(length)?;
             rest = after;
-            if first >> 3 & 0xf == 1 {
+            if (first >> 3) & 0xf == 1 {
                 self.take_header(unit);
             }
         }
@@ -212,7 +212,7 @@ impl Headers {
 /// Takes a part off `rest` that begins with its length, a number of `length_bytes`.
 fn part<'a>(rest: &mut &'a [u8], length_bytes: usize) -> Option<&'a [u8]> {
     let (length, after) = rest.split_at_checked(length_bytes)?;
-    let length = length.iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    let length = length.iter().fold(0, |length, &byte| (length << 8) | usize::from(byte));
     let (part, after) = after.split_at_checked(length)?;
     *rest = after;
     Some(part)
@@ -221,7 +221,7 @@ fn part<'a>(rest: &mut &'a [u8], length_bytes: usize) -> Option<&'a [u8]> {
 /// The frames in a packet of VP9: one, or those that an index at the packet's end lists (Annex B of the specification).
 fn vp9_frames(packet: &[u8]) -> Option<Vec<&[u8]>> {
     let &marker = packet.last()?;
-    let (frames, size_bytes) = (usize::from(marker & 7) + 1, usize::from(marker >> 3 & 3) + 1);
+    let (frames, size_bytes) = (usize::from(marker & 7) + 1, usize::from((marker >> 3) & 3) + 1);
     let index = packet.len().checked_sub(2 + frames * size_bytes);
     let Some(index) = index.filter(|&index| marker >> 5 == 6 && packet[index] == marker) else {
         return Some(vec![packet]);
@@ -230,7 +230,7 @@ fn vp9_frames(packet: &[u8]) -> Option<Vec<&[u8]>> {
     let sizes = packet[index + 1..packet.len() - 1].chunks_exact(size_bytes);
     let mut found = Vec::with_capacity(frames);
     for size in sizes {
-        let size = size.iter().rev().fold(0, |size, &byte| size << 8 | usize::from(byte));
+        let size = size.iter().rev().fold(0, |size, &byte| (size << 8) | usize::from(byte));
         let (frame, after) = rest.split_at_checked(size)?;
         rest = after;
         // a frame of no bytes stands for one that is left out
@@ -248,9 +248,9 @@ struct Bits<'a> {
 impl Bits<'_> {
     fn take(&mut self, count: usize) -> Option<u32> {
         (0..count).try_fold(0, |number, _| {
-            let bit = self.bytes.get(self.at / 8)? >> (7 - self.at % 8) & 1;
+            let bit = (self.bytes.get(self.at / 8)? >> (7 - self.at % 8)) & 1;
             self.at += 1;
-            Some(number << 1 | u32::from(bit))
+            Some((number << 1) | u32::from(bit))
         })
     }
 }

@@ -91,19 +91,16 @@ pub(super) fn spread(packed: &mut [i64], largest: i64) -> i64 {
     if !coarse || !fits {
         return 1;
     }
-    let length = |packed: &[i64], first: usize| {
-        packed[first..].iter().take_while(|&&other| other >> 1 == packed[first] >> 1).count()
-    };
     let (mut first, mut most) = (0, 1);
     while first < packed.len() {
-        let run = length(packed, first);
+        let run = run_length(packed, first);
         let is_one_tick = packed.get(first + run).is_some_and(|&next| next >> 1 == (packed[first] >> 1) + 1);
         most = if is_one_tick { run.max(most) } else { most };
         first += run;
     }
     first = 0;
     while first < packed.len() {
-        let (tick, run) = (packed[first] >> 1, length(packed, first));
+        let (tick, run) = (packed[first] >> 1, run_length(packed, first));
         let (is_last, most) = (first + run == packed.len(), most.max(run) as i64);
         let spreads = packed.get(first + run).is_none_or(|&next| next >> 1 == tick + 1);
         for (place, packed) in (0i64..).zip(&mut packed[first..first + run]) {
@@ -119,6 +116,11 @@ pub(super) fn spread(packed: &mut [i64], largest: i64) -> i64 {
         first += run;
     }
     PARTS
+}
+
+/// How many frames on end, from frame `first` on, have its time.
+fn run_length(packed: &[i64], first: usize) -> usize {
+    packed[first..].iter().take_while(|&&other| other >> 1 == packed[first] >> 1).count()
 }
 
 #[cfg(test)]
