@@ -219,7 +219,8 @@ fn import(
         return Err(RunnerError::NoVideo(message.to_string()));
     }
     // the video's own faults are told best by the one who decodes it
-    video::probe(&request.source)?;
+    let probe = video::probe(&request.source)?;
+    probe.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
     let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref())
         .read_as(request.benchmark);
     let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };

@@ -30,10 +30,12 @@ mod direct;
 mod encoder;
 mod error;
 mod extract;
+mod facts;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
 mod hardware;
+mod headers;
 mod indexed;
 mod jpeg;
 mod kept;
@@ -48,11 +50,14 @@ mod seek;
 mod sequential;
 mod settings;
 pub mod still;
+mod times;
 
 #[cfg(test)]
 mod clips;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_clocks;
 #[cfg(test)]
 mod tests_faults;
 #[cfg(test)]
