@@ -49,6 +49,8 @@ pub struct Probe {
     pub height: usize,
     /// Counter-clockwise turn that the container asks for; frames are given out turned.
     pub rotation_degrees: i32,
+    /// Width and height of a pixel of a frame as it is given out; (1, 1) where the file does not say.
+    pub sample_aspect: (u32, u32),
     /// Mean frames a second: the container's figure where the times bear it out, else by the times.
     pub fps: f64,
     /// From the first frame's start to the last frame's end.
@@ -189,6 +191,15 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
     }
     let upright = facts.rotation_degrees.rem_euclid(180) != 90;
     let (width, height) = if upright { (facts.width, facts.height) } else { (facts.height, facts.width) };
+    let (across, down) = facts.sample_aspect.unwrap_or((1, 1));
+    let sample_aspect = if upright { (across, down) } else { (down, across) };
+    if across != down {
+        let (across, down) = sample_aspect;
+        notes.push(format!(
+            "pixels are not square ({across}:{down}); frames and boxes count them as they are stored, overlays \
+             are shown as the video is"
+        ));
+    }
     let mut probe = Probe {
         path: path.to_path_buf(),
         container: container.map_or(facts.container, |container| container.name),
@@ -196,6 +207,7 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         width,
         height,
         rotation_degrees: facts.rotation_degrees,
+        sample_aspect,
         fps: 0.0,
         duration_secs: 0.0,
         has_audio: facts.has_audio,
@@ -210,7 +222,7 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         file_frames: frames.packed.len(),
         packed: frames.packed,
     };
-    probe.fps = probe.mean_fps(facts.fps);
+    probe.fps = probe.mean_fps(facts.fps, frames.last_duration);
     let last_secs = frames.last_duration.map_or(1.0 / probe.fps, |ticks| probe.secs(ticks));
     probe.duration_secs = probe.time_secs(probe.frames() - 1) + last_secs;
     probe
@@ -316,13 +328,19 @@ impl Probe {
         (ticks as f64 * self.time_base.0 as f64) / self.time_base.1 as f64
     }
 
-    fn mean_fps(&self, container_fps: Option<f64>) -> f64 {
+    /// Frames a second: the container's figure where the times bear it out, with the last frame's length
+    /// (which counts where frames last differently long) or without it; else by the times.
+    fn mean_fps(&self, container_fps: Option<f64>, last_duration: Option<i64>) -> f64 {
         let span_secs = self.time_secs(self.frames() - 1);
         if span_secs <= 0.0 {
             return container_fps.unwrap_or(25.0);
         }
         let by_times = (self.frames() - 1) as f64 / span_secs;
-        container_fps.filter(|fps| (fps / by_times - 1.0).abs() < 0.005).unwrap_or(by_times)
+        let with_last = last_duration.map(|ticks| self.frames() as f64 / (span_secs + self.secs(ticks)));
+        let borne_out = |fps: &f64| {
+            [Some(by_times), with_last].into_iter().flatten().any(|mean| (fps / mean - 1.0).abs() < 0.005)
+        };
+        container_fps.filter(borne_out).unwrap_or(by_times)
     }
 
     /// A probe made of given times, for tests of what needs no file.
@@ -340,6 +358,7 @@ impl Probe {
             width: 2,
             height: 2,
             rotation_degrees: 0,
+            sample_aspect: None,
             time_base,
             fps: None,
             promised: None,
