@@ -21,9 +21,9 @@
 //! | 7 | [`cli`]: one file per subcommand |
 //! | 6 | [`runner`]: sweep to runs; a process for each; the stages joined; [`survey`]: what a graphics card was put through |
 //! | 5 | [`report`]: tables and prose to a page and figures |
-//! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second |
-//! | 3 | [`tables`]: columns and files; [`train`]: the tiny model's weights; [`parity`]: the original's numbers against ours; [`import`]: other people's files to a model set |
-//! | 2 | [`dataset`], [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`]; [`fetch`]: files that others publish |
+//! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second; [`train`]: the tiny model's weights |
+//! | 3 | [`tables`]: columns and files; [`dataset`]: clips with their truth; [`parity`]: the original's numbers against ours; [`import`]: other people's files to a model set |
+//! | 2 | [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`]; [`fetch`]: files that others publish |
 //! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file |
 //! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`npz`], [`children`], [`assignment`]; [`archive`]: zips and tars that nobody has to trust; [`geometry`] below them: the vocabulary |
 

@@ -10,12 +10,12 @@ use super::mot::{self, Bounds, Use};
 use super::truth::{TruthFile, TruthWriter};
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
 use crate::sources;
+use crate::video::{self, VideoError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::UNIX_EPOCH;
 
 /// A dataset of videos that are there.
@@ -120,6 +120,8 @@ impl OwnClip {
             "truth": text(&self.truth)?,
             "boxes": text(&self.boxes)?,
             "sha256": self.sha256,
+            // records that counted packets are made anew
+            "counts": "frames",
         });
         Ok(sha256_of_bytes(made_from.to_string().as_bytes())[..32].to_string())
     }
@@ -185,7 +187,7 @@ fn convert(from: &Path, to: &Path, bounds: Bounds, purpose: Use) -> Result<Truth
     Ok(TruthFile { path: to.to_path_buf(), sha256: sha256_of_file(to).map_err(unwritten)? })
 }
 
-/// What ffprobe sees of a video.
+/// What is known of a video: frames are those that a decoder gives, which need not be the file's packets.
 struct Seen {
     width: usize,
     height: usize,
@@ -193,61 +195,14 @@ struct Seen {
     fps: f64,
 }
 
-#[derive(Deserialize)]
-struct Probed {
-    #[serde(default)]
-    streams: Vec<Stream>,
-}
-
-#[derive(Deserialize)]
-struct Stream {
-    width: Option<usize>,
-    height: Option<usize>,
-    avg_frame_rate: Option<String>,
-    nb_read_packets: Option<String>,
-    #[serde(default)]
-    side_data_list: Vec<SideData>,
-}
-
-#[derive(Deserialize)]
-struct SideData {
-    rotation: Option<f64>,
-}
-
 impl Seen {
-    fn of(video: &Path) -> Result<Seen, DatasetError> {
-        let mut command = Command::new("ffprobe");
-        command.args(["-v", "error", "-select_streams", "v:0", "-count_packets", "-of", "json"]);
-        command.arg("-show_entries");
-        command.arg("stream=width,height,avg_frame_rate,nb_read_packets:stream_side_data=rotation");
-        let missing = "cannot be started; `./just` installs it, or ask your package manager for ffmpeg";
-        let output = command.arg(video).output().map_err(|_| DatasetError::program("ffprobe", missing))?;
-        let no_video = || {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let said = said.trim().lines().last().map_or(String::new(), |line| format!(" (ffprobe: {line})"));
-            DatasetError::invalid(video, format!("no video can be read from this file{said}"))
+    fn of(path: &Path) -> Result<Seen, DatasetError> {
+        let unread = |error: VideoError| {
+            DatasetError::invalid(path, format!("no video can be read from this file: {}", error.fault))
         };
-        let probed: Probed = serde_json::from_slice(&output.stdout).map_err(|_| no_video())?;
-        let stream = probed.streams.first().ok_or_else(no_video)?;
-        let (Some(mut width), Some(mut height)) = (stream.width, stream.height) else {
-            return Err(no_video());
-        };
-        let turned = stream.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0.0);
-        if (turned.abs() - 90.0).abs() < 1.0 || (turned.abs() - 270.0).abs() < 1.0 {
-            std::mem::swap(&mut width, &mut height);
-        }
-        let frames = stream.nb_read_packets.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0);
-        if frames == 0 || width == 0 || height == 0 {
-            return Err(no_video());
-        }
-        let fps = stream.avg_frame_rate.as_deref().and_then(ratio).unwrap_or(0.0);
-        Ok(Seen { width, height, bounds: Bounds { size: Some((width, height)), frames }, fps })
+        let probe = video::probe(path).map_err(unread)?;
+        let (width, height) = (probe.width, probe.height);
+        let bounds = Bounds { size: Some((width, height)), frames: probe.frames() };
+        Ok(Seen { width, height, bounds, fps: probe.fps })
     }
-}
-
-/// `30000/1001` as a number.
-fn ratio(text: &str) -> Option<f64> {
-    let (above, below) = text.split_once('/')?;
-    let (above, below): (f64, f64) = (above.parse().ok()?, below.parse().ok()?);
-    (below > 0.0).then(|| above / below)
 }

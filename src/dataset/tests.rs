@@ -138,6 +138,30 @@ fn own_videos_come_with_their_boxes() {
     assert!(error.contains("gt.txt:1: frame 7 is not in the video"), "{error}");
 }
 
+/// A lossless cut keeps packets that are decoded and not shown.
+#[test]
+fn boxes_count_the_frames_that_are_shown() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ffmpeg = |words: &str| {
+        let mut command = std::process::Command::new("ffmpeg");
+        command.args(["-nostdin", "-loglevel", "error"]).args(words.split(' ')).current_dir(folder.path());
+        assert!(command.status().expect("tests need ffmpeg on the PATH").success(), "ffmpeg {words}");
+    };
+    ffmpeg("-f lavfi -i testsrc2=size=96x64:rate=30 -frames:v 60 -c:v libx264 -g 60 -bf 2 whole.mp4");
+    ffmpeg("-ss 0.7 -i whole.mp4 -t 1 -c copy cut.mp4");
+    ffmpeg("-i cut.mp4 -vsync passthrough shown-%d.png");
+    let shown = (1..).take_while(|n| folder.path().join(format!("shown-{n}.png")).exists()).count();
+    assert!((20..45).contains(&shown), "{shown} frames are shown");
+    let (video, boxes) = (folder.path().join("cut.mp4"), folder.path().join("boxes.txt"));
+    let make = |frame: usize| {
+        std::fs::write(&boxes, format!("{frame},1,10,10,20,30\n")).unwrap();
+        Dataset::of_video(&video, None, Some(&boxes)).clips()[0].make(cache.path(), &mut |_, _| ())
+    };
+    assert_eq!(make(shown).unwrap().frames, shown);
+    let error = make(shown + 1).unwrap_err().to_string();
+    assert!(error.contains(&format!("count from 1 to {shown}")), "{error}");
+}
+
 #[test]
 fn what_is_no_video_is_refused() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -15,6 +15,9 @@ use crate::provenance::{Machine, Source, sha256_of_file};
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Frames a second of a clip that is not there yet.
+const FPS: f64 = 30.0;
+
 /// What planning needs, looked up once.
 pub(super) struct Planner<'p> {
     project: &'p Project,
@@ -164,30 +167,28 @@ pub(super) fn mode_of(settings: &Settings) -> String {
 }
 
 fn label(settings: &Settings, clip: &Clip, repeat: u64) -> String {
-    let (size, frames) = match clip {
-        Clip::Ready(ready) => (Some((ready.width, ready.height)), Some(ready.frames)),
-        Clip::NotMade { size, frames, .. } => (*size, *frames),
-        Clip::Broken { .. } => (None, None),
+    let (size, frames, fps) = match clip {
+        Clip::Ready(ready) => (Some((ready.width, ready.height)), Some(ready.frames), ready.fps),
+        Clip::NotMade { size, frames, .. } => (*size, *frames, FPS),
+        Clip::Broken { .. } => (None, None, FPS),
     };
     let size = size.map_or_else(String::new, |(width, height)| format!(", {width}x{height}"));
-    let frames = frames.map_or_else(String::new, |frames| format!(", {} frames", read_of(settings, frames)));
+    let frames = frames
+        .map_or_else(String::new, |frames| format!(", {} frames", settings.video.frames_of(frames, fps)));
     let repeat = if settings.repeats > 1 { format!(", repeat {repeat}") } else { String::new() };
     format!("{} {}{size}{frames}{repeat}", clip.name(), mode_of(settings))
 }
 
-/// Frames that are read of a file of `frames`, whatever its range.
-fn read_of(settings: &Settings, frames: usize) -> usize {
-    (frames * settings.video.loops()).div_ceil(settings.video.every())
-}
-
 /// A guess where nothing like it was run before: two cores, the tiny model, a few people a frame.
 fn guess_secs(settings: &Settings, clip: &Clip) -> f64 {
-    let (frames, pixels) = match clip {
-        Clip::Ready(ready) => (ready.frames, ready.width * ready.height),
-        Clip::NotMade { frames, size, .. } => (frames.unwrap_or(120), size.map_or(640 * 360, |(w, h)| w * h)),
+    let (frames, fps, pixels) = match clip {
+        Clip::Ready(ready) => (ready.frames, ready.fps, ready.width * ready.height),
+        Clip::NotMade { frames, size, .. } => {
+            (frames.unwrap_or(120), FPS, size.map_or(640 * 360, |(w, h)| w * h))
+        }
         Clip::Broken { .. } => return 0.0,
     };
-    let frames = read_of(settings, frames);
+    let frames = settings.video.frames_of(frames, fps);
     let megapixels = pixels as f64 / 1e6;
     let per_frame = 0.06
         + match mode_of(settings).as_str() {

@@ -162,9 +162,6 @@ pub fn track(
     }
     let request = &request.with_file(project, listener)?;
     let (clip, probe) = import(project, request, listener)?;
-    for note in &probe.notes {
-        listener.hear(Event::Note(note));
-    }
     let mut planner = Planner::new(project, &options.program)?;
     let planned = planner.planned(&request.settings, Clip::Ready(clip.clone()), 1);
     let Some(key) = &planned.key else { return Err(RunnerError::NoVideo(planned.status.to_string())) };
@@ -213,6 +210,7 @@ fn import(
     }
     // the video's own faults are told best by the one who decodes it
     let probe = video::probe(&request.source)?;
+    probe.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
     let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref());
     let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };
     let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
@@ -242,6 +240,7 @@ fn overlay(
     let probe = probe.clone().looped(settings.loops());
     let draw = |sound: Option<&Sound>| drawn(folder, &probe, &settings, body, sound);
     let selection = video::selected(&settings, &probe)?;
+    notes.extend(Sound::left_out(&probe, &selection));
     let Some(sound) = Sound::of(&probe, &selection) else { return draw(None) };
     match draw(Some(&sound)) {
         Err(RunnerError::Video(error)) if matches!(error.fault, Fault::Ffmpeg { .. }) => {

@@ -66,7 +66,7 @@ pub(super) fn count_packets_from(source: impl MediaSource + 'static) -> Option<u
     Some(packets)
 }
 
-fn open(source: impl MediaSource + 'static) -> Option<Box<dyn FormatReader>> {
+pub(super) fn open(source: impl MediaSource + 'static) -> Option<Box<dyn FormatReader>> {
     let stream = MediaSourceStream::new(Box::new(source), Default::default());
     symphonia::default::get_probe().probe(&Hint::new(), stream, Default::default(), Default::default()).ok()
 }
@@ -77,7 +77,8 @@ fn duration_secs(track: &Track) -> Option<f64> {
     Some(ticks as f64 * f64::from(base.numer.get()) / f64::from(base.denom.get()))
 }
 
-fn name_of(codec: symphonia::core::codecs::video::VideoCodecId) -> Option<&'static str> {
+/// ffmpeg's name of a codec, where both know it.
+pub(super) fn name_of(codec: symphonia::core::codecs::video::VideoCodecId) -> Option<&'static str> {
     let names = [
         (known::CODEC_ID_H264, "h264"),
         (known::CODEC_ID_HEVC, "hevc"),

@@ -84,7 +84,6 @@ struct Stream {
     complaints: Option<Complaints>,
     /// Key frames to start from if the present start proves too late, the best last.
     starts: Vec<usize>,
-    to_skip: usize,
 }
 
 impl Decoder {
@@ -173,13 +172,10 @@ impl Decoder {
         loop {
             let (stdout, planes) = (&mut self.stream.stdout, &mut self.planes);
             let into = if self.manner.planes.is_some() { planes } else { &mut *rgb };
-            if !fill(stdout, into).map_err(Fault::pipe)? {
-                self.start_earlier()?;
-            } else if self.stream.to_skip > 0 {
-                self.stream.to_skip -= 1;
-            } else {
+            if fill(stdout, into).map_err(Fault::pipe)? {
                 break;
             }
+            self.start_earlier()?;
         }
         if let Some(colours) = self.manner.planes {
             rgb_from_planes(colours, &self.planes, self.probe.width, self.probe.height, rgb);
@@ -260,15 +256,13 @@ impl Stream {
         let mut starts = pass.starts(probe, manner.margin_ticks);
         let from = starts.pop().unwrap_or(0);
         let (stdout, complaints) = launch(probe, manner, &pass, from, slot)?;
-        let to_skip = pass.to_skip(probe);
-        Ok(Stream { pass, stdout, complaints, starts, to_skip })
+        Ok(Stream { pass, stdout, complaints, starts })
     }
 
     /// Starts the same pass from the key frame before; false if there is none left to try.
     fn start_earlier(&mut self, probe: &Probe, manner: &Manner, slot: &Slot) -> Result<bool, Fault> {
         let Some(from) = self.starts.pop() else { return Ok(false) };
         (self.stdout, self.complaints) = launch(probe, manner, &self.pass, from, slot)?;
-        self.to_skip = self.pass.to_skip(probe);
         Ok(true)
     }
 }

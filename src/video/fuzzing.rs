@@ -4,7 +4,8 @@
 use std::io::Cursor;
 
 use super::container;
-use super::listing::{FrameList, PacketList, facts_of};
+use super::facts::facts_of;
+use super::listing::{FrameList, PacketList};
 
 /// ffprobe's account of a file.
 pub fn facts(answer: &[u8]) -> bool {

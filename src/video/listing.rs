@@ -1,195 +1,62 @@
-//! What ffprobe says of a video: the facts of its track, and every frame's time, mostly without decoding.
+//! What ffprobe says of a video's frames: the time of each, mostly without decoding.
 //!
 //! Must not know what the times are used for.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::child::{Complaints, Started, ffprobe, signal_of, start_ffprobe};
 use super::error::{Fault, MOST_FRAMES};
+use super::times::{self, NO_TIME, RunOn};
 
-/// The facts of the first video track that is no cover picture.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Facts {
-    pub container: String,
-    pub codec: String,
-    /// As stored, before rotation.
-    pub width: usize,
-    pub height: usize,
-    /// Counter-clockwise degrees by which the picture is turned for display, in (-180, 180].
-    pub rotation_degrees: i32,
-    /// Width and height of a pixel, as stored; `None` where the file does not say, or says nonsense.
-    pub sample_aspect: Option<(u32, u32)>,
-    /// Length of a tick of the timestamps in seconds, as a fraction.
-    pub time_base: (i64, i64),
-    /// Mean frame rate by the container, where it says one.
-    pub fps: Option<f64>,
-    /// Frames promised by the header, where it promises.
-    pub promised: Option<usize>,
-    pub has_audio: bool,
-    /// How the samples of the pictures are meant.
-    pub colours: Tags,
-    pub ffmpeg_version: String,
-}
-
-/// What a track says of its pictures' samples, in ffmpeg's words; `None` where it says nothing.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Tags {
-    pub pixel_format: Option<String>,
-    pub space: Option<String>,
-    pub range: Option<String>,
-    pub chroma_location: Option<String>,
-    /// Whether frames come as pairs of fields, which may travel in packets of their own.
-    pub interlaced: bool,
-    /// Whether frames are decoded in another order than shown (B-frames).
-    pub reorders: bool,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    program_version: Version,
-    #[serde(default)]
-    streams: Vec<Track>,
-    format: Option<Format>,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    version: String,
-}
-
-#[derive(Deserialize)]
-struct Format {
-    format_name: String,
-}
-
-#[derive(Deserialize)]
-struct Track {
-    codec_type: Option<String>,
-    codec_name: Option<String>,
-    width: Option<usize>,
-    height: Option<usize>,
-    avg_frame_rate: Option<String>,
-    sample_aspect_ratio: Option<String>,
-    time_base: Option<String>,
-    nb_frames: Option<String>,
-    field_order: Option<String>,
-    has_b_frames: Option<u8>,
-    pix_fmt: Option<String>,
-    color_space: Option<String>,
-    color_range: Option<String>,
-    chroma_location: Option<String>,
-    #[serde(default)]
-    disposition: Disposition,
-    #[serde(default)]
-    side_data_list: Vec<SideData>,
-}
-
-#[derive(Deserialize, Default)]
-struct Disposition {
-    #[serde(default)]
-    attached_pic: u8,
-}
-
-#[derive(Deserialize)]
-struct SideData {
-    rotation: Option<f64>,
-}
-
-/// Asks ffprobe for the facts.
-pub(super) fn facts(path: &Path, patience: Duration) -> Result<Facts, Fault> {
-    let mut command = ffprobe();
-    command.args(["-show_program_version", "-of", "json", "-show_entries"]);
-    command.arg(
-        "stream=codec_type,codec_name,width,height,sample_aspect_ratio,avg_frame_rate,time_base,nb_frames,field_order,has_b_frames,\
-         pix_fmt,color_space,color_range,chroma_location:stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
-    );
-    command.arg(path);
-    let (answer, said) = run(command, patience)?;
-    facts_of(&answer, said)
-}
-
-/// The facts in ffprobe's answer, beside which it `said` what is wrong.
-pub(super) fn facts_of(answer: &[u8], said: String) -> Result<Facts, Fault> {
-    let answer: Answer = serde_json::from_slice(answer).map_err(|_| Fault::NotAVideo(said.clone()))?;
-    let Some(format) = answer.format else { return Err(Fault::NotAVideo(said)) };
-    let kinds =
-        |kind: &str| answer.streams.iter().filter(|track| track.codec_type.as_deref() == Some(kind)).count();
-    let audio = kinds("audio");
-    let video = answer
-        .streams
-        .iter()
-        .find(|track| track.codec_type.as_deref() == Some("video") && track.disposition.attached_pic == 0);
-    let Some(video) = video else {
-        return Err(match (answer.streams.len(), audio) {
-            (0, _) => Fault::NoFrames,
-            (_, 0) => Fault::NoVideoTrack("other tracks".into()),
-            _ => Fault::NoVideoTrack("audio".into()),
-        });
-    };
-    let (Some(width @ 1..), Some(height @ 1..), Some(time_base)) =
-        (video.width, video.height, video.time_base.as_deref().and_then(fraction))
-    else {
-        return Err(Fault::NotAVideo(format!("the video track has no size or time base; {said}")));
-    };
-    let rotation = video.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0.0);
-    Ok(Facts {
-        container: format.format_name,
-        codec: video.codec_name.clone().unwrap_or_else(|| "unknown".into()),
-        width,
-        height,
-        rotation_degrees: rotation.round() as i32,
-        sample_aspect: video.sample_aspect_ratio.as_deref().and_then(aspect),
-        time_base,
-        fps: video.avg_frame_rate.as_deref().and_then(fraction).map(|(n, d)| n as f64 / d as f64),
-        promised: video.nb_frames.as_deref().and_then(|n| n.parse().ok()),
-        has_audio: audio > 0,
-        colours: Tags {
-            pixel_format: video.pix_fmt.clone(),
-            space: video.color_space.clone(),
-            range: video.color_range.clone(),
-            chroma_location: video.chroma_location.clone(),
-            interlaced: !matches!(video.field_order.as_deref(), None | Some("progressive" | "unknown")),
-            reorders: video.has_b_frames.is_some_and(|frames| frames > 0),
-        },
-        ffmpeg_version: answer.program_version.version,
-    })
-}
-
-/// Largest side of a fraction: ffmpeg's own have 32 bits.
-const LARGEST_SIDE: i64 = 1 << 32;
 /// Largest time in ticks, either way, with which one can calculate: 25,000 years at 90,000 ticks a second.
 const LARGEST_TICKS: u64 = 1 << 56;
-/// Most bytes of ffprobe's answer about a file, and of a line about a frame.
-const ANSWER_BYTES: u64 = 1 << 22;
+/// Most bytes of a line about a frame.
 const LINE_BYTES: u64 = 1 << 16;
+/// Frames that a codec may hold back to show later ones first: the most that H.264 and HEVC allow.
+const MOST_REORDERED: usize = 16;
+/// Packets decoded at each of a few places to see whether frames are shown in the order of their packets.
+const SAMPLED_PACKETS: usize = 48;
 
-/// `30000/1001`; `None` where a side is zero, missing or beyond reason.
-fn fraction(text: &str) -> Option<(i64, i64)> {
-    let (numerator, denominator) = text.split_once('/')?;
-    match (numerator.parse().ok()?, denominator.parse().ok()?) {
-        (n @ 1..=LARGEST_SIDE, d @ 1..=LARGEST_SIDE) => Some((n, d)),
-        _ => None,
-    }
+/// Why the listed packets may not be the frames that a decoder gives, one by one. Later ones weigh more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Doubt {
+    BeforeKey,
+    NoTimes,
+    EqualTimes,
+    /// Frames are shown in another order than their times say: times of decoding in the place of times of presentation.
+    Unordered,
+    ClockJumps,
+    ClockRestarts,
 }
 
-/// `40:33`; `None` for `0:1`, by which a file says that it does not know.
-fn aspect(text: &str) -> Option<(u32, u32)> {
-    let (width, height) = text.split_once(':')?;
-    match (width.parse().ok()?, height.parse().ok()?) {
-        (width @ 1.., height @ 1..) => Some((width, height)),
-        _ => None,
+impl Doubt {
+    /// What is wrong, after "the track has".
+    pub fn words(self) -> &'static str {
+        match self {
+            Doubt::BeforeKey => "frames before the first key frame",
+            Doubt::NoTimes => "packets without a presentation time",
+            Doubt::EqualTimes => "packets with equal presentation times",
+            Doubt::Unordered => "presentation times that are not in the order of presentation",
+            Doubt::ClockJumps => "a clock that jumps ahead",
+            Doubt::ClockRestarts => "a clock that starts again or goes back",
+        }
+    }
+
+    /// Whether a seek by time cannot be trusted to lead to the right frame.
+    pub fn forbids_seeks(self) -> bool {
+        self > Doubt::NoTimes
     }
 }
 
 /// The frames in presentation order, eight bytes each.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    /// `ticks * 2 + key`, ascending: the presentation time in ticks, and whether a decoder can start here.
+    /// `ticks * 2 + key`, not descending: the presentation time in ticks, and whether a decoder can start here.
     pub packed: Vec<i64>,
     /// Packets in all, with those that an edit list hides.
     pub packets: usize,
@@ -197,18 +64,28 @@ pub(super) struct Frames {
     pub last_duration: Option<i64>,
     /// Whether any frame has a time of its own.
     pub timed: bool,
+    /// Whether the packets' presentation times rise in the order of decoding.
+    pub rising: bool,
     /// Why this list cannot be trusted to be the frames that a decoder gives, if it cannot.
-    pub doubt: Option<&'static str>,
+    pub doubt: Option<Doubt>,
+    /// Whether frames must be chosen by counting from the file's start, because their times do not tell them apart, or
+    /// are not those that a decoder gives them after a seek.
+    pub counted: bool,
+    /// Discontinuities of the clock.
+    pub run_on: RunOn,
+    /// Into how many parts ticks were divided ([`times::spread`]).
+    pub tick_parts: i64,
     /// ffprobe's complaints.
     pub said: String,
 }
 
-/// Lists the packets of the video track. Nothing is decoded, and nothing but the list is held.
-pub(super) fn packets(path: &Path, patience: Duration) -> Result<Frames, Fault> {
+/// Lists the packets of the video track. Nothing is decoded, and nothing but the list is held. A step of more than
+/// `longest_step` ticks from one decode time to the next is a jump of the clock.
+pub(super) fn packets(path: &Path, longest_step: Option<i64>, patience: Duration) -> Result<Frames, Fault> {
     let mut command = ffprobe();
-    command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries", "packet=pts,duration,flags"]);
+    command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries", "packet=pts,dts,duration,flags"]);
     command.arg(path);
-    let mut list = PacketList::default();
+    let mut list = PacketList { longest_step, ..PacketList::default() };
     let said = stream_lines(command, patience, |line| list.take(line))?;
     Ok(list.finish(said))
 }
@@ -217,26 +94,34 @@ pub(super) fn packets(path: &Path, patience: Duration) -> Result<Frames, Fault> 
 #[derive(Default)]
 pub(super) struct PacketList {
     frames: Frames,
+    longest_step: Option<i64>,
     /// The first packet's ticks, and whether it is a key frame.
     start: Option<(i64, bool)>,
     last: Option<i64>,
+    falls: bool,
+    /// The first decode time and the last, and how many lie between.
+    decode: Option<(i64, i64, i64)>,
+    /// The latest presentation times so far, the earliest of them on top.
+    latest: BinaryHeap<Reverse<i64>>,
 }
 
 impl PacketList {
-    /// A line such as `packet,512,256,K_`.
+    /// A line such as `packet,512,0,256,K_`: times of presentation and of decoding, duration, flags.
     pub fn take(&mut self, line: &str) -> Result<(), Fault> {
         let mut fields = line.split(',');
         if fields.next() != Some("packet") {
             return Ok(());
         }
         let ticks = fields.next().and_then(ticks_of);
+        if let Some(decoded_at) = fields.next().and_then(ticks_of) {
+            self.take_decode_time(decoded_at);
+        }
         let duration = fields.next().and_then(ticks_of);
         let flags = fields.next().unwrap_or_default();
-        let frames = &mut self.frames;
-        frames.packets += 1;
-        frames.timed |= ticks.is_some();
+        self.frames.packets += 1;
+        self.frames.timed |= ticks.is_some();
         let Some(ticks) = ticks else {
-            frames.doubt = Some("packets without a presentation time");
+            self.doubt(Doubt::NoTimes);
             return Ok(());
         };
         let start = *self.start.get_or_insert((ticks, flags.contains('K')));
@@ -244,76 +129,147 @@ impl PacketList {
             return Ok(());
         }
         if !start.1 || ticks < start.0 {
-            frames.doubt = Some("frames before the first key frame");
+            self.doubt(Doubt::BeforeKey);
+        }
+        self.falls |= self.last.is_some_and(|last| ticks <= last);
+        if self.is_displaced(ticks) {
+            self.doubt(Doubt::ClockRestarts);
         }
         if self.last.is_none_or(|last| ticks >= last) {
-            (self.last, frames.last_duration) = (Some(ticks), duration.filter(|&ticks| ticks > 0));
+            (self.last, self.frames.last_duration) = (Some(ticks), duration.filter(|&ticks| ticks > 0));
         }
-        frames.push(ticks, flags.contains('K'))
+        self.frames.push(ticks, flags.contains('K'))
+    }
+
+    /// Decode times never go back; those that do are of a clock that was set anew.
+    fn take_decode_time(&mut self, ticks: i64) {
+        let Some((first, last, steps)) = self.decode else {
+            self.decode = Some((ticks, ticks, 0));
+            return;
+        };
+        if ticks < last {
+            self.doubt(Doubt::ClockRestarts);
+        }
+        // a recording of one picture in a minute has long steps from its start on
+        let long =
+            |longest| steps > 0 && ticks - last > longest && (ticks - last) / 10 > (last - first) / steps;
+        if self.longest_step.is_some_and(long) {
+            self.doubt(Doubt::ClockJumps);
+        }
+        self.decode = Some((first, ticks, steps + 1));
+    }
+
+    /// Whether more packets with a later presentation time came before this one than a codec can hold back.
+    fn is_displaced(&mut self, ticks: i64) -> bool {
+        if self.latest.len() <= MOST_REORDERED {
+            self.latest.push(Reverse(ticks));
+            return false;
+        }
+        let displaced = self.latest.peek().is_some_and(|&Reverse(earliest)| ticks < earliest);
+        if !displaced {
+            self.latest.pop();
+            self.latest.push(Reverse(ticks));
+        }
+        displaced
+    }
+
+    fn doubt(&mut self, doubt: Doubt) {
+        self.frames.doubt = self.frames.doubt.max(Some(doubt));
     }
 
     /// The list, beside which ffprobe `said` what is wrong.
     pub fn finish(mut self, said: String) -> Frames {
-        self.frames.sort(said);
+        self.frames.packed.sort_unstable();
         if self.frames.packed.windows(2).any(|pair| pair[0] >> 1 == pair[1] >> 1) {
-            self.frames.doubt = Some("packets with equal presentation times");
+            self.doubt(Doubt::EqualTimes);
         }
-        self.frames
+        self.frames.rising = !self.falls;
+        self.frames.counted = self.frames.doubt.is_some_and(Doubt::forbids_seeks);
+        self.frames.closed(said)
     }
 }
 
-/// Lists the frames by decoding them all: slow, and right where packets alone do not tell.
-pub(super) fn decoded(path: &Path, patience: Duration) -> Result<Frames, Fault> {
+/// Whether frames are decoded with rising packet times, asked of some packets at the file's start and at each of the given
+/// seconds of its clock, where key frames lie.
+pub(super) fn are_shown_in_order(path: &Path, at_secs: &[f64], patience: Duration) -> Result<bool, Fault> {
+    let places: Vec<String> = at_secs.iter().map(|secs| format!(",{secs:.6}%+#{SAMPLED_PACKETS}")).collect();
+    let mut command = ffprobe();
+    command.args(["-read_intervals", &format!("%+#{SAMPLED_PACKETS}{}", places.concat())]);
+    command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries", "frame=key_frame,pts,pkt_pts"]);
+    command.arg(path);
+    let (mut last, mut in_order) = (None, true);
+    stream_lines(command, patience, |line| {
+        let fields: Vec<&str> = line.split(',').collect();
+        if let ["frame", key, ticks, ..] = fields[..] {
+            let ticks = ticks_of(ticks);
+            // places may overlap, and each begins at a key frame
+            in_order &= key == "1" || ticks.zip(last).is_none_or(|(ticks, last)| ticks > last);
+            last = ticks.or(last);
+        }
+        Ok(())
+    })?;
+    Ok(in_order)
+}
+
+/// Lists the frames by decoding them all: slow, and right where packets alone do not tell. A step of more than
+/// `longest_step` ticks is a jump of the clock.
+pub(super) fn decoded(path: &Path, longest_step: Option<i64>, patience: Duration) -> Result<Frames, Fault> {
     let mut command = ffprobe();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries"]);
-    // the duration's name changed in ffmpeg 6; either comes last
-    command.arg("frame=key_frame,best_effort_timestamp,pkt_duration,duration").arg(path);
-    let mut list = FrameList::default();
+    // names that changed: the packet's time in ffmpeg 5, the duration in ffmpeg 6; the duration comes last
+    command.arg("frame=key_frame,pts,pkt_pts,best_effort_timestamp,pkt_duration,duration").arg(path);
+    let mut list = FrameList { longest_step, ..FrameList::default() };
     let said = stream_lines(command, patience, |line| list.take(line))?;
     Ok(list.finish(said))
 }
 
-/// Decoded frames as their lines come. One without a time of its own (AVI's last, with B-frames; all of a
-/// bare H.264 stream, where ffmpeg counts by their length) follows the one before at its step.
+/// Decoded frames as their lines come, in the order in which a decoder gives them. One without a time of its own (AVI's
+/// last, with B-frames; all of a bare H.264 stream, where ffmpeg counts by their length) follows the one before.
 #[derive(Default)]
 pub(super) struct FrameList {
     frames: Frames,
-    last: Option<i64>,
-    step: Option<i64>,
+    longest_step: Option<i64>,
+    last_of_packet: Option<i64>,
+    unordered: bool,
     duration: Option<i64>,
 }
 
 impl FrameList {
-    /// A line such as `frame,1,512,256`.
+    /// A line such as `frame,1,512,512,256`: key frame, its packet's time, its best time, its duration.
     pub fn take(&mut self, line: &str) -> Result<(), Fault> {
         let mut fields = line.split(',');
         if fields.next() != Some("frame") {
             return Ok(());
         }
         let key = fields.next() == Some("1");
+        if let Some(ticks) = fields.next().and_then(ticks_of) {
+            self.unordered |= self.last_of_packet.is_some_and(|last| ticks <= last);
+            self.last_of_packet = Some(ticks);
+        }
         let told = fields.next().and_then(ticks_of);
         let duration = fields.next().and_then(ticks_of).filter(|&ticks| ticks > 0);
         self.frames.timed |= told.is_some();
-        let ticks = told
-            .or(self.last.map(|last| (last + self.step.unwrap_or(1)).min(LARGEST_TICKS as i64)))
-            .unwrap_or(0);
-        self.step = Some(self.last.map_or(1, |last| (ticks - last).max(1)));
         self.duration = self.duration.or(duration);
-        self.last = Some(ticks);
-        self.frames.push(ticks, key)
+        self.frames.push(told.unwrap_or(NO_TIME), key)
     }
 
     /// The list, beside which ffprobe `said` what is wrong.
     pub fn finish(mut self, said: String) -> Frames {
-        self.frames.packets = self.frames.packed.len();
-        if let (false, Some(duration)) = (self.frames.timed, self.duration) {
+        let frames = &mut self.frames;
+        frames.packets = frames.packed.len();
+        if let (false, Some(duration)) = (frames.timed, self.duration) {
             // ffmpeg counts them by their length
-            for (n, packed) in (0i64..).zip(&mut self.frames.packed) {
+            for (n, packed) in (0i64..).zip(&mut frames.packed) {
                 *packed = n.saturating_mul(duration).min(LARGEST_TICKS as i64) * 2 + (*packed & 1);
             }
+            frames.counted = true;
+            return self.frames.closed(said);
         }
-        self.frames.sort(said);
-        self.frames
+        let longest = times::longest_between(&frames.packed, self.longest_step);
+        let in_order = !self.unordered && times::are_in_order(&frames.packed, longest);
+        frames.counted = !frames.timed || !in_order;
+        frames.run_on = times::run_on(&mut frames.packed, longest);
+        self.frames.closed(said)
     }
 }
 
@@ -326,28 +282,29 @@ impl Frames {
         Ok(())
     }
 
-    fn sort(&mut self, said: String) {
+    /// The whole list, in order.
+    fn closed(mut self, said: String) -> Frames {
         self.said = said;
-        self.packed.sort_unstable();
         self.packed.shrink_to_fit();
+        self.tick_parts = times::spread(&mut self.packed, LARGEST_TICKS as i64);
+        self.last_duration = self.last_duration.map(|ticks| ticks.saturating_mul(self.tick_parts));
+        self
+    }
+
+    /// Takes the times of `other`, a list of the same frames.
+    pub fn with_times_of(mut self, other: &Frames) -> Frames {
+        for (packed, other) in self.packed.iter_mut().zip(&other.packed) {
+            *packed = (other >> 1) * 2 + (*packed & 1);
+        }
+        (self.tick_parts, self.last_duration, self.run_on) =
+            (other.tick_parts, other.last_duration, RunOn::default());
+        self
     }
 }
 
 /// A time in ticks; `None` where there is none, or one with which nobody can calculate.
 fn ticks_of(text: &str) -> Option<i64> {
     text.parse().ok().filter(|ticks: &i64| ticks.unsigned_abs() <= LARGEST_TICKS)
-}
-
-/// Runs `command` to its end: its output and its last complaints.
-fn run(command: Command, patience: Duration) -> Result<(Vec<u8>, String), Fault> {
-    let mut child = start_ffprobe(&command, patience)?;
-    let complaints = child.take_stderr().map(Complaints::listen);
-    let mut answer = Vec::new();
-    if let Some(stdout) = child.take_stdout() {
-        stdout.take(ANSWER_BYTES).read_to_end(&mut answer).map_err(Fault::pipe)?;
-    }
-    let said = end(child, complaints)?;
-    Ok((answer, said))
 }
 
 /// Runs `command`, giving every line of its output to `take`; returns its last complaints.
@@ -370,7 +327,7 @@ fn stream_lines(
 }
 
 /// Waits for ffprobe; its last complaints, or what ended it.
-fn end(child: Started, complaints: Option<Complaints>) -> Result<String, Fault> {
+pub(super) fn end(child: Started, complaints: Option<Complaints>) -> Result<String, Fault> {
     let status = child.wait();
     let said = complaints.map(Complaints::last_words).unwrap_or_default();
     match signal_of(status) {

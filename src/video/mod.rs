@@ -30,10 +30,12 @@ mod direct;
 mod encoder;
 mod error;
 mod extract;
+mod facts;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
 mod hardware;
+mod headers;
 mod indexed;
 mod ivf;
 mod jpeg;
@@ -51,11 +53,14 @@ mod settings;
 mod sound;
 pub mod still;
 mod timeline;
+mod times;
 
 #[cfg(test)]
 mod clips;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_clocks;
 #[cfg(test)]
 mod tests_faults;
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! A pass that starts inside the file seeks to the key frame before. What comes out is chosen by
 //! presentation time and not by counting: after a seek, frames pass only if the first frame decoded lies
-//! at or before the wanted one, and only those whose times lie within the range. A pass over a looped
-//! file begins at its start and is chosen by counting, since ffmpeg lets times go on as it sees fit.
+//! at or before the wanted one, and only those whose times lie within the range. Where times do not tell
+//! frames apart ([`Probe::is_seekable`]), a pass begins at the file's start and its frames are counted. So
+//! it is for a pass over a looped file, since ffmpeg lets times go on as it sees fit.
 //!
 //! Must not know who takes the frames, nor how they are read.
 
@@ -38,7 +39,8 @@ impl Pass {
         let (first, every) = (probe.file_frame(selection.range.start), selection.every);
         let end = first + selection.range.len();
         let file_frames = probe.file_frames();
-        let near_the_start = first < every && LOOPED_EXACTLY.contains(&probe.container.as_str());
+        let exactly = probe.is_seekable() && LOOPED_EXACTLY.contains(&probe.container.as_str());
+        let near_the_start = first < every && exactly;
         let end = if near_the_start { end } else { end.min(file_frames) };
         Pass { first, end, every }
     }
@@ -68,11 +70,6 @@ impl Pass {
         starts
     }
 
-    /// Frames that come before the first and are not wanted: they show at the same time as it.
-    pub fn to_skip(&self, probe: &Probe) -> usize {
-        if self.every == 1 && !self.is_looped(probe) { probe.twins_before(self.first) } else { 0 }
-    }
-
     /// The command for a start at key frame `from`, with frames as `pixel_format` on its output.
     pub fn command(
         &self,
@@ -98,8 +95,7 @@ impl Pass {
         command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf"]).arg(self.filters(probe, from));
         command.args(passthrough(&probe.ffmpeg_version));
         if !self.end.is_multiple_of(probe.file_frames()) {
-            let frames = self.frames() + self.to_skip(probe);
-            command.arg("-frames:v").arg(frames.to_string());
+            command.arg("-frames:v").arg(self.frames().to_string());
         }
         command.args(["-f", "rawvideo", "-pix_fmt", pixel_format, "pipe:1"]);
         command
@@ -109,7 +105,8 @@ impl Pass {
     fn filters(&self, probe: &Probe, from: usize) -> String {
         let (width, height) = (probe.width, probe.height);
         let mut filters = Vec::new();
-        if self.first > 0 && !self.is_looped(probe) {
+        let counted = !probe.is_seekable() || self.is_looped(probe);
+        if self.first > 0 && !counted {
             let ticks = (probe.ticks(self.first), probe.ticks(self.end - 1));
             let within = format!("between(pts,{},{})", ticks.0, ticks.1);
             filters.push(if from == 0 {
@@ -119,9 +116,9 @@ impl Pass {
                 format!("select='{early_enough}*{within}'")
             });
         }
-        // counted after the choice by time, or from the file's start
-        let unwanted = if self.is_looped(probe) { self.first } else { probe.twins_before(self.first) };
-        if self.every > 1 || (self.is_looped(probe) && unwanted > 0) {
+        // counted from the file's start, or after the choice by time
+        let unwanted = if counted { self.first } else { 0 };
+        if self.every > 1 || unwanted > 0 {
             filters.push(format!("select='gte(n,{unwanted})*not(mod(n-{unwanted},{}))'", self.every));
         }
         // a crop to the same size changes nothing; to another size it cannot be set up, and ffmpeg ends

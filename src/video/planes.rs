@@ -42,7 +42,7 @@ pub(super) struct Colours {
 impl Colours {
     /// The colours of a video whose planes can be taken as they are; `None` where RGB must be asked for:
     /// other layouts than 4:2:0 in bytes, odd sides, turned or interlaced pictures, other matrices, and
-    /// containers that may say one thing in their middle and another at their start.
+    /// videos that say one thing in their middle and another at their start, or may do so.
     pub fn of(probe: &Probe) -> Option<Colours> {
         let told = &probe.colours;
         let even = probe.width.is_multiple_of(2) && probe.height.is_multiple_of(2);
@@ -71,7 +71,8 @@ impl Colours {
             Some("bt709") => (true, true),
             _ => return None,
         };
-        Some(Colours { bt709, told, full, j })
+        // looked at last, since the file is read for it
+        probe.has_constant_headers().then_some(Colours { bt709, told, full, j })
     }
 
     /// ffmpeg's name for the layout.

@@ -8,11 +8,14 @@
 //! Must not know the modes, nor how frames are decoded.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::container;
 use super::error::{Fault, MOST_PIXELS, VideoError};
-use super::listing::{self, Facts, Frames, Tags};
+use super::facts::{self, Facts, Tags};
+use super::headers;
+use super::listing::{self, Doubt, Frames};
 use super::settings::DEFAULT_PATIENCE;
 
 /// Words by which ffprobe says that a file ends before its data do.
@@ -34,6 +37,15 @@ const ONE_FRAME_A_PACKET: [&str; 13] = [
     "rawvideo",
     "png",
 ];
+
+/// Containers, by ffmpeg's names, whose clock may be set anew in the middle (`AVFMT_TS_DISCONT`).
+const CLOCK_MAY_BREAK: [&str; 3] = ["mpegts", "mpeg", "ogg"];
+/// A step of their clock that ffmpeg takes for such a break (`-dts_delta_threshold`).
+const LONGEST_STEP_SECS: i64 = 10;
+/// Streams without a container, by ffmpeg's names: their frames have no times but those that a reader makes up.
+const BARE: [&str; 9] = ["h264", "hevc", "vvc", "m4v", "mpegvideo", "h261", "h263", "obu", "mjpeg"];
+/// Places of a file at which the order of its frames is looked at, beside its start.
+const PLACES: usize = 3;
 
 /// A probed video.
 #[derive(Debug, Clone)]
@@ -67,8 +79,12 @@ pub struct Probe {
     /// How often the file is read on end, as one video ([`Probe::looped`]).
     pub loops: usize,
     pub(super) colours: Tags,
-    /// Whether a seek in the file leads anywhere: without times of its own it begins anew wherever one starts.
+    /// Whether the decoder is told the same all along, once that was looked at.
+    constant_headers: Arc<OnceLock<bool>>,
+    /// Whether frames can be chosen by their times, and sought by them. If not, they are counted from the file's start.
     seekable: bool,
+    /// The first frame behind a break of the file's clock; from there on times are not the file's own.
+    clock_break: Option<usize>,
     time_base: (i64, i64),
     /// Frames of the file, read once.
     file_frames: usize,
@@ -110,29 +126,107 @@ fn examine(path: &Path, patience: Duration) -> Result<Probe, Fault> {
     if metadata.len() == 0 {
         return Err(Fault::EmptyFile);
     }
-    let facts = listing::facts(path, patience)?;
+    let facts = facts::facts(path, patience)?;
     let (width, height) = (facts.width, facts.height);
     if width.checked_mul(height).is_none_or(|pixels| pixels > MOST_PIXELS) {
         return Err(Fault::TooLarge { width, height });
     }
-    let mut notes = Vec::new();
-    let mut frames = listing::packets(path, patience)?;
+    let mut notes: Vec<String> = facts.other_tracks.iter().cloned().collect();
+    let longest_step = longest_step(&facts);
+    let mut frames = listing::packets(path, longest_step, patience)?;
     check_whole(path, &facts, &frames, &mut notes)?;
+    if is_order_doubtful(&facts, &frames) && !is_shown_in_order(path, &facts, &frames, patience)? {
+        frames.doubt = frames.doubt.max(Some(Doubt::Unordered));
+    }
     let mut how = Listing::Packets;
-    if let Some(doubt) = frames.doubt.or_else(|| packets_may_differ(&facts)) {
-        let listed = frames.packed.len();
-        frames = listing::decoded(path, patience)?;
+    if let Some(doubt) = frames.doubt.map(Doubt::words).or_else(|| packets_may_differ(&facts)) {
+        let listed = frames;
+        frames = listing::decoded(path, longest_step, patience)?;
         how = Listing::Decoded;
         notes.push(format!(
-            "the track has {doubt}; its {} frames were found by decoding (the listing has {listed})",
-            frames.packed.len()
+            "the track has {doubt}; its {} frames were found by decoding (the listing has {})",
+            frames.packed.len(),
+            listed.packed.len()
         ));
+        frames.counted |= listed.doubt.is_some_and(Doubt::forbids_seeks);
+        if listed.doubt == Some(Doubt::Unordered) && listed.packed.len() == frames.packed.len() {
+            frames = frames.with_times_of(&listed);
+        }
     }
     if frames.packed.is_empty() {
         return Err(Fault::NoFrames);
     }
+    frames.counted |= needs_earlier_packets(&facts).is_some();
+    notes.extend(notes_on_times(&facts, &frames));
     let probe = assemble(path, facts, frames, how, notes);
     Ok(probe.with_patience(patience))
+}
+
+/// Ticks of the longest step that is no break of the clock, where the clock may break.
+fn longest_step(facts: &Facts) -> Option<i64> {
+    let (numerator, denominator) = facts.time_base;
+    CLOCK_MAY_BREAK.contains(&facts.container.as_str()).then(|| LONGEST_STEP_SECS * denominator / numerator)
+}
+
+/// Whether times of presentation may be missing although every packet has one: a codec that reorders frames, whose
+/// packets' times rise all the same. Some muxers write times of decoding where a bare stream has no others.
+fn is_order_doubtful(facts: &Facts, frames: &Frames) -> bool {
+    facts.colours.reorders && frames.rising && frames.packed.len() > 1
+}
+
+/// Looks at frames near the start and at key frames spread over the file.
+fn is_shown_in_order(path: &Path, facts: &Facts, frames: &Frames, patience: Duration) -> Result<bool, Fault> {
+    let (count, (numerator, denominator)) = (frames.packed.len(), facts.time_base);
+    let secs = |ticks: i64| ticks as f64 * numerator as f64 / denominator as f64;
+    let places: Vec<f64> = (1..=PLACES)
+        .filter_map(|place| (count * place / (PLACES + 1)..count).find(|&n| frames.packed[n] & 1 == 1))
+        .filter(|&n| n > 0)
+        .map(|n| secs(frames.packed[n] >> 1))
+        .collect();
+    listing::are_shown_in_order(path, &places, patience)
+}
+
+/// What a decoder that starts inside the file lacks, if it lacks anything that came before.
+fn needs_earlier_packets(facts: &Facts) -> Option<&'static str> {
+    if facts.colours.pixel_format.as_deref() == Some("pal8") {
+        Some("the palette may be sent but once")
+    } else if ["gif", "apng"].contains(&facts.codec.as_str()) {
+        Some("each picture is drawn over those before it")
+    } else if BARE.contains(&facts.container.as_str()) {
+        Some("a stream without a container has no times to seek by")
+    } else {
+        None
+    }
+}
+
+/// What a reader of the times must know of them.
+fn notes_on_times(facts: &Facts, frames: &Frames) -> Vec<String> {
+    let secs = |ticks: i64| ticks as f64 * facts.time_base.0 as f64 / facts.time_base.1 as f64;
+    let mut notes = Vec::new();
+    if let Some(first) = frames.run_on.first_break {
+        notes.push(format!(
+            "the clock starts again, goes back or jumps {} (first at frame {first}), as in joined recordings: the times \
+             run on there, each time by {:.6} s",
+            match frames.run_on.breaks {
+                1 => "once".into(),
+                breaks => format!("{breaks} times"),
+            },
+            secs(frames.run_on.step)
+        ));
+    }
+    if frames.tick_parts > 1 {
+        notes.push(format!(
+            "the container counts in steps of {:.6} s, longer than its frames: frames of one step are spread over it evenly",
+            secs(1)
+        ));
+    }
+    if frames.counted {
+        let why = needs_earlier_packets(facts).unwrap_or("their times do not tell them apart after a seek");
+        notes.push(format!(
+            "frames are counted from the file's start, since {why}: a range takes as long as all that lies before it"
+        ));
+    }
+    notes
 }
 
 /// Why a track's packets may not be its frames one by one, by its codec: VP8 has packets that show
@@ -217,8 +311,10 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         patience: DEFAULT_PATIENCE,
         loops: 1,
         colours: facts.colours,
-        seekable: frames.timed,
-        time_base: facts.time_base,
+        constant_headers: Arc::default(),
+        seekable: !frames.counted,
+        clock_break: frames.run_on.first_break,
+        time_base: (facts.time_base.0, facts.time_base.1 * frames.tick_parts.max(1)),
         file_frames: frames.packed.len(),
         packed: frames.packed,
     };
@@ -268,6 +364,16 @@ impl Probe {
         self.width * self.height * 3
     }
 
+    /// Whether the headers within the track say the same of colors and layout all along. Reads the file through, once.
+    pub(super) fn has_constant_headers(&self) -> bool {
+        let size = match self.rotation_degrees.rem_euclid(180) {
+            90 => (self.height, self.width),
+            _ => (self.width, self.height),
+        };
+        let look = || headers::are_constant(&self.path, &self.codec, size, self.file_frames);
+        *self.constant_headers.get_or_init(look)
+    }
+
     /// Presentation time of frame `n` in ticks of [`Probe::time_base`].
     pub(super) fn ticks(&self, n: usize) -> i64 {
         self.packed[n] >> 1
@@ -278,9 +384,14 @@ impl Probe {
         self.time_base
     }
 
-    /// Frames in presentation order before `n` that show at the same time as `n`.
-    pub(super) fn twins_before(&self, n: usize) -> usize {
-        self.packed[..n].iter().rev().take_while(|&&packed| packed >> 1 == self.ticks(n)).count()
+    /// The first frame behind a break of the file's clock, if there is one.
+    pub(super) fn clock_break(&self) -> Option<usize> {
+        self.clock_break
+    }
+
+    /// Whether frames can be chosen and sought by their times; if not, by counting from the file's start.
+    pub(super) fn is_seekable(&self) -> bool {
+        self.seekable
     }
 
     /// The last key frame at or before `n`, if there is one.
@@ -350,6 +461,7 @@ impl Probe {
             packed: ticks.iter().map(|ticks| ticks * 2).collect(),
             packets: ticks.len(),
             timed: true,
+            tick_parts: 1,
             ..Frames::default()
         };
         let facts = Facts {
@@ -363,6 +475,7 @@ impl Probe {
             fps: None,
             promised: None,
             has_audio: false,
+            other_tracks: None,
             colours: Tags::default(),
             ffmpeg_version: String::new(),
         };

@@ -31,16 +31,35 @@ pub struct Sound {
 }
 
 impl Sound {
-    /// What is heard while the selected frames of the probed video are shown; `None` if it has no sound.
+    /// What is heard while the selected frames of the probed video are shown; `None` if it has no sound, or
+    /// none that is known to belong there.
+    ///
+    /// Where the file's clock starts again, goes back or jumps, as in joined recordings, the times of frames
+    /// run on and those of sound do not: the sound ends there.
     pub fn of(probe: &Probe, selection: &Selection) -> Option<Sound> {
-        if !probe.has_audio {
+        let first = selection.range.start;
+        let broken = probe.clock_break().filter(|&frame| frame < selection.range.end);
+        if !probe.has_audio || broken.is_some_and(|frame| frame <= first) {
             return None;
         }
-        let start_secs = probe.container_secs(selection.range.start);
-        let end_secs = start_secs + Timeline::of(probe, selection).duration_secs();
+        let start_secs = probe.container_secs(first);
+        let end_secs = match broken {
+            Some(frame) => probe.container_secs(frame),
+            None => start_secs + Timeline::of(probe, selection).duration_secs(),
+        };
         let aim = start_secs - BEFORE_SECS;
         let seek_secs = Some(aim).filter(|aim| *aim > probe.container_secs(0).max(0.0));
         Some(Sound { path: probe.path.clone(), start_secs, end_secs, seek_secs })
+    }
+
+    /// What sound of the selected part is left out, in words.
+    pub fn left_out(probe: &Probe, selection: &Selection) -> Option<String> {
+        let frame = probe.clock_break().filter(|&frame| frame < selection.range.end && probe.has_audio)?;
+        Some(format!(
+            "the overlay has no sound from frame {} on, where the file's clock breaks off; for all of it, re-encode \
+             the joined parts with `ffmpeg -f concat`",
+            frame.max(selection.range.start)
+        ))
     }
 
     /// Adds the file as second input, and its first track of sound, cut to the part and begun at zero. What

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::clips::{CLIPS, clip, ffmpeg, frames_by_ffmpeg, hash};
 use super::*;
 
-const LOSSLESS: [&str; 5] =
+pub(super) const LOSSLESS: [&str; 5] =
     ["stream-sequential", "extract-memory", "extract-png", "stream-seek", "stream-indexed"];
 
 pub(super) fn settings(mode: &str, range: Range<usize>) -> Settings {
@@ -23,7 +23,7 @@ pub(super) fn settings(mode: &str, range: Range<usize>) -> Settings {
     }
 }
 
-fn read(probe: &Probe, settings: &Settings) -> Result<Vec<Frame>, VideoError> {
+pub(super) fn read(probe: &Probe, settings: &Settings) -> Result<Vec<Frame>, VideoError> {
     let scratch = tempfile::tempdir().unwrap();
     let mut source = open_probed(probe.clone(), settings, scratch.path(), &Device::Cpu)?;
     let mut frames = Vec::new();

@@ -11,7 +11,7 @@ use nix::unistd::{Pid, mkfifo};
 use proptest::prelude::*;
 
 use super::clips::{clip, ffmpeg};
-use super::{FrameSource, Settings, VideoError, fuzzing, listing, open, open_probed, probe};
+use super::{FrameSource, Settings, VideoError, facts, fuzzing, listing, open, open_probed, probe};
 use crate::children::is_alive;
 
 const MODES: [&str; 4] = ["stream-sequential", "extract-memory", "extract-png", "stream-seek"];
@@ -69,9 +69,9 @@ fn an_ffprobe_that_says_nothing_is_ended() {
     let path = fifo(folder.path());
     let patience = Duration::from_millis(200);
     for fault in [
-        listing::facts(&path, patience).err(),
-        listing::packets(&path, patience).err(),
-        listing::decoded(&path, patience).err(),
+        facts::facts(&path, patience).err(),
+        listing::packets(&path, None, patience).err(),
+        listing::decoded(&path, None, patience).err(),
     ] {
         let message = fault.unwrap().to_string();
         assert!(message.starts_with("ffprobe said nothing for 0.2 s"), "{message}");
@@ -128,12 +128,14 @@ fn pictures_that_nobody_can_hold_are_refused_before_memory_is_asked_for() {
 #[test]
 fn times_with_which_nobody_can_calculate_are_doubted() {
     let mut list = listing::PacketList::default();
-    for line in ["packet,0,512,K_", "packet,9223372036854775807,512,__", "packet,-9223372036854775808,1,__"] {
+    for line in
+        ["packet,0,0,512,K_", "packet,9223372036854775807,1,512,__", "packet,-9223372036854775808,2,1,__"]
+    {
         list.take(line).unwrap();
     }
     let frames = list.finish(String::new());
     assert_eq!((frames.packed.len(), frames.packets), (1, 3));
-    assert_eq!(frames.doubt, Some("packets without a presentation time"));
+    assert_eq!(frames.doubt, Some(listing::Doubt::NoTimes));
 }
 
 /// ffprobe's own words, damaged.
@@ -151,7 +153,7 @@ const FACTS: &[u8] = br#"{"program_version": {"version": "5.1.9"}, "programs": [
      "disposition": {"attached_pic": 0}, "side_data_list": [{"rotation": -90}]}],
     "format": {"format_name": "mov,mp4,m4a,3gp,3g2,mj2"}}"#;
 const LINES: &[u8] =
-    b"packet,0,512,K_\npacket,2048,512,__\npacket,1024,512,D_\npacket,N/A,N/A,__\nframe,1,0\nframe,0,N/A\n";
+    b"packet,0,-512,512,K_\npacket,2048,0,512,__\npacket,1024,512,512,D_\npacket,N/A,N/A,N/A,__\nframe,1,0,0\nframe,0,N/A,N/A\n";
 
 #[test]
 fn ffprobes_own_words_are_understood() {

@@ -258,3 +258,34 @@ fn the_rate_of_uneven_frames_is_a_mean() {
     assert_eq!(told("picture.mkv"), "30.000 frames/s");
     assert_eq!(told("picture.ts"), "30.000 frames/s");
 }
+
+/// Times of frames run on where a clock breaks off; sound is known to belong up to there.
+#[test]
+fn an_overlay_of_joined_recordings_is_as_long_as_its_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    for (offset, name) in [("0", "a.ts"), ("0.4", "later.ts"), ("500", "far.ts")] {
+        let words = flash_and_beep(0.4, 0.4, "", ["", ""]).replace(":d=3", ":d=1");
+        ffmpeg(folder.path(), &format!("{words} -output_ts_offset {offset} {name}"));
+    }
+    for parts in [["a.ts", "a.ts"], ["a.ts", "later.ts"], ["far.ts", "a.ts"], ["a.ts", "far.ts"]] {
+        let bytes: Vec<Vec<u8>> =
+            parts.iter().map(|part| std::fs::read(folder.path().join(part)).unwrap()).collect();
+        let joined = folder.path().join("joined.ts");
+        std::fs::write(&joined, bytes.concat()).unwrap();
+        let source = probe(&joined).unwrap();
+        let all = Selection::all(0..source.frames());
+        assert_eq!(all.frames(), 60, "{parts:?}");
+        let written = overlay(&source, &all, &folder.path().join("overlay.mp4"));
+        assert!((written.duration_secs - 2.0).abs() < 0.05, "{parts:?}: {} s", written.duration_secs);
+        let apart = beep_secs(&written.path) - flash_secs(&written);
+        assert!(apart.abs() < 0.05, "{parts:?}: {apart} s apart");
+        let (_, secs) = heard(&written.path).unwrap();
+        assert!((secs - 1.0).abs() < 0.1, "{parts:?}: {secs} s of sound");
+        let note = Sound::left_out(&source, &all).unwrap();
+        assert!(note.starts_with("the overlay has no sound from frame 30 on"), "{note}");
+        let second = Selection::all(40..60);
+        assert_eq!(Sound::of(&source, &second), None);
+        assert!(Sound::left_out(&source, &Selection::all(0..30)).is_none());
+        assert_eq!(Sound::of(&source, &Selection::all(0..30)), Sound::of(&source, &all), "{parts:?}");
+    }
+}
