@@ -202,10 +202,12 @@ fn an_overlay_has_the_videos_proportions() {
         let written = overlay(&source, &Selection::all(0..5), &folder.path().join("overlay.mp4"));
         assert_eq!(proportions(&written), proportions(&source), "{aspect}");
     }
-    let mut turned = make("aspect.mp4", "64/45");
-    (turned.width, turned.height, turned.sample_aspect) = (48, 72, (45, 64));
-    let shape = Shape::of(&turned);
-    assert_eq!(shape, Shape { width: 48, height: 72, sample_aspect: (45, 64) });
+    clip("turned.mp4").make(folder.path());
+    ffmpeg(folder.path(), "-i turned.mp4 -c copy -aspect 2:1 wide.mp4");
+    // 128 x 72 pixels, each 9:8, turned by a quarter
+    let turned = probe(&folder.path().join("wide.mp4")).unwrap();
+    let written = overlay(&turned, &Selection::all(0..5), &folder.path().join("overlay.mp4"));
+    assert_eq!((proportions(&turned), proportions(&written)), ((72, 128, (8, 9)), (72, 128, (8, 9))));
 }
 
 /// MP4 counts a frame's length in 31 bits.
@@ -239,8 +241,8 @@ fn the_level_follows_the_rate_and_not_the_clock() {
         .arg(&written.path)
         .output()
         .unwrap();
-    // 1.1, where a rate of 90,000 would make it 6.2
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "11,25/1");
+    // level 1, where a rate of 90,000 would make it 5.2
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "10,25/1");
 }
 
 /// The mean counts the last frame's length, and is the same whoever tells it.
