@@ -108,7 +108,7 @@ fn uneven_frames_have_one_rate_and_sound_that_cannot_be_read_is_left_out() {
         ),
     );
     let mut bytes = std::fs::read(project.path("uneven.mp4")).unwrap();
-    // AC-4, which ffmpeg knows and cannot decode
+    // a kind of sound that ffmpeg cannot decode
     for (from, to) in [(b"mp4a", b"ac-4"), (b"esds", b"free")] {
         let at = bytes.windows(4).position(|four| four == from).unwrap();
         bytes[at..at + 4].copy_from_slice(to);
