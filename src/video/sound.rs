@@ -43,10 +43,11 @@ impl Sound {
             return None;
         }
         let start_secs = probe.container_secs(first);
-        let end_secs = match broken {
-            Some(frame) => probe.container_secs(frame),
-            None => start_secs + Timeline::of(probe, selection).duration_secs(),
+        let duration_secs = match broken {
+            Some(frame) => probe.time_secs(frame) - probe.time_secs(first),
+            None => Timeline::of(probe, selection).duration_secs(),
         };
+        let end_secs = start_secs + duration_secs;
         let aim = start_secs - BEFORE_SECS;
         let seek_secs = Some(aim).filter(|aim| *aim > probe.container_secs(0).max(0.0));
         Some(Sound { path: probe.path.clone(), start_secs, end_secs, seek_secs })
