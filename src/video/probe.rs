@@ -97,8 +97,8 @@ pub enum Listing {
     /// By the container's packets, without decoding: the rule.
     Packets,
     /// By decoding every frame, because packets do not tell which frames a decoder gives (no
-    /// presentation times, equal ones, frames before the first key frame, fields, or a codec like VP8
-    /// with packets that show nothing).
+    /// presentation times, equal ones or ones out of order, a clock that starts again, frames before the
+    /// first key frame, fields, or a codec like VP8 with packets that show nothing).
     Decoded,
 }
 

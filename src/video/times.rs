@@ -91,18 +91,36 @@ pub(super) fn spread(packed: &mut [i64], largest: i64) -> i64 {
     if !coarse || !fits {
         return 1;
     }
-    let mut first = 0;
+    let (mut first, mut most) = (0, 1);
     while first < packed.len() {
-        let tick = packed[first] >> 1;
-        let run = packed[first..].iter().take_while(|&&other| other >> 1 == tick).count();
+        let run = run_length(packed, first);
+        let is_one_tick = packed.get(first + run).is_some_and(|&next| next >> 1 == (packed[first] >> 1) + 1);
+        most = if is_one_tick { run.max(most) } else { most };
+        first += run;
+    }
+    first = 0;
+    while first < packed.len() {
+        let (tick, run) = (packed[first] >> 1, run_length(packed, first));
+        let (is_last, most) = (first + run == packed.len(), most.max(run) as i64);
         let spreads = packed.get(first + run).is_none_or(|&next| next >> 1 == tick + 1);
         for (place, packed) in (0i64..).zip(&mut packed[first..first + run]) {
-            let part = if spreads { PARTS * place / run as i64 } else { 0 };
+            let part = match spreads {
+                false => 0,
+                // the first tick and the last may be cut: their frames are as far apart as those of a full one
+                true if is_last => PARTS * place / most,
+                true if first == 0 => PARTS - PARTS * (run as i64 - place) / most,
+                true => PARTS * place / run as i64,
+            };
             *packed = (tick * PARTS + part) * 2 + (*packed & 1);
         }
         first += run;
     }
     PARTS
+}
+
+/// How many frames on end, from frame `first` on, have its time.
+fn run_length(packed: &[i64], first: usize) -> usize {
+    packed[first..].iter().take_while(|&&other| other >> 1 == packed[first] >> 1).count()
 }
 
 #[cfg(test)]
@@ -160,6 +178,7 @@ mod tests {
         assert_eq!(spread_of(&[0, 0, 33, 33, 66]), (1, vec![0, 0, 33, 33, 66]));
         assert_eq!(spread_of(&[0, 33, 66]), (1, vec![0, 33, 66]));
         assert_eq!(spread_of(&[4, 4, 5, 5]), (1000, vec![4000, 4500, 5000, 5500]));
+        assert_eq!(spread_of(&[0, 1, 1, 1, 2, 2]), (1000, vec![667, 1000, 1333, 1666, 2000, 2333]));
         assert_eq!(spread_of(&[5, 5]), (1, vec![5, 5]));
         assert_eq!(spread_of(&[]), (1, vec![]));
     }
