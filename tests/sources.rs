@@ -127,3 +127,38 @@ fn paths_are_taken_as_they_are_typed_and_outputs_are_checked_before_the_work() {
     }
     assert_eq!(std::fs::read(project.path("file")).unwrap(), b"mine");
 }
+
+/// The mean counts the last frame's length, and is the same whoever tells it.
+#[test]
+fn uneven_frames_have_one_rate_and_sound_that_cannot_be_read_is_left_out() {
+    let project = project();
+    // frames at 0, 0.1, 0.2, 0.6 and 0.7 s, the last until 0.8 s
+    let uneven = "select=not(between(n\\,3\\,5)),setpts=PTS";
+    ffmpeg(
+        &project.path("."),
+        &format!(
+            "-f lavfi -i testsrc2=size=96x96:rate=10:d=0.8 -f lavfi -i sine -t 0.8 -vf {uneven} -vsync vfr -bf 0 \
+             -c:v libx264 -c:a aac uneven.mp4"
+        ),
+    );
+    let mut bytes = std::fs::read(project.path("uneven.mp4")).unwrap();
+    // a kind of sound that ffmpeg cannot decode
+    for (from, to) in [(b"mp4a", b"ac-4"), (b"esds", b"free")] {
+        let at = bytes.windows(4).position(|four| four == from).unwrap();
+        bytes[at..at + 4].copy_from_slice(to);
+    }
+    std::fs::write(project.path("strange.mp4"), bytes).unwrap();
+    for (name, has_sound) in [("uneven.mp4", true), ("strange.mp4", false)] {
+        let frames = project.posebook(&["frames", name]).succeeds();
+        let told = String::from_utf8_lossy(&frames.0.stdout).into_owned();
+        assert!(told.contains(" 6.250 frames/s (mean),"), "{name}: {told}");
+        let tracked = project.posebook(&["track", name, "boxes=boxes.txt", "out=out"]).succeeds();
+        let summary = String::from_utf8_lossy(&tracked.0.stdout).into_owned();
+        assert!(summary.contains("96x96, 6.250 frames/s (mean)\n"), "{name}: {summary}");
+        assert_eq!(summary.contains("- note: the overlay has no sound:"), !has_sound, "{name}: {summary}");
+        assert_eq!(common::rows(&project.path("out/latest/runs.csv"))[0]["fps"], "6.25");
+        let overlay = tracks(&project.path("out/latest/overlay.mp4"));
+        assert!(overlay.contains(&format!("video,25/4,{FRAMES}")), "{name}: {overlay}");
+        assert_eq!(overlay.contains("audio"), has_sound, "{name}: {overlay}");
+    }
+}

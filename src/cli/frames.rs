@@ -150,6 +150,7 @@ impl Printer {
             let facts = serde_json::json!({
                 "source": probe.path, "container": probe.container, "codec": probe.codec,
                 "width": probe.width, "height": probe.height, "fps": probe.fps,
+                "fps_is_mean": probe.rate().is_mean,
                 "duration_secs": probe.duration_secs, "total_frames": probe.frames(), "mode": mode.name(),
                 "start_frame": range.start, "end_frame": range.end,
             });
@@ -158,13 +159,13 @@ impl Printer {
         } else {
             writeln!(
                 out,
-                "# {}: {} in {}, {} x {}, {:.3} frames/s, frames {}..{} of {}, {mode}",
+                "# {}: {} in {}, {} x {}, {}, frames {}..{} of {}, {mode}",
                 probe.path.display(),
                 probe.codec,
                 probe.container,
                 probe.width,
                 probe.height,
-                probe.fps,
+                probe.rate(),
                 range.start,
                 range.end,
                 probe.frames(),

@@ -5,6 +5,7 @@ use super::track::split;
 use crate::experiment::Override;
 use crate::runner::progress::{duration, for_stderr};
 use crate::runner::{Foreseen, Foresight, Options, TrackRequest, foresee, interrupt};
+use crate::video::Rate;
 use anyhow::Result;
 
 #[derive(clap::Args)]
@@ -48,9 +49,10 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn print(foresight: &Foresight) {
-    let Foresight { source, codec, width, height, fps, frames, key_frames, .. } = foresight;
+    let Foresight { source, codec, width, height, frames, key_frames, .. } = foresight;
+    let rate = Rate { fps: foresight.fps, is_mean: foresight.fps_is_mean };
     println!(
-        "{}: {codec}, {width}x{height}, {fps:.3} frames/s; {frames} frames to give out, {key_frames} key frames",
+        "{}: {codec}, {width}x{height}, {rate}; {frames} frames to give out, {key_frames} key frames",
         source.display()
     );
     let people = if foresight.people_assumed { "assumed" } else { "given" };

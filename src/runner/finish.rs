@@ -148,6 +148,7 @@ pub fn add_seen(row: &mut RunRow, seen: Seen) {
     row.wall_secs = Some(wall_secs);
     row.first_frame = facts.first_frame;
     row.frames = facts.frames.or(row.frames);
+    row.fps = facts.fps.or(row.fps);
     row.people = facts.people;
     row.setup_secs = facts.setup_secs;
     row.open_secs = facts.open_secs;

@@ -41,6 +41,8 @@ pub struct Account {
 pub struct Facts {
     pub first_frame: Option<u64>,
     pub frames: Option<u64>,
+    /// By the frames' own times; a mean where they are uneven.
+    pub fps: Option<f64>,
     /// What the decoder complained about although it went on, and who else was on the card.
     pub remarks: Option<String>,
     pub people: Option<u64>,

@@ -19,7 +19,9 @@ use crate::motchallenge::Benchmark;
 use crate::render::overlay::Overlay;
 use crate::sources;
 use crate::tables::{PersonRow, RunRow, files};
-use crate::video::{self, Access, Encoder, EncoderSettings, Mode, Sound};
+use crate::video::{
+    self, Access, Encoder, EncoderSettings, Fault, Mode, Probe, Selection, Shape, Sound, Timeline,
+};
 use candle_core::Device;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -172,7 +174,7 @@ pub fn track(
         folder::check(out)?;
     }
     let request = &request.with_file(project, listener)?;
-    let clip = import(project, request, listener)?;
+    let (clip, probe) = import(project, request, listener)?;
     let mut planner = Planner::new(project, &options.program)?;
     let planned = planner.planned(&request.settings, Clip::Ready(clip.clone()), 1);
     let Some(key) = &planned.key else { return Err(RunnerError::NoVideo(planned.status.to_string())) };
@@ -198,11 +200,14 @@ pub fn track(
     let folder = folder::create(&place, &planner.source)?;
     folder::write_runs(&folder, std::slice::from_ref(&row))?;
     folder::join_tables(&folder, std::iter::once(work.folder.as_path()))?;
+    let mut notes = probe.notes.clone();
     if row.outcome == Outcome::Ok.name() {
         listener.hear(Event::Then("drawing the overlay"));
-        overlay(&folder, &clip, &row, &request.settings.video, &body)?;
+        let told = notes.len();
+        overlay(&folder, &probe, &row, &request.settings.video, &body, &mut notes)?;
+        notes[told..].iter().for_each(|note| listener.hear(Event::Note(note)));
     }
-    let summary = summary(&folder, &clip, &row)?;
+    let summary = summary(&folder, &clip, &row, &probe, &notes)?;
     folder::write_text(&folder, "summary.md", &summary)?;
     folder::link_latest(&folder)?;
     Ok(Tracked { folder, row, summary })
@@ -212,7 +217,7 @@ fn import(
     project: &Project,
     request: &TrackRequest,
     listener: &mut dyn Listener,
-) -> Result<Ready, RunnerError> {
+) -> Result<(Ready, Probe), RunnerError> {
     if request.boxes.is_none() && request.truth.is_none() {
         let message = "people are found by given boxes so far: add boxes=FILE with lines of MOTChallenge text, \
                        `frame,identity,left,top,width,height` (identity -1 where unknown)";
@@ -227,7 +232,7 @@ fn import(
     let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
     let clip = spec.make(&project.clips(), &mut progress)?;
     clip.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
-    Ok(clips::ready(clip))
+    Ok((clips::ready(clip), probe))
 }
 
 /// A clip's name as the name of a folder: a video called `...mp4` is called `..` without its ending.
@@ -235,13 +240,14 @@ fn folder_name(clip: &str) -> &str {
     if matches!(clip, "" | "." | "..") { "video" } else { clip }
 }
 
-/// Draws what was found over every frame that was read.
+/// Draws what was found over every frame that was read. What a person should know of it joins `notes`.
 fn overlay(
     folder: &Path,
-    clip: &Ready,
+    probe: &Probe,
     row: &RunRow,
     read: &video::Settings,
     body: &Body,
+    notes: &mut Vec<String>,
 ) -> Result<(), RunnerError> {
     let first = row.first_frame.unwrap_or(0) as i64;
     let frames = row.frames.unwrap_or(0) as i64;
@@ -254,13 +260,35 @@ fn overlay(
         hwaccel: read.hwaccel.clone(),
         ..video::Settings::default()
     };
-    let mut source = video::open(&clip.path, &settings, folder, &Device::Cpu)?;
-    let (width, height) = (source.probe().width, source.probe().height);
-    let fps = source.probe().fps / read.every() as f64;
-    let path = folder.join("overlay.mp4");
-    let sound = Sound::of(source.probe(), &source.range());
-    let settings = EncoderSettings::default();
-    let mut encoder = Encoder::create_with_sound(&path, width, height, fps, settings, sound.as_ref())?;
+    let probe = probe.clone().looped(settings.loops());
+    let draw = |sound: Option<&Sound>| drawn(folder, &probe, &settings, body, sound);
+    let selection = video::selected(&settings, &probe)?;
+    notes.extend(Sound::left_out(&probe, &selection));
+    let Some(sound) = Sound::of(&probe, &selection) else { return draw(None) };
+    match draw(Some(&sound)) {
+        Err(RunnerError::Video(error)) if matches!(error.fault, Fault::Ffmpeg { .. }) => {
+            // sound that ffmpeg cannot read takes nothing from the pictures; a full disk fails again
+            draw(None)?;
+            notes.push(format!("the overlay has no sound: {}", error.fault));
+            Ok(())
+        }
+        done => done,
+    }
+}
+
+/// Draws over the frames that `settings` select, with `sound` beside them.
+fn drawn(
+    folder: &Path,
+    probe: &Probe,
+    settings: &video::Settings,
+    body: &Body,
+    sound: Option<&Sound>,
+) -> Result<(), RunnerError> {
+    let mut source = video::open_probed(probe.clone(), settings, folder, &Device::Cpu)?;
+    let selection = Selection { range: source.range(), every: settings.every() };
+    let timeline = Timeline::of(source.probe(), &selection);
+    let (path, shape) = (folder.join("overlay.mp4"), Shape::of(source.probe()));
+    let mut encoder = Encoder::create(&path, shape, &timeline, EncoderSettings::default(), sound)?;
     let mut people = files::rows::<PersonRow>(folder)?.peekable();
     let mut canvas = Overlay::new(usize::MAX);
     while let Some(frame) = source.next_frame()? {
@@ -283,7 +311,13 @@ struct Span {
     frames: u64,
 }
 
-fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerError> {
+fn summary(
+    folder: &Path,
+    clip: &Ready,
+    row: &RunRow,
+    probe: &Probe,
+    notes: &[String],
+) -> Result<String, RunnerError> {
     let mut spans: BTreeMap<u64, Span> = BTreeMap::new();
     for person in files::rows::<PersonRow>(folder)? {
         let person = person?;
@@ -294,13 +328,9 @@ fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerEr
     }
     let mut lines = vec![format!("# {}", clip.name), String::new()];
     let mut say = |line: String| lines.push(line);
-    say(format!(
-        "- video: {}, {}x{}, {:.3} frames a second",
-        clip.path.display(),
-        clip.width,
-        clip.height,
-        clip.fps
-    ));
+    let Probe { width, height, .. } = probe;
+    say(format!("- video: {}, {width}x{height}, {}", clip.path.display(), probe.rate()));
+    notes.iter().for_each(|note| say(format!("- note: {note}")));
     let first = row.first_frame.unwrap_or(0);
     let end = first + row.frames.unwrap_or(0);
     say(format!("- frames {first} to {end} (the end excluded), delivered by {}", row.mode));

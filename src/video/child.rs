@@ -197,8 +197,8 @@ impl Complaints {
             let mut line = Vec::new();
             while let Ok(1..) = reader.by_ref().take(64 * 1024).read_until(b'\n', &mut line) {
                 line.truncate(KEPT_LINE_BYTES);
-                let text = String::from_utf8_lossy(&line).trim_end().to_string();
-                if !text.is_empty() {
+                let text = without_address(String::from_utf8_lossy(&line).trim());
+                if is_news(&text, &lines) {
                     lines.push_back(text);
                 }
                 if lines.len() > KEPT_LINES {
@@ -210,10 +210,29 @@ impl Complaints {
         }))
     }
 
-    /// The last lines, once the child has ended; without the addresses that differ from run to run.
+    /// The last lines, once the child has ended; without the addresses that differ from run to run, and
+    /// one line for every cause.
     pub fn last_words(self) -> String {
-        let lines = self.0.join().unwrap_or_default();
-        lines.iter().map(|line| without_address(line)).collect::<Vec<_>>().join("; ")
+        Vec::from(self.0.join().unwrap_or_default()).join("; ")
+    }
+}
+
+/// Whether a line says what none of `told` says. ffmpeg repeats the cause of a failure in a line for each of
+/// its threads, and counts equal lines in a line of its own.
+fn is_news(line: &str, told: &VecDeque<String>) -> bool {
+    let counts = line.starts_with("Last message repeated");
+    !line.is_empty() && !counts && !told.iter().any(|before| cause(before) == cause(line))
+}
+
+/// The words of a line that name a cause: `No space left on device` in `Error writing trailer: No space left on
+/// device` and in `Task finished with error code: -28 (No space left on device)`; else the whole line.
+fn cause(line: &str) -> &str {
+    let tail = line.rsplit_once(": ").map_or(line, |(_, tail)| tail);
+    let coded = line.strip_suffix(')').and_then(|line| line.rsplit_once(" ("));
+    let is_code = |word: &str| word.strip_prefix('-').is_some_and(|code| code.parse::<u32>().is_ok());
+    match coded {
+        Some((before, words)) if before.rsplit(' ').next().is_some_and(is_code) => words,
+        _ => tail,
     }
 }
 
@@ -236,6 +255,28 @@ mod tests {
         let words = Complaints::listen(io::Cursor::new(said)).last_words();
         assert_eq!(words.matches("line").count(), KEPT_LINES);
         assert!(words.starts_with("[mov,mp4] line 94; "), "{words}");
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let said = "\
+[vost#0:0/libx264 @ 0xef10800] Error submitting a packet to the muxer: No space left on device
+    Last message repeated 1 times
+[out#0/mp4 @ 0xef0fac0] Error muxing a packet
+[out#0/mp4 @ 0xef0fac0] Task finished with error code: -28 (No space left on device)
+[out#0/mp4 @ 0xef0fac0] Terminating thread with return code -28 (No space left on device)
+[out#0/mp4 @ 0xef0fac0] Error writing trailer: No space left on device
+Error closing file out.mp4: No space left on device
+";
+        let words = Complaints::listen(io::Cursor::new(said)).last_words();
+        let expected = "[vost#0:0/libx264] Error submitting a packet to the muxer: No space left on device; \
+                        [out#0/mp4] Error muxing a packet";
+        assert_eq!(words, expected);
+        assert_eq!(
+            cause("[h264] error while decoding MB 3 4, bytestream -7"),
+            "[h264] error while decoding MB 3 4, bytestream -7"
+        );
+        assert_eq!(cause("Input is 8 bit (yuv420p)"), "Input is 8 bit (yuv420p)");
     }
 
     #[test]

@@ -1,16 +1,21 @@
-//! RGB frames to an H.264 file that plays everywhere: for overlays.
+//! RGB frames to an H.264 file that plays everywhere: for overlays. Frames are shown at the times of a
+//! [`Timeline`], which need not be even; ffmpeg gets them with the frames ([`super::ivf`]).
 //!
 //! The file is whole or absent: ffmpeg writes beside the path, and the result is renamed into it. Must not
 //! know what the frames show.
 
-use std::io::Write;
-use std::ops::Range;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 
+use ffmpeg_sidecar::command::FfmpegCommand;
+
 use super::child::{Complaints, Slot, ffmpeg, start_ffmpeg};
 use super::error::{Fault, VideoError};
+use super::ivf;
 use super::probe::Probe;
+use super::sound::Sound;
+use super::timeline::Timeline;
 use crate::files::WholeFile;
 use crate::frame::Frame;
 
@@ -21,40 +26,50 @@ pub struct EncoderSettings {
     pub crf: u8,
     /// Frames from a key frame to the next.
     pub gop: u32,
-    /// B-frames in a row at most.
+    /// B-frames in a row at most. None by default: with them decoding starts before showing, and a track of
+    /// uneven times states a wrong length.
     pub b_frames: u32,
 }
 
 impl Default for EncoderSettings {
     fn default() -> EncoderSettings {
-        EncoderSettings { crf: 20, gop: 60, b_frames: 2 }
+        EncoderSettings { crf: 20, gop: 60, b_frames: 0 }
     }
 }
 
-/// The sound that belongs to a part of a video.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sound {
-    /// The file that has it.
-    pub path: PathBuf,
-    /// Where the part begins and how long it is, in seconds on the file's own clock.
-    pub start_secs: f64,
-    pub duration_secs: f64,
+/// What every frame of a video looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Columns and rows of pixels.
+    pub width: usize,
+    pub height: usize,
+    /// Width and height of a pixel on the screen.
+    pub sample_aspect: (u32, u32),
 }
 
-impl Sound {
-    /// What is heard while frames `range` of the probed video are seen; `None` if it has no sound.
-    pub fn of(probe: &Probe, range: &Range<usize>) -> Option<Sound> {
-        let last = range.end.checked_sub(1).filter(|_| probe.has_audio)?;
-        let start_secs = probe.container_secs(range.start);
-        let duration_secs = probe.container_secs(last) - start_secs + 1.0 / probe.fps;
-        Some(Sound { path: probe.path.clone(), start_secs, duration_secs })
+impl Shape {
+    /// Frames of square pixels.
+    pub fn square(width: usize, height: usize) -> Shape {
+        Shape { width, height, sample_aspect: (1, 1) }
+    }
+
+    /// That of the probed video's frames.
+    pub fn of(probe: &Probe) -> Shape {
+        let Probe { width, height, sample_aspect, .. } = *probe;
+        Shape { width, height, sample_aspect }
+    }
+
+    fn rgb_bytes(&self) -> usize {
+        self.width * self.height * 3
     }
 }
 
-/// A video being written, frame by frame at a constant rate.
+/// A video being written, frame by frame, each shown at a time of its own.
 pub struct Encoder {
     path: PathBuf,
-    frame_bytes: usize,
+    shape: Shape,
+    /// Where frames start, and where the last one ends, in ticks.
+    bounds: Vec<i64>,
     frames: usize,
     stdin: Option<ChildStdin>,
     slot: Slot,
@@ -63,55 +78,38 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Starts a video of `width` x `height` pixels and `fps` frames a second. H.264 in 4:2:0 wants even
-    /// sides: an odd one is made even by repeating its last column or row.
+    /// Starts a video whose frames are shown at the times of `timeline`, with the sound of another file
+    /// beside them, as AAC; a file without any gives none. H.264 in 4:2:0 wants even sides: an odd one is
+    /// made even by repeating its last column or row.
     ///
     /// # Errors
-    /// If ffmpeg is missing or the file's folder cannot be written to.
+    /// If there are no frames or no pixels, ffmpeg is missing, or the file's folder cannot be written to.
     pub fn create(
         path: &Path,
-        width: usize,
-        height: usize,
-        fps: f64,
-        settings: EncoderSettings,
-    ) -> Result<Encoder, VideoError> {
-        Encoder::create_with_sound(path, width, height, fps, settings, None)
-    }
-
-    /// As [`Encoder::create`], with the sound of another file beside the frames, as AAC. A file without any
-    /// gives none.
-    ///
-    /// # Errors
-    /// As [`Encoder::create`].
-    pub fn create_with_sound(
-        path: &Path,
-        width: usize,
-        height: usize,
-        fps: f64,
+        shape: Shape,
+        timeline: &Timeline,
         settings: EncoderSettings,
         sound: Option<&Sound>,
     ) -> Result<Encoder, VideoError> {
         let wrong = |fault| VideoError::new(path, fault);
-        if width == 0 || height == 0 || !(fps.is_finite() && fps > 0.0) {
-            let text =
-                format!("a video of {width}x{height} pixels at {fps} frames a second cannot be written");
+        let Shape { width, height, .. } = shape;
+        if ![width, height].iter().all(|side| (1..=ivf::MOST_SIDE).contains(side)) {
+            let text = format!("a video of {width}x{height} pixels cannot be written");
             return Err(wrong(Fault::Settings(text)));
         }
+        if timeline.frames() == 0 {
+            return Err(wrong(Fault::NoFrames));
+        }
+        let clock = timeline.clock();
+        let bounds = timeline.ticks(clock);
         let file = WholeFile::create(path).map_err(|error| wrong(Fault::Write(error)))?;
         let mut command = ffmpeg();
-        command.args(["-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]);
-        command.args(["-video_size", &format!("{width}x{height}"), "-framerate", &format!("{fps:.6}")]);
-        command.args(["-i", "pipe:0"]);
+        // times as the inputs have them: where a later start is taken off, picture and sound come apart
+        command.args(["-y", "-copyts"]).args(ivf::INPUT).args(["-i", "pipe:0"]);
         if let Some(sound) = sound {
-            command.args(["-seek_timestamp", "1", "-ss", &format!("{:.6}", sound.start_secs)]);
-            command.args(["-t", &format!("{:.6}", sound.duration_secs), "-vn"]);
-            command.args(crate::ffmpeg::input(&sound.path));
-            command.args(["-map", "0:v:0", "-map", "1:a:0?", "-c:a", "aac"]);
+            sound.add_to(&mut command);
         }
-        command.args(["-vf", &filters(width, height)]);
-        command.args(["-c:v", "libx264", "-preset", "veryfast", "-crf", &settings.crf.to_string()]);
-        command.args(["-g", &settings.gop.to_string(), "-bf", &settings.b_frames.to_string()]);
-        command.args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
+        add_picture(&mut command, shape, timeline, &bounds, clock, settings);
         command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(crate::ffmpeg::file(file.beside()));
         let mut child = start_ffmpeg(&mut command, None, None).map_err(wrong)?;
         let (stdin, complaints) = (child.take_stdin(), child.take_stderr().map(Complaints::listen));
@@ -120,21 +118,17 @@ impl Encoder {
         let slot = Slot::default();
         slot.put(child);
         let path = path.to_path_buf();
-        Ok(Encoder {
-            path,
-            frame_bytes: width * height * 3,
-            frames: 0,
-            stdin,
-            slot,
-            complaints,
-            file: Some(file),
-        })
+        let mut encoder =
+            Encoder { path, shape, bounds, frames: 0, stdin, slot, complaints, file: Some(file) };
+        let header = ivf::header(width, height, clock);
+        encoder.send(|stdin| stdin.write_all(&header?))?;
+        Ok(encoder)
     }
 
     /// Adds a frame.
     ///
     /// # Errors
-    /// If the frame has another size, or ffmpeg cannot take it.
+    /// If the frame has another size, there are more than the timeline has, or ffmpeg cannot take it.
     pub fn write(&mut self, frame: &Frame) -> Result<(), VideoError> {
         self.write_rgb(frame.rgb())
     }
@@ -144,25 +138,36 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::write`].
     pub fn write_rgb(&mut self, rgb: &[u8]) -> Result<(), VideoError> {
-        if rgb.len() != self.frame_bytes {
-            let text = format!("a frame of {} bytes in a video of {} a frame", rgb.len(), self.frame_bytes);
+        let expected = self.shape.rgb_bytes();
+        if rgb.len() != expected {
+            let text = format!("a frame of {} bytes in a video of {expected} a frame", rgb.len());
             return Err(VideoError::at_frame(&self.path, self.frames, Fault::Picture(text)));
         }
-        let written = self.stdin.as_mut().is_some_and(|stdin| stdin.write_all(rgb).is_ok());
-        if !written {
-            return Err(self.failed());
+        let ticks = self.bounds[self.frames];
+        if self.frames + 1 == self.bounds.len() {
+            let text = format!("a video of {} frames was given one more", self.frames);
+            return Err(VideoError::at_frame(&self.path, self.frames, Fault::Picture(text)));
         }
+        self.send(|stdin| ivf::write_frame(stdin, ticks, rgb))?;
         self.frames += 1;
         Ok(())
+    }
+
+    fn send(&mut self, write: impl FnOnce(&mut ChildStdin) -> io::Result<()>) -> Result<(), VideoError> {
+        let sent = self.stdin.as_mut().is_some_and(|stdin| write(stdin).is_ok());
+        if sent { Ok(()) } else { Err(self.failed()) }
     }
 
     /// Ends the video and puts it in its place.
     ///
     /// # Errors
-    /// If no frame was written, or ffmpeg or the disk fails; then nothing stands at the path.
+    /// If fewer frames were written than the timeline has, or ffmpeg or the disk fails; then nothing stands
+    /// at the path.
     pub fn finish(mut self) -> Result<(), VideoError> {
-        if self.frames == 0 {
-            return Err(VideoError::new(&self.path, Fault::NoFrames));
+        let expected = self.bounds.len() - 1;
+        if self.frames < expected {
+            let text = format!("a video of {expected} frames was given {}", self.frames);
+            return Err(VideoError::at_frame(&self.path, self.frames, Fault::Picture(text)));
         }
         self.stdin.take();
         if !self.slot.wait().is_some_and(|status| status.success()) {
@@ -188,14 +193,40 @@ impl Drop for Encoder {
     }
 }
 
-/// RGB to video levels with the matrix that players assume where none is named; odd sides made even.
-fn filters(width: usize, height: usize) -> String {
-    let (right, bottom) = (width % 2, height % 2);
-    let colours = "scale=out_color_matrix=bt709:out_range=tv";
+/// What becomes of the frames: H.264 at the times that came in, one for one.
+fn add_picture(
+    command: &mut FfmpegCommand,
+    shape: Shape,
+    timeline: &Timeline,
+    bounds: &[i64],
+    clock: u32,
+    settings: EncoderSettings,
+) {
+    command.args(["-vf", &filters(shape), "-fps_mode:v", "passthrough"]);
+    command.args(["-enc_time_base:v", &format!("1/{clock}"), "-video_track_timescale", &clock.to_string()]);
+    command.args(["-c:v", "libx264", "-preset", "veryfast", "-crf", &settings.crf.to_string()]);
+    command.args(["-g", &settings.gop.to_string(), "-bf", &settings.b_frames.to_string()]);
+    // x264 finds the level that a player needs by the rate, which would else be that of the clock
+    let fps = timeline.frames() as f64 / timeline.duration_secs();
+    command.args(["-x264-params", &format!("fps={:.3}", fps.clamp(1.0, 1000.0))]);
+    // IVF has no lengths of frames; MP4 takes all from the next frame's time, but for the last
+    let [.., start, end] = bounds else { return };
+    command.args(["-bsf:v", &format!("setts=pts=PTS:dts=DTS:duration={}", end - start)]);
+    command.args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
+}
+
+/// RGB to video levels with the matrix that players assume where none is named; odd sides made even. Pixels
+/// stay as many as the video has, so that boxes lie where the tables say; a player shows them as wide as the
+/// video's.
+fn filters(shape: Shape) -> String {
+    let (right, bottom) = (shape.width % 2, shape.height % 2);
+    let (across, down) = shape.sample_aspect;
+    let colours = format!(
+        "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setsar=r={across}/{down}:max={}",
+        i32::MAX
+    );
     if right + bottom == 0 {
-        return format!("{colours},format=yuv420p");
+        return colours;
     }
-    format!(
-        "pad=iw+{right}:ih+{bottom},fillborders=right={right}:bottom={bottom}:mode=smear,{colours},format=yuv420p"
-    )
+    format!("pad=iw+{right}:ih+{bottom},fillborders=right={right}:bottom={bottom}:mode=smear,{colours}")
 }

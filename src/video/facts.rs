@@ -24,6 +24,8 @@ pub(super) struct Facts {
     pub height: usize,
     /// Counter-clockwise degrees by which the picture is turned for display, in (-180, 180].
     pub rotation_degrees: i32,
+    /// Width and height of a pixel, as stored; `None` where the file does not say, or says nonsense.
+    pub sample_aspect: Option<(u32, u32)>,
     /// Length of a tick of the timestamps in seconds, as a fraction.
     pub time_base: (i64, i64),
     /// Mean frame rate by the container, where it says one.
@@ -76,6 +78,7 @@ struct Track {
     width: Option<usize>,
     height: Option<usize>,
     avg_frame_rate: Option<String>,
+    sample_aspect_ratio: Option<String>,
     time_base: Option<String>,
     nb_frames: Option<String>,
     field_order: Option<String>,
@@ -106,8 +109,8 @@ pub(super) fn facts(path: &Path, patience: Duration) -> Result<Facts, Fault> {
     let mut command = ffprobe();
     command.args(["-show_program_version", "-of", "json", "-show_entries"]);
     command.arg(
-        "stream=codec_type,codec_name,width,height,avg_frame_rate,time_base,nb_frames,field_order,has_b_frames,\
-         pix_fmt,color_space,color_range,chroma_location:stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
+        "stream=codec_type,codec_name,width,height,sample_aspect_ratio,avg_frame_rate,time_base,nb_frames,field_order,\
+         has_b_frames,pix_fmt,color_space,color_range,chroma_location:stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
     );
     command.args(input(path));
     let (answer, said) = run(command, patience)?;
@@ -143,6 +146,7 @@ pub(super) fn facts_of(answer: &[u8], said: String) -> Result<Facts, Fault> {
         width,
         height,
         rotation_degrees: rotation.round() as i32,
+        sample_aspect: video.sample_aspect_ratio.as_deref().and_then(aspect),
         time_base,
         fps: video.avg_frame_rate.as_deref().and_then(fraction).map(|(n, d)| n as f64 / d as f64),
         promised: video.nb_frames.as_deref().and_then(|n| n.parse().ok()),
@@ -183,6 +187,15 @@ fn other_tracks(videos: &[(usize, &Track)]) -> Option<String> {
 const LARGEST_SIDE: i64 = 1 << 32;
 /// Most bytes of ffprobe's answer about a file.
 const ANSWER_BYTES: u64 = 1 << 22;
+
+/// `40:33`; `None` for `0:1`, by which a file says that it does not know.
+fn aspect(text: &str) -> Option<(u32, u32)> {
+    let (width, height) = text.split_once(':')?;
+    match (width.parse().ok()?, height.parse().ok()?) {
+        (width @ 1.., height @ 1..) => Some((width, height)),
+        _ => None,
+    }
+}
 
 /// `30000/1001`; `None` where a side is zero, missing or beyond reason.
 fn fraction(text: &str) -> Option<(i64, i64)> {

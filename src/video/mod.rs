@@ -37,6 +37,7 @@ mod guard;
 mod hardware;
 mod headers;
 mod indexed;
+mod ivf;
 mod jpeg;
 mod kept;
 mod listing;
@@ -49,7 +50,9 @@ mod reader;
 mod seek;
 mod sequential;
 mod settings;
+mod sound;
 pub mod still;
+mod timeline;
 mod times;
 
 #[cfg(test)]
@@ -73,13 +76,15 @@ use std::path::Path;
 use crate::frame::Frame;
 use candle_core::Device;
 
-pub use encoder::{Encoder, EncoderSettings, Sound};
+pub use encoder::{Encoder, EncoderSettings, Shape};
 pub use error::{Fault, VideoError};
 pub use probe::{Listing, Probe, probe};
 pub use range::Selection;
 pub use settings::{
     Access, DEFAULT_QUALITY, DEFAULT_QUEUE_MIB, Extract, Mode, Preset, Seconds, Settings, Store, Stream,
 };
+pub use sound::Sound;
+pub use timeline::{Rate, Timeline};
 
 /// Frames that all modes but the sequential stream, which has a bound of its own, hold at once when they
 /// read ahead: one being read, one waiting, and two for whoever takes them.

@@ -61,6 +61,8 @@ pub struct Probe {
     pub height: usize,
     /// Counter-clockwise turn that the container asks for; frames are given out turned.
     pub rotation_degrees: i32,
+    /// Width and height of a pixel of a frame as it is given out; (1, 1) where the file does not say.
+    pub sample_aspect: (u32, u32),
     /// Mean frames a second: the container's figure where the times bear it out, else by the times.
     pub fps: f64,
     /// From the first frame's start to the last frame's end.
@@ -81,6 +83,8 @@ pub struct Probe {
     constant_headers: Arc<OnceLock<bool>>,
     /// Whether frames can be chosen by their times, and sought by them. If not, they are counted from the file's start.
     seekable: bool,
+    /// The first frame behind a break of the file's clock; from there on times are not the file's own.
+    clock_break: Option<usize>,
     time_base: (i64, i64),
     /// Frames of the file, read once.
     file_frames: usize,
@@ -281,6 +285,15 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
     }
     let upright = facts.rotation_degrees.rem_euclid(180) != 90;
     let (width, height) = if upright { (facts.width, facts.height) } else { (facts.height, facts.width) };
+    let (across, down) = facts.sample_aspect.unwrap_or((1, 1));
+    let sample_aspect = if upright { (across, down) } else { (down, across) };
+    if across != down {
+        let (across, down) = sample_aspect;
+        notes.push(format!(
+            "pixels are not square ({across}:{down}); frames and boxes count them as they are stored, overlays \
+             are shown as the video is"
+        ));
+    }
     let mut probe = Probe {
         path: path.to_path_buf(),
         container: container.map_or(facts.container, |container| container.name),
@@ -288,6 +301,7 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         width,
         height,
         rotation_degrees: facts.rotation_degrees,
+        sample_aspect,
         fps: 0.0,
         duration_secs: 0.0,
         has_audio: facts.has_audio,
@@ -299,11 +313,12 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         colours: facts.colours,
         constant_headers: Arc::default(),
         seekable: !frames.counted,
+        clock_break: frames.run_on.first_break,
         time_base: (facts.time_base.0, facts.time_base.1 * frames.tick_parts.max(1)),
         file_frames: frames.packed.len(),
         packed: frames.packed,
     };
-    probe.fps = probe.mean_fps(facts.fps);
+    probe.fps = probe.mean_fps(facts.fps, frames.last_duration);
     let last_secs = frames.last_duration.map_or(1.0 / probe.fps, |ticks| probe.secs(ticks));
     probe.duration_secs = probe.time_secs(probe.frames() - 1) + last_secs;
     probe
@@ -369,6 +384,11 @@ impl Probe {
         self.time_base
     }
 
+    /// The first frame behind a break of the file's clock, if there is one.
+    pub(super) fn clock_break(&self) -> Option<usize> {
+        self.clock_break
+    }
+
     /// Whether frames can be chosen and sought by their times; if not, by counting from the file's start.
     pub(super) fn is_seekable(&self) -> bool {
         self.seekable
@@ -419,13 +439,19 @@ impl Probe {
         (ticks as f64 * self.time_base.0 as f64) / self.time_base.1 as f64
     }
 
-    fn mean_fps(&self, container_fps: Option<f64>) -> f64 {
+    /// Frames a second: the container's figure where the times bear it out, with the last frame's length
+    /// (which counts where frames last differently long) or without it; else by the times.
+    fn mean_fps(&self, container_fps: Option<f64>, last_duration: Option<i64>) -> f64 {
         let span_secs = self.time_secs(self.frames() - 1);
         if span_secs <= 0.0 {
             return container_fps.unwrap_or(25.0);
         }
         let by_times = (self.frames() - 1) as f64 / span_secs;
-        container_fps.filter(|fps| (fps / by_times - 1.0).abs() < 0.005).unwrap_or(by_times)
+        let with_last = last_duration.map(|ticks| self.frames() as f64 / (span_secs + self.secs(ticks)));
+        let borne_out = |fps: &f64| {
+            [Some(by_times), with_last].into_iter().flatten().any(|mean| (fps / mean - 1.0).abs() < 0.005)
+        };
+        container_fps.filter(borne_out).unwrap_or(by_times)
     }
 
     /// A probe made of given times, for tests of what needs no file.
@@ -444,6 +470,7 @@ impl Probe {
             width: 2,
             height: 2,
             rotation_degrees: 0,
+            sample_aspect: None,
             time_base,
             fps: None,
             promised: None,

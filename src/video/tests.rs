@@ -314,12 +314,13 @@ fn the_encoder_writes_what_it_was_given() {
     let folder = tempfile::tempdir().unwrap();
     for (width, height) in [(64, 48), (63, 47)] {
         let path = folder.path().join(format!("deep/{width}.mp4"));
-        let mut encoder =
-            Encoder::create(&path, width, height, 30000.0 / 1001.0, EncoderSettings::default()).unwrap();
+        let (shape, timeline) = (Shape::square(width, height), Timeline::constant(30000.0 / 1001.0, 40));
+        let mut encoder = Encoder::create(&path, shape, &timeline, EncoderSettings::default(), None).unwrap();
         for n in 0..40u8 {
             encoder.write_rgb(&[200, 40, n * 4].repeat(width * height)).unwrap();
         }
         assert!(encoder.write_rgb(&[0; 5]).is_err());
+        assert!(encoder.write_rgb(&vec![0; width * height * 3]).is_err(), "one frame too many");
         encoder.finish().unwrap();
         let frames = read(&probe(&path).unwrap(), &Settings::default()).unwrap();
         assert_eq!((frames.len(), frames[0].width, frames[0].height), (40, 64, 48));
@@ -336,9 +337,15 @@ fn the_encoder_writes_what_it_was_given() {
         }
     }
     let path = folder.path().join("dropped.mp4");
-    let mut encoder = Encoder::create(&path, 64, 48, 25.0, EncoderSettings::default()).unwrap();
-    encoder.write_rgb(&[0; 64 * 48 * 3]).unwrap();
-    drop(encoder);
+    for finished in [true, false] {
+        let (shape, timeline) = (Shape::square(64, 48), Timeline::constant(25.0, 2));
+        let mut encoder = Encoder::create(&path, shape, &timeline, EncoderSettings::default(), None).unwrap();
+        encoder.write_rgb(&[0; 64 * 48 * 3]).unwrap();
+        if finished {
+            let message = encoder.finish().unwrap_err().to_string();
+            assert!(message.ends_with("a video of 2 frames was given 1"), "{message}");
+        }
+    }
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["deep"], "an unfinished video leaves nothing");

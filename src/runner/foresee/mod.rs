@@ -36,6 +36,8 @@ pub struct Foresight {
     pub width: usize,
     pub height: usize,
     pub fps: f64,
+    /// Whether frames last differently long.
+    pub fps_is_mean: bool,
     /// Frames that a run would give out.
     pub frames: usize,
     pub key_frames: usize,
@@ -147,6 +149,7 @@ pub fn foresee(
         width: probe.width,
         height: probe.height,
         fps: probe.fps,
+        fps_is_mean: probe.rate().is_mean,
         frames,
         key_frames: range.clone().filter(|&n| probe.is_key(n)).count(),
         model: settings.model.clone(),
