@@ -5,6 +5,7 @@ use super::own::OwnClip;
 use super::truth::TruthFile;
 use super::walkers::{self, WalkersClip};
 use crate::provenance::sha256_of_file;
+use crate::sources::Pictures;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +29,7 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clip {
     pub name: String,
-    /// The video file.
+    /// The video file, or the folder of pictures.
     pub path: PathBuf,
     pub sha256: String,
     pub bytes: u64,
@@ -49,7 +50,7 @@ pub struct Clip {
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
     pub name: String,
-    /// The video: a name within the folder, or the path of a file of the user's.
+    /// The video: a name within the folder, or the path of a file or a folder of pictures of the user's.
     pub video: PathBuf,
     pub video_sha256: String,
     pub video_bytes: u64,
@@ -141,8 +142,23 @@ impl ClipSpec {
         let folder = cache.join(key);
         let Some(record) = Record::read(&folder)? else { return Ok(None) };
         let clip = record.clip(&folder);
+        let is_right = |path: &Path, expected: &str, found: String| {
+            if found == expected {
+                return Ok(());
+            }
+            let message = format!(
+                "its SHA-256 is {found}, but {expected} was made; remove the folder {} and make it again",
+                folder.display()
+            );
+            Err(DatasetError::invalid(path, message))
+        };
+        if clip.path.is_dir() {
+            let found = Pictures::of(&clip.path)?.sha256(clip.fps)?;
+            is_right(&clip.path, &record.video_sha256, found)?;
+        }
+        let video = Some(&record.video_sha256).filter(|_| !clip.path.is_dir());
         let parts = [
-            (clip.path.clone(), Some(&record.video_sha256)),
+            (clip.path.clone(), video),
             (folder.join(TRUTH), record.truth_sha256.as_ref()),
             (folder.join(BOXES), record.boxes_sha256.as_ref()),
             (folder.join(TABLE), record.table_sha256.as_ref()),
@@ -150,13 +166,7 @@ impl ClipSpec {
         for (path, expected) in parts {
             let Some(expected) = expected else { continue };
             let found = sha256_of_file(&path).map_err(|source| DatasetError::io("read", &path, source))?;
-            if found != *expected {
-                let message = format!(
-                    "its SHA-256 is {found}, but {expected} was made; remove the folder {} and make it again",
-                    folder.display()
-                );
-                return Err(DatasetError::invalid(&path, message));
-            }
+            is_right(&path, expected, found)?;
         }
         Ok(Some(clip))
     }

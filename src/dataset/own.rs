@@ -9,7 +9,7 @@ use super::clip::{BOXES, Record, TRUTH};
 use super::mot::{self, Bounds, Use};
 use super::truth::{TruthFile, TruthWriter};
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
-use crate::sources;
+use crate::sources::{self, Frames, Pictures};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fs::File;
@@ -53,7 +53,7 @@ pub struct FileSpec {
     /// Boxes in MOTChallenge's text that people are recovered from instead of the truth's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<PathBuf>,
-    /// What the video's SHA-256 must be.
+    /// What the video's SHA-256 must be; a folder's is [`Pictures::sha256`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -93,27 +93,33 @@ impl Files {
 }
 
 impl OwnClip {
-    /// The clip with a file for its video, where there is one without fetching it.
+    /// The clip with a path that can be read for its video, where there is one without fetching it.
     pub(super) fn at_hand(&self, cache: &Path) -> Result<Option<OwnClip>, DatasetError> {
         let found = sources::file_at_hand(&self.video, self.fps, &kept_beside(cache))?;
         Ok(found.map(|video| OwnClip { video, ..self.clone() }))
     }
 
-    /// The clip with a file for its video, which is fetched where need be.
+    /// The clip with a path that can be read for its video, which is fetched where need be.
     pub(super) fn fetched(&self, cache: &Path) -> Result<OwnClip, DatasetError> {
         let video = sources::file(&self.video, self.fps, &kept_beside(cache), &mut |_| ())?;
         Ok(OwnClip { video, ..self.clone() })
     }
 
     /// The hash of what the record follows from: the video's path, size and time of change, and the texts
-    /// of truth and boxes. The video itself is not read for it.
+    /// of truth and boxes; of a folder its pictures' names, sizes and times of change, and the rate. The video
+    /// itself is not read for it.
     pub(super) fn key(&self) -> Result<String, DatasetError> {
         let unreadable = |source| DatasetError::io("read the video", &self.video, source);
         let path = std::fs::canonicalize(&self.video).map_err(unreadable)?;
         let about = std::fs::metadata(&path).map_err(unreadable)?;
         let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let of_folder = if about.is_dir() {
+            Some(json!({ "fps": sources::rate(self.fps)?, "pictures": Pictures::of(&path)?.state()? }))
+        } else {
+            None
+        };
         let text = |path: &Option<PathBuf>| path.as_ref().map(|path| read(path)).transpose();
-        let made_from = json!({
+        let mut made_from = json!({
             "video": path,
             "bytes": about.len(),
             "changed_ns": changed.map(|time| time.as_nanos().to_string()),
@@ -121,6 +127,9 @@ impl OwnClip {
             "boxes": text(&self.boxes)?,
             "sha256": self.sha256,
         });
+        if let Some(of_folder) = of_folder {
+            made_from = json!({ "clip": made_from, "folder": of_folder });
+        }
         Ok(sha256_of_bytes(made_from.to_string().as_bytes())[..32].to_string())
     }
 
@@ -128,8 +137,18 @@ impl OwnClip {
     pub(super) fn import(&self, name: &str, cache: &Path, key: &str) -> Result<PathBuf, DatasetError> {
         let unreadable = |source| DatasetError::io("read the video", &self.video, source);
         let video = std::fs::canonicalize(&self.video).map_err(unreadable)?;
-        let seen = Seen::of(&video)?;
-        let video_sha256 = sha256_of_file(&video).map_err(unreadable)?;
+        let folder = if video.is_dir() { Some(Frames::of(&video)?) } else { None };
+        let (seen, video_sha256, video_bytes) = match &folder {
+            Some(frames) => {
+                let seen = Seen::of_folder(frames, sources::rate(self.fps)?);
+                let sha256 = frames.pictures.sha256(seen.fps)?;
+                (seen, sha256, frames.pictures.bytes()?)
+            }
+            None => {
+                let bytes = std::fs::metadata(&video).map_err(unreadable)?.len();
+                (Seen::of(&video)?, sha256_of_file(&video).map_err(unreadable)?, bytes)
+            }
+        };
         if let Some(expected) = self.sha256.as_ref().filter(|expected| **expected != video_sha256) {
             let message = format!("its SHA-256 is {video_sha256}, but the dataset wants {expected}");
             return Err(DatasetError::invalid(&video, message));
@@ -145,7 +164,7 @@ impl OwnClip {
         let boxes = convert(&self.boxes, BOXES, Use::Boxes)?;
         let record = Record {
             name: name.to_string(),
-            video_bytes: std::fs::metadata(&video).map_err(unreadable)?.len(),
+            video_bytes,
             made_from: json!({ "video": video, "truth": self.truth, "boxes": self.boxes }),
             video,
             video_sha256,
@@ -185,7 +204,7 @@ fn convert(from: &Path, to: &Path, bounds: Bounds, purpose: Use) -> Result<Truth
     Ok(TruthFile { path: to.to_path_buf(), sha256: sha256_of_file(to).map_err(unwritten)? })
 }
 
-/// What ffprobe sees of a video.
+/// What ffprobe sees of a video file, or the headers of a folder's pictures tell.
 struct Seen {
     width: usize,
     height: usize,
@@ -215,6 +234,13 @@ struct SideData {
 }
 
 impl Seen {
+    /// A folder of pictures, `fps` a second.
+    fn of_folder(frames: &Frames, fps: f64) -> Seen {
+        let Frames { pictures, width, height, .. } = frames;
+        let bounds = Bounds { size: Some((*width, *height)), frames: pictures.files.len() };
+        Seen { width: *width, height: *height, bounds, fps }
+    }
+
     fn of(video: &Path) -> Result<Seen, DatasetError> {
         let mut command = Command::new("ffprobe");
         command.args(["-v", "error", "-select_streams", "v:0", "-count_packets", "-of", "json"]);

@@ -142,7 +142,7 @@ fn own_videos_come_with_their_boxes() {
 fn what_is_no_video_is_refused() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = folder.path().join("no.mp4");
-    let make = || Dataset::of_video(&path, None, None).clips()[0].make(cache.path(), &mut |_, _| ());
+    let make = || Dataset::of_video(&path, None, None, None).clips()[0].make(cache.path(), &mut |_, _| ());
     assert!(make().unwrap_err().to_string().contains("cannot read the video"));
     std::fs::write(&path, b"this is text").unwrap();
     assert!(make().unwrap_err().to_string().contains("no video can be read"));

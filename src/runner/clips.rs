@@ -13,6 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone)]
 pub struct Ready {
     pub name: String,
+    /// The video file, or the folder of pictures.
     pub path: PathBuf,
     pub sha256: String,
     pub bytes: u64,

@@ -106,7 +106,12 @@ impl TrackRequest {
 }
 
 impl TrackRequest {
-    /// The request with a file for its video: fetched, or put together of pictures, where it has to be.
+    /// The video as a dataset of one clip.
+    pub(super) fn dataset(&self) -> Dataset {
+        Dataset::of_video(&self.source, self.fps, self.truth.as_deref(), self.boxes.as_deref())
+    }
+
+    /// The request with a path that can be read for its video: an address is fetched.
     pub(super) fn with_file(
         &self,
         project: &Project,
@@ -158,6 +163,8 @@ pub fn track(
     if let Some(refused) = place.refused {
         return Err(refused.into());
     }
+    // what the person named, for the person
+    let given = &request.source;
     let request = &request.with_file(project, listener)?;
     let clip = import(project, request, listener)?;
     let mut planner = Planner::new(project, &options.program)?;
@@ -187,7 +194,7 @@ pub fn track(
         listener.hear(Event::Then("drawing the overlay"));
         overlay(&folder, &clip, &row, &request.settings.video, &body)?;
     }
-    let summary = summary(&folder, &clip, &row)?;
+    let summary = summary(&folder, given, &clip, &row)?;
     folder::write_text(&folder, "summary.md", &summary)?;
     folder::link_latest(&folder)?;
     Ok(Tracked { folder, row, summary })
@@ -204,8 +211,11 @@ fn import(
         return Err(RunnerError::NoVideo(message.to_string()));
     }
     // the video's own faults are told best by the one who decodes it
-    video::probe(&request.source)?;
-    let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref());
+    let probe = video::probe_at(&request.source, request.fps)?;
+    for note in &probe.notes {
+        listener.hear(Event::Note(note));
+    }
+    let dataset = request.dataset();
     let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };
     let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
     Ok(clips::ready(spec.make(&project.clips(), &mut progress)?))
@@ -230,7 +240,7 @@ fn overlay(
         hwaccel: read.hwaccel.clone(),
         ..video::Settings::default()
     };
-    let mut source = video::open(&clip.path, &settings, folder, &Device::Cpu)?;
+    let mut source = video::open_at(&clip.path, clip.fps, &settings, folder, &Device::Cpu)?;
     let (width, height) = (source.probe().width, source.probe().height);
     let fps = source.probe().fps / read.every() as f64;
     let path = folder.join("overlay.mp4");
@@ -259,7 +269,7 @@ struct Span {
     frames: u64,
 }
 
-fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerError> {
+fn summary(folder: &Path, given: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerError> {
     let mut spans: BTreeMap<u64, Span> = BTreeMap::new();
     for person in files::rows::<PersonRow>(folder)? {
         let person = person?;
@@ -272,7 +282,7 @@ fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerEr
     let mut say = |line: String| lines.push(line);
     say(format!(
         "- video: {}, {}x{}, {:.3} frames a second",
-        clip.path.display(),
+        given.display(),
         clip.width,
         clip.height,
         clip.fps

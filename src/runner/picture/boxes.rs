@@ -27,7 +27,7 @@ pub enum Origin {
     /// The setting `boxes`.
     Setting,
     /// A file beside the picture.
-    Beside(PathBuf),
+    Beside(#[serde(serialize_with = "super::lossy")] PathBuf),
     /// Nobody: the whole picture is one person's box.
     WholePicture,
 }

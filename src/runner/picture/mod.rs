@@ -40,6 +40,7 @@ const MOST_WAITING_BYTES: usize = 512 << 20;
 /// A picture that was done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Done {
+    #[serde(serialize_with = "lossy")]
     pub picture: PathBuf,
     /// What the names of its files begin with.
     pub name: String,
@@ -56,6 +57,7 @@ pub struct Done {
 /// A picture that could not be done.
 #[derive(Debug, Clone, Serialize)]
 pub struct Failed {
+    #[serde(serialize_with = "lossy")]
     pub picture: PathBuf,
     pub error: String,
 }
@@ -80,10 +82,12 @@ pub struct Times {
 /// What came of all pictures: what `summary.json` holds.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reconstructed {
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
     pub pictures: Vec<Done>,
     pub failed: Vec<Failed>,
     /// Pictures that were not begun since Ctrl-C was pressed.
+    #[serde(serialize_with = "all_lossy")]
     pub not_begun: Vec<PathBuf>,
     pub model: String,
     pub weights_sha256: String,
@@ -93,6 +97,15 @@ pub struct Reconstructed {
     pub batch: usize,
     pub source: Source,
     pub times: Times,
+}
+
+/// A path as text: JSON has no bytes that are not UTF-8, for which the replacement character stands.
+pub(super) fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn all_lossy<S: serde::Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 /// What is told while it goes on.
