@@ -53,7 +53,10 @@ fn a_folder_of_pictures_is_tracked() {
     assert!(summary.starts_with(expected), "{summary}");
     assert!(!project.path(".posebook/downloads").exists(), "nothing is made of the pictures");
     let run = &common::rows(&project.path("out/latest/runs.csv"))[0];
-    assert_eq!((run["clip"].as_str(), run["clip_frames"].as_str(), run["fps"].as_str()), ("pictures", "5", "10.0"));
+    assert_eq!(
+        (run["clip"].as_str(), run["clip_frames"].as_str(), run["fps"].as_str()),
+        ("pictures", "5", "10.0")
+    );
     // the rate and the pictures make the run
     let again = project.posebook(&["track", "pictures/", "boxes=boxes.txt", "fps=20", "out=out"]).succeeds();
     let other = &common::rows(&project.path("out/latest/runs.csv"))[0];
@@ -95,8 +98,14 @@ fn pictures_of_a_folder_are_those_that_reconstruct_reads() {
     };
     let expected = ["exif-6.jpg", "exif-8.jpg", "exif-5.jpg"].map(golden);
     assert_eq!(hashes(&project, &["pictures"]), expected);
-    assert_eq!(hashes(&project, &["pictures", "video.mode=stream-seek", "video.start_frame=1"]), expected[1..]);
-    assert_eq!(hashes(&project, &["pictures", "video.loops=2", "video.every=3", "fps=5"]), [&expected[0], &expected[0]]);
+    assert_eq!(
+        hashes(&project, &["pictures", "video.mode=stream-seek", "video.start_frame=1"]),
+        expected[1..]
+    );
+    assert_eq!(
+        hashes(&project, &["pictures", "video.loops=2", "video.every=3", "fps=5"]),
+        vec![expected[0].clone(); 2]
+    );
     // a picture that is damaged is named; it stops a video, and `reconstruct` goes on with the others
     let whole = std::fs::read(pictures.join("9.jpg")).unwrap();
     std::fs::write(pictures.join("9.jpg"), &whole[..whole.len() / 2]).unwrap();

@@ -17,7 +17,6 @@ use super::execute::Options;
 use super::progress::{Event, Listener};
 use super::work::Work;
 use super::{Project, RunnerError, TrackRequest};
-use crate::dataset::Dataset;
 use crate::experiment::Settings;
 use crate::memory::{disk, process};
 use crate::video::{self, Mode, Probe, Store};

@@ -11,7 +11,7 @@ use super::check_size;
 /// picture that programs show which know no animations. Width, height and RGB bytes as stored, not turned.
 pub fn decode(file: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
     let damaged = |error: ImageError| format!("the PNG cannot be decoded: {error}");
-    let mut decoder = PngDecoder::new(Cursor::new(file)).map_err(damaged)?;
+    let decoder = PngDecoder::new(Cursor::new(file)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
     check_size(width, height)?;
