@@ -5,7 +5,7 @@ use super::own::OwnClip;
 use super::truth::TruthFile;
 use super::walkers::{self, WalkersClip};
 use crate::provenance::sha256_of_file;
-use crate::sources::Pictures;
+use crate::sources::{Pictures, is_pictures};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -152,11 +152,12 @@ impl ClipSpec {
             );
             Err(DatasetError::invalid(path, message))
         };
-        if clip.path.is_dir() {
+        let of_pictures = is_pictures(&clip.path);
+        if of_pictures {
             let found = Pictures::of(&clip.path)?.sha256(clip.fps)?;
             is_right(&clip.path, &record.video_sha256, found)?;
         }
-        let video = Some(&record.video_sha256).filter(|_| !clip.path.is_dir());
+        let video = Some(&record.video_sha256).filter(|_| !of_pictures);
         let parts = [
             (clip.path.clone(), video),
             (folder.join(TRUTH), record.truth_sha256.as_ref()),

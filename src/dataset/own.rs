@@ -113,7 +113,7 @@ impl OwnClip {
         let path = std::fs::canonicalize(&self.video).map_err(unreadable)?;
         let about = std::fs::metadata(&path).map_err(unreadable)?;
         let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let of_folder = if about.is_dir() {
+        let of_folder = if sources::is_pictures(&path) {
             Some(json!({ "fps": sources::rate(self.fps)?, "pictures": Pictures::of(&path)?.state()? }))
         } else {
             None
@@ -137,7 +137,7 @@ impl OwnClip {
     pub(super) fn import(&self, name: &str, cache: &Path, key: &str) -> Result<PathBuf, DatasetError> {
         let unreadable = |source| DatasetError::io("read the video", &self.video, source);
         let video = std::fs::canonicalize(&self.video).map_err(unreadable)?;
-        let folder = if video.is_dir() { Some(Frames::of(&video)?) } else { None };
+        let folder = if sources::is_pictures(&video) { Some(Frames::of(&video)?) } else { None };
         let (seen, video_sha256, video_bytes) = match &folder {
             Some(frames) => {
                 let seen = Seen::of_folder(frames, sources::rate(self.fps)?);

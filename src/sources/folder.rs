@@ -1,4 +1,5 @@
-//! A folder of pictures as a video: which files are its frames, in which order, and what they are together.
+//! A folder of pictures, or a single one, as a video: which files are its frames, in which order, and what they are
+//! together.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +16,14 @@ const READ: [&str; 3] = ["jpg", "jpeg", "png"];
 /// Endings of pictures that are not read.
 const NOT_READ: [&str; 9] = ["gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "jp2"];
 
-/// The pictures of a folder.
+/// Whether what lies at `path` is read as pictures and not as a video file: a folder, or a file that is a JPEG or a
+/// PNG by its name and by its content. An animation is a video.
+pub fn is_pictures(path: &Path) -> bool {
+    let is_named_so = || READ.iter().any(|known| ending(path) == OsStr::new(known));
+    path.is_dir() || (is_named_so() && Header::of_path(path).is_ok_and(|header| !header.animated))
+}
+
+/// The pictures of a folder, or a single one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pictures {
     /// In natural order; at least one.
@@ -37,16 +45,20 @@ pub struct Frames {
 
 impl Pictures {
     /// The files of `folder` whose names end in `.jpg`, `.jpeg` or `.png`, whatever letters are large; hidden ones
-    /// (macOS writes `._NAME` beside files on other systems' disks) and folders are left out.
+    /// (macOS writes `._NAME` beside files on other systems' disks) and folders are left out. A path that is no
+    /// folder is a single picture.
     ///
     /// # Errors
     /// If the folder cannot be read, or has no pictures.
     pub fn of(folder: &Path) -> Result<Pictures, SourceError> {
+        if !folder.is_dir() {
+            return Ok(Pictures { files: vec![folder.to_path_buf()], left_out: Vec::new() });
+        }
         let (mut files, mut others) = (Vec::new(), Vec::new());
         let (mut hidden, mut folders) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(folder).map_err(SourceError::disk(folder))? {
             let path = entry.map_err(SourceError::disk(folder))?.path();
-            let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+            let ending = ending(&path);
             let is_of = |endings: &[&str]| endings.iter().any(|known| ending == OsStr::new(known));
             let (is_read, is_other) = (is_of(&READ), is_of(&NOT_READ));
             if !is_read && !is_other {
@@ -177,6 +189,11 @@ fn words(paths: &[PathBuf], why: &str) -> Option<String> {
     }
 }
 
+/// The ending of a file's name in small letters.
+fn ending(path: &Path) -> std::ffi::OsString {
+    path.extension().unwrap_or_default().to_ascii_lowercase()
+}
+
 /// The bytes of a file's name.
 fn name(path: &Path) -> &[u8] {
     path.file_name().unwrap_or_default().as_encoded_bytes()
@@ -279,6 +296,21 @@ mod tests {
         let told = Frames::of(folder.path()).unwrap_err().to_string();
         let expected = "4.png: this picture is 16x24 as its EXIF orientation turns it, and 1.png is 24x16";
         assert!(told.contains(expected), "{told}");
+    }
+
+    #[test]
+    fn a_single_picture_is_one_too_and_an_animation_is_a_video() {
+        let stills = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/opencv/stills");
+        let still = stills.join("exif-6.jpg");
+        assert!(is_pictures(&stills) && is_pictures(&still) && !is_pictures(&stills.join("animated.png")));
+        let frames = Frames::of(&still).unwrap();
+        assert_eq!((frames.width, frames.height, frames.pictures.files), (7, 11, vec![still.clone()]));
+        let folder = tempfile::tempdir().unwrap();
+        let (other, missing) = (folder.path().join("a.mjpeg"), folder.path().join("a.jpg"));
+        fs::copy(&still, &other).unwrap();
+        assert!(!is_pictures(&other) && !is_pictures(&missing));
+        fs::write(&missing, "no picture").unwrap();
+        assert!(!is_pictures(&missing));
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct Header {
     pub height: usize,
     /// EXIF's number of the orientation: 1 to 8, 1 where the file has none.
     pub orientation: u16,
+    /// Whether it is an animation (PNG's `acTL`), of which the first picture is read.
+    pub animated: bool,
 }
 
 impl Header {
@@ -118,9 +120,9 @@ impl Header {
             ErrorKind::UnexpectedEof => Ok(None),
             _ => Err(unreadable(error)),
         })?;
-        let ((width, height), orientation) = found.ok_or(cut)?;
+        let Found { size: (width, height), orientation, animated } = found.ok_or(cut)?;
         let orientation = orientation.filter(|number| (1..=8).contains(number)).unwrap_or(1);
-        Ok(Header { kind, width, height, orientation })
+        Ok(Header { kind, width, height, orientation, animated })
     }
 }
 
@@ -128,17 +130,23 @@ fn unreadable(error: std::io::Error) -> String {
     format!("cannot read the picture: {error}")
 }
 
-/// Columns and rows as stored, and the orientation's number as the file has it.
-type Found = Option<((usize, usize), Option<u16>)>;
+/// What was found in a file.
+struct Found {
+    /// Columns and rows as stored.
+    size: (usize, usize),
+    /// The orientation's number as the file has it.
+    orientation: Option<u16>,
+    animated: bool,
+}
 
 /// Reads segments up to the first scan; `None` where there is no size before it.
-fn read_jpeg(file: &mut (impl BufRead + Seek)) -> std::io::Result<Found> {
+fn read_jpeg(file: &mut (impl BufRead + Seek)) -> std::io::Result<Option<Found>> {
     let (mut size, mut orientation) = (None, None);
     loop {
         let kind = next_marker(file)?;
         match kind {
             // the first scan, the end
-            0xd9 | 0xda => return Ok(size.map(|size| (size, orientation))),
+            0xd9 | 0xda => return Ok(size.map(|size| Found { size, orientation, animated: false })),
             // markers without a segment
             0x01 | 0xd0..=0xd8 => continue,
             _ => {}
@@ -178,8 +186,8 @@ fn next_marker(file: &mut impl BufRead) -> std::io::Result<u8> {
 }
 
 /// Reads chunks up to the end, so that an `eXIf` behind the pixels is seen; `None` where the first is no header.
-fn read_png(file: &mut (impl BufRead + Seek)) -> std::io::Result<Found> {
-    let (mut size, mut orientation, mut exif_seen) = (None, None, false);
+fn read_png(file: &mut (impl BufRead + Seek)) -> std::io::Result<Option<Found>> {
+    let (mut size, mut orientation, mut exif_seen, mut animated) = (None, None, false, false);
     loop {
         let (length, kind) = match bytes::<8>(file) {
             Ok([a, b, c, d, kind @ ..]) => (u32::from_be_bytes([a, b, c, d]), kind),
@@ -197,6 +205,7 @@ fn read_png(file: &mut (impl BufRead + Seek)) -> std::io::Result<Found> {
                 rest -= 8;
             }
             _ if size.is_none() => return Ok(None),
+            b"acTL" => animated = true,
             b"eXIf" if !exif_seen && length <= LONGEST_EXIF => {
                 let mut block = vec![0; length as usize];
                 file.read_exact(&mut block)?;
@@ -212,7 +221,7 @@ fn read_png(file: &mut (impl BufRead + Seek)) -> std::io::Result<Found> {
         }
         file.seek_relative(rest)?;
     }
-    Ok(size.map(|size| (size, orientation)))
+    Ok(size.map(|size| Found { size, orientation, animated }))
 }
 
 fn bytes<const N: usize>(file: &mut impl Read) -> std::io::Result<[u8; N]> {
@@ -352,7 +361,8 @@ mod tests {
         for length in 8..24 {
             assert_eq!(Header::of_bytes(&file[..length]).unwrap_err(), PNG_CUT, "{length}");
         }
-        assert!(Header::of_bytes(&file[..24]).is_ok());
+        assert!(!Header::of_bytes(&file[..24]).unwrap().animated);
+        assert!(Header::of_bytes(&png(&[chunk(b"acTL", &[0; 8])], &[])).unwrap().animated);
         assert_eq!(Header::of_bytes(b"").unwrap_err(), "the file is empty");
         assert!(Header::of_bytes(b"BM\x46\0\0\0").unwrap_err().contains("a BMP picture"));
     }

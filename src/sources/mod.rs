@@ -13,7 +13,7 @@ mod order;
 mod web;
 
 pub use download::{DownloadError, Patience, download};
-pub use folder::{Frames, Pictures};
+pub use folder::{Frames, Pictures, is_pictures};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ pub fn file(
     if let Some(address) = source.to_str().filter(|_| is_address(source)) {
         return web::fetch(address, kept, tell);
     }
-    if source.is_dir() {
+    if is_pictures(source) {
         rate(fps)?;
         Pictures::of(source)?;
     }

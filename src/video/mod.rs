@@ -15,8 +15,8 @@
 //! read (`every`), a file be read several times on end as one long video (`loops`), and other hardware
 //! decode (`hwaccel`).
 //!
-//! A video is a file, decoded by ffmpeg, or a folder of pictures, read by [`still`] (one frame a picture, at a
-//! constant rate).
+//! A video is a file, decoded by ffmpeg, or a folder of pictures or a single one, read by [`still`] (one frame a
+//! picture, at a constant rate).
 //!
 //! Frame `n` is the `n`-th frame in presentation order that ffmpeg decodes from the first video track
 //! (cover pictures aside), after edit lists and rotation, before any frame-rate conversion. It is the
@@ -73,6 +73,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::frame::Frame;
+use crate::sources;
 use candle_core::Device;
 
 pub use encoder::{Encoder, EncoderSettings, Sound};
@@ -176,7 +177,7 @@ pub fn open_at(
     scratch: &Path,
     device: &Device,
 ) -> Result<Box<dyn FrameSource + Send>, VideoError> {
-    if !path.is_dir() {
+    if !sources::is_pictures(path) {
         return open(path, settings, scratch, device);
     }
     let mode = settings.mode().map_err(|fault| VideoError::new(path, fault))?;
@@ -189,7 +190,7 @@ pub fn open_at(
 /// # Errors
 /// As [`probe`]; if `fps` is no rate.
 pub fn probe_at(path: &Path, fps: Option<f64>) -> Result<Probe, VideoError> {
-    if path.is_dir() { folder::probe(path, fps) } else { probe::probe(path) }
+    if sources::is_pictures(path) { folder::probe(path, fps) } else { probe::probe(path) }
 }
 
 fn check_device(path: &Path, mode: &Mode, device: &Device) -> Result<(), VideoError> {

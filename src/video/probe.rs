@@ -16,6 +16,7 @@ use super::error::{Fault, MOST_PIXELS, VideoError};
 use super::folder;
 use super::listing::{self, Facts, Frames, Tags};
 use super::settings::DEFAULT_PATIENCE;
+use crate::sources;
 
 /// Words by which ffprobe says that a file ends before its data do.
 const CUT_SHORT: [&str; 3] = ["partial file", "ended prematurely", "truncat"];
@@ -111,7 +112,7 @@ pub fn probe(path: &Path) -> Result<Probe, VideoError> {
 
 /// As [`probe`], where ffprobe may say nothing for as long as `patience`.
 pub(super) fn probe_within(path: &Path, patience: Duration) -> Result<Probe, VideoError> {
-    if path.is_dir() {
+    if sources::is_pictures(path) {
         return folder::probe(path, None);
     }
     examine(path, patience).map_err(|fault| VideoError::new(path, fault))
@@ -253,7 +254,7 @@ impl Probe {
         let Constant { codec, width, height, fps, time_base } = constant;
         Probe {
             path: folder.to_path_buf(),
-            container: "folder".into(),
+            container: if folder.is_dir() { "folder" } else { "picture" }.into(),
             codec,
             width,
             height,
