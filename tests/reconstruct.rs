@@ -275,3 +275,21 @@ fn what_cannot_be_asked_for_is_said_before_anything_is_done() {
     }
     assert!(!project.path("results").exists());
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf_8_are_done_in_order_and_written_down() {
+    use std::os::unix::ffi::OsStrExt;
+    let project = project();
+    let (picture, _) = drawn(64, 64, &[[0.0, 0.0, 6.0]]);
+    for name in [&b"caf\xe9_10.png"[..], b"caf\xe9_2.png"] {
+        save(&project.path("in").join(std::ffi::OsStr::from_bytes(name)), &picture);
+    }
+    let said = project.posebook(&["reconstruct", "in", "device=cpu", "out=out", "--json"]).succeeds();
+    let summary = std::fs::read(project.path("out/latest/summary.json")).unwrap();
+    for text in [said.0.stdout, summary] {
+        let summary: Value = serde_json::from_slice(&text).unwrap();
+        let picture = |at: usize| summary["pictures"][at]["picture"].as_str().unwrap().to_string();
+        assert_eq!([picture(0), picture(1)], ["in/caf\u{fffd}_2.png", "in/caf\u{fffd}_10.png"]);
+    }
+}

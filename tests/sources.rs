@@ -48,11 +48,74 @@ fn a_folder_of_pictures_is_tracked() {
     project.posebook(&["track", "pictures", "boxes=boxes.txt", "fps=10", "out=out"]).succeeds();
     let overlay = project.path("out/latest/overlay.mp4");
     assert_eq!(tracks(&overlay).trim(), format!("video,10/1,{FRAMES}"));
+    let summary = std::fs::read_to_string(project.path("out/latest/summary.md")).unwrap();
+    let expected = "# pictures\n\n- video: pictures, 96x96, 10.000 frames a second\n- frames 0 to 5";
+    assert!(summary.starts_with(expected), "{summary}");
+    assert!(!project.path(".posebook/downloads").exists(), "nothing is made of the pictures");
+    let run = &common::rows(&project.path("out/latest/runs.csv"))[0];
+    assert_eq!(
+        (run["clip"].as_str(), run["clip_frames"].as_str(), run["fps"].as_str()),
+        ("pictures", "5", "10.0")
+    );
+    // the rate and the pictures make the run
+    let again = project.posebook(&["track", "pictures/", "boxes=boxes.txt", "fps=20", "out=out"]).succeeds();
+    let other = &common::rows(&project.path("out/latest/runs.csv"))[0];
+    assert!(run["clip_sha256"] != other["clip_sha256"] && other["clip"] == "pictures", "{}", again.errors());
     let wrong = project.posebook(&["track", "pictures", "boxes=boxes.txt", "fps=0"]);
     assert!(wrong.errors().contains("frames a second, more than 0"), "{}", wrong.errors());
     std::fs::create_dir(project.path("empty")).unwrap();
     let wrong = project.posebook(&["track", "empty", "boxes=boxes.txt"]);
     assert!(wrong.errors().contains("there are no pictures in this folder"), "{}", wrong.errors());
+}
+
+/// SHA-256 of every frame by `posebook frames`.
+fn hashes(project: &Project, arguments: &[&str]) -> Vec<String> {
+    let said = project.posebook(&[&["frames"], arguments, &["--sha256", "--json"]].concat()).succeeds();
+    let list: serde_json::Value = serde_json::from_slice(&said.0.stdout).unwrap();
+    let hash = |frame: &serde_json::Value| frame["sha256"].as_str().unwrap().to_string();
+    list["frames"].as_array().unwrap().iter().map(hash).collect()
+}
+
+#[test]
+fn pictures_of_a_folder_are_those_that_reconstruct_reads() {
+    let project = project();
+    let stills = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/opencv/stills");
+    let pictures = project.path("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    // turned by EXIF one way and the other to the same size; a PNG is told by its content
+    for (from, to) in [("exif-8.jpg", "9.jpg"), ("exif-5.jpg", "10.jpg"), ("exif-6.jpg", "1.png")] {
+        std::fs::copy(stills.join(from), pictures.join(to)).unwrap();
+    }
+    std::fs::write(pictures.join("._9.jpg"), b"\0\x05\x16\x07 of macOS").unwrap();
+    let told = project.posebook(&["frames", "pictures"]).succeeds().errors();
+    assert!(told.contains("note: pictures/._9.jpg is left out: it is hidden"), "{told}");
+    let goldens = std::fs::read_to_string(stills.with_extension("json")).unwrap();
+    let goldens: serde_json::Value = serde_json::from_str(&goldens).unwrap();
+    let golden = |name: &str| {
+        let cases = goldens["cases"].as_array().unwrap();
+        let case = cases.iter().find(|case| case["file"] == name).unwrap();
+        case["rgb_sha256"].as_str().unwrap().to_string()
+    };
+    let expected = ["exif-6.jpg", "exif-8.jpg", "exif-5.jpg"].map(golden);
+    assert_eq!(hashes(&project, &["pictures"]), expected);
+    assert_eq!(
+        hashes(&project, &["pictures", "video.mode=stream-seek", "video.start_frame=1"]),
+        expected[1..]
+    );
+    assert_eq!(
+        hashes(&project, &["pictures", "video.loops=2", "video.every=3", "fps=5"]),
+        vec![expected[0].clone(); 2]
+    );
+    // a picture that is damaged is named; it stops a video, and `reconstruct` goes on with the others
+    let whole = std::fs::read(pictures.join("9.jpg")).unwrap();
+    std::fs::write(pictures.join("9.jpg"), &whole[..whole.len() / 2]).unwrap();
+    let words = "the JPEG is damaged or cut short";
+    let told = project.posebook(&["frames", "pictures", "--sha256"]).errors();
+    assert!(told.contains(&format!("pictures/9.jpg, frame 1: {words}")), "{told}");
+    let told = project.posebook(&["reconstruct", "pictures", "device=cpu"]).errors();
+    assert!(told.contains("pictures/._9.jpg is left out: it is hidden"), "{told}");
+    assert!(told.contains(&format!("[2/3] pictures/9.jpg: {words}")), "{told}");
+    assert!(told.contains("[3/3] pictures/10.jpg: 1 person"), "{told}");
 }
 
 /// Serves one file, again and again, on the loopback address.

@@ -13,9 +13,10 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The video
+    /// The video: a file, or a folder of pictures
     source: PathBuf,
-    /// Settings of the video room: video.mode=extract-png, video.start_frame=10, video.end_time=2.5, ...
+    /// Settings of the video room: video.mode=extract-png, video.start_frame=10, video.end_time=2.5, ...; fps=30 for
+    /// a folder of pictures
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Decode every frame in the chosen mode and print the SHA-256 of its RGB bytes
@@ -37,8 +38,8 @@ struct Line {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let settings = settings(&args.overrides)?;
-    let probe = video::probe(&args.source)?;
+    let (settings, fps) = settings(&args.overrides)?;
+    let probe = video::probe_at(&args.source, fps)?;
     for note in &probe.notes {
         eprintln!("note: {note}");
     }
@@ -58,12 +59,21 @@ pub fn run(args: Args) -> Result<()> {
     printer.end()
 }
 
-/// The video's part of the settings; anything else is refused, since it would change nothing here.
-fn settings(overrides: &[String]) -> Result<Settings> {
+/// The video's part of the settings, and the rate of a folder of pictures; anything else is refused, since it would
+/// change nothing here.
+fn settings(overrides: &[String]) -> Result<(Settings, Option<f64>)> {
     let mut table = toml::Table::new();
+    let mut fps = None;
     for given in Override::parse_all(overrides)? {
         if let Some(became) = &given.became {
             eprintln!("note: {became}");
+        }
+        if matches!(given.key.as_str(), "fps" | "video.fps") {
+            let number = given.value.as_float().or(given.value.as_integer().map(|whole| whole as f64));
+            fps = Some(
+                number.with_context(|| format!("fps={}: give a number of frames a second", given.value))?,
+            );
+            continue;
         }
         let Some(key) = given.key.strip_prefix("video.") else {
             bail!("`{}` does not concern the frames; settings here start with `video.`", given.key);
@@ -73,7 +83,7 @@ fn settings(overrides: &[String]) -> Result<Settings> {
     let read = toml::Value::Table(table).try_into();
     let settings: Settings =
         read.map_err(|error| anyhow::anyhow!("in the settings of the video: {}", explain(&error)))?;
-    Ok(settings.spelled_out()?)
+    Ok((settings.spelled_out()?, fps))
 }
 
 /// Decodes frame after frame in the chosen mode.

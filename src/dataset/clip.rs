@@ -5,6 +5,7 @@ use super::own::OwnClip;
 use super::truth::TruthFile;
 use super::walkers::{self, WalkersClip};
 use crate::provenance::sha256_of_file;
+use crate::sources::{Pictures, is_pictures};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clip {
     pub name: String,
-    /// The video file.
+    /// The video file, or the folder of pictures.
     pub path: PathBuf,
     pub sha256: String,
     /// SHA-256 of the decoded frames, where it was asked for: of drawn clips always.
@@ -56,7 +57,7 @@ pub struct Clip {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub name: String,
-    /// The video: a name within the folder, or the path of a file of the user's.
+    /// The video: a name within the folder, or the path of a file or a folder of pictures of the user's.
     pub video: PathBuf,
     pub video_sha256: String,
     /// Of the decoded frames' RGB bytes, one after the other.
@@ -193,8 +194,24 @@ impl ClipSpec {
         let folder = cache.join(key);
         let Some(record) = Record::read(&folder)? else { return Ok(None) };
         let clip = self.clip(&record, &folder);
+        let is_right = |path: &Path, expected: &str, found: String| {
+            if found == expected {
+                return Ok(());
+            }
+            let message = format!(
+                "its SHA-256 is {found}, but {expected} was made; remove the folder {} and make it again",
+                folder.display()
+            );
+            Err(DatasetError::invalid(path, message))
+        };
+        let of_pictures = is_pictures(&clip.path);
+        if of_pictures {
+            let found = Pictures::of(&clip.path)?.sha256(clip.fps)?;
+            is_right(&clip.path, &record.video_sha256, found)?;
+        }
+        let video = Some(&record.video_sha256).filter(|_| !of_pictures);
         let parts = [
-            (clip.path.clone(), Some(&record.video_sha256)),
+            (clip.path.clone(), video),
             (folder.join(TRUTH), record.truth_sha256.as_ref()),
             (folder.join(BOXES), record.boxes_sha256.as_ref()),
             (folder.join(TABLE), record.table_sha256.as_ref()),
@@ -202,13 +219,7 @@ impl ClipSpec {
         for (path, expected) in parts {
             let Some(expected) = expected else { continue };
             let found = sha256_of_file(&path).map_err(|source| DatasetError::io("read", &path, source))?;
-            if found != *expected {
-                let message = format!(
-                    "its SHA-256 is {found}, but {expected} was made; remove the folder {} and make it again",
-                    folder.display()
-                );
-                return Err(DatasetError::invalid(&path, message));
-            }
+            is_right(&path, expected, found)?;
         }
         Ok(Some(clip))
     }

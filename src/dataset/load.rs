@@ -6,6 +6,7 @@ use super::decoded::DrawnLock;
 use super::own::{Files, OwnClip};
 use super::walkers::{self, Walkers};
 use crate::motchallenge::Benchmark;
+use crate::sources;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -67,12 +68,13 @@ impl Dataset {
         Ok(Dataset { name, path: path.to_path_buf(), about, clips })
     }
 
-    /// One video outside any dataset, with boxes where there are some; the clip is called as the file.
-    pub fn of_video(video: &Path, truth: Option<&Path>, boxes: Option<&Path>) -> Dataset {
-        let name = video.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    /// One video outside any dataset, with boxes where there are some; the clip is called as the file without its
+    /// ending, or as the folder of pictures, which has `fps` frames a second.
+    pub fn of_video(video: &Path, fps: Option<f64>, truth: Option<&Path>, boxes: Option<&Path>) -> Dataset {
+        let name = sources::name(video);
         let own = OwnClip {
             video: video.to_path_buf(),
-            fps: None,
+            fps,
             truth: truth.map(Path::to_path_buf),
             boxes: boxes.map(Path::to_path_buf),
             benchmark: None,

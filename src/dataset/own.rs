@@ -12,7 +12,7 @@ use super::truth::{TruthFile, TruthWriter};
 use crate::files;
 use crate::motchallenge::Benchmark;
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
-use crate::sources;
+use crate::sources::{self, Frames, Pictures};
 use crate::video::{self, VideoError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -63,7 +63,7 @@ pub struct FileSpec {
     /// Whose rules truth and boxes of this clip are read by, where not the dataset's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub benchmark: Option<Benchmark>,
-    /// What the video's SHA-256 must be.
+    /// What the video's SHA-256 must be; a folder's is [`Pictures::sha256`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// What the SHA-256 of its decoded frames should be; the page says so where it is another.
@@ -114,32 +114,38 @@ impl Files {
 }
 
 impl OwnClip {
-    /// The clip with a file for its video, where there is one without fetching it.
+    /// The clip with a path that can be read for its video, where there is one without fetching it.
     pub(super) fn at_hand(&self, cache: &Path) -> Result<Option<OwnClip>, DatasetError> {
         let found = sources::file_at_hand(&self.video, self.fps, &kept_beside(cache))?;
         Ok(found.map(|video| OwnClip { video, ..self.clone() }))
     }
 
-    /// The clip with a file for its video, which is fetched where need be.
+    /// The clip with a path that can be read for its video, which is fetched where need be.
     pub(super) fn fetched(&self, cache: &Path) -> Result<OwnClip, DatasetError> {
         let video = sources::file(&self.video, self.fps, &kept_beside(cache), &mut |_| ())?;
         Ok(OwnClip { video, ..self.clone() })
     }
 
     /// The hash of what the record follows from: the video's path, size and time of change, and the texts
-    /// of truth and boxes. The video itself is not read for it.
+    /// of truth and boxes; of a folder its pictures' names, sizes and times of change, and the rate. The video
+    /// itself is not read for it.
     pub(super) fn key(&self) -> Result<String, DatasetError> {
         let unreadable = |source| DatasetError::io("read the video", &self.video, source);
         let path = std::fs::canonicalize(&self.video).map_err(unreadable)?;
         let about = std::fs::metadata(&path).map_err(unreadable)?;
         let changed = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let of_folder = if sources::is_pictures(&path) {
+            Some(json!({ "fps": sources::rate(self.fps)?, "pictures": Pictures::of(&path)?.state()? }))
+        } else {
+            None
+        };
         let text = |path: &Option<PathBuf>| {
             let sha256 = |path: &PathBuf| {
                 sha256_of_file(path).map_err(|source| DatasetError::io("read", path, source))
             };
             path.as_ref().map(sha256).transpose()
         };
-        let made_from = json!({
+        let mut made_from = json!({
             "video": path,
             "bytes": about.len(),
             "changed_ns": changed.map(|time| time.as_nanos().to_string()),
@@ -154,15 +160,41 @@ impl OwnClip {
             // records that counted packets are made anew
             "counts": "frames",
         });
+        if let Some(of_folder) = of_folder {
+            made_from = json!({ "clip": made_from, "folder": of_folder });
+        }
         Ok(sha256_of_bytes(made_from.to_string().as_bytes())[..32].to_string())
+    }
+
+    /// The SHA-256 of the decoded frames, where the dataset says what it should be.
+    fn decoded_sha256(&self, video: &Path) -> Result<Option<String>, DatasetError> {
+        if self.decoded_sha256.is_none() {
+            return Ok(None);
+        }
+        if sources::is_pictures(video) {
+            let message = "`decoded_sha256` is for video files, which ffmpeg decodes; of a folder of pictures, which \
+                           this program reads itself, `sha256` says all";
+            return Err(DatasetError::invalid(video, message));
+        }
+        decoded_sha256(video).map(Some)
     }
 
     /// Looks at the video, checks truth and boxes against it and writes both into `cache/key`.
     pub(super) fn import(&self, name: &str, cache: &Path, key: &str) -> Result<PathBuf, DatasetError> {
         let unreadable = |source| DatasetError::io("read the video", &self.video, source);
         let video = std::fs::canonicalize(&self.video).map_err(unreadable)?;
-        let seen = Seen::of(&video)?;
-        let video_sha256 = sha256_of_file(&video).map_err(unreadable)?;
+        let folder = if sources::is_pictures(&video) { Some(Frames::of(&video)?) } else { None };
+        let (seen, video_sha256, video_bytes) = match &folder {
+            Some(frames) => {
+                let seen = Seen::of_folder(frames, sources::rate(self.fps)?);
+                let sha256 = frames.pictures.sha256(seen.fps)?;
+                (seen, sha256, frames.pictures.bytes()?)
+            }
+            None => {
+                let bytes = std::fs::metadata(&video).map_err(unreadable)?.len();
+                (Seen::of(&video)?, sha256_of_file(&video).map_err(unreadable)?, bytes)
+            }
+        };
         if let Some(expected) = self.sha256.as_ref().filter(|expected| **expected != video_sha256) {
             let message = format!("its SHA-256 is {video_sha256}, but the dataset wants {expected}");
             return Err(DatasetError::invalid(&video, message));
@@ -181,8 +213,8 @@ impl OwnClip {
         let boxes = convert(&self.boxes, BOXES, Use::Boxes)?;
         let record = Record {
             name: name.to_string(),
-            decoded_sha256: self.decoded_sha256.as_ref().map(|_| decoded_sha256(&video)).transpose()?,
-            video_bytes: std::fs::metadata(&video).map_err(unreadable)?.len(),
+            decoded_sha256: self.decoded_sha256(&video)?,
+            video_bytes,
             made_from: json!({ "video": video, "truth": shown(&self.truth), "boxes": shown(&self.boxes) }),
             video,
             video_sha256,
@@ -234,7 +266,8 @@ fn write(mut read: mot::Read, to: &Path, frames: usize) -> Result<TruthFile, Dat
     Ok(TruthFile { path: to.to_path_buf(), sha256: sha256_of_file(to).map_err(unwritten)? })
 }
 
-/// What is known of a video: frames are those that a decoder gives, which need not be the file's packets.
+/// What is known of a video: frames are those that a decoder gives, which need not be the file's packets, or a folder's
+/// pictures.
 struct Seen {
     width: usize,
     height: usize,
@@ -243,6 +276,13 @@ struct Seen {
 }
 
 impl Seen {
+    /// A folder of pictures, `fps` a second.
+    fn of_folder(frames: &Frames, fps: f64) -> Seen {
+        let Frames { pictures, width, height, .. } = frames;
+        let bounds = Bounds { size: Some((*width, *height)), frames: pictures.files.len() };
+        Seen { width: *width, height: *height, bounds, fps }
+    }
+
     fn of(path: &Path) -> Result<Seen, DatasetError> {
         let unread = |error: VideoError| {
             DatasetError::invalid(path, format!("no video can be read from this file: {}", error.fault))

@@ -166,10 +166,41 @@ fn boxes_count_the_frames_that_are_shown() {
 fn what_is_no_video_is_refused() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = folder.path().join("no.mp4");
-    let make = || Dataset::of_video(&path, None, None).clips()[0].make(cache.path(), &mut |_, _| ());
+    let make = || Dataset::of_video(&path, None, None, None).clips()[0].make(cache.path(), &mut |_, _| ());
     assert!(make().unwrap_err().to_string().contains("cannot read the video"));
     std::fs::write(&path, b"this is text").unwrap();
     assert!(make().unwrap_err().to_string().contains("no video can be read"));
+}
+
+#[test]
+fn a_folder_of_pictures_is_a_clip() {
+    let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let stills = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/opencv/stills");
+    let (pictures, truth) = (folder.path().join("walk.v2"), folder.path().join("gt.txt"));
+    std::fs::create_dir(&pictures).unwrap();
+    for (from, to) in [("exif-6.jpg", "2.jpg"), ("exif-8.jpg", "10.jpg")] {
+        std::fs::copy(stills.join(from), pictures.join(to)).unwrap();
+    }
+    std::fs::write(&truth, "1,4,0,0,5,9,1,1,1\n2,4,1,1,5,9,1,1,1\n").unwrap();
+    let spec = |fps| Dataset::of_video(&pictures, fps, Some(&truth), None).clips()[0].clone();
+    let make = |fps| spec(fps).make(cache.path(), &mut |_, _| ());
+    let clip = make(Some(12.5)).unwrap();
+    // both are stored 11x7 and seen 7x11
+    let about = (clip.name.as_str(), clip.width, clip.height, clip.frames, clip.fps);
+    assert_eq!(about, ("walk.v2", 7, 11, 2, 12.5));
+    assert_eq!(clip.path, std::fs::canonicalize(&pictures).unwrap());
+    assert_eq!(spec(Some(12.5)).ready(cache.path()).unwrap(), Some(clip.clone()));
+    assert_eq!(spec(Some(12.5)).verify(cache.path()).unwrap(), Some(clip.clone()));
+    let faster = make(None).unwrap();
+    assert_eq!(faster.fps, 30.0);
+    assert_ne!(faster.sha256, clip.sha256);
+    std::fs::copy(stills.join("exif-5.jpg"), pictures.join("11.jpg")).unwrap();
+    let longer = make(None).unwrap();
+    assert_eq!(longer.frames, 3);
+    assert_ne!(longer.sha256, faster.sha256);
+    std::fs::write(&truth, "4,4,0,0,5,9\n").unwrap();
+    let error = make(None).unwrap_err().to_string();
+    assert!(error.contains("gt.txt:1: frame 4 is not in the video"), "{error}");
 }
 
 /// Everything that experiments sweep goes into the clip, and so into its name in the cache.

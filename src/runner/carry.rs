@@ -19,6 +19,7 @@ pub fn order(project: &Project, run_id: &str, planned: &Planned, clip: &Ready, w
         device: place.device.clone(),
         card_uuid: place.card.as_ref().map(|card| card.uuid.clone()),
         video: clip.path.clone(),
+        fps: clip.fps,
         boxes: clip.given().map(|file| file.path.clone()),
         model: project.model(&settings.model),
         scratch: work.scratch(),

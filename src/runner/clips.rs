@@ -13,6 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone)]
 pub struct Ready {
     pub name: String,
+    /// The video file, or the folder of pictures.
     pub path: PathBuf,
     pub sha256: String,
     /// SHA-256 of the decoded frames, and what it is on record to be.

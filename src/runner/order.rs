@@ -15,8 +15,11 @@ pub struct Order {
     pub device: String,
     /// What the driver knows the card by; `None` for the CPU.
     pub card_uuid: Option<String>,
-    /// The clip's file.
+    /// The clip's file, or its folder of pictures.
     pub video: PathBuf,
+    /// Frames a second of the clip, which a folder of pictures does not tell itself.
+    #[serde(default)]
+    pub fps: f64,
     /// Where it is read who to look at; `None` finds nobody.
     pub boxes: Option<PathBuf>,
     /// The model set's file.

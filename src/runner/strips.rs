@@ -74,7 +74,7 @@ fn strip(project: &Project, row: &RunRow, place: &Path) -> Result<Option<Vec<u8>
     let body = ModelSet::load(&order.model)?.load_body()?;
     let moments = moments(row);
     let mut overlay = Overlay::new(CELL_WIDTH);
-    let probe = video::probe(&order.video)?;
+    let probe = video::probe_at(&order.video, Some(order.fps))?;
     let scratch = project.work().join(scratch::name(&format!("strip-{}", row.run_id)));
     std::fs::create_dir_all(&scratch).map_err(RunnerError::file(&scratch))?;
     let mut pictures = Vec::new();

@@ -118,7 +118,13 @@ impl TrackRequest {
 }
 
 impl TrackRequest {
-    /// The request with a file for its video: fetched, or put together of pictures, where it has to be.
+    /// The video as a dataset of one clip.
+    pub(super) fn dataset(&self) -> Dataset {
+        Dataset::of_video(&self.source, self.fps, self.truth.as_deref(), self.boxes.as_deref())
+            .read_as(self.benchmark)
+    }
+
+    /// The request with a path that can be read for its video: an address is fetched.
     pub(super) fn with_file(
         &self,
         project: &Project,
@@ -173,6 +179,8 @@ pub fn track(
     if let Some(out) = &request.out {
         folder::check(out)?;
     }
+    // what the person named, for the person
+    let given = &request.source;
     let request = &request.with_file(project, listener)?;
     let (clip, probe) = import(project, request, listener)?;
     let mut planner = Planner::new(project, &options.program)?;
@@ -207,7 +215,7 @@ pub fn track(
         overlay(&folder, &probe, &row, &request.settings.video, &body, &mut notes)?;
         notes[told..].iter().for_each(|note| listener.hear(Event::Note(note)));
     }
-    let summary = summary(&folder, &clip, &row, &probe, &notes)?;
+    let summary = summary(&folder, given, &row, &probe, &notes)?;
     folder::write_text(&folder, "summary.md", &summary)?;
     folder::link_latest(&folder)?;
     Ok(Tracked { folder, row, summary })
@@ -224,10 +232,9 @@ fn import(
         return Err(RunnerError::NoVideo(message.to_string()));
     }
     // the video's own faults are told best by the one who decodes it
-    let probe = video::probe(&request.source)?;
+    let probe = video::probe_at(&request.source, request.fps)?;
     probe.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
-    let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref())
-        .read_as(request.benchmark);
+    let dataset = request.dataset();
     let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };
     let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
     let clip = spec.make(&project.clips(), &mut progress)?;
@@ -313,7 +320,7 @@ struct Span {
 
 fn summary(
     folder: &Path,
-    clip: &Ready,
+    given: &Path,
     row: &RunRow,
     probe: &Probe,
     notes: &[String],
@@ -329,7 +336,7 @@ fn summary(
     let mut lines = vec![format!("# {}", clip.name), String::new()];
     let mut say = |line: String| lines.push(line);
     let Probe { width, height, .. } = probe;
-    say(format!("- video: {}, {width}x{height}, {}", clip.path.display(), probe.rate()));
+    say(format!("- video: {}, {width}x{height}, {}", given.display(), probe.rate()));
     notes.iter().for_each(|note| say(format!("- note: {note}")));
     let first = row.first_frame.unwrap_or(0);
     let end = first + row.frames.unwrap_or(0);

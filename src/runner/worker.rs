@@ -95,7 +95,8 @@ fn work(
     let settings = &order.settings;
     let results =
         Results::create(folder, &order.run_id, settings.results, settings.video.overlap(), started)?;
-    let mut source = video::open(&order.video, &settings.video, &order.scratch, stages.device())?;
+    let mut source =
+        video::open_at(&order.video, order.fps, &settings.video, &order.scratch, stages.device())?;
     facts.first_frame = Some(source.range().start as u64);
     facts.frames = Some(source.frames() as u64);
     facts.fps = Some(source.probe().fps);

@@ -1,17 +1,19 @@
-//! What a person calls a video, made into a file that can be read anywhere in it: a file as it is, a folder
-//! of pictures, an address on the web.
+//! What a person calls a video, as a path that can be read anywhere in it: a file or a folder of pictures as it
+//! is, an address on the web.
 //!
-//! A folder's pictures are put into one container as they are, in natural order, a frame each. An address is
-//! fetched first: to seek for every frame over a network is hopeless. Both are kept below one folder and
-//! made once. Fetching is `curl`'s work (which most systems have, follows redirections and goes on where it
+//! A folder's pictures are its frames, in natural order. An address is fetched first: to seek for every frame
+//! over a network is hopeless. What is fetched is kept below one folder and fetched once. Fetching is `curl`'s work (which most systems have, follows redirections and goes on where it
 //! was broken off), or `yt-dlp`'s for pages that only it understands: a client of our own would bring a
-//! cryptography library into every build. Must not know how videos are decoded.
+//! cryptography library into every build. Must not know how videos and pictures are decoded.
 
 mod download;
 mod folder;
+pub mod header;
+mod order;
 mod web;
 
 pub use download::{DownloadError, Patience, download};
+pub use folder::{Frames, Pictures, is_pictures};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,13 +26,11 @@ pub const DEFAULT_FPS: f64 = 30.0;
 /// What is wrong with a source.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    #[error("{}: there are no pictures in this folder; give one with .jpg, .jpeg or .png files", .0.display())]
-    NoPictures(PathBuf),
+    #[error("{}: {}", folder.display(), no_pictures(left_out))]
+    NoPictures { folder: PathBuf, left_out: Vec<String> },
     #[error("{}: {what}", path.display())]
     Picture { path: PathBuf, what: String },
-    #[error("{}: the pictures cannot be put into one file{}", path.display(), told(said))]
-    Join { path: PathBuf, said: String },
-    #[error("fps = {0}: give a number of frames a second, more than 0")]
+    #[error("fps = {0}: give a number of frames a second, more than 0.0001 and less than 1000000")]
     Fps(f64),
     #[error("{address}: {what}")]
     Address { address: String, what: String },
@@ -40,8 +40,10 @@ pub enum SourceError {
     Disk { path: PathBuf, source: io::Error },
 }
 
-fn told(said: &str) -> String {
-    if said.is_empty() { String::new() } else { format!(" (ffmpeg said: {said})") }
+fn no_pictures(left_out: &[String]) -> String {
+    let left_out = left_out.join("; ");
+    let told = if left_out.is_empty() { left_out } else { format!(" ({left_out})") };
+    format!("there are no pictures in this folder; give one with .jpg, .jpeg or .png files{told}")
 }
 
 impl SourceError {
@@ -71,11 +73,11 @@ pub fn file_at_hand(source: &Path, fps: Option<f64>, kept: &Path) -> Result<Opti
     }
 }
 
-/// The file that `source` stands for: itself, or what is made of it in `kept`. `tell` hears how many bytes
-/// are there while an address is fetched.
+/// The path that `source` stands for: itself, or the file in `kept` to which an address is fetched. `tell` hears
+/// how many bytes are there while it is fetched.
 ///
 /// # Errors
-/// If pictures are missing, damaged or of several sizes, or an address cannot be fetched.
+/// If an address cannot be fetched, a folder has no pictures, or `fps` is no rate.
 pub fn file(
     source: &Path,
     fps: Option<f64>,
@@ -85,20 +87,31 @@ pub fn file(
     if let Some(address) = source.to_str().filter(|_| is_address(source)) {
         return web::fetch(address, kept, tell);
     }
-    if source.is_dir() {
-        return folder::join(source, fps.unwrap_or(DEFAULT_FPS), kept);
+    if is_pictures(source) {
+        rate(fps)?;
+        Pictures::of(source)?;
     }
     Ok(source.to_path_buf())
 }
 
-/// The pictures of a folder (`.jpg`, `.jpeg`, `.png`), in the order in which people count; and those that are left
-/// out, since their kind is not read.
+/// What a file or folder is called: a file's name without its ending, a folder's whole name, also where the path
+/// is `.` or ends in `..`.
+pub fn name(source: &Path) -> String {
+    let name = |path: &Path| {
+        let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        name.map(|name| name.to_string_lossy().into_owned())
+    };
+    let whole = || std::fs::canonicalize(source).ok().and_then(|whole| name(&whole));
+    name(source).or_else(whole).unwrap_or_else(|| "video".into())
+}
+
+/// Frames a second of a folder of pictures: `fps`, or [`DEFAULT_FPS`] where none are given.
 ///
 /// # Errors
-/// If the folder cannot be read, or has none of the first.
-pub fn pictures(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), SourceError> {
-    let listed = folder::listed(folder)?.into_iter().map(|(path, _)| path);
-    Ok((listed.collect(), folder::strangers(folder)?))
+/// If it is no rate.
+pub fn rate(fps: Option<f64>) -> Result<f64, SourceError> {
+    let fps = fps.unwrap_or(DEFAULT_FPS);
+    if fps > 0.0001 && fps < 1_000_000.0 { Ok(fps) } else { Err(SourceError::Fps(fps)) }
 }
 
 /// The name under which what was made of `from` is kept: the last part of it that people know it by, and a

@@ -166,6 +166,9 @@ pub enum Fault {
     ScratchWrite { file: PathBuf, source: io::Error },
     #[error("the extracted frame cannot be read back from {}: {reason}; leave scratch files alone while posebook runs", file.display())]
     ScratchRead { file: PathBuf, reason: String },
+    /// A folder of pictures, or one of them, cannot be read: why, and what to do.
+    #[error("{0}")]
+    Still(String),
     #[error("the picture cannot be encoded: {0}")]
     Picture(String),
     #[error(

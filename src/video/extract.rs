@@ -5,8 +5,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::decoder::{Decoder, Manner};
+use super::decoder::Manner;
 use super::error::{Fault, VideoError};
+use super::frame_decoder::FrameDecoder;
 use super::pictures::Format;
 use super::reader::{Reader, Reading};
 
@@ -31,7 +32,7 @@ impl Extracted {
         let fail = |n, fault| VideoError::at_frame(&probe.path, n, fault);
         account.note_own_bytes(self.manner.own_bytes(probe));
         self.folder.make().map_err(|fault| fail(selection.range.start, fault))?;
-        let mut decoder = Decoder::start(probe, &self.manner, selection.clone(), slot.clone())?;
+        let mut decoder = FrameDecoder::start(probe, &self.manner, selection.clone(), slot.clone())?;
         while let Some(n) = decoder.read(rgb)? {
             self.format
                 .encode(rgb, probe.width, probe.height, &mut self.file)

@@ -6,8 +6,9 @@
 
 use std::time::Instant;
 
-use super::decoder::{Decoder, Manner};
+use super::decoder::Manner;
 use super::error::VideoError;
+use super::frame_decoder::FrameDecoder;
 use super::probe::Probe;
 use super::range::Selection;
 use super::reader::{Reader, Reading};
@@ -22,7 +23,7 @@ const CAUTION: f64 = 4.0;
 pub(super) struct Indexed {
     reading: Reading,
     manner: Manner,
-    decoder: Option<Decoder>,
+    decoder: Option<FrameDecoder>,
     pace: Pace,
 }
 
@@ -98,7 +99,8 @@ impl Reader for Indexed {
         let rest = Selection { range: n..range.end, every };
         // the one before ends first: two would need room for two
         self.decoder = None;
-        let mut decoder = Decoder::start(&self.reading.probe, &self.manner, rest, self.reading.slot.clone())?;
+        let mut decoder =
+            FrameDecoder::start(&self.reading.probe, &self.manner, rest, self.reading.slot.clone())?;
         decoder.read(rgb)?;
         self.pace.started(self.frames_with_its_key(n), began.elapsed().as_secs_f64());
         self.decoder = Some(decoder);

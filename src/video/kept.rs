@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use super::FrameSource;
 use super::buffers::{buffer, frame};
-use super::decoder::{Decoder, Manner};
+use super::decoder::Manner;
 use super::error::{Fault, VideoError};
+use super::frame_decoder::FrameDecoder;
 use super::probe::Probe;
 use super::reader::Reading;
 use crate::frame::Frame;
@@ -50,7 +51,7 @@ impl Kept {
         let Reading { probe, selection, slot, account } = &self.reading;
         account.note_own_bytes(self.manner.own_bytes(probe));
         self.frames.reserve_exact(selection.frames());
-        let mut decoder = Decoder::start(probe, &self.manner, selection.clone(), slot.clone())?;
+        let mut decoder = FrameDecoder::start(probe, &self.manner, selection.clone(), slot.clone())?;
         let mut spare = None;
         for n in selection.numbers() {
             let at = |fault| VideoError::at_frame(&probe.path, n, fault);

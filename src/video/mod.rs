@@ -15,6 +15,9 @@
 //! read (`every`), a file be read several times on end as one long video (`loops`), and other hardware
 //! decode (`hwaccel`).
 //!
+//! A video is a file, decoded by ffmpeg, or a folder of pictures or a single one, read by [`still`] (one frame a
+//! picture, at a constant rate).
+//!
 //! Frame `n` is the `n`-th frame in presentation order that ffmpeg decodes from the first video track
 //! (cover pictures aside), after edit lists and rotation, before any frame-rate conversion. It is the
 //! same in every mode, and byte for byte so in the lossless ones.
@@ -31,6 +34,8 @@ mod encoder;
 mod error;
 mod extract;
 mod facts;
+mod folder;
+mod frame_decoder;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guard;
@@ -66,6 +71,8 @@ mod tests_faults;
 #[cfg(test)]
 mod tests_flow;
 #[cfg(test)]
+mod tests_folder;
+#[cfg(test)]
 mod tests_phalp;
 #[cfg(test)]
 mod tests_sound;
@@ -74,6 +81,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::frame::Frame;
+use crate::sources;
 use candle_core::Device;
 
 pub use encoder::{Encoder, EncoderSettings, Shape};
@@ -162,11 +170,42 @@ pub fn open(
     device: &Device,
 ) -> Result<Box<dyn FrameSource + Send>, VideoError> {
     let mode = settings.mode().map_err(|fault| VideoError::new(path, fault))?;
-    if matches!(mode, Mode::Extract(Extract { store: Store::Device, .. })) && device.is_cpu() {
-        return Err(VideoError::new(path, Fault::NeedsDevice));
-    }
+    check_device(path, &mode, device)?;
     let patience = settings.patience().map_err(|fault| VideoError::new(path, fault))?;
     open_probed(probe::probe_within(path, patience)?, settings, scratch, device)
+}
+
+/// As [`open`], where `path` may be a folder of pictures of `fps` frames a second; of a file it is ignored, since
+/// that has times of its own.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_at(
+    path: &Path,
+    fps: f64,
+    settings: &Settings,
+    scratch: &Path,
+    device: &Device,
+) -> Result<Box<dyn FrameSource + Send>, VideoError> {
+    if !sources::is_pictures(path) {
+        return open(path, settings, scratch, device);
+    }
+    let mode = settings.mode().map_err(|fault| VideoError::new(path, fault))?;
+    check_device(path, &mode, device)?;
+    open_probed(probe_at(path, Some(fps))?, settings, scratch, device)
+}
+
+/// As [`probe`], where `path` may be a folder of pictures of `fps` frames a second, 30 where none are given.
+///
+/// # Errors
+/// As [`probe`]; if `fps` is no rate.
+pub fn probe_at(path: &Path, fps: Option<f64>) -> Result<Probe, VideoError> {
+    if sources::is_pictures(path) { folder::probe(path, fps) } else { probe::probe(path) }
+}
+
+fn check_device(path: &Path, mode: &Mode, device: &Device) -> Result<(), VideoError> {
+    let kept_there = matches!(mode, Mode::Extract(Extract { store: Store::Device, .. }));
+    if kept_there && device.is_cpu() { Err(VideoError::new(path, Fault::NeedsDevice)) } else { Ok(()) }
 }
 
 /// As [`open`], for a video that is probed already; here the device may be the CPU, whatever the mode.
@@ -190,8 +229,16 @@ pub fn open_probed(
     if let Some(name) = hwaccel {
         hardware::check(name).map_err(wrong)?;
     }
+    if hwaccel.is_some() && probe.pictures().is_some() {
+        let words = "video.hwaccel is for video files, and this is a folder of pictures; leave it out";
+        return Err(wrong(Fault::Settings(words.into())));
+    }
     let manner = decoder::Manner::of(&probe, hwaccel);
     let reading = reader::Reading::new(probe, selection);
+    if reading.probe.pictures().is_some() {
+        // a picture is decoded beside the buffer that it is copied into
+        reading.account.note_own_bytes(reading.probe.frame_bytes() as u64);
+    }
     let reader: Box<dyn reader::Reader> = match mode {
         Mode::Extract(Extract { store: Store::Memory, .. }) => {
             return Ok(Box::new(kept::Kept::new(reading, manner, None)));

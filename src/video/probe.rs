@@ -14,9 +14,11 @@ use std::time::Duration;
 use super::container;
 use super::error::{Fault, MOST_PIXELS, VideoError};
 use super::facts::{self, Facts, Tags};
+use super::folder;
 use super::headers;
 use super::listing::{self, Doubt, Frames};
 use super::settings::DEFAULT_PATIENCE;
+use crate::sources;
 
 /// Words by which ffprobe says that a file ends before its data do.
 const CUT_SHORT: [&str; 3] = ["partial file", "ended prematurely", "truncat"];
@@ -89,6 +91,21 @@ pub struct Probe {
     /// Frames of the file, read once.
     file_frames: usize,
     packed: Vec<i64>,
+    /// The files of a folder of pictures, a frame each; `None` where the video is a file.
+    pictures: Option<Arc<[PathBuf]>>,
+}
+
+/// What is the same for all frames of a folder of pictures.
+#[derive(Debug, Clone)]
+pub(super) struct Constant {
+    /// What kinds of files there are.
+    pub codec: String,
+    /// Columns and rows as they are seen.
+    pub width: usize,
+    pub height: usize,
+    pub fps: f64,
+    /// Seconds from frame to frame, as a fraction.
+    pub time_base: (i64, i64),
 }
 
 /// How the frames' times were found.
@@ -102,7 +119,7 @@ pub enum Listing {
     Decoded,
 }
 
-/// Probes `path`. Holds eight bytes a frame and a constant beside them.
+/// Probes the file or folder of pictures at `path`. Holds eight bytes a frame and a constant beside them.
 ///
 /// # Errors
 /// If the file is missing, no video, audio only, empty, without frames or cut short, or ffprobe is missing.
@@ -112,6 +129,9 @@ pub fn probe(path: &Path) -> Result<Probe, VideoError> {
 
 /// As [`probe`], where ffprobe may say nothing for as long as `patience`.
 pub(super) fn probe_within(path: &Path, patience: Duration) -> Result<Probe, VideoError> {
+    if sources::is_pictures(path) {
+        return folder::probe(path, None);
+    }
     examine(path, patience).map_err(|fault| VideoError::new(path, fault))
 }
 
@@ -317,6 +337,7 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
         time_base: (facts.time_base.0, facts.time_base.1 * frames.tick_parts.max(1)),
         file_frames: frames.packed.len(),
         packed: frames.packed,
+        pictures: None,
     };
     probe.fps = probe.mean_fps(facts.fps, frames.last_duration);
     let last_secs = frames.last_duration.map_or(1.0 / probe.fps, |ticks| probe.secs(ticks));
@@ -328,6 +349,44 @@ impl Probe {
     /// The same video, whose decoders may say nothing for as long as `patience`.
     pub(super) fn with_patience(self, patience: Duration) -> Probe {
         Probe { patience, ..self }
+    }
+
+    /// A folder of pictures, a frame each, at a constant rate; there is at least one picture.
+    pub(super) fn of_pictures(
+        folder: &Path,
+        pictures: Vec<PathBuf>,
+        constant: Constant,
+        notes: Vec<String>,
+    ) -> Probe {
+        let Constant { codec, width, height, fps, time_base } = constant;
+        Probe {
+            path: folder.to_path_buf(),
+            container: if folder.is_dir() { "folder" } else { "picture" }.into(),
+            codec,
+            width,
+            height,
+            rotation_degrees: 0,
+            fps,
+            duration_secs: pictures.len() as f64 / fps,
+            has_audio: false,
+            listing: Listing::Packets,
+            notes,
+            ffmpeg_version: String::new(),
+            patience: DEFAULT_PATIENCE,
+            loops: 1,
+            colours: Tags::default(),
+            seekable: true,
+            time_base,
+            file_frames: pictures.len(),
+            // a decoder can start at every picture
+            packed: (0..pictures.len() as i64).map(|n| n * 2 + 1).collect(),
+            pictures: Some(pictures.into()),
+        }
+    }
+
+    /// The files of a folder of pictures, a frame each; `None` where the video is a file.
+    pub(super) fn pictures(&self) -> Option<&[PathBuf]> {
+        self.pictures.as_deref()
     }
 
     /// Number of frames, at least one.

@@ -3,8 +3,9 @@
 //!
 //! Must not know who takes the frames.
 
-use super::decoder::{Decoder, Manner};
+use super::decoder::Manner;
 use super::error::VideoError;
+use super::frame_decoder::FrameDecoder;
 use super::probe::Probe;
 use super::range::Selection;
 use super::reader::{Reader, Reading};
@@ -31,7 +32,7 @@ impl Seek {
 impl Reader for Seek {
     fn read(&mut self, n: usize, rgb: &mut [u8]) -> Result<(), VideoError> {
         let Reading { probe, slot, .. } = &self.reading;
-        let mut decoder = Decoder::start(probe, &self.manner, detour(probe, n), slot.clone())?;
+        let mut decoder = FrameDecoder::start(probe, &self.manner, detour(probe, n), slot.clone())?;
         decoder.read(rgb)?;
         // the frame is there: what is wrong with a later one is told when that one is wanted
         let _ = decoder.skip();

@@ -2,14 +2,15 @@
 //!
 //! Must not know who takes the frames, nor in which thread it runs.
 
-use super::decoder::{Decoder, Manner};
+use super::decoder::Manner;
 use super::error::VideoError;
+use super::frame_decoder::FrameDecoder;
 use super::reader::{Reader, Reading};
 
 /// Frames from one decoder.
 pub(super) struct Sequential {
     reading: Reading,
-    decoder: Option<Decoder>,
+    decoder: Option<FrameDecoder>,
 }
 
 impl Sequential {
@@ -20,7 +21,7 @@ impl Sequential {
     pub fn start(reading: Reading, manner: &Manner) -> Result<Sequential, VideoError> {
         let Reading { probe, selection, slot, account } = &reading;
         account.note_own_bytes(manner.own_bytes(probe));
-        let decoder = Decoder::start(probe, manner, selection.clone(), slot.clone())?;
+        let decoder = FrameDecoder::start(probe, manner, selection.clone(), slot.clone())?;
         Ok(Sequential { reading, decoder: Some(decoder) })
     }
 }

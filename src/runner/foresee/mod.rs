@@ -17,7 +17,6 @@ use super::execute::Options;
 use super::progress::{Event, Listener};
 use super::work::Work;
 use super::{Project, RunnerError, TrackRequest};
-use crate::dataset::Dataset;
 use crate::experiment::Settings;
 use crate::memory::{disk, process};
 use crate::video::{self, Mode, Probe, Store};
@@ -112,7 +111,7 @@ pub fn foresee(
         return Err(refused.into());
     }
     let request = &request.with_file(project, listener)?;
-    let probe = video::probe(&request.source)?.looped(settings.video.loops());
+    let probe = video::probe_at(&request.source, request.fps)?.looped(settings.video.loops());
     let range = video::selected(&settings.video, &probe)?.range;
     let work = Work::create(&project.work(), "plan")?;
     let frames = sample::frames(&probe, settings, &work.scratch())?;
@@ -213,8 +212,7 @@ fn given_boxes(
     if request.boxes.is_none() && request.truth.is_none() {
         return Ok(None);
     }
-    let dataset = Dataset::of_video(&request.source, request.truth.as_deref(), request.boxes.as_deref())
-        .read_as(request.benchmark);
+    let dataset = request.dataset();
     let [spec] = dataset.clips() else { return Err(RunnerError::NoVideo("one video is one clip".into())) };
     let mut progress = |done, of| listener.hear(Event::Clip { name: &spec.name, done, of });
     let clip = spec.make(&project.clips(), &mut progress)?;

@@ -79,6 +79,7 @@ impl Stage<'_> {
             device: self.place.device.clone(),
             card_uuid: self.place.card.as_ref().map(|card| card.uuid.clone()),
             video: self.probe.path.clone(),
+            fps: self.probe.fps,
             boxes: Some(boxes),
             model: self.project.model(&self.settings.model),
             scratch: own.scratch(),

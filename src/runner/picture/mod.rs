@@ -112,6 +112,15 @@ pub struct Reconstructed {
     pub times: Times,
 }
 
+/// A path as text: JSON has no bytes that are not UTF-8, for which the replacement character stands.
+pub(super) fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn all_lossy<S: serde::Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
+
 /// What is told while it goes on.
 #[derive(Debug, Clone, Copy)]
 pub enum Told<'a> {

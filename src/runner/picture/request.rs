@@ -6,7 +6,7 @@ use crate::experiment::{Override, explain, overrides};
 use crate::hmr2::Settings as Hmr2Settings;
 use crate::motchallenge::Benchmark;
 use crate::runner::RunnerError;
-use crate::sources;
+use crate::sources::Pictures;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -98,11 +98,9 @@ fn listed(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>), RunnerError
     let (mut pictures, mut notes) = (Vec::new(), Vec::new());
     for image in images {
         if image.is_dir() {
-            let (found, left_out) = sources::pictures(image)?;
-            pictures.extend(found);
-            let note =
-                |path: &PathBuf| format!("{} is left out: pictures are read as JPEG and PNG", path.display());
-            notes.extend(left_out.iter().map(note));
+            let found = Pictures::of(image)?;
+            pictures.extend(found.files);
+            notes.extend(found.left_out);
         } else {
             pictures.push(image.clone());
         }

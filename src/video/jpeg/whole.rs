@@ -17,8 +17,6 @@ pub struct Decoded {
     pub height: usize,
     /// `height * width * 3` bytes.
     pub rgb: Vec<u8>,
-    /// The EXIF block, from its TIFF header on.
-    pub exif: Option<Vec<u8>>,
 }
 
 /// One of the picture's components.
@@ -52,7 +50,6 @@ struct State {
     restart: usize,
     jfif: bool,
     adobe: Option<u8>,
-    exif: Option<Vec<u8>>,
     scans: usize,
 }
 
@@ -132,9 +129,6 @@ impl State {
     fn about(&mut self, kind: u8, segment: &[u8]) {
         match (kind, segment) {
             (0xe0, [b'J', b'F', b'I', b'F', 0, ..]) => self.jfif = true,
-            (0xe1, [b'E', b'x', b'i', b'f', 0, _, tiff @ ..]) if self.exif.is_none() => {
-                self.exif = Some(tiff.to_vec());
-            }
             (0xee, [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..]) => {
                 self.adobe = Some(*transform);
             }
@@ -292,6 +286,6 @@ impl State {
         let space = self.space();
         let (width, height) = (self.width, self.height);
         let rgb = paint::paint(self.components, width, height, space)?;
-        Ok(Decoded { width, height, rgb, exif: self.exif })
+        Ok(Decoded { width, height, rgb })
     }
 }

@@ -1,6 +1,7 @@
 //! Single pictures, as OpenCV's `cv2.imread` has them (4D-Humans' demo reads with it): RGB of 8 bits.
 //!
-//! - What a file is is told by its first bytes, whatever its name ends in: JPEG or PNG.
+//! - What a file is is told by its first bytes, whatever its name ends in: JPEG or PNG. Of a file with several
+//!   pictures (MPO) the first is read; what lies behind the picture's end is not looked at.
 //! - Alpha is dropped and not blended with anything: what is transparent has the colour that the file gives it.
 //! - Of 16 bits the upper 8 are kept, unrounded; grey becomes three equal channels; palettes are looked up.
 //! - The EXIF orientation is applied, so that boxes are in pixels of the picture as people see it.
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use super::jpeg;
 use crate::frame::Frame;
 use crate::provenance::sha256_of_bytes;
+use crate::sources::header::{Header, Kind};
 use orientation::Orientation;
 
 /// The longest side that OpenCV's `warpAffine` can cut from, pixels.
@@ -46,14 +48,6 @@ pub struct Still {
     pub sha256: String,
 }
 
-/// Pixels as they lie in the file, before they are turned.
-struct Stored {
-    width: usize,
-    height: usize,
-    rgb: Vec<u8>,
-    orientation: Orientation,
-}
-
 /// Reads the picture at `path` as frame `number`.
 ///
 /// # Errors
@@ -72,14 +66,14 @@ pub fn read(path: &Path, number: usize) -> Result<Still, StillError> {
 
 /// Width, height and RGB bytes of a file, upright.
 pub(super) fn decode(file: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
-    let stored = match file {
-        [] => return Err("the file is empty".into()),
-        [0xff, 0xd8, 0xff, ..] => of_jpeg(file)?,
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => png::decode(file)?,
-        _ => return Err(stranger(file)),
-    };
-    let Stored { width, height, rgb, orientation } = stored;
-    Ok(orientation.upright(width, height, rgb))
+    let header = Header::of_bytes(file)?;
+    let (width, height, rgb) = match header.kind {
+        Kind::Jpeg => {
+            jpeg::decode_whole(file, check_size).map(|decoded| (decoded.width, decoded.height, decoded.rgb))
+        }
+        Kind::Png => png::decode(file),
+    }?;
+    Ok(Orientation::of_number(header.orientation).upright(width, height, rgb))
 }
 
 /// Whether a picture of so many pixels can be worked on.
@@ -95,33 +89,4 @@ fn check_size(width: usize, height: usize) -> Result<(), String> {
         ));
     }
     Ok(())
-}
-
-/// What is said of a file that is neither JPEG nor PNG.
-fn stranger(file: &[u8]) -> String {
-    let is = |at: usize, bytes: &[u8]| file.get(at..at + bytes.len()) == Some(bytes);
-    let kind = if is(0, b"GIF8") {
-        "a GIF"
-    } else if is(0, b"RIFF") && is(8, b"WEBP") {
-        "a WebP picture"
-    } else if is(0, b"BM") {
-        "a BMP picture"
-    } else if is(0, b"II*\0") || is(0, b"MM\0*") {
-        "a TIFF picture"
-    } else if is(4, b"ftypavif") || is(4, b"ftypheic") || is(4, b"ftypmif1") || is(4, b"ftypheix") {
-        "a HEIF or AVIF picture"
-    } else if is(4, b"ftyp") {
-        "a video; `posebook track` takes those"
-    } else {
-        return "this is no picture: neither JPEG nor PNG by its first bytes".into();
-    };
-    let hint =
-        if kind.starts_with("a video") { "" } else { "; convert it: `ffmpeg -i FILE -frames:v 1 FILE.png`" };
-    format!("this is {kind}; pictures are read as JPEG and PNG{hint}")
-}
-
-fn of_jpeg(file: &[u8]) -> Result<Stored, String> {
-    let decoded = jpeg::decode_whole(file, check_size)?;
-    let orientation = Orientation::of_exif(decoded.exif.as_deref());
-    Ok(Stored { width: decoded.width, height: decoded.height, rgb: decoded.rgb, orientation })
 }

@@ -5,18 +5,16 @@ use std::io::Cursor;
 use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder, ImageError};
 
-use super::orientation::Orientation;
-use super::{Stored, check_size};
+use super::check_size;
 
 /// The pixels of a file of any depth, with or without palette, alpha and interlacing; of an animation the
-/// picture that programs show which know no animations.
-pub fn decode(file: &[u8]) -> Result<Stored, String> {
+/// picture that programs show which know no animations. Width, height and RGB bytes as stored, not turned.
+pub fn decode(file: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
     let damaged = |error: ImageError| format!("the PNG cannot be decoded: {error}");
-    let mut decoder = PngDecoder::new(Cursor::new(file)).map_err(damaged)?;
+    let decoder = PngDecoder::new(Cursor::new(file)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
     check_size(width, height)?;
-    let orientation = Orientation::of_exif(decoder.exif_metadata().ok().flatten().as_deref());
     let kind = decoder.color_type();
     let mut values = vec![0; decoder.total_bytes() as usize];
     decoder.read_image(&mut values).map_err(damaged)?;
@@ -32,5 +30,5 @@ pub fn decode(file: &[u8]) -> Result<Stored, String> {
         3 => values,
         _ => values.as_chunks::<4>().0.iter().flat_map(|&[r, g, b, _]| [r, g, b]).collect(),
     };
-    Ok(Stored { width, height, rgb, orientation })
+    Ok((width, height, rgb))
 }
