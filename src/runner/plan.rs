@@ -2,6 +2,7 @@
 
 use super::card::{self, Place};
 use super::clips::Clip;
+use super::guess::RoughTime;
 use super::key::Key;
 use super::planner::{Planner, mode_of};
 use super::progress::{Listener, Silence};
@@ -37,7 +38,7 @@ pub struct Planned {
     pub key: Option<Key>,
     pub status: Status,
     /// A rough guess at how long it takes.
-    pub rough_secs: f64,
+    pub rough: RoughTime,
 }
 
 /// Whether a run is done, or why not.
@@ -73,6 +74,11 @@ impl fmt::Display for Status {
 }
 
 impl Planned {
+    /// Rough time until this run is done.
+    pub(super) fn rough_left(&self, fresh: bool) -> RoughTime {
+        if self.status == Status::Done && !fresh { RoughTime::default() } else { self.rough }
+    }
+
     /// An id for a run that has no key: it cannot run, and is told apart from the others that cannot.
     pub(super) fn stand_in_id(&self) -> String {
         let what = format!("{} {} {}", Key::settings_of(&self.settings), self.clip.name(), self.repeat);
@@ -195,14 +201,10 @@ impl Plan {
         self.runs.len() + self.searches.iter().map(|sought| sought.done + sought.left_at_most).sum::<usize>()
     }
 
-    /// Rough seconds until all are done.
-    pub fn rough_secs(&self) -> f64 {
-        let runs = self.runs.iter().filter(|run| run.status != Status::Done);
-        runs.map(|run| run.rough_secs).sum::<f64>() + self.search_secs()
-    }
-
-    fn search_secs(&self) -> f64 {
-        self.searches.iter().map(|sought| sought.rough_secs).sum()
+    /// Rough time until all are done; of all runs, those that are done included, where they are made `fresh`.
+    pub fn rough_left(&self, fresh: bool) -> RoughTime {
+        let runs = self.runs.iter().map(|run| run.rough_left(fresh));
+        runs.chain(self.searches.iter().map(|sought| sought.rough)).sum()
     }
 
     /// How many runs are done.
@@ -230,20 +232,20 @@ impl fmt::Display for LeftOut {
 }
 
 /// How large an experiment is, roughly.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Rough {
     pub runs: usize,
     /// Whether fewer may do, because a search may end early.
     pub at_most: bool,
     /// Of all runs, those that are done included.
-    pub secs: f64,
+    pub time: RoughTime,
 }
 
 impl fmt::Display for Rough {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let at_most = if self.at_most { "at most " } else { "" };
         let word = if self.runs == 1 { "run" } else { "runs" };
-        write!(f, "{at_most}{} {word}, about {}", self.runs, super::progress::duration(self.secs))
+        write!(f, "{at_most}{} {word}, {}", self.runs, self.time)
     }
 }
 
@@ -253,9 +255,9 @@ impl fmt::Display for Rough {
 /// As [`plan`], but for nothing that can be run here: that is no runs.
 pub fn rough(project: &Project, experiment: &Experiment, program: &Program) -> Result<Rough, RunnerError> {
     let plan = match plan(project, experiment, program, false, &mut Silence) {
-        Err(RunnerError::NothingToRun { .. }) => return Ok(Rough { runs: 0, at_most: false, secs: 0.0 }),
+        Err(RunnerError::NothingToRun { .. }) => return Ok(Rough::default()),
         plan => plan?,
     };
-    let secs = plan.runs.iter().map(|run| run.rough_secs).sum::<f64>() + plan.search_secs();
-    Ok(Rough { runs: plan.runs_at_most(), at_most: !plan.searches.is_empty(), secs })
+    let (runs, time) = (plan.runs_at_most(), plan.rough_left(true));
+    Ok(Rough { runs, at_most: !plan.searches.is_empty(), time })
 }

@@ -167,7 +167,7 @@ pub fn track(
     row.experiment = "track".to_string();
 
     let work = Work::create(&project.work(), &key.run_id())?;
-    listener.hear(Event::Begin { number: 1, of: 1, label: &planned.label, left_secs: planned.rough_secs });
+    listener.hear(Event::Begin { number: 1, of: 1, label: &planned.label, left: planned.rough });
     let order = carry::order(project, &row.run_id, &planned, &clip, &work);
     let seen = carry::watched(&order, &work, &options.program, interrupt, listener)?;
     let seen = seen.ok_or(RunnerError::Interrupted)?;

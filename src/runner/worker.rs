@@ -91,6 +91,7 @@ fn work(
     let mut source = video::open(&order.video, &settings.video, &order.scratch, stages.device())?;
     facts.first_frame = Some(source.range().start as u64);
     facts.frames = Some(source.frames() as u64);
+    publisher.frames(source.frames() as u64);
     source.prepare()?;
     facts.open_secs = Some(started.elapsed().as_secs_f64());
     facts.disk_peak_bytes = Some(source.disk_peak_bytes());
