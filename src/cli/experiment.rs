@@ -3,7 +3,7 @@
 use crate::experiment::{Experiment, Override, Size};
 use crate::report::Page;
 use crate::runner::progress::for_stderr;
-use crate::runner::{self, Finished, Options, Plan, Project, interrupt};
+use crate::runner::{self, Estimator, Finished, Options, Plan, Project, interrupt};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -104,14 +104,14 @@ fn stem(path: &Path) -> String {
 
 fn list() -> Result<ExitCode> {
     let project = project()?;
-    let program = Options::this_program()?.program;
+    let mut estimator = Estimator::new(&project, &Options::this_program()?.program)?;
     for path in project.experiments()? {
         let experiment = Experiment::load(&path, &[])?;
-        let whole = runner::rough(&project, &experiment, &program)?;
+        let whole = estimator.rough(&experiment)?;
         let quick = match experiment.has_quick() {
             true => {
                 let quick = Experiment::load_in(Size::Quick, &path, &[])?;
-                format!("; --quick: {}", runner::rough(&project, &quick, &program)?)
+                format!("; --quick: {}", estimator.rough(&quick)?)
             }
             false => String::new(),
         };

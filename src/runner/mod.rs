@@ -46,7 +46,7 @@ pub use death::Outcome;
 pub use execute::{Finished, Options, execute};
 pub use foresee::{Foreseen, Foresight, foresee};
 pub use guess::RoughTime;
-pub use plan::{LeftOut, Plan, Planned, Rough, Status, plan, rough};
+pub use plan::{Estimator, LeftOut, Plan, Planned, Rough, Status, plan};
 pub use progress::{Event, Listener};
 pub use project::Project;
 pub use search::Sought;

@@ -249,15 +249,26 @@ impl fmt::Display for Rough {
     }
 }
 
-/// How large `experiment` is, without making anything.
-///
-/// # Errors
-/// As [`plan`], but for nothing that can be run here: that is no runs.
-pub fn rough(project: &Project, experiment: &Experiment, program: &Program) -> Result<Rough, RunnerError> {
-    let plan = match plan(project, experiment, program, false, &mut Silence) {
-        Err(RunnerError::NothingToRun { .. }) => return Ok(Rough::default()),
-        plan => plan?,
-    };
-    let (runs, time) = (plan.runs_at_most(), plan.rough_left(true));
-    Ok(Rough { runs, at_most: !plan.searches.is_empty(), time })
+/// Says how large experiments are. What is looked up or measured for one serves the next.
+pub struct Estimator<'p>(Planner<'p>);
+
+impl Estimator<'_> {
+    /// # Errors
+    /// If the program cannot be read.
+    pub fn new<'p>(project: &'p Project, program: &Program) -> Result<Estimator<'p>, RunnerError> {
+        Ok(Estimator(Planner::new(project, program)?))
+    }
+
+    /// How large `experiment` is, without making anything.
+    ///
+    /// # Errors
+    /// As [`plan`], but for nothing that can be run here: that is no runs.
+    pub fn rough(&mut self, experiment: &Experiment) -> Result<Rough, RunnerError> {
+        let plan = match Plan::of(&mut self.0, experiment, false, &mut Silence) {
+            Err(RunnerError::NothingToRun { .. }) => return Ok(Rough::default()),
+            plan => plan?,
+        };
+        let (runs, time) = (plan.runs_at_most(), plan.rough_left(true));
+        Ok(Rough { runs, at_most: !plan.searches.is_empty(), time })
+    }
 }
