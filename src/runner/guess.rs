@@ -81,7 +81,7 @@ impl<'k> Past<'k> {
 
     /// Runs of the same network, here.
     fn with<'a>(&'a self, network: &'a Network) -> impl Iterator<Item = &'k Kept> + 'a {
-        self.0.iter().copied().filter(|kept| network.is_that_of(kept))
+        self.0.iter().copied().filter(move |kept| network.is_that_of(kept))
     }
 
     /// Seconds of the network for a person.

@@ -3,6 +3,7 @@
 use super::RunnerError;
 use super::card::Place;
 use super::clips::{self, Clip};
+use super::finish::precision_of;
 use super::frame_count;
 use super::guess::{self, Job, Network, Past, RoughTime};
 use super::key::Key;
