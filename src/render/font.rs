@@ -4,8 +4,6 @@
 
 /// Rows of a glyph: seven from the capitals' top to the base line, then two for descenders.
 pub(super) const HEIGHT: usize = 9;
-/// From base line to base line.
-pub(super) const LINE: usize = 11;
 /// Between two letters.
 const GAP: usize = 1;
 

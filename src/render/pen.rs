@@ -99,11 +99,6 @@ pub fn text_height(scale: usize) -> usize {
     font::HEIGHT * scale
 }
 
-/// From one line of text to the next, pixels.
-pub fn line_height(scale: usize) -> usize {
-    font::LINE * scale
-}
-
 /// The text, cut off with two dots where it is wider than `width` pixels.
 pub fn shortened(text: &str, scale: usize, width: usize) -> String {
     if text_width(text, scale) <= width {

@@ -110,7 +110,8 @@ fn read_order(place: &Path) -> Option<Order> {
 fn moments(row: &RunRow) -> Vec<usize> {
     let (first, frames) = (row.first_frame.unwrap_or(0) as usize, row.frames.unwrap_or(0) as usize);
     let count = MOMENTS.min(frames);
-    (0..count).map(|at| first + (2 * at + 1) * frames / (2 * count)).collect()
+    // of the frames that were read: others were not looked at
+    (0..count).map(|at| first + (2 * at + 1) * frames / (2 * count) * row.every.max(1) as usize).collect()
 }
 
 fn people_at(place: &Path, frame: usize) -> Result<Vec<PersonRow>, RunnerError> {
@@ -148,4 +149,24 @@ fn picture(
     let Some(frame) = source.next_frame()? else { return Ok(None) };
     drawing::draw(overlay, &frame, people, body);
     Ok(Some(overlay.picture().clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_frames_that_were_read() {
+        let row = |first, frames, every| RunRow {
+            first_frame: Some(first),
+            frames: Some(frames),
+            every,
+            ..RunRow::default()
+        };
+        assert_eq!(moments(&row(0, 90, 1)), [15, 45, 75]);
+        // frames 10, 14, ..., 30
+        assert_eq!(moments(&row(10, 6, 4)), [14, 22, 30]);
+        assert_eq!(moments(&row(3, 1, 5)), [3]);
+        assert_eq!(moments(&row(3, 0, 1)), [0; 0]);
+    }
 }
