@@ -239,13 +239,21 @@ pub struct Rough {
     pub at_most: bool,
     /// Of all runs, those that are done included.
     pub time: RoughTime,
+    /// Runs that cannot be made here: without their device, say. They take no time.
+    pub cannot: usize,
 }
 
 impl fmt::Display for Rough {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let at_most = if self.at_most { "at most " } else { "" };
         let word = if self.runs == 1 { "run" } else { "runs" };
-        write!(f, "{at_most}{} {word}, {}", self.runs, self.time)
+        match self.cannot {
+            0 => write!(f, "{at_most}{} {word}, {}", self.runs, self.time),
+            cannot if cannot == self.runs => write!(f, "{} {word}, none of which can run here", self.runs),
+            cannot => {
+                write!(f, "{at_most}{} {word}, {} ({cannot} cannot run here)", self.runs, self.time)
+            }
+        }
     }
 }
 
@@ -269,6 +277,21 @@ impl Estimator<'_> {
             plan => plan?,
         };
         let (runs, time) = (plan.runs_at_most(), plan.rough_left(true));
-        Ok(Rough { runs, at_most: !plan.searches.is_empty(), time })
+        let cannot = plan.runs.iter().filter(|run| matches!(run.status, Status::Broken(_))).count();
+        Ok(Rough { runs, at_most: !plan.searches.is_empty(), time, cannot })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_run_is_said() {
+        let rough = |cannot| Rough { runs: 18, at_most: false, time: Some(420.0).into(), cannot };
+        assert_eq!(rough(0).to_string(), "18 runs, about 7 min");
+        assert_eq!(rough(3).to_string(), "18 runs, about 7 min (3 cannot run here)");
+        assert_eq!(rough(18).to_string(), "18 runs, none of which can run here");
+        assert_eq!(Rough { time: None.into(), ..rough(0) }.to_string(), "18 runs, time unknown");
     }
 }
