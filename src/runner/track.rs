@@ -278,8 +278,10 @@ fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerEr
         clip.fps
     ));
     let first = row.first_frame.unwrap_or(0);
-    let end = first + row.frames.unwrap_or(0);
-    say(format!("- frames {first} to {end} (the end excluded), delivered by {}", row.mode));
+    let (frames, every) = (row.frames.unwrap_or(0), row.every.max(1));
+    let end = first + frames.saturating_sub(1) * every + frames.min(1);
+    let steps = if every > 1 { format!(", one of every {every}") } else { String::new() };
+    say(format!("- frames {first} to {end} (the end excluded){steps}, delivered by {}", row.mode));
     say(format!(
         "- outcome: {}{}",
         row.outcome,
