@@ -277,11 +277,7 @@ fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerEr
         clip.height,
         clip.fps
     ));
-    let first = row.first_frame.unwrap_or(0);
-    let (frames, every) = (row.frames.unwrap_or(0), row.every.max(1));
-    let end = first + frames.saturating_sub(1) * every + frames.min(1);
-    let steps = if every > 1 { format!(", one of every {every}") } else { String::new() };
-    say(format!("- frames {first} to {end} (the end excluded){steps}, delivered by {}", row.mode));
+    say(format!("- {}, delivered by {}", frames_in_words(row), row.mode));
     say(format!(
         "- outcome: {}{}",
         row.outcome,
@@ -315,4 +311,28 @@ fn summary(folder: &Path, clip: &Ready, row: &RunRow) -> Result<String, RunnerEr
         say(format!("| {track} | {first} | {last} | {frames} |"));
     }
     Ok(lines.join("\n") + "\n")
+}
+
+/// Which frames were read, such as `frames 30 to 79 (the end excluded), one of every 2`.
+fn frames_in_words(row: &RunRow) -> String {
+    let (first, frames) = (row.first_frame.unwrap_or(0), row.frames.unwrap_or(0));
+    let every = row.every.max(1);
+    let end = first + frames.saturating_sub(1) * every + frames.min(1);
+    let steps = if every > 1 { format!(", one of every {every}") } else { String::new() };
+    format!("frames {first} to {end} (the end excluded){steps}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_left_out_are_told() {
+        let words = |first_frame, frames, every| {
+            frames_in_words(&RunRow { first_frame, frames, every, ..RunRow::default() })
+        };
+        assert_eq!(words(Some(30), Some(25), 2), "frames 30 to 79 (the end excluded), one of every 2");
+        assert_eq!(words(Some(3), Some(4), 1), "frames 3 to 7 (the end excluded)");
+        assert_eq!(words(None, Some(0), 5), "frames 0 to 0 (the end excluded), one of every 5");
+    }
 }
