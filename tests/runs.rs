@@ -90,7 +90,7 @@ fn secs_left(plan: &str) -> f64 {
 fn guesses_of_time_follow_the_network_and_the_frames_that_are_asked_for() {
     let project = Project::with_experiment("small", SMALL);
     let planned = |given: &[&str]| {
-        let planned = project.posebook(&[&["experiment", "run", "small", "--dry-run"], given].concat());
+        let planned = project.posebook(&[&["experiment", "run", "small", "--dry-run"][..], given].concat());
         String::from_utf8_lossy(&planned.succeeds().0.stdout).into_owned()
     };
     let tiny = planned(&[]);
