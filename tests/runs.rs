@@ -74,6 +74,34 @@ fn a_quick_run_makes_the_smaller_experiment() {
     assert!(listed.contains("4 runs, about") && listed.contains("; --quick: 1 run, about"), "{listed}");
 }
 
+/// The seconds in `about 7 min left`.
+fn secs_left(plan: &str) -> f64 {
+    let (_, words) = plan.rsplit_once("about ").unwrap_or_else(|| panic!("no time in {plan}"));
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let units = [("s", 1.0), ("min", 60.0), ("h", 3600.0)];
+    let part = |pair: &[&str]| {
+        let (_, size) = units.iter().find(|(unit, _)| *unit == pair[1])?;
+        Some(pair[0].parse::<f64>().ok()? * size)
+    };
+    words.chunks_exact(2).map_while(part).sum()
+}
+
+#[test]
+fn guesses_of_time_follow_the_network_and_the_frames_that_are_asked_for() {
+    let project = Project::with_experiment("small", SMALL);
+    let planned = |given: &[&str]| {
+        let planned = project.posebook(&[&["experiment", "run", "small", "--dry-run"][..], given].concat());
+        String::from_utf8_lossy(&planned.succeeds().0.stdout).into_owned()
+    };
+    let tiny = planned(&[]);
+    // hundreds of times the arithmetic, beside what a frame costs with any network
+    let published = planned(&["model=hmr2-formula"]);
+    assert!(secs_left(&published) > 5.0 * secs_left(&tiny), "{published}\n{tiny}");
+    let some = planned(&["video.start_frame=4", "video.end_frame=10", "video.every=2"]);
+    assert_eq!(some.matches("160x96, 3 frames").count(), 4, "{some}");
+    assert!(secs_left(&some) < secs_left(&tiny), "{some}\n{tiny}");
+}
+
 #[test]
 fn a_second_time_and_a_resumed_time_give_the_same() {
     let whole = Project::with_experiment("small", SMALL);

@@ -2,8 +2,8 @@
 
 use crate::experiment::{Experiment, Override, Size};
 use crate::report::Page;
-use crate::runner::progress::{duration, for_stderr};
-use crate::runner::{self, Finished, Options, Plan, Project, interrupt};
+use crate::runner::progress::for_stderr;
+use crate::runner::{self, Estimator, Finished, Options, Plan, Project, interrupt};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -104,14 +104,14 @@ fn stem(path: &Path) -> String {
 
 fn list() -> Result<ExitCode> {
     let project = project()?;
-    let program = Options::this_program()?.program;
+    let mut estimator = Estimator::new(&project, &Options::this_program()?.program)?;
     for path in project.experiments()? {
         let experiment = Experiment::load(&path, &[])?;
-        let whole = runner::rough(&project, &experiment, &program)?;
+        let whole = estimator.rough(&experiment)?;
         let quick = match experiment.has_quick() {
             true => {
                 let quick = Experiment::load_in(Size::Quick, &path, &[])?;
-                format!("; --quick: {}", runner::rough(&project, &quick, &program)?)
+                format!("; --quick: {}", estimator.rough(&quick)?)
             }
             false => String::new(),
         };
@@ -147,9 +147,9 @@ fn print_plan(plan: &Plan, fresh: bool) {
     for left_out in &plan.left_out {
         println!("      left out: {left_out}");
     }
-    let left = if fresh { plan.runs.iter().map(|run| run.rough_secs).sum() } else { plan.rough_secs() };
+    let left = plan.rough_left(fresh).left_in_words();
     let at_most = if plan.searches.is_empty() { "" } else { "at most " };
-    println!("{at_most}{} runs, {} done; about {} left", plan.runs_at_most(), plan.done(), duration(left));
+    println!("{at_most}{} runs, {} done; {left}", plan.runs_at_most(), plan.done());
 }
 
 /// What came of it, on standard output; the exit status says whether it was as expected.

@@ -92,6 +92,10 @@ pub struct FigureSpec {
     /// The column that tells one line, colour or strip from another (for `timeline`: what stands on a bar).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
+    /// The values of `by` in the order that layers, lines and bars are drawn and listed in. Those that are not
+    /// named follow, in the order of the query's answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<String>,
     /// The columns with the ends of an interval around `y`: whiskers in place of the smallest and the largest
     /// repeat. Both or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

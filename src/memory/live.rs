@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_millis(5);
 /// How many renewals pass before the driver is asked again what is free on the card: it answers slower
 /// than the pool.
 const ROOM_EVERY: u64 = 4;
-const FIELDS: usize = 12;
+const FIELDS: usize = 14;
 const NONE: u64 = u64::MAX;
 
 /// One moment of the measured process.
@@ -27,6 +27,10 @@ const NONE: u64 = u64::MAX;
 pub struct Live {
     /// The frame being worked on; `None` before the first.
     pub frame: Option<u64>,
+    /// Frames that were begun, this one included.
+    pub frames_begun: Option<u64>,
+    /// Frames that will be begun in all; `None` before the video is open.
+    pub frames: Option<u64>,
     /// `None` in a program without a counting allocator.
     pub heap_bytes: Option<u64>,
     pub heap_peak_bytes: Option<u64>,
@@ -46,6 +50,8 @@ pub struct Live {
 #[derive(Default)]
 struct Shared {
     frame: AtomicU64,
+    frames_begun: AtomicU64,
+    frames: AtomicU64,
     disk_bytes: AtomicU64,
     ballast_bytes: AtomicU64,
     card: OnceLock<Handle>,
@@ -67,6 +73,7 @@ impl Publisher {
         let file = File::create(path)?;
         let shared = Arc::new(Shared::default());
         shared.frame.store(NONE, Relaxed);
+        shared.frames.store(NONE, Relaxed);
         shared.disk_bytes.store(NONE, Relaxed);
         shared.ballast_bytes.store(NONE, Relaxed);
         let seen = Arc::clone(&shared);
@@ -89,7 +96,13 @@ impl Publisher {
 
     /// Says which frame is being worked on.
     pub fn frame(&self, frame: u64) {
+        self.shared.frames_begun.fetch_add(1, Relaxed);
         self.shared.frame.store(frame, Relaxed);
+    }
+
+    /// Says how many frames there will be.
+    pub fn frames(&self, frames: u64) {
+        self.shared.frames.store(frames, Relaxed);
     }
 
     /// Has the card's memory published too. The first card counts.
@@ -136,6 +149,8 @@ fn write_record(file: &File, count: u64, shared: &Shared, room: Option<Room>) ->
         of_pool(|pool| pool.reserved_peak_bytes),
         room.map_or(NONE, |room| room.free_bytes),
         shared.ballast_bytes.load(Relaxed),
+        shared.frames_begun.load(Relaxed),
+        shared.frames.load(Relaxed),
         // the count again: a record read while it was being written shows two different ones
         count,
     ];
@@ -180,6 +195,8 @@ pub fn read(path: &Path) -> Option<Live> {
         device_reserved_peak_bytes: known(fields[8]),
         device_free_bytes: known(fields[9]),
         device_ballast_bytes: known(fields[10]),
+        frames_begun: known(fields[11]),
+        frames: known(fields[12]),
     })
 }
 
@@ -193,11 +210,14 @@ mod tests {
         let path = folder.path().join("live");
         assert_eq!(read(&path), None);
         let publisher = Publisher::start(&path).unwrap();
+        publisher.frames(2);
+        publisher.frame(4);
         publisher.frame(7);
         publisher.disk_bytes(1000);
         drop(publisher);
         let live = read(&path).unwrap();
         assert_eq!((live.frame, live.disk_bytes), (Some(7), Some(1000)));
+        assert_eq!((live.frames_begun, live.frames), (Some(2), Some(2)));
         // no card: unknown, and not zero
         assert_eq!((live.device_used_bytes, live.device_reserved_peak_bytes), (None, None));
         assert_eq!((live.device_free_bytes, live.device_ballast_bytes), (None, None));

@@ -1,10 +1,9 @@
-//! A small bitmap font: printable ASCII, capitals five pixels wide and seven high, drawn for this program.
+//! A small font: printable ASCII, capitals five dots wide and seven high, drawn for this program. The dots are the
+//! corners of strokes, so that letters are round and as thick as one likes at any size.
 //! Must not know what is written with it.
 
 /// Rows of a glyph: seven from the capitals' top to the base line, then two for descenders.
 pub(super) const HEIGHT: usize = 9;
-/// From base line to base line.
-pub(super) const LINE: usize = 11;
 /// Between two letters.
 const GAP: usize = 1;
 
@@ -148,20 +147,52 @@ pub(super) fn width(text: &str) -> usize {
     letters.saturating_sub(GAP)
 }
 
-/// Calls `dot` with the column and row of every pixel of a line of text.
-pub(super) fn dots(text: &str, mut dot: impl FnMut(usize, usize)) {
+/// A stroke from the middle of one dot to that of another, or of itself; columns and rows in dots.
+pub(super) type Stroke = [[f32; 2]; 2];
+
+/// Calls `letter` with the left edge, the width and the strokes of every letter of a line of text, in dots. Strokes
+/// are seen from the letter's own left edge.
+pub(super) fn letters(text: &str, mut letter: impl FnMut(usize, usize, &[Stroke])) {
     let mut left = 0;
-    for letter in text.chars() {
-        let glyph = glyph(letter);
-        for (row, bits) in glyph.rows.iter().enumerate() {
-            for column in 0..glyph.width {
-                if bits >> (glyph.width - 1 - column) & 1 == 1 {
-                    dot(left + column, row);
-                }
-            }
-        }
+    for character in text.chars() {
+        let glyph = glyph(character);
+        letter(left, glyph.width, &strokes(glyph));
         left += glyph.width + GAP;
     }
+}
+
+/// Joins every dot with its neighbours; on the slant only where no straight way leads around the corner.
+fn strokes(glyph: &Glyph) -> Vec<Stroke> {
+    let is_on = |column: usize, row: usize| {
+        row < HEIGHT && column < glyph.width && glyph.rows[row] >> (glyph.width - 1 - column) & 1 == 1
+    };
+    let middle = |column: usize, row: usize| [column as f32 + 0.5, row as f32 + 0.5];
+    let mut strokes = Vec::new();
+    for (row, column) in (0..HEIGHT).flat_map(|row| (0..glyph.width).map(move |column| (row, column))) {
+        if !is_on(column, row) {
+            continue;
+        }
+        let (right, down) = (is_on(column + 1, row), is_on(column, row + 1));
+        let left = column > 0 && is_on(column - 1, row);
+        let mut join = |column_after: usize, row_after: usize| {
+            strokes.push([middle(column, row), middle(column_after, row_after)]);
+        };
+        // a dot of its own, such as a full stop
+        join(column, row);
+        if right {
+            join(column + 1, row);
+        }
+        if down {
+            join(column, row + 1);
+        }
+        if !right && !down && is_on(column + 1, row + 1) {
+            join(column + 1, row + 1);
+        }
+        if !left && !down && column > 0 && is_on(column - 1, row + 1) {
+            join(column - 1, row + 1);
+        }
+    }
+    strokes
 }
 
 #[cfg(test)]
@@ -195,5 +226,15 @@ mod tests {
             }
         }
         assert_eq!(width("il"), 4);
+    }
+
+    #[test]
+    fn dots_are_joined_by_strokes() {
+        let of = |letter: char| strokes(glyph(letter)).into_iter().filter(|[from, to]| from != to).count();
+        // an L: six strokes down, four to the right
+        assert_eq!(of('L'), 10);
+        // a slash is slanted where it changes its column
+        assert_eq!(of('/'), 6);
+        assert_eq!(strokes(glyph('.')), [[[0.5, 6.5]; 2]]);
     }
 }

@@ -1,5 +1,5 @@
 //! Pictures of triangles, and drawings over pictures: a z-buffer rasteriser, light, shadow, procedural
-//! textures, overlays and film strips. The same input gives the same bytes on every machine and for any
+//! textures and overlays. The same input gives the same bytes on every machine and for any
 //! number of threads: fixed-point coverage, plain IEEE arithmetic in a fixed order, `libm` where a table
 //! needs a power.
 //!
@@ -44,7 +44,7 @@
 //! view.bodies(&camera, &[Shown { positions, faces, color }], 0.6);  // 0.0: outlines alone
 //! view.skeleton(&joints_in_image, &OPENPOSE_LIMBS, color_of_track(3));
 //! view.labelled_box(&bbox, "3", color_of_track(3));
-//! view.picture().png()?;                                            // or a cell of a strip::Strip
+//! view.picture().png()?;
 //! ```
 
 pub mod color;
@@ -55,7 +55,6 @@ pub mod pen;
 pub mod picture;
 pub mod raster;
 mod shadow;
-pub mod strip;
 pub mod texture;
 
 pub use color::Rgb;

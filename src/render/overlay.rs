@@ -109,9 +109,10 @@ impl Overlay {
         &self.picture
     }
 
-    /// How large the letters are: their dots in pixels.
+    /// How large the letters are: their dots in pixels. At one pixel a dot nobody could read them.
     fn letters(&self) -> usize {
-        ((self.picture.width.min(self.picture.height * 16 / 9) + 160) / 400).max(1)
+        let width = self.picture.width.min(self.picture.height * 16 / 9);
+        ((width + 160) / 400).max(if width < 160 { 1 } else { 2 })
     }
 
     /// How thick lines are, pixels.

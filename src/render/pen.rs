@@ -59,17 +59,34 @@ impl Picture {
         }
     }
 
-    /// A line of text, its top left corner at whole pixels `left`, `top`; each of the font's dots is
-    /// `scale` pixels wide. What the font lacks becomes a question mark.
+    /// A line of text, its top left corner at whole pixels `left`, `top`; the font's dots lie `scale` pixels
+    /// apart and are joined by round strokes. What the font lacks becomes a question mark.
     pub fn text(&mut self, text: &str, left: i32, top: i32, scale: usize, color: [u8; 3]) {
-        let scale = scale as i32;
-        font::dots(text, |column, row| {
-            let (x, y) = (left + column as i32 * scale, top + row as i32 * scale);
-            for i in 0..scale * scale {
-                self.blend(x + i % scale, y + i / scale, color, 1.0);
+        let thickness = STROKE * scale as f32;
+        let height = (font::HEIGHT * scale) as i32;
+        font::letters(text, |column, width, strokes| {
+            let left = left + (column * scale) as i32;
+            // strokes reach over the edge of their dots
+            for (x, y) in (-1..=height).flat_map(|y| (-1..=(width * scale) as i32).map(move |x| (x, y))) {
+                let at = [x as f32 + 0.5, y as f32 + 0.5].map(|pixel| pixel / scale as f32);
+                let nearest = strokes.iter().map(|stroke| distance(at, stroke)).fold(f32::INFINITY, f32::min);
+                let cover = thickness / 2.0 + 0.5 - nearest * scale as f32;
+                self.blend(left + x, top + y, color, cover.clamp(0.0, 1.0));
             }
         });
     }
+}
+
+/// Thickness of a letter's strokes, in dots.
+const STROKE: f32 = 1.25;
+
+/// How far `at` is from a stroke.
+fn distance(at: [f32; 2], [from, to]: &font::Stroke) -> f32 {
+    let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
+    let (px, py) = (at[0] - from[0], at[1] - from[1]);
+    let along = ((px * dx + py * dy) / (dx * dx + dy * dy).max(1e-6)).clamp(0.0, 1.0);
+    let (off_x, off_y) = (px - along * dx, py - along * dy);
+    (off_x * off_x + off_y * off_y).sqrt()
 }
 
 /// Width of a line of text, pixels.
@@ -80,11 +97,6 @@ pub fn text_width(text: &str, scale: usize) -> usize {
 /// Height of a line of text from the capitals' top to the descenders' end, pixels.
 pub fn text_height(scale: usize) -> usize {
     font::HEIGHT * scale
-}
-
-/// From one line of text to the next, pixels.
-pub fn line_height(scale: usize) -> usize {
-    font::LINE * scale
 }
 
 /// The text, cut off with two dots where it is wider than `width` pixels.
@@ -136,6 +148,19 @@ mod tests {
         picture.disc([500.0, 3.0], 4.0, [255; 3], 1.0);
         assert_eq!(picture.rgb.len(), 240);
         assert_eq!(picture.rgb[(7 * 10 + 9) * 3], 255);
+    }
+
+    /// At twice the size a stroke has pixels of the full colour along its middle, and no letter touches the next.
+    #[test]
+    fn letters_are_thick_and_apart() {
+        let mut picture = Picture::filled(30, 22, [0; 3]);
+        picture.text("II", 2, 2, 2, [255; 3]);
+        let at = |x: usize, y: usize| picture.rgb[(y * picture.width + x) * 3];
+        // the second of three columns of dots is the stem: pixels 4 and 5
+        assert_eq!([at(4, 8), at(5, 8)], [255; 2]);
+        assert!(at(3, 8) > 0 && at(2, 8) == 0, "{} {}", at(3, 8), at(2, 8));
+        // between the letters lies a dot of air
+        assert_eq!([at(8, 8), at(9, 8)], [0; 2]);
     }
 
     #[test]

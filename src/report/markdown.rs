@@ -2,6 +2,7 @@
 //!
 //! Must not know HTML.
 
+use super::Picture;
 use super::claim::{self, Judged};
 use super::facts::Facts;
 use super::format;
@@ -112,12 +113,25 @@ fn write_figure(out: &mut String, drawn: &Drawn) -> std::fmt::Result {
 
 fn write_film(out: &mut String, title: &str, film: &Film) -> std::fmt::Result {
     writeln!(out, "{}\n", escaped(&film.caption))?;
-    match &film.picture {
-        Some(picture) => {
-            writeln!(out, "![{}: {}]({})\n", escaped(title), escaped(&film.caption), picture.path)
-        }
-        None => writeln!(out, "This run left no pictures.\n"),
+    if film.pictures.is_empty() {
+        return writeln!(out, "This run left no pictures.\n");
     }
+    // a table whose head says which frames they are
+    let cells = |cell: &dyn Fn(&Picture) -> String| {
+        let cells: Vec<String> = film.pictures.iter().map(cell).collect();
+        format!("| {} |", cells.join(" | "))
+    };
+    writeln!(
+        out,
+        "{}",
+        cells(&|picture| picture.frame.map_or(String::new(), |frame| format!("frame {frame}")))
+    )?;
+    writeln!(out, "{}", cells(&|_| "---".to_string()))?;
+    let image = |picture: &Picture| {
+        let words = escaped(&page::picture_in_words(film, picture));
+        format!("![{}: {words}]({})", escaped(title), picture.path)
+    };
+    writeln!(out, "{}\n", cells(&image))
 }
 
 fn write_note(out: &mut String, note: Option<&str>, remarks: &[String]) -> std::fmt::Result {

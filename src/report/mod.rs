@@ -46,10 +46,12 @@ impl<'a> From<&'a Experiment> for Notebook<'a> {
     }
 }
 
-/// The film strip of one run.
+/// One picture of a run's film strip.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
     pub run_id: String,
+    /// The number of the frame that it shows, where its file's name says so.
+    pub frame: Option<u64>,
     /// Where it lies, seen from the report's folder, with forward slashes.
     pub path: String,
     /// Such as `image/jpeg`.
@@ -153,10 +155,18 @@ pub fn figure_file(spec: &FigureSpec, grid: &Grid) -> Result<Vec<u8>, String> {
     Ok(figure::draw(&plot, spec, &legend, &plot.summary(spec.kind)).file)
 }
 
-/// Where a report's film strips lie: one picture per run, named by the run's id.
+/// Where a report's film strips lie: pictures named by [`strip_file`].
 pub const STRIPS: &str = "strips";
 
-/// The film strips in `folder`, sorted by name; none where the folder is not there.
+/// Stands between a run's id and a frame's number in a picture's name.
+const FRAME: &str = "-frame-";
+
+/// The name of the picture of a run's frame.
+pub fn strip_file(run_id: &str, frame: u64) -> String {
+    format!("{run_id}{FRAME}{frame}.jpg")
+}
+
+/// The film strips in `folder`, by run and frame; none where the folder is not there.
 ///
 /// # Errors
 /// If a picture cannot be read.
@@ -177,14 +187,18 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<Picture>, ReportError> {
             "png" => "image/png",
             _ => continue,
         };
+        let stem = text(path.file_stem());
+        let parts = stem.rsplit_once(FRAME).and_then(|(run, frame)| Some((run, frame.parse().ok()?)));
+        let (run_id, frame) = parts.map_or((stem.as_str(), None), |(run, frame)| (run, Some(frame)));
         pictures.push(Picture {
-            run_id: text(path.file_stem()),
+            run_id: run_id.to_string(),
+            frame,
             path: format!("{STRIPS}/{}", text(path.file_name())),
             media_type,
             bytes: std::fs::read(&path).map_err(failed(&path))?,
         });
     }
-    pictures.sort_by(|a, b| a.path.cmp(&b.path));
+    pictures.sort_by(|a, b| (&a.run_id, a.frame, &a.path).cmp(&(&b.run_id, b.frame, &b.path)));
     Ok(pictures)
 }
 

@@ -67,8 +67,8 @@ pub struct DrawnAnswer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Film {
     pub caption: String,
-    /// `None` where the run left none.
-    pub picture: Option<Picture>,
+    /// In the order of their frames; none where the run left none.
+    pub pictures: Vec<Picture>,
 }
 
 /// Everything a page says.
@@ -279,7 +279,7 @@ fn remarks(plot: &Plot, spec: &FigureSpec) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some((low, high)) = spec.low.as_ref().zip(spec.high.as_ref()) {
         remarks.push(format!("Whiskers from `{low}` to `{high}`."));
-    } else if plot.repeats > 1 {
+    } else if plot.repeats > 1 && kind != FigureKind::Scatter {
         let spread =
             if kind == FigureKind::Stack { "" } else { "; whiskers from the smallest to the largest" };
         let most = format::count(plot.repeats, "measurement", "measurements");
@@ -326,8 +326,8 @@ fn strips(cell: usize, figure: &Figure, tables: &Tables, pictures: &[Picture]) -
         let films = grid.rows.iter().filter_map(|row| {
             let run_id = row[run].name()?;
             let caption = by.and_then(|by| row[by].name()).unwrap_or_else(|| run_id.clone());
-            let picture = pictures.iter().find(|picture| picture.run_id == run_id).cloned();
-            Some(Film { caption, picture })
+            let pictures = pictures.iter().filter(|picture| picture.run_id == run_id).cloned();
+            Some(Film { caption, pictures: pictures.collect() })
         });
         Ok(films.collect())
     });

@@ -2,6 +2,7 @@
 //!
 //! Must not know where the answers come from.
 
+use super::Picture;
 use super::claim::{self, Judged};
 use super::facts::Facts;
 use super::figure::palette;
@@ -200,15 +201,24 @@ fn strip(title: &str, film: &Film) -> Markup {
     html! {
         div.film {
             p.film-name { (film.caption) }
-            @match &film.picture {
-                Some(picture) => div.reel role="region" aria-label=(film.caption) tabindex="0" {
-                    img alt={ (title) ": " (film.caption) } loading="lazy"
-                        src=(markup::data_uri(picture.media_type, &picture.bytes));
-                },
-                None => p.nothing { "This run left no pictures." },
+            @if film.pictures.is_empty() {
+                p.nothing { "This run left no pictures." }
+            } @else {
+                div.reel role="region" aria-label=(film.caption) tabindex="0" {
+                    @for picture in &film.pictures { div.moment {
+                        @if let Some(frame) = picture.frame { p.moment-name { "frame " (frame) } }
+                        img alt={ (title) ": " (picture_in_words(film, picture)) } loading="lazy"
+                            src=(markup::data_uri(picture.media_type, &picture.bytes));
+                    } }
+                }
             }
         }
     }
+}
+
+/// Which run and, where known, which frame a picture shows.
+pub fn picture_in_words(film: &Film, picture: &Picture) -> String {
+    picture.frame.map_or_else(|| film.caption.clone(), |frame| format!("{}, frame {frame}", film.caption))
 }
 
 fn claim_box(id: &str, judged: &Judged) -> Markup {

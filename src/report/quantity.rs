@@ -46,6 +46,9 @@ fn unit_of_word(word: &str) -> Option<(Unit, f64)> {
         "metres" | "m" => word_unit("m"),
         "px" | "pixels" => word_unit("px"),
         "fps" => word_unit("frames/s"),
+        // decimal megabytes, as files are told in, are shown as they are
+        "mb" => word_unit("MB"),
+        "gb" => word_unit("GB"),
         "percent" | "%" => word_unit("%"),
         _ => None,
     }
@@ -64,7 +67,9 @@ impl Quantity {
             // a heading chosen by the experiment: left as it is
             return Quantity { label: name.to_string(), unit: Unit::None, per: None, base_from_stored: 1.0 };
         }
-        let (head, per) = split_per(name, "_per_");
+        // `frames_per_sec` is a unit that has a name
+        let renamed = name.strip_suffix("frames_per_sec").map(|head| format!("{head}fps"));
+        let (head, per) = split_per(renamed.as_deref().unwrap_or(name), "_per_");
         let mut words: Vec<&str> = head.split('_').filter(|word| !word.is_empty()).collect();
         let found = words.last().and_then(|last| unit_of_word(&last.to_lowercase()));
         // `s`, `m`, `b` alone or after a short word may be anything: only words of two letters count
@@ -191,6 +196,9 @@ mod tests {
         assert_eq!(heading("heap_slope_bytes_per_frame", 64.0), "heap slope (bytes per frame)");
         assert_eq!(heading("switches_per_track", 1.0), "switches per track");
         assert_eq!(heading("wall_secs", 12.0), "wall (s)");
+        assert_eq!(heading("frames_per_sec", 12.0), "speed (frames/s)");
+        assert_eq!(heading("decode_frames_per_sec", 12.0), "decode (frames/s)");
+        assert_eq!(heading("file (MB)", 12.0), "file (MB)");
         assert_eq!(heading("accel_mm_per_frame2", 12.0), "accel (mm per frame²)");
         assert_eq!(heading("heap peak (MiB)", 2.0), "heap peak (MiB)");
         assert_eq!(heading("mode", 0.0), "mode");
@@ -203,5 +211,7 @@ mod tests {
         assert_eq!(Quantity::of_column("ms_per_frame").show(1500.0), "1.50 s per frame");
         assert_eq!(Quantity::of_column("mota").show(0.5), "0.500");
         assert_eq!(Quantity::of_column("lost_percent").show(12.5), "12.5%");
+        assert_eq!(Quantity::of_column("frames_per_sec").show(33.91), "33.9 frames/s");
+        assert_eq!(Quantity::of_column("file (MB)").show(36.31), "36.3 MB");
     }
 }

@@ -143,7 +143,8 @@ fn page(cells: &[Cell], rows: &[RunRow], pictures: &[Picture]) -> Page {
 fn picture() -> Picture {
     Picture {
         run_id: "stream-sequential-60-1".into(),
-        path: "strips/stream-sequential-60-1.jpg".into(),
+        frame: Some(15),
+        path: "strips/stream-sequential-60-1-frame-15.jpg".into(),
         media_type: "image/jpeg",
         bytes: vec![0xff, 0xd8],
     }
@@ -223,7 +224,9 @@ fn the_page_in_markdown() {
 
     stream sequential
 
-    ![ & run\_id: stream sequential](strips/stream-sequential-60-1.jpg)
+    | frame 15 |
+    | --- |
+    | ![ & run\_id: stream sequential, frame 15](strips/stream-sequential-60-1-frame-15.jpg) |
 
     ## Runs that failed
 
@@ -263,6 +266,8 @@ fn the_page_in_html_is_one_harmless_file() {
     assert!(!html.contains("<b>question") && html.contains("&lt;b&gt;question"));
     assert!(!html.contains("<limits") && html.contains("&lt;limits.host_mib&gt;"));
     assert!(html.contains("src=\"data:image/jpeg;base64,/9g=\""));
+    // which frame it shows is text, and no part of the picture
+    assert!(html.contains("<p class=\"moment-name\">frame 15</p>"));
     assert!(html.contains("This run left no pictures."));
     assert!(html.contains("commit c474eea with changes"));
     assert!(!html.contains("<script") && !html.contains("src=\"http") && !html.contains("@import"));
@@ -272,6 +277,26 @@ fn the_page_in_html_is_one_harmless_file() {
         "aria-label=\"heap_peak_bytes &amp; frames. Line chart of heap peak by frames. extract memory: from"
     ));
     assert!(!html.contains("fill=\"#") && !html.contains("stroke=\"#"));
+}
+
+#[test]
+fn pictures_are_read_by_run_and_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = [
+        strip_file("b7", 100),
+        strip_file("b7", 20),
+        "a1.jpg".into(),
+        "b7-frame-x.png".into(),
+        "notes.txt".into(),
+    ];
+    for name in &names {
+        std::fs::write(folder.path().join(name), name).unwrap();
+    }
+    let pictures = pictures_in(folder.path()).unwrap();
+    let read: Vec<(&str, Option<u64>)> =
+        pictures.iter().map(|picture| (picture.run_id.as_str(), picture.frame)).collect();
+    assert_eq!(read, [("a1", None), ("b7", Some(20)), ("b7", Some(100)), ("b7-frame-x", None)]);
+    assert_eq!(pictures[1].path, "strips/b7-frame-20.jpg");
 }
 
 #[test]

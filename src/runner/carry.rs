@@ -8,6 +8,7 @@ use super::store::write_json;
 use super::watch::{self, Program, Seen, Watched};
 use super::work::Work;
 use super::{Project, RunnerError};
+use crate::memory::live::Live;
 use std::sync::atomic::AtomicBool;
 
 /// The order for a planned run over `clip`.
@@ -38,13 +39,13 @@ pub fn watched(
     listener: &mut dyn Listener,
 ) -> Result<Option<Seen>, RunnerError> {
     write_json(&order::order_in(&work.folder), order)?;
-    let mut on_frame = |frame: Option<u64>| {
-        if let Some(frame) = frame {
-            listener.hear(Event::Frame { frame });
+    let mut on_look = |live: &Live| {
+        if let (Some(frame), Some(number), Some(of)) = (live.frame, live.frames_begun, live.frames) {
+            listener.hear(Event::Frame { frame, number, of });
         }
     };
     let watched =
         Watched { run_id: &order.run_id, limits: &order.settings.limits, card: order.card_uuid.as_deref() };
-    let seen = watch::run(program, &work.folder, &watched, interrupt, &mut on_frame)?;
+    let seen = watch::run(program, &work.folder, &watched, interrupt, &mut on_look)?;
     Ok((!seen.interrupted).then_some(seen))
 }

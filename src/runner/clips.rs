@@ -36,8 +36,17 @@ pub struct Ready {
 #[derive(Debug, Clone)]
 pub enum Clip {
     Ready(Ready),
-    NotMade { name: String, frames: Option<usize>, size: Option<(usize, usize)> },
-    Broken { name: String, message: String },
+    NotMade {
+        name: String,
+        frames: Option<usize>,
+        size: Option<(usize, usize)>,
+        /// The scene that it is to be drawn from.
+        drawn: Option<Box<WalkersClip>>,
+    },
+    Broken {
+        name: String,
+        message: String,
+    },
 }
 
 impl Ready {
@@ -58,6 +67,32 @@ impl Clip {
         match self {
             Clip::Ready(ready) => &ready.name,
             Clip::NotMade { name, .. } | Clip::Broken { name, .. } => name,
+        }
+    }
+
+    /// The scene that it is drawn from; `None` for a file of the user's.
+    pub fn drawn(&self) -> Option<&WalkersClip> {
+        match self {
+            Clip::Ready(Ready { drawn, .. }) | Clip::NotMade { drawn, .. } => drawn.as_deref(),
+            Clip::Broken { .. } => None,
+        }
+    }
+
+    /// Width and height of a frame, where known.
+    pub fn size(&self) -> Option<(usize, usize)> {
+        match self {
+            Clip::Ready(ready) => Some((ready.width, ready.height)),
+            Clip::NotMade { size, .. } => *size,
+            Clip::Broken { .. } => None,
+        }
+    }
+
+    /// Frames of the file, where known.
+    pub fn frames(&self) -> Option<usize> {
+        match self {
+            Clip::Ready(ready) => Some(ready.frames),
+            Clip::NotMade { frames, .. } => *frames,
+            Clip::Broken { .. } => None,
         }
     }
 }
@@ -90,7 +125,10 @@ fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listen
     }
     match made {
         Ok(Some(clip)) => Clip::Ready(Ready { drawn: spec.drawn().cloned().map(Box::new), ..ready(clip) }),
-        Ok(None) => Clip::NotMade { name, frames: spec.frames(), size: spec.size() },
+        Ok(None) => {
+            let drawn = spec.drawn().cloned().map(Box::new);
+            Clip::NotMade { name, frames: spec.frames(), size: spec.size(), drawn }
+        }
         Err(error) => Clip::Broken { name, message: error.to_string() },
     }
 }

@@ -3,6 +3,7 @@
 use super::accuracy::Truth;
 use super::clips::Clip;
 use super::death::Outcome;
+use super::guess::RoughTime;
 use super::plan::{Plan, Planned, Status, refuse_without_device};
 use super::planner::Planner;
 use super::progress::{Event, Listener};
@@ -135,7 +136,7 @@ struct Made {
     again: usize,
     /// How many there will be, at most.
     of: usize,
-    left_secs: f64,
+    left: RoughTime,
 }
 
 impl Making<'_> {
@@ -147,10 +148,10 @@ impl Making<'_> {
         listener: &mut dyn Listener,
     ) -> Result<(), RunnerError> {
         let fresh = self.options.fresh;
-        made.left_secs = self.plan.cost_secs(fresh);
+        made.left = self.plan.rough_left(fresh);
         for planned in &self.plan.runs {
             let Some(ended) = self.make(planned, Kept::is_ok, made, listener)? else { return Ok(()) };
-            made.left_secs -= planned.cost_secs(fresh);
+            made.left -= planned.rough_left(fresh);
             self.lay_down(ended, made)?;
         }
         for sought in &self.plan.searches {
@@ -189,7 +190,7 @@ impl Making<'_> {
         }
         // what a search needs less than it might have needed
         made.of -= (sought.done + sought.left_at_most).saturating_sub(made.runs.len() - first).min(made.of);
-        made.left_secs -= sought.rough_secs;
+        made.left -= sought.rough;
         Sought::mark_edge(&bisection, made.runs[first..].iter_mut().map(|ended| &mut ended.row));
         folder::write_runs(&made.report, &rows_of(&made.runs))?;
         Ok(true)
@@ -208,7 +209,7 @@ impl Making<'_> {
         }
         let (number, label) = (made.runs.len() + 1, planned.label.as_str());
         let of = made.of.max(number);
-        listener.hear(Event::Begin { number, of, label, left_secs: made.left_secs });
+        listener.hear(Event::Begin { number, of, label, left: made.left });
         let store = Store::of(self.project.runs());
         let kept = planned.key.as_ref().and_then(|key| store.find(&key.run_id()));
         let kept = kept.filter(|kept| is_done(kept) && !self.options.fresh);
@@ -245,21 +246,6 @@ pub struct Ended {
 
 fn rows_of(runs: &[Ended]) -> Vec<RunRow> {
     runs.iter().map(|run| run.row.clone()).collect()
-}
-
-impl Plan {
-    /// Rough seconds until all is done.
-    fn cost_secs(&self, fresh: bool) -> f64 {
-        let searches: f64 = self.searches.iter().map(|sought| sought.rough_secs).sum();
-        self.runs.iter().map(|run| run.cost_secs(fresh)).sum::<f64>() + searches
-    }
-}
-
-impl Planned {
-    /// Rough seconds until this run is done.
-    fn cost_secs(&self, fresh: bool) -> f64 {
-        if self.status == Status::Done && !fresh { 0.0 } else { self.rough_secs }
-    }
 }
 
 /// One run from its order to its place in the store; `None` if Ctrl-C ended it.

@@ -133,7 +133,7 @@ fn jpeg_quality(settings: &crate::experiment::Settings) -> Option<u64> {
     }
 }
 
-fn precision_of(settings: &crate::experiment::Settings) -> String {
+pub(super) fn precision_of(settings: &crate::experiment::Settings) -> String {
     // the word that the experiment file has for it
     let word = serde_json::to_value(settings.hmr2.precision).ok();
     word.and_then(|word| word.as_str().map(str::to_string)).unwrap_or_default()

@@ -70,6 +70,15 @@ impl Key {
         machine(self) == machine(other)
     }
 
+    /// Whether both take about the same time: the same point, network, device and machine.
+    pub fn costs_the_same(&self, other: &Key) -> bool {
+        let cost = |key: &Key| {
+            let (model, weights) = (key.model_sha256.clone(), key.weights_sha256.clone());
+            (model, weights, key.device.clone(), key.card.clone(), key.cpu.clone(), key.cores)
+        };
+        self.settings == other.settings && self.clip == other.clip && cost(self) == cost(other)
+    }
+
     /// What differs from `other`, in words.
     pub fn changes_since(&self, other: &Key) -> Vec<&'static str> {
         let machine = |key: &Key| (key.cpu.clone(), key.cores);

@@ -2,6 +2,7 @@
 
 use super::card::{self, Place};
 use super::clips::Clip;
+use super::guess::RoughTime;
 use super::key::Key;
 use super::planner::{Planner, mode_of};
 use super::progress::{Listener, Silence};
@@ -37,7 +38,7 @@ pub struct Planned {
     pub key: Option<Key>,
     pub status: Status,
     /// A rough guess at how long it takes.
-    pub rough_secs: f64,
+    pub rough: RoughTime,
 }
 
 /// Whether a run is done, or why not.
@@ -73,6 +74,11 @@ impl fmt::Display for Status {
 }
 
 impl Planned {
+    /// Rough time until this run is done.
+    pub(super) fn rough_left(&self, fresh: bool) -> RoughTime {
+        if self.status == Status::Done && !fresh { RoughTime::default() } else { self.rough }
+    }
+
     /// An id for a run that has no key: it cannot run, and is told apart from the others that cannot.
     pub(super) fn stand_in_id(&self) -> String {
         let what = format!("{} {} {}", Key::settings_of(&self.settings), self.clip.name(), self.repeat);
@@ -195,14 +201,10 @@ impl Plan {
         self.runs.len() + self.searches.iter().map(|sought| sought.done + sought.left_at_most).sum::<usize>()
     }
 
-    /// Rough seconds until all are done.
-    pub fn rough_secs(&self) -> f64 {
-        let runs = self.runs.iter().filter(|run| run.status != Status::Done);
-        runs.map(|run| run.rough_secs).sum::<f64>() + self.search_secs()
-    }
-
-    fn search_secs(&self) -> f64 {
-        self.searches.iter().map(|sought| sought.rough_secs).sum()
+    /// Rough time until all are done; of all runs, those that are done included, where they are made `fresh`.
+    pub fn rough_left(&self, fresh: bool) -> RoughTime {
+        let runs = self.runs.iter().map(|run| run.rough_left(fresh));
+        runs.chain(self.searches.iter().map(|sought| sought.rough)).sum()
     }
 
     /// How many runs are done.
@@ -230,32 +232,66 @@ impl fmt::Display for LeftOut {
 }
 
 /// How large an experiment is, roughly.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Rough {
     pub runs: usize,
     /// Whether fewer may do, because a search may end early.
     pub at_most: bool,
     /// Of all runs, those that are done included.
-    pub secs: f64,
+    pub time: RoughTime,
+    /// Runs that cannot be made here: without their device, say. They take no time.
+    pub cannot: usize,
 }
 
 impl fmt::Display for Rough {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let at_most = if self.at_most { "at most " } else { "" };
         let word = if self.runs == 1 { "run" } else { "runs" };
-        write!(f, "{at_most}{} {word}, about {}", self.runs, super::progress::duration(self.secs))
+        match self.cannot {
+            0 => write!(f, "{at_most}{} {word}, {}", self.runs, self.time),
+            cannot if cannot == self.runs => write!(f, "{} {word}, none of which can run here", self.runs),
+            cannot => {
+                write!(f, "{at_most}{} {word}, {} ({cannot} cannot run here)", self.runs, self.time)
+            }
+        }
     }
 }
 
-/// How large `experiment` is, without making anything.
-///
-/// # Errors
-/// As [`plan`], but for nothing that can be run here: that is no runs.
-pub fn rough(project: &Project, experiment: &Experiment, program: &Program) -> Result<Rough, RunnerError> {
-    let plan = match plan(project, experiment, program, false, &mut Silence) {
-        Err(RunnerError::NothingToRun { .. }) => return Ok(Rough { runs: 0, at_most: false, secs: 0.0 }),
-        plan => plan?,
-    };
-    let secs = plan.runs.iter().map(|run| run.rough_secs).sum::<f64>() + plan.search_secs();
-    Ok(Rough { runs: plan.runs_at_most(), at_most: !plan.searches.is_empty(), secs })
+/// Says how large experiments are. What is looked up or measured for one serves the next.
+pub struct Estimator<'p>(Planner<'p>);
+
+impl Estimator<'_> {
+    /// # Errors
+    /// If the program cannot be read.
+    pub fn new<'p>(project: &'p Project, program: &Program) -> Result<Estimator<'p>, RunnerError> {
+        Ok(Estimator(Planner::new(project, program)?))
+    }
+
+    /// How large `experiment` is, without making anything.
+    ///
+    /// # Errors
+    /// As [`plan`], but for nothing that can be run here: that is no runs.
+    pub fn rough(&mut self, experiment: &Experiment) -> Result<Rough, RunnerError> {
+        let plan = match Plan::of(&mut self.0, experiment, false, &mut Silence) {
+            Err(RunnerError::NothingToRun { .. }) => return Ok(Rough::default()),
+            plan => plan?,
+        };
+        let (runs, time) = (plan.runs_at_most(), plan.rough_left(true));
+        let cannot = plan.runs.iter().filter(|run| matches!(run.status, Status::Broken(_))).count();
+        Ok(Rough { runs, at_most: !plan.searches.is_empty(), time, cannot })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_run_is_said() {
+        let rough = |cannot| Rough { runs: 18, at_most: false, time: Some(420.0).into(), cannot };
+        assert_eq!(rough(0).to_string(), "18 runs, about 7 min");
+        assert_eq!(rough(3).to_string(), "18 runs, about 7 min (3 cannot run here)");
+        assert_eq!(rough(18).to_string(), "18 runs, none of which can run here");
+        assert_eq!(Rough { time: None.into(), ..rough(0) }.to_string(), "18 runs, time unknown");
+    }
 }

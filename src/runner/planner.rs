@@ -3,6 +3,9 @@
 use super::RunnerError;
 use super::card::Place;
 use super::clips::{self, Clip};
+use super::finish::precision_of;
+use super::frame_count;
+use super::guess::{self, Job, Network, Past, RoughTime};
 use super::key::Key;
 use super::plan::{Planned, Status};
 use super::progress::Listener;
@@ -10,13 +13,10 @@ use super::project::Project;
 use super::store::{Kept, Store};
 use super::watch::Program;
 use crate::experiment::Settings;
-use crate::hmr2::{Attention, BodySource, ModelSet};
+use crate::hmr2::{Attention, BodySource, Config, ModelSet};
 use crate::provenance::{Machine, Source, sha256_of_file};
 use std::collections::HashMap;
 use std::path::Path;
-
-/// Frames a second of a clip that is not there yet.
-const FPS: f64 = 30.0;
 
 /// What planning needs, looked up once.
 pub(super) struct Planner<'p> {
@@ -25,6 +25,10 @@ pub(super) struct Planner<'p> {
     models: HashMap<String, Result<Model, String>>,
     clips: HashMap<String, Vec<Clip>>,
     places: HashMap<(String, Attention), Place>,
+    /// Operations a second for each model set, measured when first asked for.
+    rates: HashMap<String, Option<f64>>,
+    /// People in a frame, the mean, for each file of boxes.
+    crowds: HashMap<String, Option<f64>>,
     program_sha256: String,
     pub source: Source,
     pub machine: Machine,
@@ -35,6 +39,7 @@ struct Model {
     file_sha256: String,
     weights_sha256: String,
     body_sha256: Option<String>,
+    config: Config,
 }
 
 impl Planner<'_> {
@@ -46,6 +51,8 @@ impl Planner<'_> {
             models: HashMap::new(),
             clips: HashMap::new(),
             places: HashMap::new(),
+            rates: HashMap::new(),
+            crowds: HashMap::new(),
             program_sha256,
             source: Source::of(&project.root),
             machine: Machine::this(),
@@ -85,7 +92,8 @@ impl Planner<'_> {
                 BodySource::StandIn => None,
                 BodySource::File(path) => Some(sha256(path)?),
             };
-            Ok(Model { file_sha256: sha256(&path)?, weights_sha256: set.weights.identity(), body_sha256 })
+            let (file_sha256, weights_sha256) = (sha256(&path)?, set.weights.identity());
+            Ok(Model { file_sha256, weights_sha256, body_sha256, config: set.architecture })
         };
         self.models.entry(name.to_string()).or_insert_with(load).clone()
     }
@@ -94,7 +102,7 @@ impl Planner<'_> {
     pub fn planned(&mut self, settings: &Settings, clip: Clip, repeat: u64) -> Planned {
         let model = self.model(&settings.model);
         let place = self.place(settings);
-        let (key, status) = match (&clip, model, &place.refused) {
+        let (key, status) = match (&clip, model.clone(), &place.refused) {
             (_, _, Some(refused)) => (None, Status::Broken(refused.to_string())),
             (Clip::Broken { message, .. }, _, _) => (None, Status::Broken(message.clone())),
             (_, Err(message), _) => (None, Status::Broken(message)),
@@ -106,12 +114,73 @@ impl Planner<'_> {
             }
         };
         let label = label(settings, &clip, repeat);
-        let before = key.as_ref().and_then(|key| {
-            let alike = self.kept.iter().find(|kept| kept.key.is_same_point(key))?;
-            alike.row.wall_secs.filter(|_| alike.is_ok())
+        let rough = match (&status, model) {
+            // what cannot run takes no time
+            (Status::Broken(_), _) | (_, Err(_)) => RoughTime::default(),
+            (_, Ok(model)) => self.rough(settings, &place, &clip, key.as_ref(), &model),
+        };
+        Planned { label, settings: settings.clone(), place, repeat, clip, key, status, rough }
+    }
+
+    /// How long a run may take: as long as it took on this machine before, else a guess.
+    fn rough(
+        &mut self,
+        settings: &Settings,
+        place: &Place,
+        clip: &Clip,
+        key: Option<&Key>,
+        model: &Model,
+    ) -> RoughTime {
+        let before = key.and_then(|key| {
+            let mut alike = self.kept.iter().filter(|kept| kept.is_ok() && kept.key.costs_the_same(key));
+            alike.find_map(|kept| kept.row.wall_secs)
         });
-        let rough_secs = before.unwrap_or_else(|| guess_secs(settings, &clip));
-        Planned { label, settings: settings.clone(), place, repeat, clip, key, status, rough_secs }
+        if before.is_some() {
+            return before.into();
+        }
+        let job = Job {
+            mode: mode_of(settings),
+            frames: clip.frames().and_then(|frames| given_out(settings, clip, frames)),
+            pixels: clip.size().map_or(0, |(width, height)| width * height),
+            people: self.people(clip),
+            network: Network {
+                model_sha256: model.file_sha256.clone(),
+                weights_sha256: model.weights_sha256.clone(),
+                precision: precision_of(settings),
+                device: place.device.clone(),
+                card: card_of(place),
+                flop_per_crop: model.config.flop_per_crop() as f64,
+                weights: model.config.parameters(),
+            },
+            limit_secs: settings.limits.wall_secs,
+        };
+        let rates = &mut self.rates;
+        let flop_per_sec = || {
+            // a card's rate is known from its runs alone
+            let on_processors = job.network.card.is_none();
+            let measure = || guess::measured_flop_per_sec(&model.config).filter(|_| on_processors);
+            *rates.entry(format!("{} {}", settings.model, place.device)).or_insert_with(measure)
+        };
+        guess::guess(&job, &Past::of(&self.kept, &self.machine), flop_per_sec).into()
+    }
+
+    /// People in a frame, the mean: those of the drawn scene, else the boxes given; `None` without any.
+    fn people(&mut self, clip: &Clip) -> Option<f64> {
+        if let Some(drawn) = clip.drawn() {
+            return Some(drawn.people as f64);
+        }
+        let Clip::Ready(ready) = clip else { return None };
+        let given = ready.given()?;
+        let count = || {
+            let mut reader = given.open().ok()?;
+            let (mut frames, mut people) = (0, 0);
+            while let Some(here) = reader.next_frame().ok()? {
+                (frames, people) = (frames + 1, people + here.len());
+            }
+            // frames after the last with a box have none
+            Some(people as f64 / ready.frames.max(frames).max(1) as f64)
+        };
+        *self.crowds.entry(given.sha256.clone()).or_insert_with(count)
     }
 
     /// The run of that key that was made before, whatever became of it.
@@ -139,7 +208,7 @@ impl Planner<'_> {
             weights_sha256: model.weights_sha256,
             body_sha256: model.body_sha256,
             device: place.device.clone(),
-            card: place.card.as_ref().map(|card| format!("{}, driver {}", card.name, card.driver_in_words())),
+            card: card_of(place),
             program_sha256: self.program_sha256.clone(),
             cpu: self.machine.cpu.clone(),
             cores: self.machine.cores,
@@ -168,34 +237,19 @@ pub(super) fn mode_of(settings: &Settings) -> String {
 }
 
 fn label(settings: &Settings, clip: &Clip, repeat: u64) -> String {
-    let (size, frames, fps) = match clip {
-        Clip::Ready(ready) => (Some((ready.width, ready.height)), Some(ready.frames), ready.fps),
-        Clip::NotMade { size, frames, .. } => (*size, *frames, FPS),
-        Clip::Broken { .. } => (None, None, FPS),
-    };
-    let size = size.map_or_else(String::new, |(width, height)| format!(", {width}x{height}"));
-    let frames = frames
-        .map_or_else(String::new, |frames| format!(", {} frames", settings.video.frames_of(frames, fps)));
+    let size = clip.size().map_or_else(String::new, |(width, height)| format!(", {width}x{height}"));
+    let frames = clip.frames().and_then(|frames| given_out(settings, clip, frames));
+    let frames = frames.map_or_else(String::new, |frames| format!(", {frames} frames"));
     let repeat = if settings.repeats > 1 { format!(", repeat {repeat}") } else { String::new() };
     format!("{} {}{size}{frames}{repeat}", clip.name(), mode_of(settings))
 }
 
-/// A guess where nothing like it was run before: two cores, the tiny model, a few people a frame.
-fn guess_secs(settings: &Settings, clip: &Clip) -> f64 {
-    let (frames, fps, pixels) = match clip {
-        Clip::Ready(ready) => (ready.frames, ready.fps, ready.width * ready.height),
-        Clip::NotMade { frames, size, .. } => {
-            (frames.unwrap_or(120), FPS, size.map_or(640 * 360, |(w, h)| w * h))
-        }
-        Clip::Broken { .. } => return 0.0,
-    };
-    let frames = settings.video.frames_of(frames, fps);
-    let megapixels = pixels as f64 / 1e6;
-    let per_frame = 0.06
-        + match mode_of(settings).as_str() {
-            "stream-seek" => 0.12 + 0.2 * megapixels,
-            "extract-jpeg" | "extract-png" => 0.15 * megapixels,
-            _ => 0.02 * megapixels,
-        };
-    0.5 + frames as f64 * per_frame
+/// Frames that are given out of a clip of `frames`, where that is known before its video is probed.
+fn given_out(settings: &Settings, clip: &Clip, frames: usize) -> Option<usize> {
+    // drawn frames are evenly spaced, those of a user's file need not be
+    frame_count::given_out(&settings.video, frames, clip.drawn().map(|drawn| drawn.fps))
+}
+
+fn card_of(place: &Place) -> Option<String> {
+    place.card.as_ref().map(|card| format!("{}, driver {}", card.name, card.driver_in_words()))
 }

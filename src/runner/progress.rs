@@ -1,5 +1,6 @@
 //! What the runner tells while it works, and two ways of showing it: a bar on a terminal, lines elsewhere.
 
+use super::guess::RoughTime;
 use crate::tables::RunRow;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
@@ -10,10 +11,11 @@ use std::time::{Duration, Instant};
 pub enum Event<'a> {
     /// Clips are being made: so many frames of so many.
     Clip { name: &'a str, done: usize, of: usize },
-    /// A run begins, the `number`th of `of`; all that are left may take `left_secs` together.
-    Begin { number: usize, of: usize, label: &'a str, left_secs: f64 },
-    /// The run works on this frame.
-    Frame { frame: u64 },
+    /// A run begins, the `number`th of `of`; `left` is what all that are left may take together.
+    Begin { number: usize, of: usize, label: &'a str, left: RoughTime },
+    /// The run works on this frame of its video, the `number`th of the `of` frames that it is given: those of the
+    /// range, every so many, in every loop.
+    Frame { frame: u64, number: u64, of: u64 },
     /// A run has ended, or was found as ended before (`again`).
     End { number: usize, of: usize, label: &'a str, row: &'a RunRow, again: bool },
     /// What a person should know, in a sentence.
@@ -43,9 +45,11 @@ impl Listener for Silence {
     fn hear(&mut self, _: Event) {}
 }
 
-/// A bar, with a line for each finished run above it.
+/// A bar, with a line for each finished run above it. It counts runs; where there is only one, its frames.
 struct Bar {
     bar: ProgressBar,
+    label: String,
+    runs: usize,
     left: Left,
 }
 
@@ -55,7 +59,7 @@ impl Bar {
         let style = ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(500));
-        Bar { bar, left: Left::default() }
+        Bar { bar, label: String::new(), runs: 0, left: Left::default() }
     }
 }
 
@@ -67,16 +71,20 @@ impl Listener for Bar {
                 self.bar.set_position(done as u64);
                 self.bar.set_message(format!("making the clip {name}"));
             }
-            Event::Begin { number, of, label, left_secs } => {
-                self.left.begin(left_secs);
+            Event::Begin { number, of, label, left } => {
+                self.left.begin(left);
+                (self.label, self.runs) = (label.to_string(), of);
                 self.bar.set_length(of as u64);
                 self.bar.set_position(number as u64 - 1);
                 self.bar.set_message(format!("{label}  {}", self.left.in_words()));
             }
-            Event::Frame { frame } => {
-                let message = self.bar.message();
-                let label = message.split("  ").next().unwrap_or_default();
-                self.bar.set_message(format!("{label}  frame {frame}, {}", self.left.in_words()));
+            Event::Frame { frame, number, of } => {
+                if self.runs == 1 {
+                    self.bar.set_length(of);
+                    self.bar.set_position(number);
+                }
+                let frame = frame_in_words(frame, number, of);
+                self.bar.set_message(format!("{}  {frame}, {}", self.label, self.left.in_words()));
             }
             Event::End { number, of, label, row, again } => {
                 self.bar.set_length(of as u64);
@@ -123,7 +131,7 @@ impl Listener for Lines {
                 self.say(&format!("making the clip {name}"));
             }
             Event::Clip { .. } | Event::Frame { .. } => {}
-            Event::Begin { left_secs, .. } => self.left.begin(left_secs),
+            Event::Begin { left, .. } => self.left.begin(left),
             Event::End { number, of, label, row, again } => {
                 let words = if again { format!("{label}: as before") } else { ended(label, row) };
                 let left = if number < of { format!(", {}", self.left.in_words()) } else { String::new() };
@@ -135,22 +143,27 @@ impl Listener for Lines {
     }
 }
 
+/// The frame that a run works on, such as `frame 40 (11 of 30)`.
+fn frame_in_words(frame: u64, number: u64, of: u64) -> String {
+    format!("frame {frame} ({number} of {of})")
+}
+
 /// Time left: the estimate at the last beginning, less what has passed since.
 #[derive(Default)]
 struct Left {
-    secs: f64,
+    time: RoughTime,
     since: Option<Instant>,
 }
 
 impl Left {
-    fn begin(&mut self, secs: f64) {
-        self.secs = secs;
+    fn begin(&mut self, time: RoughTime) {
+        self.time = time;
         self.since = Some(Instant::now());
     }
 
     fn in_words(&self) -> String {
-        let passed = self.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        format!("about {} left", duration((self.secs - passed).max(1.0)))
+        let passed_secs = self.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        self.time.less(passed_secs).left_in_words()
     }
 }
 
@@ -186,6 +199,20 @@ mod tests {
     fn times_in_words() {
         let words: Vec<String> = [0.25, 9.99, 42.0, 130.0, 7500.0].into_iter().map(duration).collect();
         assert_eq!(words, ["0.2 s", "10 s", "42 s", "2 min", "2 h 5 min"]);
+    }
+
+    /// Frames 30 to 40 of a longer file, as a reader gives them out.
+    #[test]
+    fn the_bar_of_a_single_run_counts_its_frames() {
+        let mut bar = Bar::new();
+        let left = RoughTime::from(Some(60.0));
+        bar.hear(Event::Begin { number: 1, of: 1, label: "clip stream-sequential", left });
+        bar.hear(Event::Frame { frame: 34, number: 5, of: 10 });
+        assert_eq!((bar.bar.position(), bar.bar.length()), (5, Some(10)));
+        assert!(bar.bar.message().contains("frame 34 (5 of 10), about"), "{}", bar.bar.message());
+        bar.hear(Event::Begin { number: 2, of: 7, label: "clip stream-seek", left });
+        bar.hear(Event::Frame { frame: 34, number: 5, of: 10 });
+        assert_eq!((bar.bar.position(), bar.bar.length()), (1, Some(7)));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::RunnerError;
 use super::bisect::Bisection;
 use super::death::Outcome;
+use super::guess::RoughTime;
 use super::plan::Planned;
 use super::planner::Planner;
 use super::progress::{Listener, Silence};
@@ -29,7 +30,7 @@ pub struct Sought {
     /// Tries that are still to be made, at most.
     pub left_at_most: usize,
     /// A rough guess at how long they take.
-    pub rough_secs: f64,
+    pub rough: RoughTime,
 }
 
 /// What a try says about the value that it tried.
@@ -76,8 +77,16 @@ impl Sought {
         let each = clips.into_iter().enumerate().map(|(clip, first)| {
             let label = planner.planned(&smallest.settings, first, repeat).label;
             let (search, point) = (search.clone(), point.clone());
-            let mut sought =
-                Sought { search, point, clip, repeat, label, done: 0, left_at_most: 0, rough_secs: 0.0 };
+            let mut sought = Sought {
+                search,
+                point,
+                clip,
+                repeat,
+                label,
+                done: 0,
+                left_at_most: 0,
+                rough: RoughTime::default(),
+            };
             sought.replay(planner, experiment)?;
             Ok(sought)
         });
@@ -101,7 +110,7 @@ impl Sought {
         self.left_at_most = bisection.at_most();
         if self.left_at_most > 0 {
             let about = self.planned(planner, experiment, bisection.about(), false, &mut Silence)?;
-            self.rough_secs = self.left_at_most as f64 * about.rough_secs;
+            self.rough = about.rough.times(self.left_at_most);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Film strips: a few frames of a run, as its mode delivered them, with what was found drawn over.
+//! Film strips: a few frames of a run, as its mode delivered them, with what was found drawn over: a file each.
 
 use super::execute::Ended;
 use super::order::{self, Order};
@@ -9,8 +9,7 @@ use crate::files::write_whole;
 use crate::hmr2::ModelSet;
 use crate::render::overlay::Overlay;
 use crate::render::picture::Picture;
-use crate::render::strip::{Row as StripRow, Strip};
-use crate::report::STRIPS;
+use crate::report::{STRIPS, strip_file};
 use crate::scratch;
 use crate::tables::{PersonRow, RunRow, Tables, files};
 use crate::video::{self, Probe};
@@ -19,7 +18,8 @@ use std::path::Path;
 
 /// Moments in a strip.
 const MOMENTS: usize = 3;
-const CELL_WIDTH: usize = 300;
+/// Width of a picture, pixels: a third of a page, on a screen of twice as many.
+const WIDTH: usize = 480;
 const JPEG_QUALITY: u8 = 82;
 
 /// Draws the strip of every run that a figure of the experiment names, into the report's folder.
@@ -35,18 +35,26 @@ pub fn draw(
     let wanted = wanted(experiment, report)?;
     for Ended { row, tables } in runs.iter().filter(|run| wanted.contains(&run.row.run_id)) {
         let Some(place) = tables else { continue };
-        let kept = place.join("strip.jpg");
-        if !kept.exists() {
-            match strip(project, row, place) {
-                Ok(Some(bytes)) => write_whole(&kept, &bytes).map_err(RunnerError::file(&kept))?,
-                // nothing was found, or the clip is gone: the report says that there is no strip
-                Ok(None) | Err(RunnerError::Video(_)) => continue,
+        let moments = moments(row);
+        let kept = |moment: usize| place.join("strip").join(format!("{moment}.jpg"));
+        if moments.iter().any(|&moment| !kept(moment).exists()) {
+            match strip(project, row, place, &moments) {
+                Ok(pictures) => {
+                    for (moment, bytes) in pictures {
+                        let path = kept(moment);
+                        write_whole(&path, &bytes).map_err(RunnerError::file(&path))?;
+                    }
+                }
+                // the clip is gone: the report says that there is no strip
+                Err(RunnerError::Video(_)) => continue,
                 Err(error) => return Err(error),
             }
         }
-        let bytes = std::fs::read(&kept).map_err(RunnerError::file(&kept))?;
-        let path = report.join(STRIPS).join(format!("{}.jpg", row.run_id));
-        write_whole(&path, &bytes).map_err(RunnerError::file(&path))?;
+        for moment in moments.into_iter().filter(|&moment| kept(moment).exists()) {
+            let bytes = std::fs::read(kept(moment)).map_err(RunnerError::file(&kept(moment)))?;
+            let path = report.join(STRIPS).join(strip_file(&row.run_id, moment as u64));
+            write_whole(&path, &bytes).map_err(RunnerError::file(&path))?;
+        }
     }
     Ok(())
 }
@@ -68,17 +76,19 @@ fn wanted(experiment: &Experiment, report: &Path) -> Result<Vec<String>, RunnerE
     Ok(ids)
 }
 
-/// The strip of one run as a JPEG; `None` if the run has no order any more.
-fn strip(project: &Project, row: &RunRow, place: &Path) -> Result<Option<Vec<u8>>, RunnerError> {
-    let Some(order) = read_order(place) else { return Ok(None) };
+/// A frame's number and its picture as a JPEG.
+type Shot = (usize, Vec<u8>);
+
+/// The pictures of one run; none if the run has no order any more.
+fn strip(project: &Project, row: &RunRow, place: &Path, moments: &[usize]) -> Result<Vec<Shot>, RunnerError> {
+    let Some(order) = read_order(place) else { return Ok(Vec::new()) };
     let body = ModelSet::load(&order.model)?.load_body()?;
-    let moments = moments(row);
-    let mut overlay = Overlay::new(CELL_WIDTH);
+    let mut overlay = Overlay::new(WIDTH);
     let probe = video::probe_at(&order.video, Some(order.fps))?;
     let scratch = project.work().join(scratch::name(&format!("strip-{}", row.run_id)));
     std::fs::create_dir_all(&scratch).map_err(RunnerError::file(&scratch))?;
     let mut pictures = Vec::new();
-    for &moment in &moments {
+    for &moment in moments {
         let people = people_at(place, moment)?;
         let picture = picture(&probe, &order, moment, &scratch, &people, &mut overlay, &body);
         pictures.push(picture);
@@ -86,11 +96,11 @@ fn strip(project: &Project, row: &RunRow, place: &Path) -> Result<Option<Vec<u8>
     // scratch of a strip harms nobody where it cannot be removed
     let _ = std::fs::remove_dir_all(&scratch);
     let pictures: Vec<Option<Picture>> = pictures.into_iter().collect::<Result<_, _>>()?;
-    let columns = moments.iter().map(|moment| format!("frame {moment}")).collect();
-    // the page says which run it is
-    let label = String::new();
-    let strip = Strip { columns, rows: vec![StripRow { label, pictures }], cell_width: CELL_WIDTH };
-    Ok(strip.picture().jpeg(JPEG_QUALITY).ok())
+    let shots = moments
+        .iter()
+        .zip(pictures)
+        .filter_map(|(&moment, picture)| Some((moment, picture?.jpeg(JPEG_QUALITY).ok()?)));
+    Ok(shots.collect())
 }
 
 fn read_order(place: &Path) -> Option<Order> {
@@ -101,7 +111,8 @@ fn read_order(place: &Path) -> Option<Order> {
 fn moments(row: &RunRow) -> Vec<usize> {
     let (first, frames) = (row.first_frame.unwrap_or(0) as usize, row.frames.unwrap_or(0) as usize);
     let count = MOMENTS.min(frames);
-    (0..count).map(|at| first + (2 * at + 1) * frames / (2 * count)).collect()
+    // of the frames that were read: others were not looked at
+    (0..count).map(|at| first + (2 * at + 1) * frames / (2 * count) * row.every.max(1) as usize).collect()
 }
 
 fn people_at(place: &Path, frame: usize) -> Result<Vec<PersonRow>, RunnerError> {
@@ -139,4 +150,24 @@ fn picture(
     let Some(frame) = source.next_frame()? else { return Ok(None) };
     drawing::draw(overlay, &frame, people, body);
     Ok(Some(overlay.picture().clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_frames_that_were_read() {
+        let row = |first, frames, every| RunRow {
+            first_frame: Some(first),
+            frames: Some(frames),
+            every,
+            ..RunRow::default()
+        };
+        assert_eq!(moments(&row(0, 90, 1)), [15, 45, 75]);
+        // frames 10, 14, ..., 30
+        assert_eq!(moments(&row(10, 6, 4)), [14, 22, 30]);
+        assert_eq!(moments(&row(3, 1, 5)), [3]);
+        assert_eq!(moments(&row(3, 0, 1)), [0; 0]);
+    }
 }

@@ -190,7 +190,7 @@ pub fn track(
     row.experiment = "track".to_string();
 
     let work = Work::create(&project.work(), &key.run_id())?;
-    listener.hear(Event::Begin { number: 1, of: 1, label: &planned.label, left_secs: planned.rough_secs });
+    listener.hear(Event::Begin { number: 1, of: 1, label: &planned.label, left: planned.rough });
     let order = carry::order(project, &row.run_id, &planned, &clip, &work);
     let seen = carry::watched(&order, &work, &options.program, interrupt, listener)?;
     let seen = seen.ok_or(RunnerError::Interrupted)?;
@@ -338,9 +338,7 @@ fn summary(
     let Probe { width, height, .. } = probe;
     say(format!("- video: {}, {width}x{height}, {}", given.display(), probe.rate()));
     notes.iter().for_each(|note| say(format!("- note: {note}")));
-    let first = row.first_frame.unwrap_or(0);
-    let end = first + row.frames.unwrap_or(0);
-    say(format!("- frames {first} to {end} (the end excluded), delivered by {}", row.mode));
+    say(format!("- {}, delivered by {}", frames_in_words(row), row.mode));
     say(format!(
         "- outcome: {}{}",
         row.outcome,
@@ -374,4 +372,28 @@ fn summary(
         say(format!("| {track} | {first} | {last} | {frames} |"));
     }
     Ok(lines.join("\n") + "\n")
+}
+
+/// Which frames were read, such as `frames 30 to 79 (the end excluded), one of every 2`.
+fn frames_in_words(row: &RunRow) -> String {
+    let (first, frames) = (row.first_frame.unwrap_or(0), row.frames.unwrap_or(0));
+    let every = row.every.max(1);
+    let end = first + frames.saturating_sub(1) * every + frames.min(1);
+    let steps = if every > 1 { format!(", one of every {every}") } else { String::new() };
+    format!("frames {first} to {end} (the end excluded){steps}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_left_out_are_told() {
+        let words = |first_frame, frames, every| {
+            frames_in_words(&RunRow { first_frame, frames, every, ..RunRow::default() })
+        };
+        assert_eq!(words(Some(30), Some(25), 2), "frames 30 to 79 (the end excluded), one of every 2");
+        assert_eq!(words(Some(3), Some(4), 1), "frames 3 to 7 (the end excluded)");
+        assert_eq!(words(None, Some(0), 5), "frames 0 to 0 (the end excluded), one of every 5");
+    }
 }

@@ -62,7 +62,7 @@ pub struct Seen {
 
 /// Runs the process of `folder` to its end, writing the samples of its memory into the folder.
 ///
-/// `on_frame` hears which frame is being worked on.
+/// `on_look` hears what the process published last, once it has.
 ///
 /// # Errors
 /// If the process cannot be started, or the samples cannot be written. A process that fails is no
@@ -72,7 +72,7 @@ pub fn run(
     folder: &Path,
     watched: &Watched,
     interrupt: &AtomicBool,
-    on_frame: &mut dyn FnMut(Option<u64>),
+    on_look: &mut dyn FnMut(&Live),
 ) -> Result<Seen, RunnerError> {
     let kernel_kills = process::kills_for_want_of_memory();
     let mut samples = Spool::create(folder)?;
@@ -94,7 +94,7 @@ pub fn run(
         let live = live::read(&order::live_in(folder));
         let row = eyes.look(live, watched.run_id, started.elapsed().as_secs_f64());
         peaks.take(&row, live);
-        on_frame(row.frame);
+        live.iter().for_each(&mut *on_look);
         samples.append(&row)?;
         samples.flush()?;
         if killed.is_none() {

@@ -100,6 +100,7 @@ fn work(
     facts.first_frame = Some(source.range().start as u64);
     facts.frames = Some(source.frames() as u64);
     facts.fps = Some(source.probe().fps);
+    publisher.frames(source.frames() as u64);
     source.prepare()?;
     facts.open_secs = Some(started.elapsed().as_secs_f64());
     facts.disk_peak_bytes = Some(source.disk_peak_bytes());

@@ -112,23 +112,6 @@ fn by_nearest_times(settings: &Settings, probe: &Probe) -> Range<usize> {
     }
 }
 
-impl Settings {
-    /// How many frames these settings select of a video of `frames` frames that is read once, `fps` of them a second: exact
-    /// where the range is given in frames, and for its length alone where it is given in seconds. A range that does not fit
-    /// is cut at the video's end.
-    pub fn frames_of(&self, frames: usize, fps: f64) -> usize {
-        let frames = frames.saturating_mul(self.loops());
-        let at = |frame: Option<i64>, time: Option<Seconds>| match (frame, time) {
-            (Some(frame @ 0..), _) => Some(usize::try_from(frame).unwrap_or(usize::MAX)),
-            (_, Some(Seconds(secs))) if fps > 0.0 => Some((secs * fps).ceil().max(0.0) as usize),
-            _ => None,
-        };
-        let end = at(self.end_frame, self.end_time).map_or(frames, |end| end.min(frames));
-        let start = at(self.start_frame, self.start_time).unwrap_or(0);
-        end.saturating_sub(start).div_ceil(self.every().max(1))
-    }
-}
-
 /// The range as the settings say it, for messages.
 fn asked(settings: &Settings) -> String {
     let bound = |frame: Option<i64>, time: Option<Seconds>, side: &str| match (frame, time) {
@@ -208,28 +191,6 @@ mod tests {
             "preset = \"phalp-stream\"\nstart_time = 2\nend_time = 2",
         ] {
             assert!(resolve_toml(toml, &probe).unwrap_err().contains("holds no frame"));
-        }
-    }
-
-    #[test]
-    fn a_range_is_counted_before_the_video_is_looked_at() {
-        for (toml, expected) in [
-            ("", 180),
-            ("every = 7", 26),
-            ("loops = 3", 540),
-            ("start_frame = 10\nend_frame = 30", 20),
-            ("start_frame = 10\nend_frame = 30\nevery = 3", 7),
-            ("start_time = 1\nend_time = 2.5", 45),
-            ("start_frame = 170\nend_frame = 500", 10),
-            ("start_frame = 200", 0),
-            ("loops = 2\nstart_frame = 170", 190),
-            ("end_frame = -1", 180),
-        ] {
-            let settings: Settings = toml::from_str(toml).unwrap();
-            assert_eq!(settings.frames_of(180, 30.0), expected, "{toml}");
-            if let Ok(selection) = resolve(&settings, &demo().looped(settings.loops())) {
-                assert!(expected == selection.frames() || toml.contains("500"), "{toml}");
-            }
         }
     }
 

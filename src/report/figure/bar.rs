@@ -94,7 +94,11 @@ fn rows<'a>(plot: &'a Plot, series: &'a [Series], stacked: bool) -> Vec<Row<'a>>
             let layers = vec![(category.as_str(), own.and_then(|series| point(series, at)))];
             rows.push(Row { name: category.clone(), heading: None, layers, stacked });
         } else {
-            for (index, series) in series.iter().enumerate() {
+            // a bar that the query has no row of was never asked for, which is not to be without a number
+            let asked = series
+                .iter()
+                .filter(|series| point(series, at).is_some() || series.missing.contains(&(at as f64)));
+            for (index, series) in asked.enumerate() {
                 let heading = (index == 0).then(|| category.clone());
                 let layers = vec![(series.name.as_str(), point(series, at))];
                 rows.push(Row { name: series.name.clone(), heading, layers, stacked });
@@ -203,9 +207,12 @@ fn draw_layers(
         }
         let ends = [place(point.low), place(point.high)];
         if !stacked && ends[1] - ends[0] > 1.0 {
-            canvas.line(&[[ends[0], middle], [ends[1], middle]], Ink::Words, 1.2);
-            for end in ends {
-                canvas.line(&[[end, middle - 4.0], [end, middle + 4.0]], Ink::Words, 1.2);
+            // on a rim of paper: most of a whisker lies on its bar
+            for (ink, thickness) in [(Ink::Paper, 3.6), (Ink::Words, 1.2)] {
+                canvas.line(&[[ends[0], middle], [ends[1], middle]], ink, thickness);
+                for end in ends {
+                    canvas.line(&[[end, middle - 4.0], [end, middle + 4.0]], ink, thickness);
+                }
             }
             reach = reach.max(ends[1]);
         }

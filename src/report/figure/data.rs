@@ -86,6 +86,11 @@ impl Plot {
     /// are needed.
     pub fn of(spec: &FigureSpec, grid: &Grid) -> Result<Plot, String> {
         let columns = Columns::of(spec, grid)?;
+        if !spec.order.is_empty() && spec.by.is_none() {
+            return Err(
+                "the figure gives an `order` of the values of `by`, and names no column for `by`".into()
+            );
+        }
         let categorical = matches!(spec.kind, FigureKind::Bar | FigureKind::Stack);
         let label = |given: &Option<String>, column: usize| quantity(given.as_deref(), &grid.columns[column]);
         let mut plot = Plot {
@@ -110,6 +115,7 @@ impl Plot {
             })?;
         }
         plot.finish();
+        plot.put_in_order(&spec.order);
         Ok(plot)
     }
 
@@ -194,6 +200,15 @@ impl Plot {
                     point.interval.unwrap_or([point.repeats[0], point.repeats[point.repeats.len() - 1]]);
                 self.repeats = self.repeats.max(point.repeats.len());
             }
+        }
+    }
+
+    /// Puts series into the order that the figure asks for; others follow as they are.
+    fn put_in_order(&mut self, order: &[String]) {
+        for panel in &mut self.panels {
+            panel.series.sort_by_key(|series| {
+                order.iter().position(|name| *name == series.name).unwrap_or(order.len())
+            });
         }
     }
 
@@ -421,6 +436,24 @@ mod tests {
         wrong.x = "mode".into();
         let message = Plot::of(&wrong, &grid(&[("a", 1.0, None)])).unwrap_err();
         assert_eq!(message, "column `mode` holds text, and a figure of this kind needs numbers there");
+    }
+
+    #[test]
+    fn series_stand_in_the_order_that_is_asked_for() {
+        let rows = [
+            ("decode", 1.0, Some(1.0)),
+            ("load", 1.0, Some(2.0)),
+            ("track", 2.0, Some(1.0)),
+            ("open", 2.0, None),
+        ];
+        let named = |order: &[&str]| {
+            let order = order.iter().map(|name| name.to_string()).collect();
+            Plot::of(&FigureSpec { order, ..spec(FigureKind::Stack) }, &grid(&rows)).unwrap().names()
+        };
+        assert_eq!(named(&[]), ["decode", "load", "track", "open"]);
+        assert_eq!(named(&["load", "open", "nothing"]), ["load", "open", "decode", "track"]);
+        let lost = FigureSpec { order: vec!["load".into()], by: None, ..spec(FigureKind::Stack) };
+        assert!(Plot::of(&lost, &grid(&rows)).unwrap_err().contains("names no column for `by`"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn draw(plot: &Plot, spec: &FigureSpec, legend: &Legend, sheet: Sheet) -> Ca
     };
     let direct = labels > 0.0 && labels < 0.32 * width && lines_end_together(plot);
     let listed = if direct || names.len() < 2 { 0 } else { marks::legend_lines(&names, width) };
-    let across = if sheet == Sheet::Narrow { 1 } else { plot.panels.len().clamp(1, 3) };
+    let across = if sheet == Sheet::Narrow { 1 } else { side_by_side(plot.panels.len()) };
     let down = plot.panels.len().div_ceil(across).max(1);
 
     let y = y_axis(plot, spec);
@@ -72,6 +72,11 @@ pub fn draw(plot: &Plot, spec: &FigureSpec, legend: &Legend, sheet: Sheet) -> Ca
         }
     }
     canvas
+}
+
+/// How many of so many pictures stand side by side: no more than three; four stand in a square.
+fn side_by_side(pictures: usize) -> usize {
+    if pictures == 4 { 2 } else { pictures.clamp(1, 3) }
 }
 
 /// Whether all lines reach the right edge, nearly: only then can their names stand at their ends.
@@ -134,6 +139,13 @@ fn draw_panel(
             marks::draw_cross(canvas, at, ink, 4.0);
         }
         for point in &series.points {
+            if kind == FigureKind::Scatter && point.interval.is_none() {
+                // points alone: what shares its x need not be a repeat
+                for &value in &point.repeats {
+                    marks::draw_point(canvas, field.at(x, y, [point.x, value]), shape, ink, 4.0);
+                }
+                continue;
+            }
             let at = field.at(x, y, [point.x, point.median]);
             let ends = [point.low, point.high].map(|end| field.at(x, y, [point.x, end])[1]);
             marks::draw_whisker(canvas, at[0], ends[0], ends[1], ink);
@@ -200,6 +212,11 @@ fn thinned(points: &[Point], most: usize) -> Vec<[f64; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn four_pictures_stand_in_a_square() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 6].map(side_by_side), [1, 1, 2, 3, 2, 3, 3]);
+    }
 
     #[test]
     fn thinning_keeps_peaks_and_ends() {

@@ -35,10 +35,13 @@ pub fn draw(plot: &Plot, legend: &Legend, sheet: Sheet) -> Canvas {
         canvas.text([field.left - 10.0, middle], name, Ink::Words, Anchor::End);
         let ink = legend.ink(name);
         for span in plot.spans.iter().filter(|span| span.lane == lane) {
-            let (from, until) = (place(span.from), place(span.until).max(place(span.from) + 0.6));
+            // what took next to no time is a line that can be seen
+            let (from, until) = (place(span.from), place(span.until).max(place(span.from) + 1.4));
             canvas.rectangle([from, middle - BAR / 2.0], [until, middle + BAR / 2.0], ink, 1.0);
-            // a hair of paper between what follows at once
-            canvas.line(&[[until, middle - BAR / 2.0], [until, middle + BAR / 2.0]], Ink::Paper, 1.0);
+            if until - from > 4.0 {
+                // a hair of paper between what follows at once
+                canvas.line(&[[until, middle - BAR / 2.0], [until, middle + BAR / 2.0]], Ink::Paper, 1.0);
+            }
             if text_width(&span.name) + 2.0 * AIR < until - from {
                 canvas.text([(from + until) / 2.0, middle], &span.name, Ink::Paper, Anchor::Middle);
             }
