@@ -155,7 +155,7 @@ fn boxes_count_the_frames_that_are_shown() {
     let (video, boxes) = (folder.path().join("cut.mp4"), folder.path().join("boxes.txt"));
     let make = |frame: usize| {
         std::fs::write(&boxes, format!("{frame},1,10,10,20,30\n")).unwrap();
-        Dataset::of_video(&video, None, Some(&boxes)).clips()[0].make(cache.path(), &mut |_, _| ())
+        Dataset::of_video(&video, None, None, Some(&boxes)).clips()[0].make(cache.path(), &mut |_, _| ())
     };
     assert_eq!(make(shown).unwrap().frames, shown);
     let error = make(shown + 1).unwrap_err().to_string();

@@ -282,6 +282,7 @@ mod tests {
             repeat: 1,
             clip: "crossing".into(),
             clip_sha256: "c".into(),
+            clip_decoded_sha256: None,
             truth_sha256: None,
             boxes_sha256: None,
             model_sha256: "m".into(),

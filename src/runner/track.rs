@@ -333,7 +333,7 @@ fn summary(
         span.last = person.frame;
         span.frames += 1;
     }
-    let mut lines = vec![format!("# {}", clip.name), String::new()];
+    let mut lines = vec![format!("# {}", row.clip), String::new()];
     let mut say = |line: String| lines.push(line);
     let Probe { width, height, .. } = probe;
     say(format!("- video: {}, {width}x{height}, {}", given.display(), probe.rate()));

@@ -365,6 +365,7 @@ impl Probe {
             codec,
             width,
             height,
+            sample_aspect: (1, 1),
             rotation_degrees: 0,
             fps,
             duration_secs: pictures.len() as f64 / fps,
@@ -375,7 +376,9 @@ impl Probe {
             patience: DEFAULT_PATIENCE,
             loops: 1,
             colours: Tags::default(),
+            constant_headers: Arc::default(),
             seekable: true,
+            clock_break: None,
             time_base,
             file_frames: pictures.len(),
             // a decoder can start at every picture

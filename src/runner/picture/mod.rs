@@ -66,15 +66,6 @@ pub struct Failed {
     pub error: String,
 }
 
-/// A path in JSON, which holds text: bytes that are not UTF-8 become U+FFFD.
-fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&path.display())
-}
-
-fn all_lossy<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
-}
-
 /// Where the time went, all pictures together.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Times {
@@ -113,11 +104,11 @@ pub struct Reconstructed {
 }
 
 /// A path as text: JSON has no bytes that are not UTF-8, for which the replacement character stands.
-pub(super) fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 
-fn all_lossy<S: serde::Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+fn all_lossy<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
