@@ -232,3 +232,42 @@ fn value_text(plot: &Plot, row: &Row) -> String {
     }
     plot.y.show(known.iter().sum())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::grid::{Grid, Value};
+    use super::*;
+
+    /// What the query never asks for is not the same as what gave no number.
+    #[test]
+    fn a_bar_without_a_row_is_left_out() {
+        let row = |frames: &str, mode: &str, secs: Option<f64>| {
+            let secs = secs.map_or(Value::Null, Value::Number);
+            vec![Value::Text(frames.to_string()), Value::Text(mode.to_string()), secs]
+        };
+        let columns = ["frames", "mode", "wall_secs"].map(String::from).to_vec();
+        let grid = Grid {
+            columns,
+            rows: vec![row("59", "seek", Some(6.3)), row("60", "jpeg", Some(1.7)), row("60", "memory", None)],
+        };
+        let spec = FigureSpec {
+            kind: FigureKind::Bar,
+            x: "frames".into(),
+            y: Some("wall_secs".into()),
+            by: Some("mode".into()),
+            ..FigureSpec::default()
+        };
+        let plot = Plot::of(&spec, &grid).unwrap();
+        let rows = rows(&plot, &plot.panels[0].series, false);
+        let shown: Vec<(Option<&str>, &str, String)> = rows
+            .iter()
+            .map(|row| (row.heading.as_deref(), row.name.as_str(), value_text(&plot, row)))
+            .collect();
+        let expected = [
+            (Some("59"), "seek", "6.30 s".to_string()),
+            (Some("60"), "jpeg", "1.70 s".to_string()),
+            (None, "memory", "not measured".to_string()),
+        ];
+        assert_eq!(shown, expected);
+    }
+}
