@@ -307,7 +307,8 @@ fn assemble(path: &Path, facts: Facts, frames: Frames, listing: Listing, mut not
     let (width, height) = if upright { (facts.width, facts.height) } else { (facts.height, facts.width) };
     let (across, down) = facts.sample_aspect.unwrap_or((1, 1));
     let sample_aspect = if upright { (across, down) } else { (down, across) };
-    if across != down {
+    // less than a hundredth is what scaling to whole pixels leaves, and nobody sees it
+    if u64::from(across.abs_diff(down)) * 100 > u64::from(across.max(down)) {
         let (across, down) = sample_aspect;
         notes.push(format!(
             "pixels are not square ({across}:{down}); frames and boxes count them as they are stored, overlays \

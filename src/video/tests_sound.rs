@@ -96,7 +96,8 @@ fn flashing(folder: &Path) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for name in ["uneven", "sound", "picture"] {
         paths.push(folder.join(format!("{name}.mp4")));
-        for container in ["mkv", "ts"] {
+        let copies: &[&str] = if name == "uneven" { &[] } else { &["mkv", "ts"] };
+        for container in copies {
             ffmpeg(folder, &format!("-i {name}.mp4 -c copy {name}.{container}"));
             paths.push(folder.join(format!("{name}.{container}")));
         }
