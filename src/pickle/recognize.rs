@@ -33,7 +33,9 @@ pub fn foreign(start: &[u8]) -> Option<&'static str> {
         }
         _ if begins(b"MATLAB 5.0") => "a MATLAB file; save its arrays as .npz",
         _ if begins(b"%PDF") => "a PDF document; give the file itself",
-        _ if is_safetensors(start) => "a safetensors file; a checkpoint of that form must be named .safetensors, and a body must not be one",
+        _ if is_safetensors(start) => {
+            "a safetensors file; a checkpoint of that form must be named .safetensors, and a body must not be one"
+        }
         _ if is_tar(start) => "a tar archive; unpack it, and give the file inside",
         _ => return foreign_text(start),
     })
