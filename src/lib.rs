@@ -24,7 +24,7 @@
 //! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second; [`train`]: the tiny model's weights |
 //! | 3 | [`tables`]: columns and files; [`dataset`]: clips with their truth; [`parity`]: the original's numbers against ours; [`import`]: other people's files to a model set |
 //! | 2 | [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`]; [`fetch`]: files that others publish |
-//! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file; [`motchallenge`]: boxes as MOTChallenge's text |
+//! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file or a folder of pictures; [`motchallenge`]: boxes as MOTChallenge's text |
 //! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`npz`], [`children`], [`assignment`]; [`ffmpeg`]: how a path is given to it; [`archive`]: zips and tars that nobody has to trust; [`geometry`] and [`scratch`] (names of work in progress) below them: the vocabulary |
 
 pub mod archive;

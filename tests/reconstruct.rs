@@ -173,22 +173,24 @@ fn a_bad_picture_is_told_and_the_others_are_done() {
     let errors = said.errors();
     for part in [
         "[1/5] short.png: the PNG cannot be decoded",
-        "[2/5] outside.png: the box 500,10,20,40 lies outside of the picture of 120x160",
+        "[2/5] outside.png: nobody by outside.png.boxes.txt",
+        "note: outside.png: 1 of 1 boxes passed over that lie wholly outside of its 120x160 pixels",
         "[3/5] text.jpg: this is no picture",
         "[4/5] missing.png: cannot read the picture",
         "[5/5] good.png: 1 person by good.boxes.txt",
-        "error: 4 of 5 pictures could not be done:\n  short.png: ",
+        "error: 3 of 5 pictures could not be done:\n  short.png: ",
     ] {
         assert!(errors.contains(part), "{part} is not in:\n{errors}");
     }
     let summary: Value = serde_json::from_slice(&said.0.stdout).unwrap();
-    assert_eq!(summary["failed"].as_array().unwrap().len(), 4);
-    assert_eq!(summary["pictures"][0]["files"][0], "good_all.png");
+    assert_eq!(summary["failed"].as_array().unwrap().len(), 3);
+    assert_eq!(summary["pictures"][0]["files"][0], "outside_all.png");
+    assert_eq!(summary["pictures"][1]["files"][0], "good_all.png");
     let written = std::fs::read_to_string(project.path("results/latest/summary.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), summary);
     let folder = project.path("results/latest");
     assert_eq!(rows(&folder).len(), 1);
-    assert_eq!(names(&folder).len(), 6, "{:?}", names(&folder));
+    assert_eq!(names(&folder).len(), 7, "{:?}", names(&folder));
 }
 
 #[test]

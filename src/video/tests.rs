@@ -228,7 +228,7 @@ fn bad_files_are_told_apart() {
     ffmpeg(folder.path(), "-i odd_gop.mp4 -frames:v 0 -c copy none.mp4");
     for (name, hint) in [
         ("absent.mp4", "there is no such file"),
-        (".", "not a regular file"),
+        (".", "there are no pictures in this folder"),
         ("empty.mp4", "0 bytes"),
         ("noise.mp4", "not a video"),
         ("text.mp4", "not a video"),
