@@ -90,6 +90,7 @@ fn newest(project: &Project, name: &str) -> Result<PathBuf> {
     for experiment in [&mut was, &mut is] {
         experiment.name = name.to_string();
         experiment.left_out.clear();
+        experiment.drop_quick();
     }
     ensure!(
         was.to_toml() == is.to_toml(),

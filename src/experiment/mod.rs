@@ -74,6 +74,11 @@ pub struct Point {
 }
 
 impl Experiment {
+    /// Drops what `--quick` would change, which has no part in what the whole experiment runs.
+    pub fn drop_quick(&mut self) {
+        self.quick = None;
+    }
+
     /// Reads the experiment in the file at `path`, with `overrides` laid over its defaults and sweep.
     ///
     /// # Errors
