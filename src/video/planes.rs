@@ -140,15 +140,26 @@ fn part(sample: u8, zero: i16, factor: i16) -> i16 {
 /// `planes` `width * height * 3 / 2` bytes, `rgb` `width * height * 3`; both sides even.
 pub(super) fn rgb_from_planes(colours: Colours, planes: &[u8], width: usize, height: usize, rgb: &mut [u8]) {
     let factors = Factors::of(colours);
+    for (samples, rgb) in row_pairs(planes, width, height).zip(rgb.chunks_exact_mut(2 * width * 3)) {
+        row_pair(&factors, samples, width, rgb);
+    }
+}
+
+/// The samples of two rows of pixels: luma of both, and the chroma that they share.
+type RowPair<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// The rows of a picture's planes, two by two.
+fn row_pairs(planes: &[u8], width: usize, height: usize) -> impl Iterator<Item = RowPair<'_>> {
     let (luma, chroma) = planes.split_at(width * height);
     let (u, v) = chroma.split_at(width * height / 4);
-    let rows = luma.chunks_exact(2 * width).zip(rgb.chunks_exact_mut(2 * width * 3));
-    let samples = u.chunks_exact(width / 2).zip(v.chunks_exact(width / 2));
-    for ((luma, rgb), (u, v)) in rows.zip(samples) {
-        let (upper, lower) = rgb.split_at_mut(width * 3);
-        for (luma, rgb) in luma.chunks_exact(width).zip([upper, lower]) {
-            row(&factors, luma, u, v, rgb);
-        }
+    let chroma = u.chunks_exact(width / 2).zip(v.chunks_exact(width / 2));
+    luma.chunks_exact(2 * width).zip(chroma).map(|(luma, (u, v))| (luma, u, v))
+}
+
+/// Two rows of pixels, `2 * width * 3` bytes of RGB.
+fn row_pair(factors: &Factors, (luma, u, v): RowPair, width: usize, rgb: &mut [u8]) {
+    for (luma, rgb) in luma.chunks_exact(width).zip(rgb.chunks_exact_mut(width * 3)) {
+        row(factors, luma, u, v, rgb);
     }
 }
 
@@ -284,9 +295,7 @@ pub(super) fn proven(colours: Colours, width: usize) -> bool {
         return same;
     }
     let (planes, height) = question(width);
-    let mut ours = vec![0; width * height * 3];
-    rgb_from_planes(colours, &planes, width, height, &mut ours);
-    let same = by_ffmpeg(colours, &planes, width, height).is_some_and(|theirs| theirs == ours);
+    let same = converts_alike(colours, &planes, width, height);
     known.push((colours, width, same));
     same
 }
@@ -319,8 +328,8 @@ fn question(width: usize) -> (Vec<u8>, usize) {
     (planes, height)
 }
 
-/// What ffmpeg's `-pix_fmt rgb24` makes of such planes; `None` if it does not answer.
-fn by_ffmpeg(colours: Colours, planes: &[u8], width: usize, height: usize) -> Option<Vec<u8>> {
+/// Whether ffmpeg's `-pix_fmt rgb24` makes of such planes what [`rgb_from_planes`] makes; false if it does not answer.
+fn converts_alike(colours: Colours, planes: &[u8], width: usize, height: usize) -> bool {
     let mut command = ffmpeg();
     command.args(["-f", "rawvideo", "-pix_fmt", colours.pixel_format()]);
     command.args(["-color_range", if colours.full { "pc" } else { "tv" }]);
@@ -329,18 +338,29 @@ fn by_ffmpeg(colours: Colours, planes: &[u8], width: usize, height: usize) -> Op
     }
     command.args(["-video_size", &format!("{width}x{height}"), "-i", "pipe:0"]);
     command.args(["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]);
-    let mut child = start_ffmpeg(&mut command, Some(PATIENCE), Some(MOST_BYTES)).ok()?;
+    let Ok(mut child) = start_ffmpeg(&mut command, Some(PATIENCE), Some(MOST_BYTES)) else { return false };
     let (stdin, stdout) = (child.take_stdin(), child.take_stdout());
     drop(child.take_stderr());
-    let mut rgb = Vec::with_capacity(width * height * 3);
-    let answered = thread::scope(|scope| {
+    let is_same = thread::scope(|scope| {
         let ask = scope.spawn(move || stdin.is_some_and(|mut stdin| stdin.write_all(planes).is_ok()));
-        let read = stdout.is_some_and(|mut stdout| stdout.read_to_end(&mut rgb).is_ok());
-        read && ask.join().unwrap_or(false)
+        // the pipe is closed when the answer is found to differ, which ends whoever still writes
+        let is_same = stdout.is_some_and(|stdout| is_rgb_of(colours, planes, width, height, stdout));
+        ask.join().unwrap_or(false) && is_same
     });
     // one that did not answer is ended with its handle
-    let ended = answered && child.wait().is_some_and(|status| status.success());
-    ended.then_some(rgb)
+    is_same && child.wait().is_some_and(|status| status.success())
+}
+
+/// Whether `theirs` is the RGB of the planes, and nothing more. Two rows are held at a time: the question is asked
+/// before the first frame, and must not raise the heap's peak above what frames and results take.
+fn is_rgb_of(colours: Colours, planes: &[u8], width: usize, height: usize, mut theirs: impl Read) -> bool {
+    let factors = Factors::of(colours);
+    let (mut ours, mut read) = (vec![0; 2 * width * 3], vec![0; 2 * width * 3]);
+    let are_same = row_pairs(planes, width, height).all(|samples| {
+        row_pair(&factors, samples, width, &mut ours);
+        theirs.read_exact(&mut read).is_ok() && read == ours
+    });
+    are_same && matches!(theirs.read(&mut [0]), Ok(0))
 }
 
 #[cfg(test)]
@@ -387,6 +407,21 @@ mod tests {
             }
         }
         assert!(seen.iter().flatten().all(|&seen| seen));
+    }
+
+    #[test]
+    fn one_byte_that_differs_is_noticed() {
+        let colours = Colours { bt709: true, told: true, full: false, j: false };
+        let (planes, height) = question(98);
+        let mut rgb = vec![0; 98 * height * 3];
+        rgb_from_planes(colours, &planes, 98, height, &mut rgb);
+        let is_same = |theirs: &[u8]| is_rgb_of(colours, &planes, 98, height, theirs);
+        assert!(is_same(&rgb) && !is_same(&rgb[..rgb.len() - 1]) && !is_same(&[&rgb[..], &[0]].concat()));
+        for at in [0, rgb.len() / 2, rgb.len() - 1] {
+            let mut other = rgb.clone();
+            other[at] ^= 1;
+            assert!(!is_same(&other), "byte {at}");
+        }
     }
 
     /// Of the factors: white is white, black is black, and grey has no colour.
