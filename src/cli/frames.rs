@@ -10,6 +10,7 @@ use candle_core::Device;
 use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -95,6 +96,8 @@ struct Hashes {
 
 /// What names of folders for extracted frames begin with, in the folder for temporary files.
 const SCRATCH: &str = "posebook-frames";
+/// How often the folder is tried to be removed after Ctrl-C; the next call removes what is left even so.
+const REMOVALS: usize = 100;
 
 /// A folder for extracted frames, removed at the end.
 struct Scratch(PathBuf);
@@ -108,8 +111,13 @@ impl Scratch {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let scratch = Scratch(folder.clone());
         let end = move || {
-            // decoders end with this process; what they still write is removed by the next one
-            let _ = std::fs::remove_dir_all(&folder);
+            // a frame may be written while the folder is being removed, which then is not empty
+            for _ in 0..REMOVALS {
+                if std::fs::remove_dir_all(&folder).is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
             std::process::exit(130);
         };
         interrupt::end_with(end).context("Ctrl-C cannot be listened to")?;

@@ -19,7 +19,8 @@ fn heard(path: &Path) -> Option<(f64, f64)> {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).to_string();
     let number = |name: &str| -> f64 {
-        let tail = said.split(name).nth(1).unwrap_or_else(|| panic!("{said}"));
+        // newer versions tell of every stage of the filters; the last line is that of the whole sound
+        let (_, tail) = said.rsplit_once(name).unwrap_or_else(|| panic!("{said}"));
         tail.split_whitespace().next().unwrap().parse().unwrap()
     };
     Some((number("max_volume:"), number("n_samples:") / 44_100.0))
