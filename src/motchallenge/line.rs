@@ -18,7 +18,7 @@ pub struct Row {
     pub frame: u64,
     /// Below 0 where it is unknown.
     pub id: i64,
-    /// Pixels; width and height are not below 0.
+    /// The box in pixels. Width and height are 0 or more.
     pub left: f64,
     pub top: f64,
     pub width: f64,

@@ -56,7 +56,7 @@ impl Comparison {
         comparison
     }
 
-    /// Compares the runs alone: those of a new report that makes fewer points than the reference, say.
+    /// Compares runs without claims, for a new report that has only some of the reference's runs.
     pub fn of_runs(reference: &Tables, new: &Tables) -> Comparison {
         let (old, new) = (points::cells(&reference.runs), points::cells(&new.runs));
         let pairs = points::pair(&old, &new);

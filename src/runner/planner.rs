@@ -27,7 +27,7 @@ pub(super) struct Planner<'p> {
     places: HashMap<(String, Attention), Place>,
     /// Operations a second for each model set, measured when first asked for.
     rates: HashMap<String, Option<f64>>,
-    /// People in a frame, the mean, for each file of boxes.
+    /// Mean number of people per frame, by the path of the file of boxes.
     crowds: HashMap<String, Option<f64>>,
     program_sha256: String,
     pub source: Source,

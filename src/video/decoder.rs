@@ -123,7 +123,7 @@ impl Decoder {
         self.next
     }
 
-    /// Fills `rgb` with the next frame and says which it is; `None` after the last.
+    /// Writes the next frame into `rgb` and returns its number in the clip; `None` after the last frame.
     pub fn read(&mut self, rgb: &mut [u8]) -> Result<Option<usize>, VideoError> {
         self.step(|decoder| decoder.read_frame(rgb))
     }

@@ -84,10 +84,10 @@ impl PictureReader {
         self.next
     }
 
-    /// Fills `rgb` with the next frame and says which it is; `None` after the last.
+    /// Writes the next frame into `rgb` and returns its number in the clip; `None` after the last frame.
     ///
     /// # Errors
-    /// If the picture is damaged, gone, or of another size than when the folder was probed: with its path.
+    /// If the picture is damaged or missing, or its size changed since the folder was probed. The error names its path.
     pub fn read(&mut self, rgb: &mut [u8]) -> Result<Option<usize>, VideoError> {
         let n = self.next;
         let Some(picture) = self.picture(n) else { return Ok(None) };

@@ -43,7 +43,7 @@ impl FrameDecoder {
         }
     }
 
-    /// Fills `rgb` with the next frame and says which it is; `None` after the last.
+    /// Writes the next frame into `rgb` and returns its number in the clip; `None` after the last frame.
     ///
     /// # Errors
     /// If the frame cannot be decoded.

@@ -52,7 +52,7 @@ impl Sound {
         Some(Sound { path: probe.path.clone(), start_secs, end_secs, seek_secs })
     }
 
-    /// What sound of the selected part is left out, in words.
+    /// A message that says which sound of the selected frames the overlay lacks; `None` if it lacks none.
     pub fn left_out(probe: &Probe, selection: &Selection) -> Option<String> {
         let frame = probe.clock_break().filter(|&frame| frame < selection.range.end && probe.has_audio)?;
         Some(format!(

@@ -47,7 +47,7 @@ impl Timeline {
         self.bounds.len() - 1
     }
 
-    /// From the start of the first frame to the end of the last.
+    /// Seconds from the start of the first frame to the end of the last frame.
     pub fn duration_secs(&self) -> f64 {
         self.bounds[self.frames()]
     }
