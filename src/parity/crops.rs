@@ -6,7 +6,7 @@ use super::pictures::{boxes, mask, picture};
 use super::{ParityError, Stage};
 use crate::hmr2::crop::{self, Square, normalize, padded};
 use crate::hmr2::mask::run_lengths;
-use crate::hmr2::warp::{Picture, blurred, crop_from_picture};
+use crate::warp::{Picture, blurred, crop_from_picture};
 
 /// What the goldens crop to.
 const SIZE: usize = 256;

@@ -1,7 +1,8 @@
 //! Pictures cut out and resized to the last bit as OpenCV 4's `warpAffine` does with `INTER_LINEAR`.
 //!
 //! OpenCV 4 knows coordinates to 1/32 of a pixel and weights to 1/1024; 4D-Humans was released on it
-//! (OpenCV 5 computes exactly, and differs by up to 7 levels). Outside a picture everything is 0.
+//! (OpenCV 5 computes exactly, and differs by up to 7 levels). Outside a picture everything is 0, or the pixels at
+//! the edge are repeated ([`Picture::with_edges_repeated`]).
 //! Must not know what is in a picture.
 
 use rayon::prelude::*;
@@ -21,6 +22,8 @@ pub struct Picture<'a, T, const C: usize> {
     /// Where the upper left pixel lies: elsewhere than at zero in a part of a larger picture.
     left: i32,
     top: i32,
+    /// Whether a pixel outside has the value of the nearest one inside; else it is 0.
+    repeats_edges: bool,
 }
 
 /// A part of a picture, pixels.
@@ -53,12 +56,17 @@ impl<'a, T, const C: usize> Picture<'a, T, C> {
             rest.is_empty() && pixels.len() == width * height,
             "a picture's values do not match its size"
         );
-        Picture { pixels, width, height, left: 0, top: 0 }
+        Picture { pixels, width, height, left: 0, top: 0, repeats_edges: false }
     }
 
     /// The same pixels as a part of a larger picture that is black everywhere else.
     pub fn at(self, left: usize, top: usize) -> Picture<'a, T, C> {
         Picture { left: left as i32, top: top as i32, ..self }
+    }
+
+    /// The same pixels, those at the edge repeated outside (OpenCV's `BORDER_REPLICATE`).
+    pub fn with_edges_repeated(self) -> Picture<'a, T, C> {
+        Picture { repeats_edges: true, ..self }
     }
 }
 
@@ -182,7 +190,10 @@ impl<T: Copy + Default, const C: usize> Picture<'_, T, C> {
     }
 
     fn pixel(&self, x: i32, y: i32) -> [T; C] {
-        let inside = |at: i32, end: usize| usize::try_from(at).ok().filter(|&at| at < end);
+        let inside = |at: i32, end: usize| match self.repeats_edges {
+            true => end.checked_sub(1).map(|last| (at.max(0) as usize).min(last)),
+            false => usize::try_from(at).ok().filter(|&at| at < end),
+        };
         match (inside(x, self.width), inside(y, self.height)) {
             (Some(x), Some(y)) => self.pixels[y * self.width + x],
             _ => [T::default(); C],
