@@ -1,19 +1,52 @@
-//! Frame -> boxes. Until detectors that look at pixels join, boxes are given (PHALP's `use_gt`): from
-//! the truth or from a file, made worse on purpose by seeded jitter, misses and false alarms.
+//! Frame -> boxes: by a network ([`nanodet`]), or given (PHALP's `use_gt`) from the truth or a file, made worse on
+//! purpose by seeded jitter, misses and false alarms.
 //!
-//! A frame's detections depend on the seed, the frame's number and its truth alone, and not on which
-//! frames were asked for before. Must not know tracks, nor where the given boxes come from.
+//! A frame's detections do not depend on the frames before: given ones depend on the seed, the frame's number and
+//! its truth, a network's on the pixels. Must not know tracks, nor where given boxes come from.
 
 mod given;
+pub mod nanodet;
+mod nms;
 
 pub use given::{DetectError, Detected, Given};
 
 use serde::{Deserialize, Serialize};
 
-/// How given boxes are made worse, and which are left out.
+/// What finds people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Model {
+    /// Nothing: boxes are given.
+    #[default]
+    Given,
+    /// NanoDet-g, fetched by `posebook model fetch nanodet`.
+    Nanodet,
+}
+
+impl Model {
+    /// As it is written in settings and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Model::Given => "given",
+            Model::Nanodet => "nanodet",
+        }
+    }
+
+    fn is_given(&self) -> bool {
+        *self == Model::Given
+    }
+}
+
+/// What finds people, how given boxes are made worse, and which are left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// `given` or `nanodet`. `posebook track` chooses `nanodet` where no boxes are given.
+    #[serde(skip_serializing_if = "Model::is_given")]
+    pub model: Model,
+    /// Where the model is `nanodet`; the settings below concern given boxes.
+    #[serde(skip_serializing_if = "is_default")]
+    pub nanodet: nanodet::Settings,
     /// Standard deviation of a box's centre, and of the logarithm of its size, as a share of its size.
     pub jitter: f64,
     /// Share of boxes that are missed.
@@ -31,6 +64,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            model: Model::Given,
+            nanodet: nanodet::Settings::default(),
             jitter: 0.0,
             misses: 0.0,
             miss_frames: 1,
@@ -39,6 +74,10 @@ impl Default for Settings {
             smallest_height: 0.0,
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A setting that makes no sense.
