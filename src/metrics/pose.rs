@@ -88,6 +88,24 @@ pub fn acceleration_error_mm(predicted: [&[Vec3]; 3], truth: [&[Vec3]; 3]) -> f6
         * mean((0..count).map(|joint| distance(acceleration(predicted, joint), acceleration(truth, joint))))
 }
 
+/// How much joints jitter along a track: the mean over joints and inner frames of the length of the second
+/// difference `before - 2 now + after`, in mm per frame squared.
+///
+/// The frames follow each other without gaps; the number depends on their rate (at half the rate the same motion
+/// has four times the second difference, and the same noise as much). `None` with fewer than three frames.
+///
+/// # Panics
+/// If frames are empty or differ in length.
+pub fn jitter_mm_per_frame2(frames: &[&[Vec3]]) -> Option<f64> {
+    if frames.len() < 3 {
+        return None;
+    }
+    let still = vec![[0.0; 3]; frames[0].len()];
+    let inner =
+        frames.windows(3).map(|three| acceleration_error_mm([three[0], three[1], three[2]], [&still; 3]));
+    Some(mean(inner))
+}
+
 /// 2D joints of one person, predicted and true.
 #[derive(Debug, Clone, Copy)]
 pub struct Keypoints<'a> {
@@ -217,6 +235,16 @@ mod tests {
         let jump = vec![[0.01, 0.0, 0.0]; 3];
         let error = acceleration_error_mm([&still, &jump, &still], [&still, &still, &still]);
         assert!((error - 20.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn jitter_is_the_second_difference() {
+        let at = |x: f32| vec![[x, 0.0, 0.0], [0.0, x, 0.0]];
+        let frames = [at(0.0), at(0.1), at(0.2), at(0.31)];
+        let track: Vec<&[Vec3]> = frames.iter().map(Vec::as_slice).collect();
+        // the inner frames have second differences of 0 and 10 mm
+        assert!((jitter_mm_per_frame2(&track).unwrap() - 5.0).abs() < 1e-3);
+        assert_eq!(jitter_mm_per_frame2(&track[..2]), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `posebook metrics`: scores from files, without an experiment.
+//! `posebook metrics mot`: tracking scores of a pair of MOTChallenge files.
 
 use crate::metrics::TrackingScores;
 use crate::metrics::mot::{self, Boxes};
@@ -8,19 +8,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(clap::Subcommand)]
-enum Command {
-    /// HOTA, CLEAR and identity scores of one pair of MOTChallenge files, as TrackEval gives them
-    Mot(Mot),
-}
-
-#[derive(clap::Args)]
-struct Mot {
+pub(super) struct Args {
     /// The truth: lines of `frame,identity,left,top,width,height[,confidence[,class]]`, frames from 1
     #[arg(long, value_name = "FILE")]
     truth: PathBuf,
@@ -49,8 +37,7 @@ struct Scored {
     notes: Vec<String>,
 }
 
-pub fn run(args: Args) -> Result<()> {
-    let Command::Mot(args) = args.command;
+pub(super) fn run(args: Args) -> Result<()> {
     let (truth, tracks) = (Boxes::read(&args.truth)?, Boxes::read(&args.tracks)?);
     let taken = Taken::of(args.benchmark, &truth.file);
     let mut notes: Vec<String> = [&truth, &tracks].iter().flat_map(|side| side.file.notes.clone()).collect();

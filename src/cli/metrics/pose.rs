@@ -1,0 +1,265 @@
+//! `posebook metrics pose`: a table of people against the truth of calibrated views.
+
+use crate::geometry::Vec3;
+use crate::metrics::views::{Candidate, Truth, ViewScores};
+use anyhow::{Context, Result, bail};
+use polars::prelude::{Column, DataType, StringChunked};
+use polars_io::SerReader;
+use polars_io::parquet::read::ParquetReader;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The columns of `people` that are read.
+const COLUMNS: [&str; 4] = ["run_id", "frame", "joints_m", "joints_px"];
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The truth: a JSON file of calibrated cameras and of points in meters for some frames
+    #[arg(long, value_name = "FILE")]
+    truth: PathBuf,
+    /// The people: a people.parquet as `track` and experiments write it
+    #[arg(long, value_name = "FILE")]
+    people: PathBuf,
+    /// The camera that filmed them, by its name in the truth
+    #[arg(long, value_name = "NAME")]
+    view: String,
+    /// The run whose people are scored, where the table has those of several
+    #[arg(long, value_name = "RUN_ID")]
+    run: Option<String>,
+    /// Print JSON, with unrounded numbers and each frame's, instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Scored<'a> {
+    view: &'a str,
+    #[serde(flatten)]
+    scores: &'a ViewScores,
+}
+
+pub(super) fn run(args: Args) -> Result<()> {
+    let scores = score(&args)?;
+    if scores.frames_outside > 0 {
+        eprintln!(
+            "note: {} frames of the truth lie before the first or behind the last frame with people, and are not scored",
+            scores.frames_outside
+        );
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&Scored { view: &args.view, scores: &scores })?);
+    } else {
+        print!("{}", table(&scores));
+    }
+    Ok(())
+}
+
+fn score(args: &Args) -> Result<ViewScores> {
+    let truth = Truth::read(&args.truth)?;
+    let people = read_people(&args.people, args.run.as_deref())?;
+    Ok(truth.score(&args.view, &people)?)
+}
+
+/// The people of one run of a table.
+fn read_people(path: &Path, run: Option<&str>) -> Result<Vec<Candidate>> {
+    let shown = path.display();
+    let open = || File::open(path).with_context(|| format!("cannot open the people {shown}"));
+    let no_table = || format!("{shown} is no table of people in Parquet's format");
+    let schema = ParquetReader::new(open()?).schema().with_context(no_table)?;
+    let missing: Vec<&str> = COLUMNS.into_iter().filter(|name| schema.get(name).is_none()).collect();
+    if !missing.is_empty() {
+        bail!(
+            "the table {shown} has no column {}; give a people.parquet of this version",
+            missing.join(", ")
+        );
+    }
+    let names = COLUMNS.map(String::from).to_vec();
+    let frame = ParquetReader::new(open()?).with_columns(Some(names)).finish().with_context(no_table)?;
+    let runs = frame.column("run_id")?.cast(&DataType::String)?;
+    let runs = runs.str()?;
+    let run = chosen_run(runs, run, path)?;
+    let frames = frame.column("frame")?.cast(&DataType::Int64)?;
+    let (meters, pixels) = (frame.column("joints_m")?, frame.column("joints_px")?);
+    let mut people = Vec::new();
+    for row in 0..frame.height() {
+        if runs.get(row) != run.as_deref() {
+            continue;
+        }
+        let number = frames.i64()?.get(row).and_then(|number| u64::try_from(number).ok());
+        let number = number.with_context(|| format!("row {row} of {shown} has no frame"))?;
+        let at = |name: &str| format!("row {row} of {shown} has no whole list of numbers in column `{name}`");
+        let joints_m: Vec<Vec3> = points(meters, row).with_context(|| at("joints_m"))?;
+        // somebody was detected there, and the network gave no body
+        if joints_m.is_empty() {
+            continue;
+        }
+        let joints_px = points(pixels, row).with_context(|| at("joints_px"))?;
+        people.push(Candidate { frame: number, joints_m, joints_px });
+    }
+    Ok(people)
+}
+
+/// The run to score: the one that is named, or the only one.
+fn chosen_run(runs: &StringChunked, named: Option<&str>, path: &Path) -> Result<Option<String>> {
+    let present: BTreeSet<&str> = runs.iter().flatten().collect();
+    let list = || present.iter().copied().collect::<Vec<_>>().join(", ");
+    match named {
+        Some(run) if present.contains(run) => Ok(Some(run.to_string())),
+        Some(run) => bail!("the table {} has no run `{run}`; its runs are {}", path.display(), list()),
+        None if present.len() > 1 => {
+            bail!("the table {} has several runs; name one of them with --run: {}", path.display(), list())
+        }
+        None => Ok(present.first().map(ToString::to_string)),
+    }
+}
+
+/// The points of `N` coordinates in one row's list; `None` if there is no list, or one of other things.
+fn points<const N: usize>(column: &Column, row: usize) -> Option<Vec<[f32; N]>> {
+    let values = column.list().ok()?.get_as_series(row)?.cast(&DataType::Float32).ok()?;
+    let values: Vec<f32> = values.f32().ok()?.iter().collect::<Option<_>>()?;
+    let (points, rest) = values.as_chunks::<N>();
+    rest.is_empty().then(|| points.to_vec())
+}
+
+/// The scores as a person reads them.
+fn table(scores: &ViewScores) -> String {
+    let number = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.1}"));
+    let rows = [
+        ("MPJPE", number(scores.mpjpe_mm), "mm, 12 joints relative to the middle of the hips, camera axes"),
+        (
+            "PA-MPJPE",
+            number(scores.pa_mpjpe_mm),
+            "mm, after the best rotation, scale and shift of each frame",
+        ),
+        ("frames", scores.frames_scored.to_string(), "with a person near the truth in the picture"),
+        ("missed", scores.frames_missed.to_string(), "frames with nobody near the truth"),
+        ("outside", scores.frames_outside.to_string(), "frames of the truth before or behind all people"),
+        (
+            "unknown",
+            scores.frames_without_truth.to_string(),
+            "frames in which the truth lacks hips or most joints",
+        ),
+    ];
+    rows.iter().map(|(name, value, meaning)| format!("{name:<8} {value:>7}  {meaning}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::views::SCORED_JOINTS;
+    use crate::person::JOINTS;
+    use crate::tables::PersonRow;
+    use crate::tables::files::TableWriter;
+
+    /// A truth of one camera at the laboratory's origin, whose points are in its own axes, 3 m away.
+    fn truth() -> String {
+        let points: Vec<[f64; 3]> =
+            (0..33).map(|at| [0.1 * f64::from(at % 5), 0.05 * f64::from(at), 3.0]).collect();
+        let world = serde_json::to_string(&[&points, &points, &points]).unwrap();
+        format!(
+            r#"{{"unit": "m", "frames": [0, 2, 9], "points": "33", "world_m": {world}, "cameras": {{"cam01":
+            {{"K": [[900, 0, 300], [0, 900, 200], [0, 0, 1]], "D": [0, 0, 0, 0],
+            "R": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "t": [0, 0, 0]}}}}}}"#
+        )
+    }
+
+    /// The truth's person, the depth of joints wrong by `off_m` on one side of the body.
+    fn person(run: &str, frame: u64, off_m: f32) -> PersonRow {
+        let (mut joints_m, mut joints_px) = (vec![0.0; 3 * JOINTS], vec![0.0; 2 * (JOINTS + 1)]);
+        for (place, &landmark) in crate::landmarks::SCORED.iter().enumerate() {
+            let joint = SCORED_JOINTS[place];
+            let (x, y) = (0.1 * (landmark % 5) as f32, 0.05 * landmark as f32);
+            let z = if place < 6 { off_m } else { 0.0 };
+            joints_m[3 * joint..3 * joint + 3].copy_from_slice(&[x, y, z]);
+            joints_px[2 * joint..2 * joint + 2].copy_from_slice(&[300.0 * x + 300.0, 300.0 * y + 200.0]);
+        }
+        PersonRow { run_id: run.into(), frame, joints_m, joints_px, ..PersonRow::default() }
+    }
+
+    struct Case {
+        folder: tempfile::TempDir,
+    }
+
+    impl Case {
+        fn new(people: &[PersonRow]) -> Case {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("truth.json"), truth()).unwrap();
+            let mut writer = TableWriter::create(folder.path()).unwrap();
+            people.iter().for_each(|person| writer.push(person.clone()).unwrap());
+            writer.finish().unwrap();
+            Case { folder }
+        }
+
+        fn args(&self, view: &str, run: Option<&str>) -> Args {
+            let at = |name: &str| self.folder.path().join(name);
+            let run = run.map(String::from);
+            Args { truth: at("truth.json"), people: at("people.parquet"), view: view.into(), run, json: true }
+        }
+    }
+
+    #[test]
+    fn a_table_is_scored() {
+        let case = Case::new(&[person("a", 0, 0.0), person("a", 1, 9.0), person("a", 2, 0.08)]);
+        let args = case.args("cam01", None);
+        let scores = score(&args).unwrap();
+        assert!(
+            (scores.mpjpe_mm.unwrap() - 20.0).abs() < 1e-3,
+            "half of 12 joints 80 mm off in one of two frames"
+        );
+        assert!(scores.pa_mpjpe_mm.unwrap() < 20.0);
+        assert_eq!((scores.frames_scored, scores.frames_missed, scores.frames_outside), (2, 0, 1));
+        let json = serde_json::to_value(Scored { view: "cam01", scores: &scores }).unwrap();
+        for key in
+            ["view", "mpjpe_mm", "pa_mpjpe_mm", "frames", "frames_missed", "frames_outside", "per_frame"]
+        {
+            assert!(json.get(key).is_some(), "{key} in {json}");
+        }
+        let text = table(&scores);
+        assert!(text.contains("MPJPE") && text.contains("20.0"), "{text}");
+        run(args).unwrap();
+    }
+
+    #[test]
+    fn one_run_of_several_is_named() {
+        let case = Case::new(&[person("a", 0, 0.0), person("b", 0, 0.08), person("b", 2, 0.08)]);
+        let message = score(&case.args("cam01", None)).unwrap_err().to_string();
+        assert!(message.contains("--run: a, b"), "{message}");
+        let message = score(&case.args("cam01", Some("c"))).unwrap_err().to_string();
+        assert!(message.contains("no run `c`"), "{message}");
+        let scores = score(&case.args("cam01", Some("b"))).unwrap();
+        assert!((scores.mpjpe_mm.unwrap() - 40.0).abs() < 1e-3);
+    }
+
+    #[test]
+    fn wrong_files_and_views_get_clear_errors() {
+        let case = Case::new(&[person("a", 0, 0.0)]);
+        let message = score(&case.args("cam07", None)).unwrap_err().to_string();
+        assert!(message.contains("`cam07`") && message.contains("cam01"), "{message}");
+        let message = score(&Case::new(&[]).args("cam01", None)).unwrap_err().to_string();
+        assert!(message.contains("no frame in common"), "{message}");
+        let message = score(&Case::new(&[person("a", 70, 0.0)]).args("cam01", None)).unwrap_err().to_string();
+        assert!(message.contains("70 to 70"), "{message}");
+        let short = PersonRow { joints_m: vec![0.0; 7], ..person("a", 0, 0.0) };
+        let message = score(&Case::new(&[short]).args("cam01", None)).unwrap_err().to_string();
+        assert!(message.contains("`joints_m`"), "{message}");
+        let few = PersonRow { joints_m: vec![0.0; 72], ..person("a", 0, 0.0) };
+        let message = score(&Case::new(&[few]).args("cam01", None)).unwrap_err().to_string();
+        assert!(message.contains("24 joints"), "{message}");
+
+        let mut swapped = case.args("cam01", None);
+        swapped.people = swapped.truth.clone();
+        let message = format!("{:#}", score(&swapped).unwrap_err());
+        assert!(message.contains("no table of people"), "{message}");
+        swapped.people = case.folder.path().join("none.parquet");
+        assert!(score(&swapped).unwrap_err().to_string().contains("none.parquet"));
+        // a table of something else
+        let other = tempfile::tempdir().unwrap();
+        TableWriter::<crate::tables::FrameRow>::create(other.path()).unwrap().finish().unwrap();
+        swapped.people = other.path().join("frames.parquet");
+        let message = score(&swapped).unwrap_err().to_string();
+        assert!(message.contains("joints_m, joints_px"), "{message}");
+    }
+}
