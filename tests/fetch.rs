@@ -107,6 +107,8 @@ fn fetched(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, String> {
 fn left(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder.join("files")).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    // the lock, and the record of what was verified
+    names.retain(|name| ![".lock", ".verified.json"].contains(&name.as_str()));
     names.sort();
     names
 }
@@ -228,7 +230,7 @@ fn a_dead_link_says_what_to_do() {
     ");
     manifest.files[0].from = fetch::Origin::Person("https://body.invalid".into());
     let said = fetched(folder.path(), &manifest).unwrap_err();
-    assert!(said.contains("has to register at https://body.invalid"), "{said}");
+    assert!(said.contains("registration is required at https://body.invalid"), "{said}");
     // one that cannot be had does not keep the others from coming
     let (good, _) = serve_whole(file_bytes());
     let second = fetch::File {
@@ -388,11 +390,12 @@ impl Project {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_posebook"));
         command.current_dir(self.0.path()).args(["model", "fetch", "mine"]).args(arguments);
+        command.env("POSEBOOK_CACHE", self.0.path().join("cache"));
         command
     }
 
     fn file(&self, inside: &str) -> PathBuf {
-        self.0.path().join(".posebook/downloads/mine").join(inside)
+        self.0.path().join("cache/models/mine").join(inside)
     }
 }
 
@@ -433,7 +436,7 @@ fn a_licence_is_said_first_and_proxies_are_those_of_the_environment() {
         )),
         "{text}"
     );
-    assert!(text.contains("next: look into") && text.contains(".posebook/downloads/mine"), "{text}");
+    assert!(text.contains("next: look into") && text.contains("cache/models/mine"), "{text}");
 }
 
 #[test]
@@ -519,20 +522,20 @@ fn packages_come_by_the_programs_of_their_registries() {
     let mut left: Vec<_> =
         std::fs::read_dir(project.file("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["one.bin", "two.bin"]);
+    assert_eq!(left, [".lock", "one.bin", "two.bin"]);
 }
 
 #[test]
 fn every_manifest_is_sound_and_mistakes_are_named() {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/sources");
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(sources).unwrap() {
-        let path = entry.unwrap().path();
-        Manifest::load(&path).unwrap_or_else(|error| panic!("{error}"));
-        names.push(path.file_stem().unwrap().to_str().unwrap().to_string());
+    for folder in ["models/sources", "datasets/sources"] {
+        for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+            let manifest = Manifest::load(&entry.unwrap().path()).unwrap_or_else(|error| panic!("{error}"));
+            names.push(manifest.name);
+        }
     }
     names.sort();
-    assert_eq!(names, ["hmr2", "nanodet", "phalp"]);
+    assert_eq!(names, ["blazepose", "hmr2", "nanodet", "phalp", "pose2sim", "sports2d", "vtest"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.toml");
     for (file, says) in [
@@ -544,6 +547,7 @@ fn every_manifest_is_sound_and_mistakes_are_named() {
         ("name = \"a\"\nfrom = { npm = \"--help\" }", "is no package"),
         ("name = \"a\"\nfrom = { web = [\"http://a\"] }\nsha256 = \"12\"", "is no SHA-256"),
         ("name = \"a\"\nfrom = { gopher = \"a\" }", "gopher"),
+        ("name = \"a\"\nfrom = { debian = \"a\" }", "needs members"),
         ("name = \"a\"\nfrom = { web = [\"http://a\"] }\nsha = \"12\"", "sha"),
     ] {
         let start = "description = \"\"\nlicence = \"\"\nagreement = false\nnext = \"\"\n[[file]]\n";

@@ -1,9 +1,13 @@
-//! `posebook dataset`: make, list, verify.
+//! `posebook dataset`: make, fetch, list, verify.
 
 use super::experiment::project;
-use crate::dataset::{ClipSpec, Dataset, DrawnLock, MadeClip, Recorded, walkers};
+use super::fetching::{self, FetchOptions, ProgressLines};
+use crate::dataset::{ClipSpec, Dataset, DrawnLock, FootageSource, MadeClip, Recorded, walkers};
+use crate::fetch;
 use crate::runner::Project;
+use crate::runner::interrupt;
 use crate::runner::progress::{Event, for_stderr};
+use crate::sources::Patience;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 
@@ -15,8 +19,10 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Make the clips that are not made yet
+    /// Make the clips that are not made yet, and fetch the footage that they need
     Make(Make),
+    /// Fetch the footage of a dataset, by the manifests in `datasets/sources/`
+    Fetch(Fetch),
     /// List datasets and their clips
     List,
     /// Put the decoded frames' SHA-256 of all drawn clips in the cache on record, in `datasets/drawn.lock`
@@ -32,6 +38,15 @@ struct Make {
     /// All datasets in `datasets/`
     #[arg(long)]
     all: bool,
+}
+
+#[derive(clap::Args)]
+struct Fetch {
+    /// The manifest's name in `datasets/sources/`
+    name: String,
+    /// A file that you have, instead of a download: the manifest's archive, or a file out of it
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -54,6 +69,7 @@ pub fn run(args: Args) -> Result<()> {
             ensure!(args.all || !args.names.is_empty(), "name the datasets to make, or say --all");
             make(&project, &datasets(&project, &args.names)?)
         }
+        Command::Fetch(args) => fetch_source(&project, &args),
         Command::List => list(&project, &datasets(&project, &[])?),
         Command::Record(args) => record(&project, args.replace),
         Command::Verify(args) => verify(&project, &datasets(&project, &args.names)?),
@@ -76,24 +92,65 @@ fn datasets(project: &Project, names: &[String]) -> Result<Vec<Dataset>> {
     paths.iter().map(|path| Ok(Dataset::load(path, &toml::Table::new())?)).collect()
 }
 
+fn fetch_source(project: &Project, args: &Fetch) -> Result<()> {
+    let manifest = fetching::find(&project.root.join("datasets/sources"), &args.name)?;
+    let folder = fetch::footage_folder(&args.name)?;
+    let stall_secs = Patience::default().stall_secs;
+    fetching::run(
+        &manifest,
+        &folder,
+        &FetchOptions { from: args.from.as_deref(), accept_licence: false, stall_secs },
+    )
+}
+
 fn make(project: &Project, datasets: &[Dataset]) -> Result<()> {
-    let mut listener = for_stderr();
-    for clip in datasets.iter().flat_map(Dataset::clips) {
-        let mut show = |done, of| listener.hear(Event::Clip { name: &clip.name, done, of });
-        let made = clip.make(&project.clips(), &mut show)?;
-        made.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
+    let mut errors = Vec::new();
+    for dataset in datasets {
+        if let Some(source) = &dataset.footage {
+            let shown = ProgressLines::new();
+            // footage that cannot be had does not keep other datasets from being made
+            if let Err(error) = source.fetch(&mut |event| shown.show(&event), interrupt::listen()) {
+                errors.push(format!("{}: {error}", dataset.name));
+                continue;
+            }
+        }
+        let mut listener = for_stderr();
+        for clip in dataset.clips() {
+            let mut show = |done, of| listener.hear(Event::Clip { name: &clip.name, done, of });
+            let made = clip.make(&project.clips(), &mut show)?;
+            made.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
+        }
     }
+    ensure!(errors.is_empty(), "{}", errors.join("\n"));
     Ok(())
 }
 
 fn list(project: &Project, datasets: &[Dataset]) -> Result<()> {
     for dataset in datasets {
         println!("{}: {}", dataset.name, dataset.about);
+        if let Some(source) = &dataset.footage {
+            println!("    {}", in_words(source)?);
+        }
         for clip in dataset.clips() {
             println!("    {}", line(project, clip)?);
         }
     }
     Ok(())
+}
+
+/// Where footage comes from, in one line: licence, size, and whether it was fetched.
+fn in_words(source: &FootageSource) -> Result<String> {
+    let FootageSource { manifest, folder, .. } = source;
+    let place = match (source.is_fetched()?, manifest.bytes()) {
+        (true, _) => format!("fetched to {}", folder.display()),
+        (false, Some(bytes)) => format!("not fetched yet, {}", fetch::size_in_words(bytes)),
+        (false, None) => "not fetched yet".to_string(),
+    };
+    let truth = source.views.as_ref().map(|plan| {
+        let made = if plan.is_made() { "made" } else { "not made yet" };
+        format!("; truth in space: {}, {made}", plan.origin)
+    });
+    Ok(format!("licence: {}; {place}{}", manifest.licence, truth.unwrap_or_default()))
 }
 
 /// A clip in one line: name, size, length, and where it lies if it is made.

@@ -1,6 +1,7 @@
 //! Clips: what one is made from, and what it is once it lies on disk. Must not know runs.
 
 use super::DatasetError;
+use super::footage::OfFootage;
 use super::own::OwnClip;
 use super::truth::TruthFile;
 use super::walkers::{self, WalkersClip};
@@ -23,7 +24,7 @@ pub struct ClipSpec {
 pub enum Source {
     /// It is drawn.
     Walkers(WalkersClip),
-    /// It is a file of the user's.
+    /// It is a file of the user's, or one that is fetched.
     Own(OwnClip),
 }
 
@@ -51,6 +52,13 @@ pub struct Clip {
     pub table: Option<PathBuf>,
     /// How truth and boxes were read, where a person should know.
     pub notes: Vec<String>,
+    /// The name of its view, where it is one of several of a scene.
+    pub view: Option<String>,
+    /// Where the scene's truth in space is kept ([`super::views::ViewsTruth::read`]). A truth of a network's points is
+    /// there only once somebody has made it ([`super::views::ViewsPlan::make`]).
+    pub views_truth: Option<PathBuf>,
+    /// Whose points that truth is made of: every number measured against it names it.
+    pub truth_origin: Option<String>,
 }
 
 /// `clip.json` in a made clip's folder: what is there, and what made it.
@@ -79,6 +87,12 @@ pub(super) struct Record {
     /// How truth and boxes were read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub views_truth: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub truth_origin: Option<String>,
 }
 
 /// A drawn clip that lies in the cache.
@@ -146,6 +160,14 @@ impl ClipSpec {
         }
     }
 
+    /// What the clip is fetched from; `None` where it is drawn or the user's own.
+    pub fn footage(&self) -> Option<&OfFootage> {
+        match &self.source {
+            Source::Walkers(_) => None,
+            Source::Own(clip) => clip.footage.as_deref(),
+        }
+    }
+
     /// Frame size, where known before the clip is looked at.
     pub fn size(&self) -> Option<(usize, usize)> {
         match &self.source {
@@ -175,7 +197,7 @@ impl ClipSpec {
         let folder = match &self.source {
             Source::Walkers(clip) => walkers::make(&self.name, clip, cache, &walkers::key(clip), progress)?,
             Source::Own(clip) => {
-                let clip = clip.fetched(cache)?;
+                let clip = clip.fetched(cache, progress)?;
                 clip.import(&self.name, cache, &clip.key()?)?
             }
         };
@@ -283,6 +305,9 @@ impl Record {
             boxes: file(BOXES, &self.boxes_sha256),
             table: self.table_sha256.as_ref().map(|_| folder.join(TABLE)),
             notes: self.notes.clone(),
+            view: self.view.clone(),
+            views_truth: self.views_truth.clone(),
+            truth_origin: self.truth_origin.clone(),
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum DatasetError {
     Invalid { path: PathBuf, message: String },
     #[error(transparent)]
     Source(#[from] crate::sources::SourceError),
+    #[error(transparent)]
+    Fetch(#[from] crate::fetch::FetchError),
     #[error("{program}: {problem}")]
     Program { program: &'static str, problem: String },
 }
@@ -33,7 +35,7 @@ impl DatasetError {
         DatasetError::Wrong { path: path.to_path_buf(), line, message: message.into() }
     }
 
-    pub(super) fn invalid(path: &Path, message: impl Into<String>) -> DatasetError {
+    pub fn invalid(path: &Path, message: impl Into<String>) -> DatasetError {
         DatasetError::Invalid { path: path.to_path_buf(), message: message.into() }
     }
 }

@@ -3,6 +3,7 @@
 use super::DatasetError;
 use super::clip::{ClipSpec, Source};
 use super::decoded::DrawnLock;
+use super::footage::{Footage, FootageSource};
 use super::own::{Files, OwnClip};
 use super::walkers::{self, Walkers};
 use crate::motchallenge::Benchmark;
@@ -19,6 +20,8 @@ pub struct Dataset {
     pub path: PathBuf,
     /// What it is for, one line.
     pub about: String,
+    /// What its clips are fetched from; `None` where they are drawn or the user's own.
+    pub footage: Option<FootageSource>,
     clips: Vec<ClipSpec>,
 }
 
@@ -35,6 +38,8 @@ impl Dataset {
         let table: Table = toml::from_str(&text).map_err(|error| in_line(path, &text, &error))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let invalid = |message: String| DatasetError::invalid(path, message);
+        let mut footage = None;
+        let folder = path.parent().unwrap_or(Path::new("."));
         let (about, clips) = match table.get("kind").and_then(Value::as_str) {
             Some("walkers") => {
                 let own_seed = table.get("seed").and_then(Value::as_integer);
@@ -46,16 +51,22 @@ impl Dataset {
             }
             Some("files") => {
                 let files: Files = typed(path, &text, table, changes)?;
-                let folder = path.parent().unwrap_or(Path::new("."));
                 let clips = files.clips(folder).map_err(invalid)?.into_iter();
                 (files.about.clone(), clips.map(|(name, clip)| (name, Source::Own(clip))).collect())
             }
-            Some(other) => {
-                return Err(invalid(format!("there is no kind `{other}`; there are `walkers`, `files`")));
+            Some("footage") => {
+                let of_file: Footage = typed(path, &text, table, changes)?;
+                let (source, clips) = of_file.clips(folder)?;
+                footage = Some(source);
+                let named = clips.into_iter().map(|(name, clip)| (name, Source::Own(clip)));
+                (of_file.about.clone(), named.collect())
             }
-            None => return Err(invalid("`kind` is missing: `walkers` or `files`".into())),
+            Some(other) => {
+                let message = format!("there is no kind `{other}`; there are `walkers`, `files`, `footage`");
+                return Err(invalid(message));
+            }
+            None => return Err(invalid("`kind` is missing: `walkers`, `files` or `footage`".into())),
         };
-        let folder = path.parent().unwrap_or(Path::new("."));
         let lock = DrawnLock::load(folder, &walkers::version())?;
         let spec = |(name, source): (String, Source)| {
             let recorded_sha256 = match &source {
@@ -65,7 +76,7 @@ impl Dataset {
             ClipSpec { name, source, recorded_sha256 }
         };
         let clips = clips.into_iter().map(spec).collect();
-        Ok(Dataset { name, path: path.to_path_buf(), about, clips })
+        Ok(Dataset { name, path: path.to_path_buf(), about, footage, clips })
     }
 
     /// One video outside any dataset, with boxes where there are some; the clip is called as the file without its
@@ -80,9 +91,10 @@ impl Dataset {
             benchmark: None,
             sha256: None,
             decoded_sha256: None,
+            footage: None,
         };
         let clips = vec![ClipSpec { name: name.clone(), source: Source::Own(own), recorded_sha256: None }];
-        Dataset { name, path: video.to_path_buf(), about: "one video".into(), clips }
+        Dataset { name, path: video.to_path_buf(), about: "one video".into(), footage: None, clips }
     }
 
     /// The dataset with truth and boxes of its files read by the rules of `benchmark`, where one is given.

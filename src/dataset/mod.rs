@@ -1,7 +1,8 @@
 //! Datasets: clips and their truth.
 //!
-//! A dataset is a TOML file of one of two kinds. [`walkers`] are drawn people with all the truth there can
-//! be; `files` are videos of the user's own. Either way a clip comes out the same: a video file, and a truth
+//! A dataset is a TOML file of one of three kinds. [`walkers`] are drawn people with all the truth there can
+//! be; `files` are videos of the user's own; `footage` is fetched out of published packages, and views of one scene may
+//! have a truth in space ([`views`]). Either way a clip comes out the same: a video file, and a truth
 //! that is read frame by frame ([`TruthReader`]), so that a run holds one frame's people at a time.
 //!
 //! ```ignore
@@ -23,6 +24,7 @@ mod clip;
 mod decoded;
 mod encode;
 mod error;
+mod footage;
 mod load;
 pub mod mot;
 pub mod motion;
@@ -33,11 +35,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod truth;
+pub mod views;
 pub mod walkers;
 
 pub use clip::{Clip, ClipSpec, MadeClip, Progress, Source};
 pub use decoded::{DrawnLock, Recorded};
 pub use error::DatasetError;
+pub use footage::{Footage, FootageSource, FootageSpec, OfFootage, ViewsSpec};
 pub use load::Dataset;
 pub use own::{FileSpec, Files, OwnClip};
 pub use truth::{Intrinsics, PassedOver, TruthBody, TruthFile, TruthPerson, TruthReader, TruthWriter};

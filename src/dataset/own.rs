@@ -5,10 +5,12 @@
 
 use super::DatasetError;
 use super::cache::Making;
-use super::clip::{BOXES, Record, TRUTH};
+use super::clip::{BOXES, Progress, Record, TRUTH};
 use super::decoded::decoded_sha256;
+use super::footage::OfFootage;
 use super::mot::{self, Bounds, Use};
 use super::truth::{TruthFile, TruthWriter};
+use crate::fetch::Event;
 use crate::files;
 use crate::motchallenge::Benchmark;
 use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
@@ -19,6 +21,7 @@ use serde_json::json;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::UNIX_EPOCH;
 
 /// A dataset of videos that are there.
@@ -85,6 +88,8 @@ pub struct OwnClip {
     pub sha256: Option<String>,
     /// What the SHA-256 of its decoded frames should be. Where it is given the video is decoded once to compare it.
     pub decoded_sha256: Option<String>,
+    /// The package that the video is fetched from; `None` for one of the user's own.
+    pub footage: Option<Box<OfFootage>>,
 }
 
 impl Files {
@@ -108,6 +113,7 @@ impl Files {
             benchmark: clip.benchmark.or(self.benchmark),
             sha256: clip.sha256.clone(),
             decoded_sha256: clip.decoded_sha256.clone(),
+            footage: None,
         };
         Ok(self.clip.iter().filter(wanted).map(|clip| (clip.name.clone(), own(clip))).collect())
     }
@@ -116,12 +122,26 @@ impl Files {
 impl OwnClip {
     /// The clip with a path that can be read for its video, where there is one without fetching it.
     pub(super) fn at_hand(&self, cache: &Path) -> Result<Option<OwnClip>, DatasetError> {
+        if let Some(footage) = &self.footage {
+            let is_there = self.video.is_file() && !footage.lacks_truth();
+            return Ok(Some(self.clone()).filter(|_| is_there));
+        }
         let found = sources::file_at_hand(&self.video, self.fps, &kept_beside(cache))?;
         Ok(found.map(|video| OwnClip { video, ..self.clone() }))
     }
 
-    /// The clip with a path that can be read for its video, which is fetched where need be.
-    pub(super) fn fetched(&self, cache: &Path) -> Result<OwnClip, DatasetError> {
+    /// The clip with a path that can be read for its video, which is fetched where need be; of a package `progress` is
+    /// called with the bytes that came and all.
+    pub(super) fn fetched(&self, cache: &Path, progress: Progress) -> Result<OwnClip, DatasetError> {
+        if let Some(footage) = &self.footage {
+            let mut tell = |event: Event| {
+                if let Event::Grew { file: crate::fetch::File { bytes: Some(all), .. }, bytes } = event {
+                    progress(bytes as usize, *all as usize);
+                }
+            };
+            footage.source.fetch(&mut tell, &AtomicBool::new(false))?;
+            return Ok(self.clone());
+        }
         let video = sources::file(&self.video, self.fps, &kept_beside(cache), &mut |_| ())?;
         Ok(OwnClip { video, ..self.clone() })
     }
@@ -160,6 +180,10 @@ impl OwnClip {
             // records that counted packets are made anew
             "counts": "frames",
         });
+        if let Some((plan, view)) = self.footage.as_ref().and_then(|footage| footage.views()) {
+            let truth = json!({ "view": view, "origin": plan.origin, "path": plan.path });
+            made_from = json!({ "clip": made_from, "views": truth });
+        }
         if let Some(of_folder) = of_folder {
             made_from = json!({ "clip": made_from, "folder": of_folder });
         }
@@ -211,6 +235,7 @@ impl OwnClip {
             };
         let truth = convert(&self.truth, TRUTH, Use::Truth)?;
         let boxes = convert(&self.boxes, BOXES, Use::Boxes)?;
+        let views = self.footage.as_ref().and_then(|footage| footage.views());
         let record = Record {
             name: name.to_string(),
             decoded_sha256: self.decoded_sha256(&video)?,
@@ -228,6 +253,9 @@ impl OwnClip {
             drawn_sha256: None,
             ffmpeg: Machine::this().ffmpeg,
             notes,
+            view: views.map(|(_, view)| view.to_string()),
+            views_truth: views.map(|(plan, _)| plan.path.clone()),
+            truth_origin: views.map(|(plan, _)| plan.origin.clone()),
         };
         record.write(making.folder())?;
         making.finish().map_err(unmade)
@@ -235,7 +263,7 @@ impl OwnClip {
 }
 
 /// A path of a dataset's file, which may begin with `~/`.
-fn from_home(path: &Path) -> PathBuf {
+pub(super) fn from_home(path: &Path) -> PathBuf {
     // without a home the name is taken as it is, and an error about it names it
     path.to_str().and_then(|text| files::from_home(text).ok()).unwrap_or_else(|| path.to_path_buf())
 }

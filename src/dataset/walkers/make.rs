@@ -62,6 +62,9 @@ pub fn make(
         ffmpeg: Machine::this().ffmpeg,
         made_from: made_from(clip),
         notes: Vec::new(),
+        view: None,
+        views_truth: None,
+        truth_origin: None,
     };
     record.write(making.folder())?;
     debug_assert!(making.folder().join(RECORD).is_file());

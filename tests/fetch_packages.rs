@@ -1,0 +1,438 @@
+//! `model fetch` and `dataset` with packages: programs of the registries' names that give archives made here, files
+//! brought by hand, two clones and two processes at once.
+
+#![cfg(unix)]
+
+use posebook::dataset::Dataset;
+use posebook::dataset::views::{SCORED, ViewsTruth, median};
+use posebook::fetch::{self, Event, Manifest};
+use posebook::provenance::sha256_of_bytes;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::AtomicBool;
+
+static GO_ON: AtomicBool = AtomicBool::new(false);
+
+/// A .tgz of files.
+fn tgz(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut tar = Vec::new();
+    for (name, bytes) in files {
+        let mut head = [0u8; 512];
+        head[..name.len()].copy_from_slice(name.as_bytes());
+        head[100..108].copy_from_slice(b"0000644\0");
+        head[124..136].copy_from_slice(format!("{:011o}\0", bytes.len()).as_bytes());
+        head[148..156].copy_from_slice(b"        ");
+        head[156] = b'0';
+        head[257..265].copy_from_slice(b"ustar\x0000");
+        let sum: u32 = head.iter().map(|byte| u32::from(*byte)).sum();
+        head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        tar.extend_from_slice(&head);
+        tar.extend_from_slice(bytes);
+        tar.resize(tar.len().next_multiple_of(512), 0);
+    }
+    tar.resize(tar.len() + 1024, 0);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&tar).unwrap();
+    gzip.finish().unwrap()
+}
+
+/// A folder with clones of a project, the user's cache folder, and programs of their own.
+struct Place {
+    folder: tempfile::TempDir,
+    archive: Vec<u8>,
+}
+
+const WEIGHTS: &[u8] = b"weights, weights and weights";
+
+impl Place {
+    /// With an npm that gives an archive of weights and notes, and writes a line to `asked` each time.
+    fn new() -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let archive =
+            tgz(&[("package/w.bin", WEIGHTS), ("package/notes/a", b"1"), ("package/notes/b", b"2")]);
+        std::fs::write(folder.path().join("archive.tgz"), &archive).unwrap();
+        let place = Place { folder, archive };
+        let text = "while [ \"$1\" != --pack-destination ]; do shift; done\necho asked >> ROOT/asked\nsleep 0.3\ncp \
+                    ROOT/archive.tgz \"$2/got.tgz\"";
+        place.program("npm", text);
+        place
+    }
+
+    fn path(&self, inside: &str) -> PathBuf {
+        self.folder.path().join(inside)
+    }
+
+    fn program(&self, name: &str, text: &str) {
+        std::fs::create_dir_all(self.path("programs")).unwrap();
+        let text = text.replace("ROOT", &self.folder.path().display().to_string());
+        let path = self.path("programs").join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The text of a manifest of npm's archive.
+    fn manifest(&self, sha256: &str) -> String {
+        let weights = sha256_of_bytes(WEIGHTS);
+        let bytes = self.archive.len();
+        format!(
+            "description = \"a test\"\nlicence = \"MIT\"\nlicence_file = \"text.txt\"\nattribution = \"By \
+             somebody.\"\nagreement = false\nnext = \"\"\n[[file]]\nname = \"archive.tgz\"\nfrom = {{ npm = \
+             \"@some/body@1.0\" }}\nsha256 = \"{sha256}\"\nbytes = {bytes}\n[[file.member]]\ninside = \
+             \"package/w.bin\"\nplace = \"w.bin\"\nsha256 = \"{weights}\"\n[[file.member]]\ninside = \
+             \"package/notes/\"\nplace = \"notes\"\n"
+        )
+    }
+
+    /// A clone of a project with the manifest.
+    fn clone(&self, name: &str, manifest: &str) -> PathBuf {
+        let clone = self.path(name);
+        std::fs::create_dir_all(clone.join("experiments")).unwrap();
+        std::fs::create_dir_all(clone.join("models/sources")).unwrap();
+        std::fs::write(clone.join("models/sources/mine.toml"), manifest).unwrap();
+        std::fs::write(clone.join("models/sources/text.txt"), "the terms").unwrap();
+        clone
+    }
+
+    fn run(&self, clone: &Path, path: &str, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_posebook"));
+        command.current_dir(clone).args(arguments).env("PATH", path);
+        command.env("POSEBOOK_CACHE", self.path("cache"));
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+        (status.success(), text.replace(&self.folder.path().display().to_string(), "ROOT"))
+    }
+
+    /// The PATH with the programs made here first.
+    fn with_programs(&self) -> String {
+        format!("{}:{}", self.path("programs").display(), std::env::var("PATH").unwrap())
+    }
+
+    fn fetch(&self, clone: &Path, more: &[&str]) -> (bool, String) {
+        self.run(clone, &self.with_programs(), &[&["model", "fetch", "mine"], more].concat())
+    }
+
+    fn kept(&self, inside: &str) -> PathBuf {
+        self.path("cache/models/mine").join(inside)
+    }
+
+    fn asked(&self) -> usize {
+        std::fs::read_to_string(self.path("asked")).unwrap_or_default().lines().count()
+    }
+
+    /// Names in the folder of fetched files.
+    fn left(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.kept("")).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.retain(|name| ![".lock", ".verified.json"].contains(&name.as_str()));
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn a_second_clone_fetches_nothing_and_says_so() {
+    let place = Place::new();
+    let manifest = place.manifest(&sha256_of_bytes(&place.archive));
+    let (done, text) = place.fetch(&place.clone("one", &manifest), &[]);
+    assert!(done && text.contains("archive.tgz: fetching") && text.contains("licence: MIT"), "{text}");
+    assert_eq!(place.left(), ["LICENSE.txt", "notes", "w.bin"]);
+    assert_eq!(std::fs::read(place.kept("w.bin")).unwrap(), WEIGHTS);
+    assert_eq!(std::fs::read(place.kept("notes/b")).unwrap(), b"2");
+    let licence = std::fs::read_to_string(place.kept("LICENSE.txt")).unwrap();
+    assert_eq!(licence, "By somebody.\nLicence: MIT\n\nthe terms");
+    let second = place.clone("two", &manifest);
+    let (done, text) = place.fetch(&second, &[]);
+    assert!(done && text.contains("there already, nothing is fetched"), "{text}");
+    assert_eq!(place.asked(), 1);
+    assert!(!second.join(".posebook").exists());
+    // a file that was changed is fetched again, and one that is missing
+    std::fs::write(place.kept("w.bin"), "other").unwrap();
+    assert!(place.fetch(&second, &[]).0);
+    assert_eq!(std::fs::read(place.kept("w.bin")).unwrap(), WEIGHTS);
+    std::fs::remove_dir_all(place.kept("notes")).unwrap();
+    assert!(place.fetch(&second, &[]).0);
+    assert_eq!(
+        (place.asked(), place.left()),
+        (3, vec!["LICENSE.txt".into(), "notes".into(), "w.bin".into()])
+    );
+}
+
+#[test]
+fn two_that_fetch_at_once_fetch_once() {
+    let place = Place::new();
+    let clone = place.clone("one", &place.manifest(&sha256_of_bytes(&place.archive)));
+    std::thread::scope(|scope| {
+        let runs = [0, 1, 2].map(|_| scope.spawn(|| place.fetch(&clone, &[])));
+        for run in runs {
+            let (done, text) = run.join().unwrap();
+            assert!(done, "{text}");
+        }
+    });
+    assert_eq!(
+        (place.asked(), place.left()),
+        (1, vec!["LICENSE.txt".into(), "notes".into(), "w.bin".into()])
+    );
+}
+
+#[test]
+fn what_is_wrong_is_thrown_away_and_nothing_is_left() {
+    let place = Place::new();
+    let right = place.manifest(&sha256_of_bytes(&place.archive));
+    let clone = place.clone("wrong", &place.manifest(&"0".repeat(64)));
+    let (done, text) = place.fetch(&clone, &[]);
+    assert!(!done && text.contains("thrown away") && text.contains(&"0".repeat(64)), "{text}");
+    assert!(place.left().is_empty(), "{:?}", place.left());
+    let clone = place.clone("short", &right);
+    std::fs::write(place.path("archive.tgz"), &place.archive[..100]).unwrap();
+    let (done, text) = place.fetch(&clone, &[]);
+    assert!(!done && text.contains("has 100 bytes, and"), "{text}");
+    assert!(place.left().is_empty());
+    // the archive is as the manifest says, and a member is not
+    std::fs::write(place.path("archive.tgz"), &place.archive).unwrap();
+    let clone = place.clone("member", &right.replace("package/notes/", "package/none/"));
+    let (done, text) = place.fetch(&clone, &[]);
+    assert!(!done && text.contains("there is no `package/none/` in archive.tgz"), "{text}");
+    let clone = place.clone("other", &right.replace(&sha256_of_bytes(WEIGHTS), &"1".repeat(64)));
+    let (done, text) = place.fetch(&clone, &[]);
+    assert!(!done && text.contains("package/w.bin has the SHA-256"), "{text}");
+}
+
+#[test]
+fn without_the_program_or_a_network_the_message_says_what_to_do() {
+    let place = Place::new();
+    let clone = place.clone("one", &place.manifest(&sha256_of_bytes(&place.archive)));
+    let (done, text) = place.run(&clone, "/nowhere", &["model", "fetch", "mine"]);
+    assert!(!done);
+    let size = fetch::size_in_words(place.archive.len() as u64);
+    insta::assert_snapshot!(text.replace(&size, "SIZE"), @r"
+    mine: a test
+    licence: MIT
+    archive.tgz: fetching, SIZE
+    error: archive.tgz cannot be fetched:
+      `npm` is not on the PATH
+      On a machine with a network `npm pack @some/body@1.0` gives the file (SIZE). Bring it here and run `posebook model fetch mine --from FILE`: it is verified and unpacked to ROOT/cache/models/mine.
+    ");
+    place.program(
+        "npm",
+        "echo 'npm error code EAI_AGAIN' >&2; echo 'npm error request to http://host/x' >&2; exit 1",
+    );
+    let (done, text) = place.fetch(&clone, &[]);
+    assert!(
+        !done && text.contains("npm cannot reach its registry (EAI_AGAIN)") && !text.contains("http"),
+        "{text}"
+    );
+    assert!(place.left().is_empty());
+}
+
+#[test]
+fn a_file_brought_by_hand_is_verified_and_unpacked() {
+    let place = Place::new();
+    let clone = place.clone("one", &place.manifest(&sha256_of_bytes(&place.archive)));
+    let given = place.path("brought.tgz");
+    let from = ["--from", given.to_str().unwrap()];
+    for (bytes, says) in [
+        (place.archive[..100].to_vec(), "it has 100 bytes, and archive.tgz has"),
+        (vec![7; place.archive.len()], "another version or was changed on its way"),
+    ] {
+        std::fs::write(&given, &bytes).unwrap();
+        let (done, text) = place.fetch(&clone, &from);
+        assert!(!done && text.contains(says), "{text}");
+        assert!(place.left().is_empty() && std::fs::read(&given).unwrap() == bytes, "it is the user's");
+    }
+    std::fs::write(&given, &place.archive).unwrap();
+    let (done, text) = place.fetch(&clone, &from);
+    assert!(done, "{text}");
+    assert_eq!(
+        (place.asked(), place.left()),
+        (0, vec!["LICENSE.txt".into(), "notes".into(), "w.bin".into()])
+    );
+    assert!(given.is_file());
+    // a file out of the archive
+    std::fs::remove_file(place.kept("w.bin")).unwrap();
+    std::fs::write(&given, WEIGHTS).unwrap();
+    assert!(place.fetch(&clone, &from).0 && place.kept("w.bin").is_file());
+    assert!(place.fetch(&clone, &[]).1.contains("there already"));
+    let (done, text) = place.fetch(&clone, &["--from", "/no/such/file"]);
+    assert!(!done && text.contains("/no/such/file"), "{text}");
+}
+
+#[test]
+fn first_need_is_quick_where_all_is_there_and_says_what_it_fetches() {
+    let place = Place::new();
+    let clone = place.clone("one", &place.manifest(&sha256_of_bytes(&place.archive)));
+    let manifest = Manifest::load(&clone.join("models/sources/mine.toml")).unwrap();
+    assert!(place.fetch(&clone, &[]).0);
+    let folder = place.kept("");
+    let mut events = 0;
+    let mut tell = |_: Event| events += 1;
+    assert_eq!(fetch::ensure(&manifest, "mine", &folder, &mut tell, &GO_ON).unwrap(), folder);
+    assert_eq!(events, 0);
+    std::fs::remove_file(place.kept("w.bin")).unwrap();
+    let mut lines = Vec::new();
+    let stopped = AtomicBool::new(true);
+    let mut tell = |event: Event| lines.extend(event.line());
+    // the programs of this process' PATH are not asked: it was stopped before
+    let error = fetch::ensure(&manifest, "mine", &folder, &mut tell, &stopped).unwrap_err();
+    let size = fetch::size_in_words(place.archive.len() as u64);
+    assert_eq!(
+        lines[0],
+        format!("fetching mine once (a test), {size}; licence: MIT; kept in {}", folder.display())
+    );
+    assert!(!error.to_string().is_empty());
+    let agreement = Manifest { agreement: true, ..manifest };
+    let error = fetch::ensure(&agreement, "mine", &folder, &mut |_| (), &GO_ON).unwrap_err().to_string();
+    assert!(error.contains("posebook model fetch mine --accept-licence"), "{error}");
+}
+
+/// Two clips of one package, fetched once and made as files of the user's are.
+#[test]
+fn footage_is_fetched_and_made_into_clips() {
+    if Command::new("ffmpeg").arg("-version").output().is_err() {
+        eprintln!("skipped: there is no ffmpeg");
+        return;
+    }
+    let place = Place::new();
+    let video = place.path("a.mp4");
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args([
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=64x48:rate=10:duration=0.5",
+        "-pix_fmt",
+        "yuv420p",
+    ]);
+    assert!(ffmpeg.arg(&video).status().unwrap().success());
+    let bytes = std::fs::read(&video).unwrap();
+    let archive = tgz(&[("package/a.mp4", &bytes), ("package/b.mp4", &bytes)]);
+    std::fs::write(place.path("archive.tgz"), &archive).unwrap();
+    let clone = place.clone("one", "");
+    std::fs::create_dir_all(clone.join("datasets/sources")).unwrap();
+    let member = |name: &str| {
+        format!(
+            "[[file.member]]\ninside = \"package/{name}\"\nplace = \"{name}\"\nsha256 = \"{}\"\n",
+            sha256_of_bytes(&bytes)
+        )
+    };
+    let manifest = format!(
+        "description = \"a test\"\nlicence = \"CC0\"\nagreement = false\ncommand = \"posebook dataset fetch \
+         street\"\nnext = \"\"\n[[file]]\nname = \"s.tgz\"\nfrom = {{ npm = \"s@1\" }}\nsha256 = \"{}\"\n{}{}",
+        sha256_of_bytes(&archive),
+        member("a.mp4"),
+        member("b.mp4")
+    );
+    std::fs::write(clone.join("datasets/sources/street.toml"), manifest).unwrap();
+    let dataset = "kind = \"footage\"\nabout = \"a street\"\nsource = \"street\"\n[[clip]]\nname = \"a\"\nvideo = \
+                   \"a.mp4\"\n[[clip]]\nname = \"b\"\nvideo = \"b.mp4\"\n";
+    std::fs::write(clone.join("datasets/street.toml"), dataset).unwrap();
+    let dataset_command = |arguments: &[&str]| {
+        let path = place.with_programs();
+        place.run(&clone, &path, &[&["dataset"], arguments].concat())
+    };
+    let (done, text) = dataset_command(&["list"]);
+    assert!(
+        done && text.contains("licence: CC0; not fetched yet") && text.contains("a; not made yet"),
+        "{text}"
+    );
+    let (done, text) = dataset_command(&["make", "street"]);
+    assert!(done && text.contains("fetching street once (a test); licence: CC0"), "{text}");
+    let (done, text) = dataset_command(&["list"]);
+    assert!(done && text.contains("fetched to ROOT/cache/footage/street"), "{text}");
+    assert_eq!(text.matches("made: ROOT/cache/footage/street").count(), 2, "{text}");
+    let (done, text) = dataset_command(&["make", "street"]);
+    assert!(done && !text.contains("fetching") && place.asked() == 1, "{text}");
+    let (done, text) = dataset_command(&["verify", "street"]);
+    assert!(done && text.contains("b: as it was made"), "{text}");
+    for (change, says) in [
+        ("source = \"street\"", "source = \"strete\""),
+        ("video = \"b.mp4\"", "video = \"../b.mp4\""),
+        ("about", "only = [\"c\"]\nabout"),
+        ("about", "truth = \"openpose\"\nabout"),
+        ("about", "truth_boxes = \"gt.txt\"\nabout"),
+    ]
+    .iter()
+    .zip(["no manifest", "no path below", "there is no clip `c`", "needs `[views]`", "is of one clip"])
+    {
+        std::fs::write(clone.join("datasets/street.toml"), dataset.replacen(change.0, change.1, 1)).unwrap();
+        let (done, text) = dataset_command(&["make", "street"]);
+        assert!(!done && text.contains(says), "{says}: {text}");
+    }
+}
+
+/// A package of Debian is read by `dpkg-deb` and `tar`.
+#[test]
+fn a_package_of_debian_gives_its_members() {
+    if Command::new("dpkg-deb").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no dpkg-deb");
+        return;
+    }
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("deb/DEBIAN")).unwrap();
+    std::fs::create_dir_all(place.path("deb/usr/share")).unwrap();
+    std::fs::write(
+        place.path("deb/DEBIAN/control"),
+        "Package: clip\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b.invalid>\nDescription: a clip\n",
+    )
+    .unwrap();
+    std::fs::write(place.path("deb/usr/share/clip"), "a clip").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", place.path("deb/usr/share/link")).unwrap();
+    let mut build = Command::new("dpkg-deb");
+    build.args(["--root-owner-group", "--build"]).arg(place.path("deb")).arg(place.path("clip.deb"));
+    assert!(build.output().unwrap().status.success());
+    place.program("apt-get", "cp ROOT/clip.deb clip_1_all.deb");
+    let manifest = |inside: &str| {
+        format!(
+            "description = \"a test\"\nlicence = \"MIT\"\nagreement = false\nnext = \"\"\n[[file]]\nname = \
+             \"clip.deb\"\nfrom = {{ debian = \"clip\" }}\n[[file.member]]\ninside = \"{inside}\"\nplace = \
+             \"clip\"\nsha256 = \"{}\"\n",
+            sha256_of_bytes(b"a clip")
+        )
+    };
+    let (done, text) = place.fetch(&place.clone("one", &manifest("usr/share/clip")), &[]);
+    assert!(done && text.contains("what is in it is compared"), "{text}");
+    assert_eq!(
+        (place.left(), std::fs::read(place.kept("clip")).unwrap()),
+        (vec!["clip".to_string()], b"a clip".to_vec())
+    );
+    std::fs::remove_file(place.kept("clip")).unwrap();
+    let (done, text) = place.fetch(&place.clone("two", &manifest("usr/share/none")), &[]);
+    assert!(!done && text.contains("does not have the wanted files"), "{text}");
+    let whole = std::fs::read(place.path("clip.deb")).unwrap();
+    std::fs::write(place.path("clip.deb"), &whole[..whole.len() / 2]).unwrap();
+    let (done, text) = place.fetch(&place.clone("three", &manifest("usr/share/clip")), &[]);
+    assert!(!done && text.contains("no whole package"), "{text}");
+    assert!(place.left().is_empty());
+}
+
+/// The truth of pose2sim's four views, where they were fetched before.
+#[test]
+fn the_truth_of_openposes_points_is_as_good_as_measured() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/pose2sim.toml");
+    let changes = toml::from_str("truth = \"openpose\"").unwrap();
+    let source = Dataset::load(&path, &changes).unwrap().footage.unwrap();
+    if !source.is_fetched().unwrap() {
+        eprintln!("skipped: `posebook dataset fetch pose2sim` was not run");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = source.views.unwrap();
+    plan.path = folder.path().join("truth.json");
+    let truth = plan.make_of_openpose().unwrap();
+    assert_eq!(truth.frames, (0..13).map(|index| 8 * index).collect::<Vec<_>>());
+    assert!(truth.points.iter().all(|frame| SCORED.iter().all(|index| frame[*index].is_some())));
+    // measured: 12.7 pixels; thighs of 403 and 420 mm with a deviation of 11 and 13 mm
+    assert!(truth.median_reprojection_px().unwrap() < 13.5);
+    for limb in [[23, 25], [24, 26], [25, 27], [26, 28]] {
+        let lengths = truth.lengths_m(limb);
+        let mean = lengths.iter().sum::<f64>() / lengths.len() as f64;
+        let deviation =
+            lengths.iter().map(|length| (length - mean).powi(2)).sum::<f64>() / lengths.len() as f64;
+        assert!((0.36..0.45).contains(&mean) && deviation.sqrt() < 0.016, "{limb:?}: {mean} {deviation}");
+    }
+    let again = ViewsTruth::read(&plan.path).unwrap();
+    assert!(median(again.distances_m(&truth)).unwrap() < 2e-5);
+}
