@@ -12,15 +12,15 @@ default:
 experiment name *overrides: build
     @{{ posebook }} experiment run "$@"
 
-# track the people of one video: track my.mp4 boxes=boxes.txt [key=value...]
+# track the people of one video: track my.mp4 [key=value...]
 track source *overrides: build
     @{{ posebook }} track "$@"
 
-# recover the bodies of the people in pictures: reconstruct photo.jpg boxes=boxes.txt [key=value...]
+# recover the bodies of the people in pictures: reconstruct photo.jpg [key=value...]
 reconstruct +images: build
     @{{ posebook }} reconstruct "$@"
 
-# say what a run over a video will take, mode by mode, before it is made: plan my.mp4 boxes=boxes.txt
+# say what a run over a video will take, mode by mode, before it is made: plan my.mp4
 plan source *overrides: build
     @{{ posebook }} plan "$@"
 
@@ -71,7 +71,7 @@ lint:
     cargo fmt --check
     cargo clippy --release --locked --all-targets -- -D warnings
 
-# run the benchmarks: all, or one of render, video, hmr2
+# run the benchmarks: all, or one of render, video, hmr2, fit, blazepose
 bench *name:
     cargo bench --locked {{ if name == "" { "--benches" } else { "--bench " + name } }}
 

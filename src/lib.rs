@@ -5,9 +5,9 @@
 //! An experiment is one TOML file, written like a notebook. The data flows one way:
 //!
 //! ```text
-//! experiment -> dataset -> video {extract | stream} -> detect -> hmr2 -> phalp
-//!                  |                                                      |
-//!                  +-- truth ------------> metrics <----------------------+
+//! experiment -> dataset -> video {extract | stream} -> detect -> recovery {hmr2 | blazepose + fit} -> phalp
+//!                  |                                                                                    |
+//!                  +-- truth ------------> metrics <----------------------------------------------------+
 //! memory (samples all along) --> tables <-- metrics
 //! report  <--  tables (files) + the experiment's prose
 //! ```
@@ -21,10 +21,10 @@
 //! | 7 | [`cli`]: one file per subcommand |
 //! | 6 | [`runner`]: sweep to runs; a process for each; the stages joined; [`survey`]: what a graphics card was put through; [`mod@reference`]: reports that git keeps, compared with new ones |
 //! | 5 | [`report`]: tables and prose to a page and figures |
-//! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second; [`train`]: the tiny model's weights |
-//! | 3 | [`tables`]: columns and files; [`dataset`]: clips with their truth; [`parity`]: the original's numbers against ours; [`import`]: other people's files to a model set |
-//! | 2 | [`video`], [`detect`], [`hmr2`], [`phalp`], [`metrics`], [`memory`]; [`fetch`]: files that others publish |
-//! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file or a folder of pictures; [`motchallenge`]: boxes as MOTChallenge's text |
+//! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second; [`train`]: the tiny model's weights; [`import`]: other people's files to a model set |
+//! | 3 | [`tables`]: columns and files; [`dataset`]: clips with their truth; [`parity`]: the original's numbers against ours; [`recovery`]: frames with detections to persons, whichever network; model sets |
+//! | 2 | [`video`], [`detect`], [`hmr2`], [`blazepose`], [`fit`]: a body fitted to landmarks; [`phalp`], [`metrics`], [`memory`]; [`fetch`]: files that others publish |
+//! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file or a folder of pictures; [`motchallenge`]: boxes as MOTChallenge's text; [`landmarks`]: points of a person; [`tflite`] and [`tfjs`]: readers of published networks; [`warp`]: crops as OpenCV cuts them |
 //! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`npz`], [`children`], [`assignment`]; [`ffmpeg`]: how a path is given to it; [`archive`]: zips and tars that nobody has to trust; [`geometry`] and [`scratch`] (names of work in progress) below them: the vocabulary |
 
 pub mod archive;
@@ -42,15 +42,21 @@ pub mod scratch;
 
 pub mod body;
 pub mod device;
+pub mod landmarks;
 pub mod motchallenge;
 pub mod nn;
 pub mod pickle;
 pub mod render;
 pub mod sources;
+pub mod tfjs;
+pub mod tflite;
+pub mod warp;
 
+pub mod blazepose;
 pub mod dataset;
 pub mod detect;
 pub mod fetch;
+pub mod fit;
 pub mod hmr2;
 pub mod memory;
 pub mod metrics;
@@ -59,6 +65,7 @@ pub mod video;
 
 pub mod import;
 pub mod parity;
+pub mod recovery;
 pub mod tables;
 pub mod train;
 

@@ -92,6 +92,39 @@ pub struct Person {
     /// 45 points in the picture padded to a square, in units of the square's side (0 to 1): the
     /// 44 joints, then the body's origin.
     pub joints_in_square: Vec<[f32; 2]>,
+    /// How sure a landmark network and the fit are; `None` of HMR2, which says nothing of it.
+    pub confidence: Option<LandmarkConfidence>,
+    /// The pixels that the person covers, where the network says.
+    pub mask: Option<FrameMask>,
+}
+
+/// How sure a landmark network is of a person, and the fit of the person's joints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LandmarkConfidence {
+    /// Whether there is a person at all, 0 to 1.
+    pub presence: f32,
+    /// Standard deviation of the 12 joints that filmed truth is scored on (shoulders, elbows, wrists, hips, knees, ankles, left before right), millimeters.
+    pub joints_sd_mm: [f32; 12],
+}
+
+/// The pixels of a frame that a person covers, as COCO stores them: lengths of runs down the columns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameMask {
+    pub width: usize,
+    pub height: usize,
+    /// pycocotools' `counts`.
+    pub counts: String,
+}
+
+/// A person's mask in a turned square of the frame, as the network gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegionMask {
+    /// Row-major 2 x 3: pixels of the frame to pixels of the mask.
+    pub mask_from_frame: [[f64; 3]; 2],
+    /// Side of the mask, pixels.
+    pub size: usize,
+    /// `size * size`, rows top to bottom: probability that the person covers the pixel, 255 being 1.
+    pub values: Vec<u8>,
 }
 
 /// Pixels of the frame from units of the square that PHALP pads it to: the longer side gives the

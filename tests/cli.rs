@@ -91,8 +91,8 @@ fn every_mistake_gets_one_clear_message() {
         ("a setting that does not concern frames", vec!["frames", &not_a_video, "seed=3"]),
         ("NaN in truth", vec!["metrics", "mot", "--truth", &bad_truth, "--tracks", &bad_truth]),
         ("an identity twice", vec!["metrics", "mot", "--truth", &twice, "--tracks", &twice]),
-        ("no boxes", vec!["track", &not_a_video]),
-        ("nothing to plan", vec!["plan", &not_a_video]),
+        ("no boxes", vec!["track", &not_a_video, "model=tiny", "detect.model=given"]),
+        ("nothing to plan", vec!["plan", &not_a_video, "model=tiny", "detect.model=given"]),
         ("PHALP's switch misused", vec!["track", &not_a_video, "video.extract_video=maybe"]),
         ("no such device", vec!["experiment", "show", "quickstart", "device=gpu"]),
         (

@@ -2,7 +2,7 @@
 
 use posebook::dataset::Dataset;
 use posebook::experiment::{Cell, Experiment, Point, Size};
-use posebook::hmr2::ModelSet;
+use posebook::recovery::ModelSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {

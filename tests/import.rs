@@ -2,12 +2,12 @@
 
 use candle_core::{DType, Device, Tensor};
 use posebook::body::Body;
-use posebook::hmr2::{ModelSet, Weights};
 use posebook::import::{self, ImportError, Request, body_arrays};
 use posebook::nn::checkpoint;
 use posebook::parity::formula;
 use posebook::pickle::PickleError;
 use posebook::provenance::sha256_of_file;
+use posebook::recovery::{ModelSet, Weights};
 use posebook::scratch::Owner;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -141,7 +141,7 @@ fn checkpoint_of(folder: &Path, change: impl Fn(&str, &mut Vec<f32>, &mut Vec<us
 fn weights_file(set: &ModelSet) -> PathBuf {
     match &set.weights {
         Weights::File { path, .. } => path.clone(),
-        Weights::Formula(word) => panic!("weights by the formula `{word}`"),
+        other => panic!("{other:?} is no file of weights"),
     }
 }
 

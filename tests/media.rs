@@ -235,7 +235,13 @@ fn people_of_photographs_stand_where_their_boxes_are() {
         let Some(path) = media(name) else { return };
         let out = folder.path().join(name);
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_posebook"))
-            .args(["reconstruct", path.to_str().unwrap(), "device=cpu", &format!("boxes={boxes}")])
+            .args([
+                "reconstruct",
+                path.to_str().unwrap(),
+                "model=tiny",
+                "device=cpu",
+                &format!("boxes={boxes}"),
+            ])
             .arg(format!("out={}", out.display()))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()

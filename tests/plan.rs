@@ -47,13 +47,15 @@ fn measured(project: &Project, clip: &str, boxes: &str, mode: &str, more: &[&str
     let out = project.path(&format!("out-{mode}"));
     let out_argument = format!("out={}", out.display());
     let mode = format!("video.mode={mode}");
-    let arguments = [&["track", clip, boxes, &mode, &out_argument], more].concat();
+    let arguments = [&["track", clip, "model=tiny", boxes, &mode, &out_argument], more].concat();
     project.posebook(&arguments).succeeds();
     rows(&out.join("latest/runs.csv")).remove(0)
 }
 
 fn planned(project: &Project, arguments: &[&str]) -> serde_json::Value {
-    let said = project.posebook(&[&["plan"], arguments, &["--json"]].concat()).succeeds();
+    let said = project
+        .posebook(&[&["plan"], arguments, &["model=tiny", "detect.model=given", "--json"]].concat())
+        .succeeds();
     serde_json::from_slice(&said.0.stdout).unwrap()
 }
 
@@ -113,7 +115,16 @@ fn a_budget_says_which_modes_fit_and_nobody_is_assumed_aloud() {
     assert!(modes["extract-device"]["fits"] == false);
     assert_eq!((plan["people_assumed"].as_bool(), plan["people_most"].as_u64()), (Some(true), Some(1)));
 
-    let said = project.posebook(&["plan", &clip, "video.mode=stream-seek", "video.end_frame=12"]).succeeds();
+    let said = project
+        .posebook(&[
+            "plan",
+            &clip,
+            "model=tiny",
+            "detect.model=given",
+            "video.mode=stream-seek",
+            "video.end_frame=12",
+        ])
+        .succeeds();
     let said = String::from_utf8_lossy(&said.0.stdout).into_owned();
     assert!(said.contains("12 frames to give out") && said.contains("stream-seek"), "{said}");
     assert!(!said.contains("extract-png") && said.contains("people in every frame are assumed"), "{said}");

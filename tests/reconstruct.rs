@@ -100,7 +100,9 @@ fn people_of_several_pictures_are_written_down() {
         pair_boxes.iter().map(|bbox| line(1, bbox)).chain([line(2, &single_boxes[0])]).collect();
     std::fs::write(project.path("boxes.txt"), text).unwrap();
     let run = |batch: &str, out: &str| {
-        project.posebook(&["reconstruct", "in", "boxes=boxes.txt", "device=cpu", batch, out]).succeeds()
+        project
+            .posebook(&["reconstruct", "in", "model=tiny", "boxes=boxes.txt", "device=cpu", batch, out])
+            .succeeds()
     };
     let said = run("hmr2.batch=2", "out=together");
     assert_eq!(said.errors(), "[1/2] in/one.png: 2 people\n[2/2] in/two.jpg: 1 person\n");
@@ -167,7 +169,7 @@ fn a_bad_picture_is_told_and_the_others_are_done() {
     std::fs::write(project.path("text.jpg"), "no picture").unwrap();
     std::fs::write(project.path("good.boxes.txt"), boxes[0].map(|v| v.to_string()).join(",")).unwrap();
     let given = ["short.png", "outside.png", "text.jpg", "missing.png", "good.png"];
-    let arguments = [&["reconstruct"][..], &given, &["out=results", "--json"]].concat();
+    let arguments = [&["reconstruct", "model=tiny"][..], &given, &["out=results", "--json"]].concat();
     let said = project.posebook(&arguments);
     assert_eq!(said.0.status.code(), Some(1));
     let errors = said.errors();
@@ -201,7 +203,11 @@ fn nothing_takes_the_place_of_anything() {
     save(&project.path("b/face.png"), &picture);
     save(&project.path("b/Face.jpg"), &picture);
     std::fs::write(project.path("b/face.webp"), "RIFF").unwrap();
-    let run = || project.posebook(&["reconstruct", "a/face.png", "b", "out=results"]).succeeds();
+    let run = || {
+        project
+            .posebook(&["reconstruct", "model=tiny", "detect.model=given", "a/face.png", "b", "out=results"])
+            .succeeds()
+    };
     let errors = run().errors();
     assert!(errors.contains("the whole picture is taken as one person's box"), "{errors}");
     assert!(errors.contains("note: b/face.webp is left out"), "{errors}");
@@ -223,8 +229,10 @@ fn after_an_interruption_what_was_not_begun_is_told() {
     let (picture, _) = drawn(60, 80, &[[0.0, 0.1, 6.0]]);
     let given = [project.path("a.png"), project.path("b.png")];
     given.iter().for_each(|path| save(path, &picture));
-    let out = Override::parse(&format!("out={}", project.path("results").display())).unwrap();
-    let request = PictureRequest::parse(&given, &[out]).unwrap();
+    let out = format!("out={}", project.path("results").display());
+    let settings =
+        [out.as_str(), "model=tiny", "detect.model=given"].map(|text| Override::parse(text).unwrap());
+    let request = PictureRequest::parse(&given, &settings).unwrap();
     let place = posebook::runner::Project::find(&project.path("")).unwrap();
     // Ctrl-C while the first picture is read
     let pressed = AtomicBool::new(false);
@@ -242,7 +250,9 @@ fn the_smallest_picture_and_nobody_in_it() {
     save(&project.path("dot.png"), &Picture::filled(1, 1, [200, 10, 10]));
     save(&project.path("empty.png"), &Picture::filled(50, 40, [10, 200, 10]));
     std::fs::write(project.path("empty.boxes.txt"), "\n").unwrap();
-    let said = project.posebook(&["reconstruct", "dot.png", "empty.png", "out=results"]).succeeds();
+    let said = project
+        .posebook(&["reconstruct", "model=tiny", "detect.model=given", "dot.png", "empty.png", "out=results"])
+        .succeeds();
     assert!(said.errors().contains("[2/2] empty.png: nobody by empty.boxes.txt"), "{}", said.errors());
     let folder = project.path("results/latest");
     assert_eq!(image::open(folder.join("dot_all.png")).unwrap().width(), 1);
@@ -268,7 +278,7 @@ fn what_cannot_be_asked_for_is_said_before_anything_is_done() {
         (vec!["a.png", "boxes=none.txt"], "there is no such file"),
         (vec!["experiments"], "there are no pictures in this folder"),
         (vec!["hmr2.batch=3"], "no picture is given"),
-        (vec!["a.png", "device=cuda:99"], "cuda:99"),
+        (vec!["a.png", "model=tiny", "device=cuda:99"], "cuda:99"),
     ] {
         let said = project.posebook(&[vec!["reconstruct", "out=results"], arguments].concat());
         assert!(!said.0.status.success());
@@ -287,7 +297,17 @@ fn names_that_are_not_utf_8_are_done_in_order_and_written_down() {
     for name in [&b"caf\xe9_10.png"[..], b"caf\xe9_2.png"] {
         save(&project.path("in").join(std::ffi::OsStr::from_bytes(name)), &picture);
     }
-    let said = project.posebook(&["reconstruct", "in", "device=cpu", "out=out", "--json"]).succeeds();
+    let said = project
+        .posebook(&[
+            "reconstruct",
+            "model=tiny",
+            "detect.model=given",
+            "in",
+            "device=cpu",
+            "out=out",
+            "--json",
+        ])
+        .succeeds();
     let summary = std::fs::read(project.path("out/latest/summary.json")).unwrap();
     for text in [said.0.stdout, summary] {
         let summary: Value = serde_json::from_slice(&text).unwrap();

@@ -7,6 +7,7 @@ mod completions;
 mod dataset;
 mod device;
 mod experiment;
+mod fetching;
 mod frames;
 mod gpu;
 mod metrics;
@@ -53,7 +54,7 @@ enum Command {
     Plan(plan::Args),
     /// List a video's frames as they would be read: time, key frame, hash
     Frames(frames::Args),
-    /// Score tracks against the truth
+    /// Score tracks or bodies against the truth
     Metrics(metrics::Args),
     /// Make, list and verify benchmark clips
     Dataset(dataset::Args),

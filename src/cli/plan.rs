@@ -21,7 +21,7 @@ pub struct Args {
     /// The video, then settings as in `posebook track`: boxes=FILE, model=..., device=..., limits.host_mib=...
     #[arg(value_name = "SOURCE | KEY=VALUE", required = true)]
     given: Vec<String>,
-    /// How many people to assume in every frame where no boxes are given
+    /// How many people to assume in every frame where no boxes are given, for what grows with them
     #[arg(long, value_name = "N", default_value_t = 2)]
     people: usize,
     /// Print one JSON object, bytes and seconds unrounded

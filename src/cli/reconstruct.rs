@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Boxes are left,top,width,height in pixels of the picture as it is seen upright. They are given on the command \
 line for one picture, in one file of MOTChallenge text for several (frame n is the n-th picture), or in \
-PICTURE.boxes.txt beside each picture. Without any the whole picture is taken as one person's box.
+PICTURE.boxes.txt beside each picture. Without any NanoDet finds the people; with detect.model=given the whole \
+picture is taken as one person's box.
 
 Results go into a new folder below reports/reconstruct or OUT: for every picture NAME_all.png, for every person \
 NAME_0.png (crop, body over it, body from the side), NAME_0.obj and NAME_0.npz, and people.parquet for all.
@@ -43,6 +44,7 @@ pub fn run(args: Args) -> Result<()> {
             eprintln!("[{number}/{of}] {}", done_in_words(done));
             done.notes.iter().for_each(|note| eprintln!("note: {note}"));
         }
+        Told::Note(text) => eprintln!("note: {text}"),
         Told::Failed { number, of, failed } => eprintln!("[{number}/{of}] {}", failed_in_words(failed)),
     };
     let outcome = reconstruct(&project()?, &request, interrupt, &mut tell)?;
@@ -60,6 +62,7 @@ fn done_in_words(done: &Done) -> String {
     let by = match &done.boxes {
         Origin::Setting => String::new(),
         Origin::Beside(file) => format!(" by {}", file.display()),
+        Origin::Detector => " found by NanoDet".to_string(),
         Origin::WholePicture => {
             "; no boxes are given, so the whole picture is taken as one person's box (boxes=left,top,width,height)"
                 .to_string()
@@ -81,7 +84,7 @@ fn summary(outcome: &Reconstructed) -> String {
     let times = &outcome.times;
     format!(
         "{} in {}, by {} on {} ({}); results in {}\n\
-         read {:.2} s, crops {:.2} s, network {:.2} s, drawing {:.2} s, writing {:.2} s\n",
+         read {:.2} s, detection {:.2} s, crops {:.2} s, network {:.2} s, drawing {:.2} s, writing {:.2} s\n",
         counted(people, "person", "people"),
         counted(outcome.pictures.len(), "picture", "pictures"),
         outcome.model,
@@ -89,6 +92,7 @@ fn summary(outcome: &Reconstructed) -> String {
         outcome.precision,
         outcome.folder.display(),
         times.read_secs,
+        times.detect_secs,
         times.crop_secs,
         times.network_secs,
         times.draw_secs,

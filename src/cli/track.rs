@@ -10,13 +10,17 @@ use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
+Without boxes NanoDet finds the people. Bodies are recovered by HMR2 where it is imported, else by BlazePose and a fit; \
+both free networks are fetched once, into $POSEBOOK_CACHE, $XDG_CACHE_HOME/posebook or ~/.cache/posebook.
+
 Examples:
-  posebook track my.mp4 boxes=boxes.txt
-  posebook track my.mp4 boxes=boxes.txt video.mode=extract-jpeg video.end_frame=300 out=results
-  posebook track video.source=my.mp4 boxes=boxes.txt video.extract_video=False")]
+  posebook track my.mp4
+  posebook track my.mp4 model=blazepose-heavy smoothing.results=true out=results
+  posebook track my.mp4 boxes=boxes.txt video.mode=extract-jpeg video.end_frame=300
+  posebook track video.source=my.mp4 video.extract_video=False")]
 pub struct Args {
     /// The video (a file, a folder of pictures, or an http(s) address; YouTube through yt-dlp), then settings:
-    /// boxes=FILE (MOTChallenge text), truth=FILE, benchmark=mot20 (whose rules these follow: mot15, mot16, mot17,
+    /// model=blazepose, boxes=FILE (MOTChallenge text), truth=FILE, benchmark=mot20 (whose rules these follow: mot15, mot16, mot17,
     /// mot20, dancetrack), out=FOLDER, fps=30 for pictures, and any setting of a run;
     /// PHALP's spellings (video.source=..., video.extract_video=False) are understood
     #[arg(value_name = "SOURCE | KEY=VALUE", required = true)]

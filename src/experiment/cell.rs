@@ -42,6 +42,8 @@ impl Cell {
 pub enum Needs {
     /// A run on a graphics card.
     Cuda,
+    /// A run of the published network, whose weights have to be imported.
+    Hmr2,
     /// The whole experiment, and not the smaller one of `--quick`.
     Whole,
 }
@@ -51,6 +53,7 @@ impl Needs {
     pub fn missing(self) -> &'static str {
         match self {
             Needs::Cuda => "no graphics card",
+            Needs::Hmr2 => "HMR2's weights are not imported here",
             Needs::Whole => "the quick version leaves it out",
         }
     }

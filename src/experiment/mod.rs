@@ -22,7 +22,7 @@ pub use error::ExperimentError;
 pub(crate) use error::explain;
 pub use overrides::Override;
 pub use search::Search;
-pub use settings::{DatasetChoice, Limits, Results, Settings};
+pub use settings::{DatasetChoice, Limits, Results, Settings, Smoothing};
 
 use std::path::Path;
 

@@ -31,6 +31,15 @@ pub struct Settings {
     pub detect: crate::detect::Settings,
     #[serde(default)]
     pub hmr2: crate::hmr2::Settings,
+    /// BlazePose, where the model set holds it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub blazepose: crate::blazepose::Settings,
+    /// The body's fit to BlazePose's landmarks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fit: crate::fit::Settings,
+    /// Smoothing of bodies along tracks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub smoothing: Smoothing,
     #[serde(default)]
     pub phalp: crate::phalp::Settings,
     /// Whether results are written as they come, or kept to the end.
@@ -38,6 +47,28 @@ pub struct Settings {
     pub results: Results,
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// Where bodies are smoothed along their tracks (One-Euro filter), and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Smoothing {
+    /// Whether `people` has the columns `smooth_joints_m` and `smooth_translation_m` beside the raw ones. Errors are
+    /// always those of the raw bodies.
+    pub results: bool,
+    /// Whether overlays show smoothed bodies.
+    pub overlay: bool,
+    pub filter: crate::fit::smooth::Smoothing,
+}
+
+impl Default for Smoothing {
+    fn default() -> Smoothing {
+        Smoothing { results: false, overlay: true, filter: crate::fit::smooth::Smoothing::default() }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What becomes of results while a run goes on.
@@ -104,6 +135,10 @@ impl Settings {
         self.video.spelled_out().map_err(|fault| fault.to_string())?;
         self.detect.check().map_err(|error| error.to_string())?;
         self.hmr2.validate().map_err(|error| error.to_string())?;
+        self.detect.nanodet.check().map_err(|error| error.to_string())?;
+        self.blazepose.check().map_err(|error| error.to_string())?;
+        self.fit.check().map_err(|error| error.to_string())?;
+        self.smoothing.filter.check().map_err(|error| error.to_string())?;
         self.phalp.check().map_err(|error| error.to_string())?;
         for (name, limit) in [("host_mib", self.limits.host_mib), ("device_mib", self.limits.device_mib)] {
             if limit == Some(0) {

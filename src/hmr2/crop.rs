@@ -4,9 +4,9 @@
 //! with ImageNet's mean and deviation. PHALP just interpolates; the demo blurs first where it shrinks.
 //! Must not know where boxes come from.
 
-use super::warp::{Affine, Part, Picture, blurred_part, crop_from_picture, warp_f64, warp_u8};
 use crate::frame::Frame;
 use crate::person::BBox;
+use crate::warp::{Affine, Part, Picture, blurred_part, crop_from_picture, warp_f64, warp_u8};
 
 /// Width and height that a box is padded to the ratio of: what the backbone sees of a crop.
 const SHAPE: [f32; 2] = [192.0, 256.0];

@@ -18,6 +18,11 @@ pub fn run_lengths(mask: &[u8], width: usize, height: usize) -> String {
             }
         }
     }
+    text_of_runs(&runs)
+}
+
+/// COCO's text of runs of pixels, the first one outside the person.
+pub fn text_of_runs(runs: &[i64]) -> String {
     let mut text = String::new();
     for (index, &run) in runs.iter().enumerate() {
         let before = if index > 2 { runs[index - 2] } else { 0 };

@@ -3,7 +3,7 @@
 use super::camera::{SQUARE, SquareInHmar, points_in_hmar};
 use super::crop::{Square, normalize};
 use super::sight::{Normalizer, Sight};
-use super::{Attention, Config, Hmr2Error, ModelSet, Network, Prediction, Settings};
+use super::{Attention, Config, Hmr2Error, Network, Prediction, Settings};
 use crate::body::Body;
 use crate::frame::Frame;
 use crate::geometry::Mat3;
@@ -23,15 +23,6 @@ pub struct Hmr2 {
 }
 
 impl Hmr2 {
-    /// Reads a model set's weights onto a device, after holding them against the set, or makes them by formula.
-    ///
-    /// # Errors
-    /// If the weights are missing, do not fit, or hash to something else; or if the device has no room.
-    pub fn load(set: &ModelSet, device: &Device, settings: &Settings) -> Result<Hmr2, Hmr2Error> {
-        set.verify_once()?;
-        Hmr2::new(&set.architecture, set.load_weights(settings.precision, device)?, settings)
-    }
-
     /// A network of any weights, on their device and in their precision.
     ///
     /// # Errors
@@ -83,7 +74,8 @@ impl Hmr2 {
             let guesses = guesses(self.network.forward(&self.crops(&some)?)?)?;
             let seen = some.par_iter().zip(guesses).map(|(&(sight, at), guess)| {
                 let size = (sight.frame_width, sight.frame_height);
-                person(&sight.detections[at], &sight.squares[at], guess, body, size)
+                let (detection, square) = (sight.detections[at].clone(), &sight.squares[at]);
+                placed(detection, square, guess.params, guess.camera, body, size)
             });
             let seen: Vec<Person> = seen.collect();
             let done = people.iter().map(Vec::len).sum::<usize>();
@@ -146,23 +138,28 @@ fn guesses(prediction: Prediction) -> Result<Vec<Guess>, Hmr2Error> {
     Ok(rotations.into_iter().zip(betas).zip(cameras).map(guess).collect())
 }
 
-fn person(
-    detection: &Detection,
+/// A person with SMPL's parameters and a camera in the crop `square` of a frame of `width` by `height` pixels: joints,
+/// and the place before PHALP's camera.
+pub fn placed(
+    detection: Detection,
     square: &Square,
-    guess: Guess,
+    params: SmplParams,
+    crop_camera: [f32; 3],
     body: &Body,
     (width, height): (usize, usize),
 ) -> Person {
-    let joints = body.pose(&guess.params).joints44;
-    let translation = SquareInHmar::of(square, width, height).translation(guess.camera);
+    let joints = body.pose(&params).joints44;
+    let translation = SquareInHmar::of(square, width, height).translation(crop_camera);
     let points = points_in_hmar(&joints, translation);
     Person {
-        detection: detection.clone(),
-        params: guess.params,
-        crop_camera: guess.camera,
+        detection,
+        params,
+        crop_camera,
         translation,
         joints,
         joints_in_square: points.into_iter().map(|point| point.map(|at| at / SQUARE as f32)).collect(),
+        confidence: None,
+        mask: None,
     }
 }
 

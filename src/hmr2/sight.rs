@@ -1,7 +1,7 @@
 //! What the network sees of one frame: its people's crops, cut where the frame's pixels are.
 //!
 //! Frames on the host are cut there, and the crops go to the device as bytes, once. Frames on a device are
-//! cut on it: the interpolation of [`super::warp`] falls apart into rows and columns, since squares are not
+//! cut on it: the interpolation of [`crate::warp`] falls apart into rows and columns, since squares are not
 //! turned, and its sums are whole numbers below 2^24, which `f32` adds without rounding: both ways give
 //! the same levels.
 //!
@@ -9,9 +9,9 @@
 
 use super::Hmr2Error;
 use super::crop::{self, Square, levels};
-use super::warp::{Taps, axis_taps};
 use crate::frame::{Frame, Pixels};
 use crate::person::{BBox, Detection};
+use crate::warp::{Taps, axis_taps};
 use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 

@@ -1,7 +1,7 @@
 //! What the imported files hash to, read beside the import itself.
 
 use super::{ImportError, Request};
-use crate::hmr2::SourceFile;
+use crate::recovery::SourceFile;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;

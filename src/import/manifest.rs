@@ -2,7 +2,7 @@
 
 use super::weights::Facts;
 use super::{ImportError, Request};
-use crate::hmr2::{Imported, SourceFile};
+use crate::recovery::{Imported, SourceFile};
 use std::collections::BTreeMap;
 
 const LICENCE: &str = "the code's is MIT; the checkpoint was trained on data for research alone, and SMPL is licensed \

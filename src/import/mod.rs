@@ -9,6 +9,7 @@
 
 mod body;
 mod cache;
+pub mod fetched;
 mod hashes;
 mod manifest;
 mod source;

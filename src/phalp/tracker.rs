@@ -252,6 +252,8 @@ mod tests {
             translation: [(x - 0.5) * 30.0 * 256.0 / 5000.0, 0.0, 30.0],
             joints: vec![[0.0; 3]; 44],
             joints_in_square: vec![[x, 0.5]; 45],
+            confidence: None,
+            mask: None,
         }
     }
 

@@ -51,7 +51,7 @@ const POINT: [&str; 24] = [
 
 const ENCODING: [&str; 4] = ["gop", "b_frames", "crf", "bit_rate_kbps"];
 
-const PROVENANCE: [&str; 19] = [
+const PROVENANCE: [&str; 21] = [
     "run_id",
     "experiment",
     "error",
@@ -60,6 +60,8 @@ const PROVENANCE: [&str; 19] = [
     "search_edge",
     "clip_sha256",
     "clip_bytes",
+    "detector",
+    "detector_sha256",
     "device",
     "limit_device_mib",
     "git_hash",

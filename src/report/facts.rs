@@ -25,6 +25,8 @@ pub struct Facts {
     pub commits: Vec<Commit>,
     /// Whether any of the runs had a graphics card.
     pub has_card: bool,
+    /// Whether any of the runs was of the published network.
+    pub has_hmr2: bool,
     /// Where it comes from: a name and one or more values.
     pub provenance: Vec<(String, Vec<String>)>,
 }
@@ -79,6 +81,7 @@ impl Facts {
             clips_not_as_recorded: runs.clips_not_as_recorded(),
             commits: runs.commits(),
             has_card: !runs.distinct("gpu").is_empty(),
+            has_hmr2: runs.distinct("model").iter().any(|model| model == "hmr2"),
             provenance: runs.provenance(),
         })
     }

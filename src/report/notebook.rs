@@ -100,6 +100,7 @@ impl Answered {
         let missing = |cell: &Cell| {
             cell.needs().filter(|needs| match needs {
                 Needs::Cuda => !facts.has_card,
+                Needs::Hmr2 => !facts.has_hmr2,
                 Needs::Whole => notebook.is_quick,
             })
         };

@@ -112,6 +112,8 @@ impl<'a> Accuracy<'a> {
         let truth = self.truth.filter(|truth| truth.same_ids);
         let people = truth.map(|truth| truth.at(frame)).unwrap_or_default();
         let truth = people.iter().find(|truth| Some(u64::from(truth.id)) == row.truth_id);
+        // a detection without a body has no errors
+        let truth = truth.filter(|_| !row.joints_m.is_empty());
         if let Some((truth, body)) = truth.and_then(|truth| Some((truth, truth.body.as_ref()?))) {
             self.add_body(row, truth.id, body);
         }

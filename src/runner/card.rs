@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     fn network(said: &str) -> RunnerError {
-        RunnerError::Model(crate::hmr2::Hmr2Error::Network(Box::new(candle_core::Error::Msg(said.into()))))
+        RunnerError::Model(candle_core::Error::Msg(said.into()).into())
     }
 
     fn on(device: &str) -> Settings {

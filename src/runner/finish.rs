@@ -2,15 +2,19 @@
 
 use super::RunnerError;
 use super::accuracy::{Accuracy, Truth};
-use super::clips::{Clip, Ready};
+use super::clips::{Clip, OfViews, Ready};
 use super::death::Outcome;
 use super::folder::utc_now;
+use super::jitter::Jitter;
 use super::plan::Planned;
 use super::planner::mode_of;
+use super::smoothing::TrackSmoother;
+use super::views::{self, ViewTruth};
 use super::watch::Seen;
 use crate::body::Body;
 use crate::dataset::walkers::{Encoding, WalkersClip};
 use crate::device::Card;
+use crate::experiment::Smoothing;
 use crate::provenance::{Machine, Source};
 use crate::tables::files::TableWriter;
 use crate::tables::{FrameRow, MemoryRow, PersonRow, Row, RunRow, Spool, read_spool};
@@ -23,16 +27,49 @@ use std::path::Path;
 ///
 /// # Errors
 /// If a spool cannot be read or a table not be written.
-pub fn tables(folder: &Path, row: &mut RunRow, body: &Body, truth: Option<Truth>) -> Result<(), RunnerError> {
+pub fn tables(
+    folder: &Path,
+    row: &mut RunRow,
+    body: &Body,
+    truth: Option<Truth>,
+    views: Option<&OfViews>,
+    smoothing: &Smoothing,
+) -> Result<(), RunnerError> {
+    let views = views.map(|of| ViewTruth::read(&of.path, &of.view, &of.origin)).transpose()?;
+    // where a file begins anew its frames are others
+    let views = views.filter(|_| row.loops <= 1);
+    let mut in_view = Vec::new();
     // a process that was ended could not say how far it had come
     row.frames_done = Some(convert::<FrameRow>(folder, |_| ())?);
     convert::<MemoryRow>(folder, |_| ())?;
     // where a file begins anew its people are others to a tracker, and the same to the truth
     let mut accuracy = Accuracy::new(body, truth.filter(|_| row.loops <= 1));
-    let people = convert::<PersonRow>(folder, |person| accuracy.add(person))?;
+    let mut smoother = smoothing.results.then(|| TrackSmoother::new(&smoothing.filter, body));
+    let (mut jitter, mut smooth_jitter) = (Jitter::new(row.every), Jitter::new(row.every));
+    let mut without_body = 0;
+    let people = convert::<PersonRow>(folder, |person| {
+        if let Some(smoother) = &mut smoother {
+            smoother.fill(person);
+        }
+        if views.as_ref().is_some_and(|views| views.has(person.frame)) {
+            in_view.extend(views::candidate(person));
+        }
+        if let Some(track) = person.track {
+            jitter.add(track, person.frame, &person.joints_m);
+            smooth_jitter.add(track, person.frame, &person.smooth_joints_m);
+        }
+        without_body += u64::from(person.joints_m.is_empty());
+        accuracy.add(person);
+    })?;
+    row.people_without_body = Some(without_body);
     row.people = row.people.or(Some(people));
     if row.outcome == Outcome::Ok.name() {
+        row.jitter_mm_per_frame2 = jitter.mean();
+        row.smooth_jitter_mm_per_frame2 = smooth_jitter.mean();
         accuracy.finish(row, row.first_frame.unwrap_or(0) as usize);
+        if let Some(views) = views {
+            views.score(row, &in_view, body)?;
+        }
     }
     Ok(())
 }
@@ -67,6 +104,8 @@ pub fn row_before(planned: &Planned, source: &Source, machine: &Machine) -> RunR
         dataset: settings.dataset.name.clone(),
         clip: planned.clip.name().to_string(),
         model: settings.model.clone(),
+        detector: Some(settings.detect.model.name().to_string()),
+        detector_sha256: key.and_then(|key| key.detector_sha256.clone()),
         weights_sha256: key.map(|key| key.weights_sha256.clone()),
         body_sha256: key.and_then(|key| key.body_sha256.clone()),
         precision: precision_of(settings),

@@ -8,7 +8,7 @@
 
 use super::progress::duration;
 use super::store::Kept;
-use crate::hmr2::Config;
+use crate::hmr2::cost::Product;
 use crate::provenance::Machine;
 use candle_core::{Device, Tensor};
 use std::fmt;
@@ -135,10 +135,9 @@ fn assumed_frame_secs(mode: &str, pixels: usize) -> f64 {
     }
 }
 
-/// Operations a second that this machine's processors reach in the largest product of a block of `config`: products
-/// of small networks are slower. About 50 ms are spent on it. `None` where the product cannot be computed.
-pub(super) fn measured_flop_per_sec(config: &Config) -> Option<f64> {
-    let product = config.block_products().into_iter().max_by_key(|product| product.flop())?;
+/// Operations a second that this machine's processors reach in `product`, the largest of a network: products of
+/// small networks are slower. About 50 ms are spent on it. `None` where the product cannot be computed.
+pub(super) fn measured_flop_per_sec(product: Product) -> Option<f64> {
     let matrix = |rows: usize, columns: usize| {
         // zeros would be faster than anything real
         let values: Vec<f32> = (0..rows * columns).map(|at| (at % 251) as f32 / 251.0 - 0.5).collect();
@@ -245,8 +244,13 @@ impl SubAssign for RoughTime {
 mod tests {
     use super::super::key::Key;
     use super::*;
+    use crate::hmr2::Config;
     use crate::tables::RunRow;
     use std::path::PathBuf;
+
+    fn largest_product(config: &Config) -> Product {
+        config.block_products().into_iter().max_by_key(|product| product.flop()).unwrap()
+    }
 
     fn machine() -> Machine {
         Machine { cpu: Some("a processor".into()), cores: 2, ..Machine::this() }
@@ -287,6 +291,7 @@ mod tests {
             boxes_sha256: None,
             model_sha256: "m".into(),
             weights_sha256: "w".into(),
+            detector_sha256: None,
             body_sha256: None,
             device: "cpu".into(),
             card: None,
@@ -377,7 +382,7 @@ mod tests {
     fn the_rate_of_this_machine_is_measured() {
         let mut config = Config::hmr2();
         (config.backbone.dim, config.image_size) = (192, 128);
-        let rate = measured_flop_per_sec(&config).unwrap();
+        let rate = measured_flop_per_sec(largest_product(&config)).unwrap();
         assert!((1e7..1e14).contains(&rate), "{rate} FLOP/s");
     }
 

@@ -36,6 +36,11 @@ pub fn listen() -> &'static AtomicBool {
     &ASKED
 }
 
+/// The flag that [`listen`] sets.
+pub fn flag() -> &'static AtomicBool {
+    &ASKED
+}
+
 /// Calls `end` at every signal that [`listen`] turns into a flag: for a command that ends at once and cleans up
 /// before.
 ///

@@ -30,6 +30,9 @@ pub struct Key {
     /// SHA-256 of the model set's file, sizes included.
     pub model_sha256: String,
     pub weights_sha256: String,
+    /// SHA-256 of the detector's weights; `None` where boxes are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector_sha256: Option<String>,
     pub body_sha256: Option<String>,
     /// The device that `auto` became.
     pub device: String,
@@ -74,7 +77,15 @@ impl Key {
     pub fn costs_the_same(&self, other: &Key) -> bool {
         let cost = |key: &Key| {
             let (model, weights) = (key.model_sha256.clone(), key.weights_sha256.clone());
-            (model, weights, key.device.clone(), key.card.clone(), key.cpu.clone(), key.cores)
+            (
+                model,
+                weights,
+                key.detector_sha256.clone(),
+                key.device.clone(),
+                key.card.clone(),
+                key.cpu.clone(),
+                key.cores,
+            )
         };
         self.settings == other.settings && self.clip == other.clip && cost(self) == cost(other)
     }
@@ -90,6 +101,7 @@ impl Key {
             ("the boxes", self.boxes_sha256 != other.boxes_sha256),
             ("the model set", self.model_sha256 != other.model_sha256),
             ("the weights", self.weights_sha256 != other.weights_sha256),
+            ("the detector's weights", self.detector_sha256 != other.detector_sha256),
             ("the body", self.body_sha256 != other.body_sha256),
             ("the program", self.program_sha256 != other.program_sha256),
             ("the device", self.device != other.device),

@@ -16,6 +16,8 @@ mod card;
 mod carry;
 mod clips;
 pub mod death;
+mod defaults;
+mod detections;
 mod drawing;
 mod execute;
 mod finish;
@@ -24,6 +26,7 @@ mod foresee;
 mod frame_count;
 mod guess;
 pub mod interrupt;
+mod jitter;
 mod key;
 pub mod order;
 pub mod picture;
@@ -34,11 +37,14 @@ pub mod progress;
 mod project;
 mod results;
 mod search;
+mod smoothing;
 mod stages;
 mod store;
 mod strips;
 mod track;
+mod views;
 pub mod watch;
+pub mod weights;
 mod work;
 pub mod worker;
 
@@ -55,7 +61,7 @@ pub use watch::Program;
 
 use crate::dataset::DatasetError;
 use crate::experiment::ExperimentError;
-use crate::hmr2::Hmr2Error;
+use crate::recovery::RecoveryError;
 use crate::report::ReportError;
 use crate::tables::TableError;
 use crate::video::VideoError;
@@ -109,7 +115,17 @@ pub enum RunnerError {
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     #[error(transparent)]
-    Model(#[from] Hmr2Error),
+    Model(#[from] RecoveryError),
+    #[error("detect.model = \"nanodet\" is asked for and no weights are named; this is a bug of posebook")]
+    NoDetector,
+    #[error(transparent)]
+    NanoDet(#[from] crate::detect::nanodet::NanoDetError),
+    #[error(transparent)]
+    Views(#[from] crate::metrics::views::ViewsError),
+    #[error(transparent)]
+    Fetch(#[from] crate::fetch::FetchError),
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
     #[error(transparent)]
     DetectSettings(#[from] crate::detect::SettingsError),
     #[error(transparent)]

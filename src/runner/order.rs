@@ -24,6 +24,9 @@ pub struct Order {
     pub boxes: Option<PathBuf>,
     /// The model set's file.
     pub model: PathBuf,
+    /// The detector's weights; `None` where boxes are given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<PathBuf>,
     /// Where scratch files may be put.
     pub scratch: PathBuf,
 }

@@ -8,10 +8,11 @@
 use super::RunnerError;
 use super::order::Facts;
 use super::results::{Perceived, Results};
-use super::stages::{Seen, Stages};
+use super::stages::{Detected, Stages};
 use crate::memory::heap::{self, Stretch};
 use crate::memory::live::Publisher;
 use crate::phalp::{FrameIdentities, Identity};
+use crate::recovery::FramePeople;
 use crate::tables::FrameRow;
 use crate::video::FrameSource;
 use std::time::Instant;
@@ -23,7 +24,7 @@ pub fn counted(bytes: u64) -> Option<u64> {
 
 /// A frame whose people go through the network with those of its neighbours.
 struct Gathered {
-    seen: Seen,
+    detected: Detected,
     note: Note,
 }
 
@@ -50,6 +51,8 @@ pub struct Pipeline<'f> {
     /// The heap from the first crop of a batch on.
     stretch: Option<Stretch>,
     tracks_bytes: i64,
+    /// The number in the file of the frame that was taken last.
+    last_in_file: Option<usize>,
     facts: &'f mut Facts,
 }
 
@@ -73,6 +76,7 @@ impl<'f> Pipeline<'f> {
             gathered,
             stretch: None,
             tracks_bytes: 0,
+            last_in_file: None,
             facts,
         }
     }
@@ -103,12 +107,16 @@ impl<'f> Pipeline<'f> {
         self.facts.first_frame_secs.get_or_insert((arrived - self.opened).as_secs_f64());
         publisher.frame(frame.index as u64);
         self.stretch.get_or_insert_with(Stretch::begin);
-        let seen = self.stages.see(&frame, source.probe().file_frame(frame.index))?;
         let decode_secs = (arrived - started).as_secs_f64();
         let decoded = frame.decoded.map(|decoded| (decoded.began, decoded.ended));
         let note = Note { time_secs: frame.time_secs, decoded, decode_secs, arrived };
-        self.gathered.push(Gathered { seen, note });
-        drop(frame);
+        let in_file = source.probe().file_frame(frame.index);
+        if self.last_in_file.replace(in_file).is_some_and(|last| in_file <= last) {
+            // a file that is read again: nobody of its last frame stands in its first
+            self.stages.forget_previous_frame();
+        }
+        let detected = self.stages.detect(frame, in_file)?;
+        self.gathered.push(Gathered { detected, note });
         if self.gathered.len() >= self.together {
             self.work_off()?;
         }
@@ -118,36 +126,39 @@ impl<'f> Pipeline<'f> {
 
     /// Takes the gathered frames through network and tracker, and hands them to the results.
     fn work_off(&mut self) -> Result<(), RunnerError> {
-        let mut sights = Vec::with_capacity(self.gathered.len());
+        let mut frames = Vec::with_capacity(self.gathered.len());
         let mut notes = Vec::with_capacity(self.gathered.len());
-        for Gathered { seen, note } in self.gathered.drain(..) {
-            notes.push((note, seen.detect_secs, seen.crop_secs));
-            sights.push(seen.sight);
+        for Gathered { detected: Detected { crops, detect_secs, crop_secs }, note } in self.gathered.drain(..)
+        {
+            let size = (crops.frame_width, crops.frame_height);
+            notes.push((note, crops.frame_index, size, detect_secs, crop_secs));
+            frames.push(crops);
         }
         let began = Instant::now();
-        let everybody = self.stages.recover(&sights)?;
+        let everybody = self.stages.recover(frames)?;
         let done = Instant::now();
         if let Some(stretch) = self.stretch.take() {
             let largest = &mut self.facts.heap_activations_bytes;
             *largest = (*largest).max(counted(stretch.peak_bytes()));
         }
         let network_secs = (done - began).as_secs_f64();
-        let all_people = everybody.iter().map(Vec::len).sum::<usize>().max(1) as f64;
-        for ((sight, persons), (note, detect_secs, crop_secs)) in sights.iter().zip(everybody).zip(notes) {
+        let all_people = everybody.iter().map(|frame| frame.persons.len()).sum::<usize>().max(1) as f64;
+        for (people, (note, index, size, detect_secs, crop_secs)) in everybody.into_iter().zip(notes) {
+            let FramePeople { persons, without_body } = people;
             let started = Instant::now();
             let before = heap::here_bytes();
-            let identities = self.stages.follow(sight, &persons)?;
+            let identities = self.stages.track(index, size, &persons)?;
             self.tracks_bytes += heap::here_bytes() - before - bytes_of(&identities);
             let followed = Instant::now();
-            let people = persons.len() as u64;
+            let (with_body, people) = (persons.len(), (persons.len() + without_body.len()) as u64);
             let row = FrameRow {
                 run_id: self.run_id.clone(),
-                frame: sight.frame_index as u64,
+                frame: index as u64,
                 time_secs: note.time_secs,
                 decode_secs: note.decode_secs,
                 detect_secs,
                 // of the network's time each frame bears what its people are of all
-                recover_secs: crop_secs + network_secs * people as f64 / all_people,
+                recover_secs: crop_secs + network_secs * with_body as f64 / all_people,
                 track_secs: (followed - started).as_secs_f64(),
                 latency_secs: (followed - note.arrived).as_secs_f64(),
                 decode_from_secs: note.decoded.map(|decoded| self.since(decoded.0)),
@@ -162,9 +173,10 @@ impl<'f> Pipeline<'f> {
                 ..FrameRow::default()
             };
             self.add_up(&row);
-            let (width, height) = (sight.frame_width, sight.frame_height);
+            let (width, height) = size;
             let Some(results) = self.results.take() else { return Err(RunnerError::WriterDied) };
-            self.results = Some(results.enter(Perceived { row, width, height, persons, identities })?);
+            self.results =
+                Some(results.enter(Perceived { row, width, height, persons, without_body, identities })?);
         }
         Ok(())
     }

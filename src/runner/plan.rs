@@ -1,6 +1,6 @@
 //! The plan: which runs an experiment asks for, which are done, and why the others are not.
 
-use super::card::{self, Place};
+use super::card::Place;
 use super::clips::Clip;
 use super::guess::RoughTime;
 use super::key::Key;
@@ -12,6 +12,7 @@ use super::{Project, RunnerError};
 use crate::experiment::{Experiment, Settings};
 use crate::provenance::{Machine, Source, sha256_of_bytes};
 use std::fmt;
+use std::path::PathBuf;
 
 /// All runs of an experiment, in the order in which they are made: every point once, then again for
 /// the second repeat, so that a machine that slows down slows all points alike.
@@ -36,6 +37,8 @@ pub struct Planned {
     pub clip: Clip,
     /// `None` while the clip is not made, so that its hash is not known.
     pub key: Option<Key>,
+    /// The detector's weights; `None` where boxes are given.
+    pub detector: Option<PathBuf>,
     pub status: Status,
     /// A rough guess at how long it takes.
     pub rough: RoughTime,
@@ -135,6 +138,9 @@ impl Plan {
         if experiment.searches.is_empty() {
             plan.add_points(planner, experiment, make_clips, listener)?;
         } else {
+            if make_clips {
+                planner.fetch_weights([&experiment.defaults], listener)?;
+            }
             plan.add_searches(planner, experiment)?;
         }
         if plan.runs.is_empty() && plan.searches.is_empty() && !plan.left_out.is_empty() {
@@ -151,11 +157,17 @@ impl Plan {
         listener: &mut dyn Listener,
     ) -> Result<(), RunnerError> {
         let points = experiment.points()?;
+        if make_clips {
+            let all: Vec<&Settings> = points.iter().map(|point| &point.settings).collect();
+            let run_here: Vec<&Settings> =
+                all.into_iter().filter(|settings| planner.left_out(settings).is_none()).collect();
+            planner.fetch_weights(run_here, listener)?;
+        }
         let repeats = points.iter().map(|point| point.settings.repeats).max().unwrap_or(0);
         for repeat in 1..=repeats {
             for point in points.iter().filter(|point| point.settings.repeats >= repeat) {
                 let settings = &point.settings;
-                let left_out = card::left_out(settings, &planner.place(settings));
+                let left_out = planner.left_out(settings);
                 for clip in planner.clips_of(settings, make_clips && left_out.is_none(), listener)? {
                     match left_out {
                         Some(why) => self.leave_out(settings, why),
@@ -171,7 +183,7 @@ impl Plan {
         for search in &experiment.searches {
             for point in experiment.points_of(search)? {
                 for repeat in 1..=point.settings.repeats {
-                    let left_out = card::left_out(&point.settings, &planner.place(&point.settings));
+                    let left_out = planner.left_out(&point.settings);
                     let sought = Sought::at(planner, experiment, search, &point, repeat)?;
                     match left_out {
                         Some(why) => sought.iter().for_each(|_| self.leave_out(&point.settings, why)),

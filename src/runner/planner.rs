@@ -1,7 +1,7 @@
 //! The planner: one run's key, status and rough time, from what is kept and what lies on the disk.
 
 use super::RunnerError;
-use super::card::Place;
+use super::card::{self, Place};
 use super::clips::{self, Clip};
 use super::finish::precision_of;
 use super::frame_count;
@@ -12,9 +12,12 @@ use super::progress::Listener;
 use super::project::Project;
 use super::store::{Kept, Store};
 use super::watch::Program;
+use super::weights::{self, Detector};
+use crate::detect;
 use crate::experiment::Settings;
-use crate::hmr2::{Attention, BodySource, Config, ModelSet};
+use crate::hmr2::Attention;
 use crate::provenance::{Machine, Source, sha256_of_file};
+use crate::recovery::{Architecture, BodySource, ModelSet, PUBLISHED};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -23,6 +26,7 @@ pub(super) struct Planner<'p> {
     project: &'p Project,
     kept: Vec<Kept>,
     models: HashMap<String, Result<Model, String>>,
+    detector: Option<Result<Detector, String>>,
     clips: HashMap<String, Vec<Clip>>,
     places: HashMap<(String, Attention), Place>,
     /// Operations a second for each model set, measured when first asked for.
@@ -39,7 +43,7 @@ struct Model {
     file_sha256: String,
     weights_sha256: String,
     body_sha256: Option<String>,
-    config: Config,
+    architecture: Architecture,
 }
 
 impl Planner<'_> {
@@ -49,6 +53,7 @@ impl Planner<'_> {
             project,
             kept: Store::of(project.runs()).all(),
             models: HashMap::new(),
+            detector: None,
             clips: HashMap::new(),
             places: HashMap::new(),
             rates: HashMap::new(),
@@ -57,6 +62,14 @@ impl Planner<'_> {
             source: Source::of(&project.root),
             machine: Machine::this(),
         })
+    }
+
+    /// Why runs of these settings are left out here, as what follows "which"; `None` where they can run.
+    pub fn left_out(&mut self, settings: &Settings) -> Option<&'static str> {
+        if settings.model == PUBLISHED && !self.project.model(PUBLISHED).is_file() {
+            return Some("need HMR2's weights, which are not imported here (`posebook model import hmr2`)");
+        }
+        card::left_out(settings, &self.place(settings))
     }
 
     /// The clips of a dataset; with `make` those that are missing are made.
@@ -93,22 +106,47 @@ impl Planner<'_> {
                 BodySource::File(path) => Some(sha256(path)?),
             };
             let (file_sha256, weights_sha256) = (sha256(&path)?, set.weights.identity());
-            Ok(Model { file_sha256, weights_sha256, body_sha256, config: set.architecture })
+            Ok(Model { file_sha256, weights_sha256, body_sha256, architecture: set.architecture })
         };
         self.models.entry(name.to_string()).or_insert_with(load).clone()
+    }
+
+    /// The detector's weights, where they are fetched; `None` where boxes are given.
+    fn detector(&mut self, settings: &Settings) -> Result<Option<Detector>, String> {
+        if settings.detect.model == detect::Model::Given {
+            return Ok(None);
+        }
+        let find = || weights::detector(self.project).map_err(|error| error.to_string());
+        self.detector.get_or_insert_with(find).clone().map(Some)
+    }
+
+    /// Fetches the weights that runs of these settings need and that others publish. What cannot be fetched is a
+    /// note; its runs then say that it is missing.
+    ///
+    /// # Errors
+    /// If Ctrl-C is pressed.
+    pub fn fetch_weights<'s>(
+        &mut self,
+        settings: impl IntoIterator<Item = &'s Settings>,
+        listener: &mut dyn Listener,
+    ) -> Result<(), RunnerError> {
+        weights::fetch_for(self.project, settings, listener)
     }
 
     /// The run of `settings` over `clip`.
     pub fn planned(&mut self, settings: &Settings, clip: Clip, repeat: u64) -> Planned {
         let model = self.model(&settings.model);
+        let detector = self.detector(settings);
         let place = self.place(settings);
+        let detector_sha256 = detector.as_ref().ok().and_then(|found| Some(found.as_ref()?.sha256.clone()));
         let (key, status) = match (&clip, model.clone(), &place.refused) {
             (_, _, Some(refused)) => (None, Status::Broken(refused.to_string())),
             (Clip::Broken { message, .. }, _, _) => (None, Status::Broken(message.clone())),
             (_, Err(message), _) => (None, Status::Broken(message)),
+            _ if detector.is_err() => (None, Status::Broken(detector.clone().err().unwrap_or_default())),
             (Clip::NotMade { .. }, Ok(_), _) => (None, Status::ClipNotMade),
             (Clip::Ready(ready), Ok(model), None) => {
-                let key = self.key(settings, &place, repeat, ready, model);
+                let key = Key { detector_sha256, ..self.key(settings, &place, repeat, ready, model) };
                 let status = self.status(&key);
                 (Some(key), status)
             }
@@ -119,7 +157,8 @@ impl Planner<'_> {
             (Status::Broken(_), _) | (_, Err(_)) => RoughTime::default(),
             (_, Ok(model)) => self.rough(settings, &place, &clip, key.as_ref(), &model),
         };
-        Planned { label, settings: settings.clone(), place, repeat, clip, key, status, rough }
+        let detector = detector.ok().flatten().map(|detector| detector.path);
+        Planned { label, settings: settings.clone(), place, repeat, clip, key, detector, status, rough }
     }
 
     /// How long a run may take: as long as it took on this machine before, else a guess.
@@ -149,8 +188,8 @@ impl Planner<'_> {
                 precision: precision_of(settings),
                 device: place.device.clone(),
                 card: card_of(place),
-                flop_per_crop: model.config.flop_per_crop() as f64,
-                weights: model.config.parameters(),
+                flop_per_crop: model.architecture.flop_per_crop() as f64,
+                weights: model.architecture.parameters(),
             },
             limit_secs: settings.limits.wall_secs,
         };
@@ -158,7 +197,9 @@ impl Planner<'_> {
         let flop_per_sec = || {
             // a card's rate is known from its runs alone
             let on_processors = job.network.card.is_none();
-            let measure = || guess::measured_flop_per_sec(&model.config).filter(|_| on_processors);
+            let measure = || {
+                guess::measured_flop_per_sec(model.architecture.largest_product()?).filter(|_| on_processors)
+            };
             *rates.entry(format!("{} {}", settings.model, place.device)).or_insert_with(measure)
         };
         guess::guess(&job, &Past::of(&self.kept, &self.machine), flop_per_sec).into()
@@ -202,10 +243,15 @@ impl Planner<'_> {
             clip: clip.name.clone(),
             clip_sha256: clip.sha256.clone(),
             clip_decoded_sha256: clip.decoded_sha256.clone(),
-            truth_sha256: clip.truth.as_ref().map(|truth| truth.sha256.clone()),
+            truth_sha256: clip
+                .truth
+                .as_ref()
+                .map(|truth| truth.sha256.clone())
+                .or_else(|| clip.views.as_ref().map(|views| views.sha256.clone())),
             boxes_sha256: clip.boxes.as_ref().map(|boxes| boxes.sha256.clone()),
             model_sha256: model.file_sha256,
             weights_sha256: model.weights_sha256,
+            detector_sha256: None,
             body_sha256: model.body_sha256,
             device: place.device.clone(),
             card: card_of(place),

@@ -1,16 +1,23 @@
 //! What the runner tells while it works, and two ways of showing it: a bar on a terminal, lines elsewhere.
 
 use super::guess::RoughTime;
+use crate::fetch::size_in_words;
 use crate::tables::RunRow;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
+
+/// How often a line tells how far a fetch has come, where there is no bar.
+const FETCH_LINE_EVERY: Duration = Duration::from_secs(5);
+const MB: u64 = 1_000_000;
 
 /// Something that happened.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Clips are being made: so many frames of so many.
     Clip { name: &'a str, done: usize, of: usize },
+    /// A file of a package is being fetched: so many bytes of so many, where that is known.
+    Fetch { name: &'a str, bytes: u64, of: Option<u64> },
     /// A run begins, the `number`th of `of`; `left` is what all that are left may take together.
     Begin { number: usize, of: usize, label: &'a str, left: RoughTime },
     /// The run works on this frame of its video, the `number`th of the `of` frames that it is given: those of the
@@ -71,6 +78,12 @@ impl Listener for Bar {
                 self.bar.set_position(done as u64);
                 self.bar.set_message(format!("making the clip {name}"));
             }
+            Event::Fetch { name, bytes, of } => {
+                // the bar counts MB: it has no style of its own for bytes
+                self.bar.set_length(of.unwrap_or(bytes) / MB);
+                self.bar.set_position(bytes / MB);
+                self.bar.set_message(format!("MB of {name}"));
+            }
             Event::Begin { number, of, label, left } => {
                 self.left.begin(left);
                 (self.label, self.runs) = (label.to_string(), of);
@@ -109,12 +122,13 @@ impl Drop for Bar {
 struct Lines {
     out: Box<dyn std::io::Write>,
     clip: String,
+    fetched: Option<Instant>,
     left: Left,
 }
 
 impl Lines {
     fn new(out: Box<dyn std::io::Write>) -> Lines {
-        Lines { out, clip: String::new(), left: Left::default() }
+        Lines { out, clip: String::new(), fetched: None, left: Left::default() }
     }
 
     fn say(&mut self, line: &str) {
@@ -129,6 +143,14 @@ impl Listener for Lines {
             Event::Clip { name, .. } if self.clip != name => {
                 self.clip = name.to_string();
                 self.say(&format!("making the clip {name}"));
+            }
+            Event::Fetch { name, bytes, of } => {
+                let now = Instant::now();
+                if self.fetched.is_none_or(|last| now - last >= FETCH_LINE_EVERY) {
+                    self.fetched = Some(now);
+                    let of = of.map_or_else(String::new, |of| format!(" of {}", size_in_words(of)));
+                    self.say(&format!("{name}: {}{of}", size_in_words(bytes)));
+                }
             }
             Event::Clip { .. } | Event::Frame { .. } => {}
             Event::Begin { left, .. } => self.left.begin(left),

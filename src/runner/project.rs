@@ -35,6 +35,11 @@ impl Project {
         self.named("models", name)
     }
 
+    /// The manifest of the source of models called `name`.
+    pub fn source_of_model(&self, name: &str) -> PathBuf {
+        self.root.join("models/sources").join(format!("{name}.toml"))
+    }
+
     /// The reports of the experiment called `name`.
     pub fn reports(&self, name: &str) -> PathBuf {
         self.root.join("reports").join(name)

@@ -7,7 +7,7 @@
 use super::RunnerError;
 use crate::experiment;
 use crate::memory::heap;
-use crate::person::{Person, pixel_from_square};
+use crate::person::{Detection, Person, pixel_from_square};
 use crate::phalp::{FrameIdentities, Identity};
 use crate::tables::{FrameRow, PersonRow, Spool};
 use std::collections::VecDeque;
@@ -26,6 +26,8 @@ pub struct Perceived {
     pub width: usize,
     pub height: usize,
     pub persons: Vec<Person>,
+    /// Detections in which the network recognized no person.
+    pub without_body: Vec<Detection>,
     /// The frames whose identities became final with this one.
     pub identities: Vec<FrameIdentities>,
 }
@@ -131,6 +133,7 @@ struct Waiting {
     width: usize,
     height: usize,
     persons: Vec<Person>,
+    without_body: Vec<Detection>,
 }
 
 /// Rows kept to the end.
@@ -154,9 +157,9 @@ pub struct Book {
 impl Book {
     fn enter(&mut self, perceived: Perceived) -> Result<(), RunnerError> {
         let started = Instant::now();
-        let Perceived { mut row, width, height, persons, identities } = perceived;
+        let Perceived { mut row, width, height, persons, without_body, identities } = perceived;
         let (frame, time_secs) = (row.frame, row.time_secs);
-        self.waiting.push_back(Waiting { frame, time_secs, width, height, persons });
+        self.waiting.push_back(Waiting { frame, time_secs, width, height, persons, without_body });
         self.enter_final(identities)?;
         row.write_secs = started.elapsed().as_secs_f64();
         row.write_from_secs = (started - self.opened).as_secs_f64();
@@ -182,6 +185,14 @@ impl Book {
                 let named = if waiting.frame == frame { &identities } else { &none };
                 for (at, person) in waiting.persons.iter().enumerate() {
                     let row = || person_row(&self.run_id, &waiting, at, person, named);
+                    match &mut self.kept {
+                        None => self.people.append(&row())?,
+                        Some(kept) => self.written.kept_bytes += held_by(|| kept.people.push(row())),
+                    }
+                }
+                for (at, detection) in waiting.without_body.iter().enumerate() {
+                    let at = waiting.persons.len() + at;
+                    let row = || detection_row(&self.run_id, &waiting, at, detection);
                     match &mut self.kept {
                         None => self.people.append(&row())?,
                         Some(kept) => self.written.kept_bytes += held_by(|| kept.people.push(row())),
@@ -221,21 +232,11 @@ fn person_row(
     identities: &[Identity],
 ) -> PersonRow {
     let identity = identities.iter().find(|identity| identity.person_index == Some(at));
-    let bbox = person.detection.bbox;
     let pixels =
         person.joints_in_square.iter().map(|&point| pixel_from_square(point, frame.width, frame.height));
+    let confidence = person.confidence.as_ref();
     PersonRow {
-        run_id: run_id.to_string(),
-        frame: frame.frame,
-        time_secs: frame.time_secs,
-        person: at as u64,
         track: identity.map(|identity| u64::from(identity.track_id)),
-        truth_id: person.detection.truth_id.map(u64::from),
-        x1_px: bbox.x1,
-        y1_px: bbox.y1,
-        x2_px: bbox.x2,
-        y2_px: bbox.y2,
-        score: person.detection.score,
         betas: person.params.betas.to_vec(),
         global_orient: person.params.global_orient.iter().flatten().copied().collect(),
         body_pose: person.params.body_pose.iter().flatten().flatten().copied().collect(),
@@ -243,8 +244,28 @@ fn person_row(
         translation_m: person.translation.to_vec(),
         joints_m: person.joints.iter().flatten().copied().collect(),
         joints_px: pixels.flatten().collect(),
-        mpjpe_mm: None,
-        pa_mpjpe_mm: None,
+        presence: confidence.map(|confidence| confidence.presence),
+        joints_sd_mm: confidence.map_or_else(Vec::new, |confidence| confidence.joints_sd_mm.to_vec()),
+        mask_counts: person.mask.as_ref().map(|mask| mask.counts.clone()),
+        ..detection_row(run_id, frame, at, &person.detection)
+    }
+}
+
+/// A row of a detection alone: where, and no body.
+fn detection_row(run_id: &str, frame: &Waiting, at: usize, detection: &Detection) -> PersonRow {
+    let bbox = detection.bbox;
+    PersonRow {
+        run_id: run_id.to_string(),
+        frame: frame.frame,
+        time_secs: frame.time_secs,
+        person: at as u64,
+        truth_id: detection.truth_id.map(u64::from),
+        x1_px: bbox.x1,
+        y1_px: bbox.y1,
+        x2_px: bbox.x2,
+        y2_px: bbox.y2,
+        score: detection.score,
+        ..PersonRow::default()
     }
 }
 
@@ -261,6 +282,7 @@ mod tests {
             width: 64,
             height: 48,
             persons: Vec::new(),
+            without_body: Vec::new(),
             identities: identities.collect(),
         }
     }

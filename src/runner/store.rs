@@ -147,6 +147,7 @@ mod tests {
             boxes_sha256: None,
             model_sha256: "m".into(),
             weights_sha256: "w".into(),
+            detector_sha256: None,
             body_sha256: None,
             device: "cpu".into(),
             card: None,

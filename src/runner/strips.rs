@@ -6,7 +6,7 @@ use super::{Project, RunnerError, drawing};
 use crate::body::Body;
 use crate::experiment::{Cell, Experiment, FigureKind};
 use crate::files::write_whole;
-use crate::hmr2::ModelSet;
+use crate::recovery::ModelSet;
 use crate::render::overlay::Overlay;
 use crate::render::picture::Picture;
 use crate::report::{STRIPS, strip_file};

@@ -10,12 +10,15 @@ use super::execute::Options;
 use super::planner::{Planner, mode_of};
 use super::progress::{Event, Listener};
 use super::work::Work;
-use super::{Project, RunnerError, card, carry, drawing, finish, folder};
+use super::{
+    Project, RunnerError, card, carry, defaults, detections, drawing, finish, folder, smoothing, weights,
+};
 use crate::body::Body;
 use crate::dataset::{Dataset, TruthFile};
+use crate::detect;
 use crate::experiment::{Override, Settings};
-use crate::hmr2::ModelSet;
 use crate::motchallenge::Benchmark;
+use crate::recovery::ModelSet;
 use crate::render::overlay::Overlay;
 use crate::sources;
 use crate::tables::{PersonRow, RunRow, files};
@@ -48,8 +51,19 @@ pub struct TrackRequest {
     /// Where the results go; `None` puts them below `reports/track`.
     pub out: Option<PathBuf>,
     pub settings: Settings,
+    /// What the settings leave open: [`TrackRequest::with_choices`] decides it.
+    pub open: Open,
     /// What foreign spellings became, for the person who wrote them.
     pub notes: Vec<String>,
+}
+
+/// Which choices a person left to the program.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Open {
+    /// `model` was not given.
+    pub model: bool,
+    /// `detect.model` was not given.
+    pub detector: bool,
 }
 
 impl TrackRequest {
@@ -95,12 +109,14 @@ impl TrackRequest {
                 return Err(RunnerError::NoVideo("two videos are given; leave `video.source` out".into()));
             }
             (None, None) => {
-                return Err(RunnerError::NoVideo(
-                    "no video is given; `posebook track my.mp4 boxes=my.txt`".into(),
-                ));
+                return Err(RunnerError::NoVideo("no video is given; `posebook track my.mp4`".into()));
             }
             (Some(path), None) => path.to_path_buf(),
             (None, Some(path)) => path,
+        };
+        let open = Open {
+            model: !table.contains_key("model"),
+            detector: table.get("detect").and_then(|detect| detect.get("model")).is_none(),
         };
         let settings = Settings::from_table(table)?;
         let mut take = |key: &str| paths.remove(key);
@@ -112,6 +128,7 @@ impl TrackRequest {
             benchmark,
             out: take("out"),
             settings,
+            open,
             notes,
         })
     }
@@ -122,6 +139,41 @@ impl TrackRequest {
     pub(super) fn dataset(&self) -> Dataset {
         Dataset::of_video(&self.source, self.fps, self.truth.as_deref(), self.boxes.as_deref())
             .read_as(self.benchmark)
+    }
+
+    /// The request with what was left open decided, each said in a note: HMR2 where it is imported, else BlazePose;
+    /// NanoDet where no boxes are given.
+    pub(super) fn with_choices(&self, project: &Project, listener: &mut dyn Listener) -> TrackRequest {
+        let mut request = self.clone();
+        if self.open.model {
+            let (model, why) = defaults::model_of_filmed(project);
+            request.settings.model = model;
+            why.iter().for_each(|why| listener.hear(Event::Note(why)));
+        }
+        let is_given = self.settings.detect.model == detect::Model::Given;
+        if !self.has_boxes() && is_given && self.open.detector {
+            request.settings.detect.model = detect::Model::Nanodet;
+            listener
+                .hear(Event::Note("detect.model=nanodet: no boxes are given, so NanoDet finds the people"));
+        }
+        request.open = Open::default();
+        request
+    }
+
+    /// Whether anybody says where people are.
+    fn has_boxes(&self) -> bool {
+        self.boxes.is_some() || self.truth.is_some()
+    }
+
+    /// Refuses a request that finds people by given boxes and has none.
+    fn check_boxes(&self) -> Result<(), RunnerError> {
+        if self.has_boxes() || self.settings.detect.model != detect::Model::Given {
+            return Ok(());
+        }
+        let message = "detect.model=given finds people by given boxes, and there are none: add boxes=FILE with lines of \
+                       MOTChallenge text, `frame,identity,left,top,width,height` (identity -1 where unknown), or \
+                       detect.model=nanodet";
+        Err(RunnerError::NoVideo(message.to_string()))
     }
 
     /// The request with a path that can be read for its video: an address is fetched.
@@ -181,8 +233,14 @@ pub fn track(
     }
     // what the person named, for the person
     let given = &request.source;
+    let request = &request.with_choices(project, listener);
+    request.check_boxes()?;
     let request = &request.with_file(project, listener)?;
     let (clip, probe) = import(project, request, listener)?;
+    weights::fetch_model(project, &request.settings.model, listener)?;
+    if request.settings.detect.model == detect::Model::Nanodet {
+        weights::fetch_detector(project, listener)?;
+    }
     let mut planner = Planner::new(project, &options.program)?;
     let planned = planner.planned(&request.settings, Clip::Ready(clip.clone()), 1);
     let Some(key) = &planned.key else { return Err(RunnerError::NoVideo(planned.status.to_string())) };
@@ -201,18 +259,19 @@ pub fn track(
     let passed_over = clip.truth.as_ref().map(TruthFile::read_passed_over).transpose()?.unwrap_or_default();
     let same_ids = clip.boxes.is_none();
     let truth = truth.as_ref().map(|people| Truth { people, passed_over: &passed_over, same_ids });
-    finish::tables(&work.folder, &mut row, &body, truth)?;
+    finish::tables(&work.folder, &mut row, &body, truth, clip.views.as_ref(), &request.settings.smoothing)?;
     listener.hear(Event::End { number: 1, of: 1, label: &planned.label, row: &row, again: false });
 
     let place = request.out.clone().unwrap_or_else(|| project.reports("track").join(folder_name(&clip.name)));
     let folder = folder::create(&place, &planner.source)?;
     folder::write_runs(&folder, std::slice::from_ref(&row))?;
     folder::join_tables(&folder, std::iter::once(work.folder.as_path()))?;
+    detections::write(&folder)?;
     let mut notes = probe.notes.clone();
     if row.outcome == Outcome::Ok.name() {
         listener.hear(Event::Then("drawing the overlay"));
         let told = notes.len();
-        overlay(&folder, &probe, &row, &request.settings.video, &body, &mut notes)?;
+        overlay(&folder, &probe, &row, &request.settings, &body, &mut notes)?;
         notes[told..].iter().for_each(|note| listener.hear(Event::Note(note)));
     }
     let summary = summary(&folder, given, &row, &probe, &notes)?;
@@ -226,11 +285,6 @@ fn import(
     request: &TrackRequest,
     listener: &mut dyn Listener,
 ) -> Result<(Ready, Probe), RunnerError> {
-    if request.boxes.is_none() && request.truth.is_none() {
-        let message = "people are found by given boxes so far: add boxes=FILE with lines of MOTChallenge text, \
-                       `frame,identity,left,top,width,height` (identity -1 where unknown)";
-        return Err(RunnerError::NoVideo(message.to_string()));
-    }
     // the video's own faults are told best by the one who decodes it
     let probe = video::probe_at(&request.source, request.fps)?;
     probe.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
@@ -252,10 +306,14 @@ fn overlay(
     folder: &Path,
     probe: &Probe,
     row: &RunRow,
-    read: &video::Settings,
+    of_run: &Settings,
     body: &Body,
     notes: &mut Vec<String>,
 ) -> Result<(), RunnerError> {
+    let read = &of_run.video;
+    if of_run.smoothing.overlay {
+        notes.push("the overlay's bodies are smoothed along their tracks (smoothing.overlay); people.parquet has them as they were found".into());
+    }
     let first = row.first_frame.unwrap_or(0) as i64;
     let frames = row.frames.unwrap_or(0) as i64;
     let settings = video::Settings {
@@ -268,7 +326,8 @@ fn overlay(
         ..video::Settings::default()
     };
     let probe = probe.clone().looped(settings.loops());
-    let draw = |sound: Option<&Sound>| drawn(folder, &probe, &settings, body, sound);
+    let smoothed = of_run.smoothing.overlay.then_some(&of_run.smoothing.filter);
+    let draw = |sound: Option<&Sound>| drawn(folder, &probe, &settings, body, smoothed, sound);
     let selection = video::selected(&settings, &probe)?;
     notes.extend(Sound::left_out(&probe, &selection));
     let Some(sound) = Sound::of(&probe, &selection) else { return draw(None) };
@@ -289,8 +348,10 @@ fn drawn(
     probe: &Probe,
     settings: &video::Settings,
     body: &Body,
+    smoothed: Option<&crate::fit::smooth::Smoothing>,
     sound: Option<&Sound>,
 ) -> Result<(), RunnerError> {
+    let mut smoother = smoothed.map(|filter| smoothing::TrackSmoother::new(filter, body));
     let mut source = video::open_probed(probe.clone(), settings, folder, &Device::Cpu)?;
     let selection = Selection { range: source.range(), every: settings.every() };
     let timeline = Timeline::of(source.probe(), &selection);
@@ -304,6 +365,9 @@ fn drawn(
             people.next_if(|row| row.as_ref().map_or(true, |row| row.frame <= frame.index as u64))
         {
             here.push(person?);
+        }
+        if let Some(smoother) = &mut smoother {
+            here.iter_mut().for_each(|row| smoother.replace(row, frame.width, frame.height));
         }
         drawing::draw(&mut canvas, &frame, &here, body);
         encoder.write_rgb(&canvas.picture().rgb)?;

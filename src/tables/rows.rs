@@ -81,6 +81,12 @@ table! {
         pub weights_sha256: Option<String>,
         /// SHA-256 of the body's file; null for the built-in stand-in
         pub body_sha256: Option<String>,
+        /// What finds people: `given` or `nanodet`
+        pub detector: Option<String>,
+        /// SHA-256 of the detector's weights; null where boxes are given
+        pub detector_sha256: Option<String>,
+        /// Detections in which the network recognized no person, so that they have no body
+        pub people_without_body: Option<u64>,
         /// Number format of the network
         pub precision: String,
         /// Crops that go through the network at once, at most
@@ -221,10 +227,24 @@ table! {
         pub recall: Option<f64>,
         /// Boxes found that are true (CLEAR), 0 to 1
         pub precision_of_boxes: Option<f64>,
-        /// Mean error of the 14 common joints, aligned at the pelvis
+        /// Mean error of joints, both sides aligned: of drawn clips the 14 common joints at the pelvis; against calibrated views 12 joints at the middle of the hips
         pub mpjpe_mm: Option<f64>,
         /// The same after the best rotation, scale and shift
         pub pa_mpjpe_mm: Option<f64>,
+        /// What the truth of the joints is, where it is of calibrated views
+        pub pose_truth: Option<String>,
+        /// Frames whose joints were scored against calibrated views
+        pub pose_frames: Option<u64>,
+        /// Frames of that truth in which nobody was found where the person is
+        pub pose_frames_missed: Option<u64>,
+        /// What `mpjpe_mm` of a T-pose that faces the camera would be in those frames
+        pub t_pose_mpjpe_mm: Option<f64>,
+        /// What `pa_mpjpe_mm` of a T-pose would be
+        pub t_pose_pa_mpjpe_mm: Option<f64>,
+        /// Mean second difference of the joints along the tracks, millimetres per frame squared
+        pub jitter_mm_per_frame2: Option<f64>,
+        /// The same of the smoothed joints; null without `smoothing.results`
+        pub smooth_jitter_mm_per_frame2: Option<f64>,
         /// Mean error of the joints' accelerations, millimetres per frame squared
         pub accel_mm_per_frame2: Option<f64>,
         /// Mean error of the body's surface, aligned at the pelvis
@@ -366,6 +386,16 @@ table! {
         pub joints_m: Vec<f32>,
         /// 44 joints and the body's origin in pixels of the frame: x, y of each
         pub joints_px: Vec<f32>,
+        /// Whether there is a person, by a landmark network, 0 to 1; null of HMR2
+        pub presence: Option<f32>,
+        /// Standard deviations of 12 joints of the fit to landmarks, millimetres: shoulders, elbows, wrists, hips, knees, ankles, left before right; empty of HMR2
+        pub joints_sd_mm: Vec<f32>,
+        /// Pixels of the frame that the person covers, COCO's run lengths; null where the network does not say
+        pub mask_counts: Option<String>,
+        /// 44 joints smoothed along the track, as `joints_m`; empty without `smoothing.results`
+        pub smooth_joints_m: Vec<f32>,
+        /// Where the smoothed body stands, as `translation_m`; empty without `smoothing.results`
+        pub smooth_translation_m: Vec<f32>,
         /// Mean error of the 14 common joints, aligned at the pelvis; null without truth
         pub mpjpe_mm: Option<f64>,
         /// The same after the best rotation, scale and shift; null without truth

@@ -1,9 +1,10 @@
 //! `posebook model import`: a model set of the files that people have.
 
 use super::super::experiment::project;
-use crate::hmr2::{Config, ModelSet};
+use crate::hmr2::Config;
 use crate::import::{self, Found, Request};
 use crate::memory::heap;
+use crate::recovery::ModelSet;
 use crate::runner::interrupt;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -51,7 +52,7 @@ pub fn run(args: Args) -> Result<()> {
     let began = Instant::now();
     let folder = project()?.root.join("models");
     let architecture = match &args.like {
-        Some(name) => ModelSet::find(&folder, name)?.architecture,
+        Some(name) => ModelSet::find(&folder, name)?.hmr2("an import")?.clone(),
         None => Config::hmr2(),
     };
     let found = match &args.from_cache {

@@ -3,8 +3,9 @@
 use super::super::experiment::project;
 use super::super::parity::precision;
 use crate::hmr2::footprint::Footprint;
-use crate::hmr2::{Config, Hmr2Error, ModelSet, PUBLISHED, Precision};
+use crate::hmr2::{Config, Precision};
 use crate::memory::heap::{self, Stretch};
+use crate::recovery::{Architecture, ModelSet, PUBLISHED, RecoveryError};
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
@@ -98,7 +99,10 @@ struct Largest {
 
 pub fn run(args: &Args) -> Result<()> {
     let set = found(&project()?.root.join("models"), &args.name)?;
-    let config = set.architecture.clone();
+    let config = match &set.architecture {
+        Architecture::Hmr2(config) => config.clone(),
+        Architecture::BlazePose(variant) => return super::show_blazepose::run(&set, *variant, args.json),
+    };
     let wanted = args.measure.clone();
     let precisions = args.precision.iter().map(|&precision| {
         let measured = wanted.as_deref().map(|batches| measured(&set, precision, batches)).transpose()?;
@@ -126,7 +130,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// The set of that name. The published one is bound by licence and need not be there: then it is shown by its sizes.
 fn found(folder: &Path, name: &str) -> Result<ModelSet> {
     match ModelSet::find(folder, name) {
-        Err(Hmr2Error::Unknown { .. }) if name == PUBLISHED => {
+        Err(RecoveryError::Unknown { .. }) if name == PUBLISHED => {
             eprintln!(
                 "{PUBLISHED} is not imported here (`posebook model import {PUBLISHED}`); {BY_FORMULA} has its sizes:"
             );
@@ -171,7 +175,7 @@ fn measured(set: &ModelSet, precision: Precision, batches: &[usize]) -> Result<V
     ensure!(heap::is_counting(), "this program does not count its heap");
     let before = heap::current_bytes();
     let network = set.network(precision, &Device::Cpu)?;
-    let side = set.architecture.image_size;
+    let side = set.architecture.image_size();
     let pass = |batch: usize| -> Result<u64> {
         let stretch = Stretch::begin();
         let crops = Tensor::zeros((batch, 3, side, side), precision.dtype(), &Device::Cpu)?;

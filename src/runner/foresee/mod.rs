@@ -16,7 +16,8 @@ use super::clips;
 use super::execute::Options;
 use super::progress::{Event, Listener};
 use super::work::Work;
-use super::{Project, RunnerError, TrackRequest};
+use super::{Project, RunnerError, TrackRequest, weights};
+use crate::detect;
 use crate::experiment::Settings;
 use crate::memory::{disk, process};
 use crate::video::{self, Mode, Probe, Store};
@@ -110,7 +111,13 @@ pub fn foresee(
     if let Some(refused) = place.refused {
         return Err(refused.into());
     }
-    let request = &request.with_file(project, listener)?;
+    let request = &request.with_choices(project, listener).with_file(project, listener)?;
+    let settings = &request.settings;
+    weights::fetch_model(project, &settings.model, listener)?;
+    let detector = match settings.detect.model {
+        detect::Model::Given => None,
+        detect::Model::Nanodet => Some(weights::fetch_detector(project, listener)?.path),
+    };
     let probe = video::probe_at(&request.source, request.fps)?.looped(settings.video.loops());
     let range = video::selected(&settings.video, &probe)?.range;
     let work = Work::create(&project.work(), "plan")?;
@@ -131,6 +138,7 @@ pub fn foresee(
         every,
         crowd: &crowd,
         program: &options.program,
+        detector: detector.as_deref(),
         interrupt,
     };
     let budget = Budget::of(settings, &place, &work);

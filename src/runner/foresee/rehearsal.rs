@@ -12,6 +12,7 @@ use super::super::{Project, RunnerError, carry};
 use super::crowd::Crowd;
 use crate::experiment::{Limits, Settings};
 use crate::video::{self, Mode, Probe};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use toml::{Table, Value};
 
@@ -27,6 +28,8 @@ pub struct Stage<'a> {
     pub every: usize,
     pub crowd: &'a Crowd,
     pub program: &'a Program,
+    /// The detector's weights; `None` where boxes are given.
+    pub detector: Option<&'a Path>,
     pub interrupt: &'a AtomicBool,
 }
 
@@ -82,6 +85,7 @@ impl Stage<'_> {
             fps: self.probe.fps,
             boxes: Some(boxes),
             model: self.project.model(&self.settings.model),
+            detector: self.detector.map(Path::to_path_buf),
             scratch: own.scratch(),
         };
         let seen = carry::watched(&order, &own, self.program, self.interrupt, &mut Silence)?;

@@ -1,4 +1,4 @@
-//! Where the people of a picture are, by what is given: detectors that look at pixels are to come.
+//! Where the people of a picture are, by what is given.
 
 use crate::dataset::DatasetError;
 use crate::dataset::mot::{self, Bounds, Use};
@@ -30,6 +30,8 @@ pub enum Origin {
     Setting,
     /// A file beside the picture.
     Beside(#[serde(serialize_with = "super::lossy")] PathBuf),
+    /// NanoDet, since no boxes are given.
+    Detector,
     /// Nobody: the whole picture is one person's box.
     WholePicture,
 }
@@ -118,6 +120,11 @@ impl Given {
         boxes.iter().try_for_each(|bbox| check(bbox, width, height))?;
         Ok(Boxes { boxes, origin, notes })
     }
+}
+
+/// Whether there is a file of boxes beside a picture.
+pub fn has_boxes_beside(picture: &Path) -> bool {
+    beside(picture).is_some()
 }
 
 /// The file of boxes beside a picture, if there is one: `PICTURE.boxes.txt`, its ending left away or not.

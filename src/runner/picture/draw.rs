@@ -8,9 +8,9 @@ use crate::frame::Frame;
 use crate::geometry::{Vec3, add, apply};
 use crate::hmr2::camera::FOCAL;
 use crate::hmr2::crop;
-use crate::hmr2::warp::Part;
 use crate::render::overlay::{Overlay, Shown, color_of_track};
 use crate::render::{Camera, Picture};
+use crate::warp::Part;
 
 /// The longest side that can be drawn upon, pixels; where people fill more of a picture it is made smaller.
 const LARGEST: usize = 8192;

@@ -84,6 +84,8 @@ pub(super) mod tests {
             crop_camera,
             translation: [0.0; 3],
             joints_in_square: Vec::new(),
+            confidence: None,
+            mask: None,
         }
     }
 

@@ -17,14 +17,16 @@ use boxes::Boxes;
 pub use boxes::Origin;
 pub use request::PictureRequest;
 
-use super::{Project, RunnerError, folder};
+use super::progress::{Event, Listener};
+use super::{Project, RunnerError, defaults, folder, weights};
 use crate::body::Body;
+use crate::detect::nanodet::NanoDet;
 use crate::device;
 use crate::files::write_whole;
 use crate::frame::Frame;
-use crate::hmr2::{Hmr2, ModelSet, Sight};
 use crate::person::{Detection, Person};
 use crate::provenance::Source;
+use crate::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet};
 use crate::tables::PicturePersonRow;
 use crate::tables::files::TableWriter;
 use crate::video::still;
@@ -73,6 +75,8 @@ pub struct Times {
     pub load_secs: f64,
     /// Files to pixels.
     pub read_secs: f64,
+    /// Pixels to boxes, where a detector finds them.
+    pub detect_secs: f64,
     /// Pixels to crops.
     pub crop_secs: f64,
     /// Crops to bodies.
@@ -115,8 +119,29 @@ fn all_lossy<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S
 /// What is told while it goes on.
 #[derive(Debug, Clone, Copy)]
 pub enum Told<'a> {
-    Done { number: usize, of: usize, done: &'a Done },
-    Failed { number: usize, of: usize, failed: &'a Failed },
+    Done {
+        number: usize,
+        of: usize,
+        done: &'a Done,
+    },
+    Failed {
+        number: usize,
+        of: usize,
+        failed: &'a Failed,
+    },
+    /// What a person should know, in a sentence.
+    Note(&'a str),
+}
+
+/// Notes of weights that are fetched.
+struct Notes<'n>(&'n mut dyn FnMut(&str));
+
+impl Listener for Notes<'_> {
+    fn hear(&mut self, event: Event) {
+        if let Event::Note(text) = event {
+            (self.0)(text);
+        }
+    }
 }
 
 /// A picture whose people are cut out and wait for the network.
@@ -126,14 +151,16 @@ struct Waiting {
     sha256: String,
     boxes: Origin,
     notes: Vec<String>,
-    sight: Sight,
+    crops: FrameCrops,
 }
 
 /// The work on all pictures.
 struct Work<'r> {
     request: &'r PictureRequest,
     names: Vec<String>,
-    hmr2: Hmr2,
+    /// What finds people in pictures without boxes; `None` where no picture needs it.
+    detector: Option<NanoDet>,
+    network: BodyNetwork,
     body: Body,
     /// What every row says.
     about: PicturePersonRow,
@@ -174,6 +201,7 @@ impl Times {
         Times {
             load_secs: round(self.load_secs),
             read_secs: round(self.read_secs),
+            detect_secs: round(self.detect_secs),
             crop_secs: round(self.crop_secs),
             network_secs: round(self.network_secs),
             draw_secs: round(self.draw_secs),
@@ -192,13 +220,29 @@ impl<'r> Work<'r> {
         if let Some(out) = &request.out {
             folder::check(out)?;
         }
-        let set = if request.model.ends_with(".toml") {
-            ModelSet::load(Path::new(&request.model))?
-        } else {
-            ModelSet::find(&project.root.join("models"), &request.model)?
+        let (name, why) = match &request.model {
+            Some(name) => (name.clone(), None),
+            None => defaults::model_of_filmed(project),
         };
+        let mut note = |text: &str| tell(Told::Note(text));
+        why.iter().for_each(|why| note(why));
+        let set = if name.ends_with(".toml") {
+            ModelSet::load(Path::new(&name))?
+        } else {
+            ModelSet::find(&project.root.join("models"), &name)?
+        };
+        weights::fetch_model(project, &name, &mut Notes(&mut note))?;
         let (choice, _) = device::resolve(&request.device)?;
-        let hmr2 = Hmr2::load(&set, &device::open(&choice)?, &request.hmr2)?;
+        let opened = device::open(&choice)?;
+        let detector = if request.needs_detector() {
+            let weights = weights::fetch_detector(project, &mut Notes(&mut note))?.path;
+            Some(recovery::detector(&weights, &opened, &request.detect.nanodet)?)
+        } else {
+            None
+        };
+        let settings =
+            recovery::Settings { hmr2: &request.hmr2, blazepose: &request.blazepose, fit: &request.fit };
+        let network = BodyNetwork::load(&set, &opened, settings)?;
         let body = set.load_body()?;
         let times = Times { load_secs: started.elapsed().as_secs_f64(), ..Times::default() };
         let source = Source::of(&project.root);
@@ -233,7 +277,7 @@ impl<'r> Work<'r> {
             times,
         };
         let names = request::names(&request.pictures);
-        Ok(Work { request, names, hmr2, body, about, table, waiting: Vec::new(), outcome, tell })
+        Ok(Work { request, names, detector, network, body, about, table, waiting: Vec::new(), outcome, tell })
     }
 
     fn all(&mut self, interrupt: &AtomicBool) -> Result<(), RunnerError> {
@@ -246,7 +290,7 @@ impl<'r> Work<'r> {
                 Ok(waiting) => self.waiting.push(waiting),
                 Err(error) => self.fail(number, error),
             }
-            let people: usize = self.waiting.iter().map(|one| one.sight.len()).sum();
+            let people: usize = self.waiting.iter().map(|one| one.crops.len()).sum();
             let bytes: usize = self.waiting.iter().map(|one| one.frame.rgb().len()).sum();
             if people >= self.request.hmr2.batch || bytes > MOST_WAITING_BYTES {
                 self.work_off()?;
@@ -263,14 +307,21 @@ impl<'r> Work<'r> {
         let times = &mut self.outcome.times;
         times.read_secs += started.elapsed().as_secs_f64();
         let (width, height) = (still.frame.width, still.frame.height);
-        let boxes = self.request.boxes.of(number, path, width, height)?;
-        let detection = |&bbox| Detection { bbox, score: 1.0, truth_id: None };
-        let detections: Vec<Detection> = boxes.boxes.iter().map(detection).collect();
+        let Boxes { boxes, mut origin, notes } = self.request.boxes.of(number, path, width, height)?;
+        let detection = |bbox| Detection { bbox, score: 1.0, truth_id: None };
+        let mut detections: Vec<Detection> = boxes.into_iter().map(detection).collect();
+        if let (Origin::WholePicture, Some(detector)) = (&origin, &self.detector) {
+            let started = Instant::now();
+            let found = detector.detect(&[&still.frame]).map_err(|error| error.to_string())?.pop();
+            detections = self.network.without_uncertain(found.unwrap_or_default());
+            origin = Origin::Detector;
+            times.detect_secs += started.elapsed().as_secs_f64();
+        }
         let started = Instant::now();
-        let sight = self.hmr2.see_as_demo(&still.frame, &detections).map_err(|error| error.to_string())?;
+        let crops =
+            self.network.extract_demo_crops(&still.frame, detections).map_err(|error| error.to_string())?;
         times.crop_secs += started.elapsed().as_secs_f64();
-        let Boxes { origin, notes, .. } = boxes;
-        Ok(Waiting { number, frame: still.frame, sha256: still.sha256, boxes: origin, notes, sight })
+        Ok(Waiting { number, frame: still.frame, sha256: still.sha256, boxes: origin, notes, crops })
     }
 
     fn fail(&mut self, number: usize, error: String) {
@@ -282,17 +333,23 @@ impl<'r> Work<'r> {
     /// Takes all that wait through the network and writes their results.
     fn work_off(&mut self) -> Result<(), RunnerError> {
         let waiting = std::mem::take(&mut self.waiting);
-        let mut sights = Vec::with_capacity(waiting.len());
+        let mut frames = Vec::with_capacity(waiting.len());
         let mut pictures = Vec::with_capacity(waiting.len());
-        for Waiting { number, frame, sha256, boxes, notes, sight } in waiting {
-            sights.push(sight);
+        for Waiting { number, frame, sha256, boxes, notes, crops } in waiting {
+            frames.push(crops);
             pictures.push((number, frame, sha256, boxes, notes));
         }
         let started = Instant::now();
-        let everybody = self.hmr2.recover(&sights, &self.body)?;
-        drop(sights);
+        let everybody = self.network.recover_pictures(frames, &self.body)?;
         self.outcome.times.network_secs += started.elapsed().as_secs_f64();
-        for ((number, frame, sha256, boxes, notes), people) in pictures.into_iter().zip(everybody) {
+        for ((number, frame, sha256, boxes, mut notes), people) in pictures.into_iter().zip(everybody) {
+            let FramePeople { persons: people, without_body } = people;
+            if !without_body.is_empty() {
+                let (without, all) = (without_body.len(), without_body.len() + people.len());
+                notes.push(format!(
+                    "{without} of {all} boxes have no body: the network recognizes nobody in them"
+                ));
+            }
             let done = Done { notes, ..self.write(number, &frame, people, sha256, boxes)? };
             (self.tell)(Told::Done { number: number + 1, of: self.request.pictures.len(), done: &done });
             self.outcome.pictures.push(done);

@@ -1,10 +1,12 @@
 //! What is asked for: pictures, where people are in them, and how to look.
 
-use super::boxes::Given;
+use super::boxes::{Given, has_boxes_beside};
+use crate::detect;
 use crate::device;
 use crate::experiment::{Override, explain, overrides};
 use crate::hmr2::Settings as Hmr2Settings;
 use crate::motchallenge::Benchmark;
+use crate::recovery::RecoveryError;
 use crate::runner::RunnerError;
 use crate::sources::Pictures;
 use serde::Deserialize;
@@ -19,11 +21,15 @@ pub struct PictureRequest {
     pub boxes: Given,
     /// Where the folder of the results is made; `None` is `reports/reconstruct`.
     pub out: Option<PathBuf>,
-    /// A name in `models/`, or a file.
-    pub model: String,
+    /// A name in `models/`, or a file; `None` leaves the choice to the program.
+    pub model: Option<String>,
     /// `auto`, `cpu` or `cuda:0`.
     pub device: String,
     pub hmr2: Hmr2Settings,
+    pub blazepose: crate::blazepose::Settings,
+    pub fit: crate::fit::Settings,
+    /// What finds people where no boxes are given; a model that is `given` takes the whole picture for one person.
+    pub detect: DetectSettings,
     /// What a person should know about it.
     pub notes: Vec<String>,
 }
@@ -35,16 +41,31 @@ struct Written {
     boxes: Option<Value>,
     benchmark: Option<Benchmark>,
     out: Option<Value>,
-    #[serde(default = "default_model")]
-    model: String,
+    model: Option<String>,
     #[serde(default = "default_device")]
     device: String,
     #[serde(default)]
     hmr2: Hmr2Settings,
+    #[serde(default)]
+    blazepose: crate::blazepose::Settings,
+    #[serde(default)]
+    fit: crate::fit::Settings,
+    #[serde(default)]
+    detect: DetectSettings,
 }
 
-fn default_model() -> String {
-    "tiny".to_string()
+/// What finds the people of pictures: the part of a run's `detect` that pictures have.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectSettings {
+    pub model: detect::Model,
+    pub nanodet: detect::nanodet::Settings,
+}
+
+impl Default for DetectSettings {
+    fn default() -> DetectSettings {
+        DetectSettings { model: detect::Model::Nanodet, nanodet: detect::nanodet::Settings::default() }
+    }
 }
 
 fn default_device() -> String {
@@ -71,16 +92,29 @@ impl PictureRequest {
                 "`hmr2.frames` is about videos; of pictures as many go together as fill `hmr2.batch`";
             return Err(wrong(message.into()));
         }
-        written.hmr2.validate()?;
+        written.hmr2.validate().map_err(RecoveryError::from)?;
+        let checks = [
+            written.blazepose.check().map_err(|error| error.to_string()),
+            written.fit.check().map_err(|error| error.to_string()),
+            written.detect.nanodet.check().map_err(|error| error.to_string()),
+        ];
+        checks.into_iter().collect::<Result<Vec<()>, String>>().map_err(wrong)?;
         device::parse(&written.device)?;
         let (pictures, mut notes) = listed(images)?;
         let boxes = match written.boxes.as_ref().map(text) {
             Some(text) => Given::parse(&text, pictures.len(), written.benchmark, &mut notes)?,
             None => Given::Beside,
         };
-        let Written { out, model, device, hmr2, .. } = written;
+        let Written { out, model, device, hmr2, blazepose, fit, detect, .. } = written;
         let out = out.as_ref().map(|value| PathBuf::from(text(value)));
-        Ok(PictureRequest { pictures, boxes, out, model, device, hmr2, notes })
+        Ok(PictureRequest { pictures, boxes, out, model, device, hmr2, blazepose, fit, detect, notes })
+    }
+
+    /// Whether people have to be found by a detector in some picture.
+    pub(super) fn needs_detector(&self) -> bool {
+        self.detect.model != detect::Model::Given
+            && self.boxes == Given::Beside
+            && self.pictures.iter().any(|picture| !has_boxes_beside(picture))
     }
 }
 
@@ -92,7 +126,7 @@ fn text(value: &Value) -> String {
 /// The files that are meant, each as it is, of folders their pictures; and what is left out.
 fn listed(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<String>), RunnerError> {
     if images.is_empty() {
-        let message = "no picture is given; `posebook reconstruct people.jpg boxes=people.txt`";
+        let message = "no picture is given; `posebook reconstruct people.jpg`";
         return Err(RunnerError::NoPicture(message.into()));
     }
     let (mut pictures, mut notes) = (Vec::new(), Vec::new());
@@ -146,7 +180,7 @@ mod tests {
     #[test]
     fn settings_are_read_and_slips_are_named() {
         let request = parse(&["hmr2.batch=3", "model=hmr2", "out=7"]).unwrap();
-        assert_eq!((request.hmr2.batch, request.model.as_str()), (3, "hmr2"));
+        assert_eq!((request.hmr2.batch, request.model.as_deref()), (3, Some("hmr2")));
         assert_eq!(request.out, Some(PathBuf::from("7")));
         assert!(parse(&["hmr2.bacth=3"]).unwrap_err().contains("did you mean `batch`"));
         assert!(parse(&["bokses=a.txt"]).unwrap_err().contains("did you mean `boxes`"));

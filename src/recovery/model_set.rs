@@ -1,10 +1,14 @@
 //! Model sets: the files in `models/` that say which weights belong to which architecture, and where
 //! they come from.
 
+use super::RecoveryError;
+use super::architecture::Architecture;
+use super::fetched::{Fetched, models_folder};
 use super::imported::Imported;
 use super::stamp::Stamp;
-use super::{Config, Hmr2Error, Network, Precision, formula};
+use crate::blazepose::Variant;
 use crate::body::Body;
+use crate::hmr2::{Config, Network, Precision, formula};
 use crate::nn::checkpoint;
 use crate::provenance::sha256_of_file;
 use candle_core::Device;
@@ -12,6 +16,7 @@ use candle_nn::VarBuilder;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +34,7 @@ pub struct ModelSet {
     pub path: PathBuf,
     /// What it is, in one sentence.
     pub description: String,
-    pub architecture: Config,
+    pub architecture: Architecture,
     pub weights: Weights,
     pub licence: String,
     /// Where the weights come from.
@@ -49,13 +54,15 @@ pub enum Weights {
     /// None: every weight follows from its name and this word (see [`super::formula`]). Such a network knows
     /// nothing of people, and costs what a trained one costs.
     Formula(String),
+    /// A file that others publish, fetched into the user's cache.
+    Fetched(Fetched),
 }
 
 impl Weights {
     /// What tells these weights from any others: a file's SHA-256, or the formula's word.
     pub fn identity(&self) -> String {
         match self {
-            Weights::File { sha256, .. } => sha256.clone(),
+            Weights::File { sha256, .. } | Weights::Fetched(Fetched { sha256, .. }) => sha256.clone(),
             Weights::Formula(word) => format!("formula {word}"),
         }
     }
@@ -80,31 +87,37 @@ struct Written {
     licence: String,
     origin: String,
     body: String,
-    architecture: Config,
+    architecture: Option<Config>,
+    blazepose: Option<Variant>,
     training: Option<toml::Table>,
     import: Option<Imported>,
 }
 
-/// `"file.safetensors"` or `{ formula = "a" }`.
+/// `"file.safetensors"`, `{ formula = "a" }` or `{ fetched = "source", file = "file.tflite" }`.
 #[derive(Debug, PartialEq)]
 enum WrittenWeights {
     File(PathBuf),
     Formula(String),
+    Fetched { source: String, file: PathBuf },
 }
 
 impl<'de> Deserialize<'de> for WrittenWeights {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WrittenWeights, D::Error> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
-        struct ByFormula {
-            formula: String,
+        struct Table {
+            formula: Option<String>,
+            fetched: Option<String>,
+            file: Option<PathBuf>,
         }
         struct Either;
         impl<'de> Visitor<'de> for Either {
             type Value = WrittenWeights;
 
             fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("the name of a safetensors file, or { formula = \"a\" }")
+                formatter.write_str(
+                    "the name of a safetensors file, { formula = \"a\" }, or { fetched = \"source\", file = \"name\" }",
+                )
             }
 
             fn visit_str<E: de::Error>(self, file: &str) -> Result<WrittenWeights, E> {
@@ -112,8 +125,14 @@ impl<'de> Deserialize<'de> for WrittenWeights {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WrittenWeights, A::Error> {
-                let written = ByFormula::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(WrittenWeights::Formula(written.formula))
+                let written = Table::deserialize(MapAccessDeserializer::new(map))?;
+                match (written.formula, written.fetched, written.file) {
+                    (Some(word), None, None) => Ok(WrittenWeights::Formula(word)),
+                    (None, Some(source), Some(file)) => Ok(WrittenWeights::Fetched { source, file }),
+                    _ => Err(de::Error::custom(
+                        "weights are { formula = \"a\" } or { fetched = \"source\", file = \"name\" }",
+                    )),
+                }
             }
         }
         deserializer.deserialize_any(Either)
@@ -131,12 +150,36 @@ impl Written {
             (WrittenWeights::File(file), None) => {
                 Err(format!("there is no sha256 of {}; write it down", file.display()))
             }
-            (WrittenWeights::File(_), Some(hash)) if !is_sha256(hash) => {
+            (WrittenWeights::Fetched { file, .. }, None) => {
+                Err(format!("there is no sha256 of {}; write it down", file.display()))
+            }
+            (WrittenWeights::File(_) | WrittenWeights::Fetched { .. }, Some(hash)) if !is_sha256(hash) => {
                 Err(format!("sha256 is `{hash}`; it has to be 64 hexadecimal digits"))
+            }
+            (WrittenWeights::Fetched { source, file }, Some(hash)) => {
+                let (source, file, sha256) = (source.clone(), file.clone(), hash.to_ascii_lowercase());
+                Ok(Weights::Fetched(Fetched { source, file, sha256 }))
             }
             (WrittenWeights::File(file), Some(hash)) => {
                 Ok(Weights::File { path: folder.join(file), sha256: hash.to_ascii_lowercase() })
             }
+        }
+    }
+}
+
+impl Written {
+    /// The network that the set names.
+    fn architecture(&self) -> Result<Architecture, String> {
+        match (&self.architecture, self.blazepose, &self.weights) {
+            (Some(config), None, WrittenWeights::File(_) | WrittenWeights::Formula(_)) => {
+                config.validate().map_err(|error| error.to_string())?;
+                Ok(Architecture::Hmr2(config.clone()))
+            }
+            (None, Some(variant), WrittenWeights::Fetched { .. }) => Ok(Architecture::BlazePose(variant)),
+            (Some(_), None, _) => Err("HMR2's weights are a file or a formula; fetched ones are BlazePose's".into()),
+            (None, Some(_), _) => Err("BlazePose's weights are { fetched = \"source\", file = \"name\" }".into()),
+            (Some(_), Some(_), _) => Err("a set has one network: `[architecture]` or `blazepose`".into()),
+            (None, None, _) => Err("which network is it? `[architecture]` has HMR2's sizes, `blazepose` is \"lite\", \"full\" or \"heavy\"".into()),
         }
     }
 }
@@ -150,12 +193,12 @@ impl ModelSet {
     ///
     /// # Errors
     /// If the file cannot be read, is no model set, or its sizes cannot make a network.
-    pub fn load(path: &Path) -> Result<ModelSet, Hmr2Error> {
-        let malformed = |message: String| Hmr2Error::Malformed { path: path.to_path_buf(), message };
+    pub fn load(path: &Path) -> Result<ModelSet, RecoveryError> {
+        let malformed = |message: String| RecoveryError::Malformed { path: path.to_path_buf(), message };
         let text = std::fs::read_to_string(path)
-            .map_err(|source| Hmr2Error::Unreadable { path: path.to_path_buf(), source })?;
+            .map_err(|source| RecoveryError::Unreadable { path: path.to_path_buf(), source })?;
         let written: Written = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-        written.architecture.validate().map_err(|error| malformed(error.to_string()))?;
+        let architecture = written.architecture().map_err(malformed)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let weights = written.weights(folder).map_err(malformed)?;
         let body = match written.body.as_str() {
@@ -166,7 +209,7 @@ impl ModelSet {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             path: path.to_path_buf(),
             description: written.description,
-            architecture: written.architecture,
+            architecture,
             weights,
             licence: written.licence,
             origin: written.origin,
@@ -180,7 +223,7 @@ impl ModelSet {
     ///
     /// # Errors
     /// If the folder cannot be read or one of its files is no model set.
-    pub fn list(folder: &Path) -> Result<Vec<ModelSet>, Hmr2Error> {
+    pub fn list(folder: &Path) -> Result<Vec<ModelSet>, RecoveryError> {
         files(folder)?.iter().map(|path| ModelSet::load(path)).collect()
     }
 
@@ -188,7 +231,7 @@ impl ModelSet {
     ///
     /// # Errors
     /// If there is none of that name (the message says which there are), or it is no model set.
-    pub fn find(folder: &Path, name: &str) -> Result<ModelSet, Hmr2Error> {
+    pub fn find(folder: &Path, name: &str) -> Result<ModelSet, RecoveryError> {
         let path = folder.join(format!("{name}.toml"));
         if path.is_file() {
             return ModelSet::load(&path);
@@ -202,7 +245,7 @@ impl ModelSet {
             _ => "",
         };
         let (name, folder, names) = (name.to_string(), folder.to_path_buf(), names.join(", "));
-        Err(Hmr2Error::Unknown { name, folder, names, hint })
+        Err(RecoveryError::Unknown { name, folder, names, hint })
     }
 
     /// Holds the weights against what the set says: there, whole, of the right shapes and hash. Weights by
@@ -210,9 +253,17 @@ impl ModelSet {
     ///
     /// # Errors
     /// One message that lists what is missing or has another shape, or names both hashes.
-    pub fn verify(&self) -> Result<(), Hmr2Error> {
-        let Weights::File { path, sha256 } = &self.weights else { return Ok(()) };
-        checkpoint::check(path, &self.architecture.tensors())?;
+    pub fn verify(&self) -> Result<(), RecoveryError> {
+        let (path, sha256) = match &self.weights {
+            Weights::File { path, sha256 } => (path, sha256),
+            Weights::Formula(_) => return Ok(()),
+            Weights::Fetched(fetched) => {
+                let original = fetched.original(&models_folder()?);
+                self.is_fetched()?;
+                return self.hold_hash(&original, &fetched.sha256);
+            }
+        };
+        self.check_tensors(path)?;
         self.hold_hash(path, sha256)?;
         match (&self.import, &self.body) {
             (Some(import), BodySource::File(body)) => self.hold_hash(body, &import.body_sha256),
@@ -225,9 +276,14 @@ impl ModelSet {
     ///
     /// # Errors
     /// As [`ModelSet::verify`].
-    pub fn verify_once(&self) -> Result<(), Hmr2Error> {
-        let Weights::File { path, sha256 } = &self.weights else { return Ok(()) };
-        checkpoint::check(path, &self.architecture.tensors())?;
+    pub fn verify_once(&self) -> Result<(), RecoveryError> {
+        let (path, sha256) = match &self.weights {
+            Weights::File { path, sha256 } => (path, sha256),
+            Weights::Formula(_) => return Ok(()),
+            // what was fetched was hashed before it was put into the cache
+            Weights::Fetched(_) => return self.is_fetched(),
+        };
+        self.check_tensors(path)?;
         let stamp = Stamp::of(path, sha256);
         if stamp.as_ref().is_some_and(|stamp| stamp.is_kept(&self.path)) {
             return Ok(());
@@ -239,11 +295,34 @@ impl ModelSet {
         Ok(())
     }
 
-    fn hold_hash(&self, path: &Path, sha256: &str) -> Result<(), Hmr2Error> {
+    /// Whether the fetched weights and their conversion are in the user's cache.
+    fn is_fetched(&self) -> Result<(), RecoveryError> {
+        let Weights::Fetched(fetched) = &self.weights else { return Ok(()) };
+        let models = models_folder()?;
+        let missing =
+            [fetched.original(&models), fetched.converted(&models)].into_iter().find(|path| !path.is_file());
+        match missing {
+            None => Ok(()),
+            Some(path) => Err(RecoveryError::NotFetched {
+                name: self.name.clone(),
+                path,
+                source_name: fetched.source.clone(),
+            }),
+        }
+    }
+
+    fn check_tensors(&self, path: &Path) -> Result<(), RecoveryError> {
+        match self.architecture.hmr2() {
+            Some(config) => Ok(checkpoint::check(path, &config.tensors())?),
+            None => Ok(()),
+        }
+    }
+
+    fn hold_hash(&self, path: &Path, sha256: &str) -> Result<(), RecoveryError> {
         let found = sha256_of_file(path)
-            .map_err(|source| Hmr2Error::Unreadable { path: path.to_path_buf(), source })?;
+            .map_err(|source| RecoveryError::Unreadable { path: path.to_path_buf(), source })?;
         if found != sha256 {
-            return Err(Hmr2Error::WrongSha256 {
+            return Err(RecoveryError::WrongSha256 {
                 path: path.to_path_buf(),
                 set: self.path.clone(),
                 wanted: sha256.to_string(),
@@ -253,40 +332,51 @@ impl ModelSet {
         Ok(())
     }
 
-    /// The weights on a device and in a precision: read, or made by formula. They are not held against their
+    /// HMR2's sizes.
+    ///
+    /// # Errors
+    /// If the set holds another network, which `wanted` cannot do with.
+    pub fn hmr2(&self, wanted: &'static str) -> Result<&Config, RecoveryError> {
+        let (name, network) = (self.name.clone(), self.architecture.name());
+        self.architecture.hmr2().ok_or(RecoveryError::NotHmr2 { name, network, wanted })
+    }
+
+    /// HMR2's weights on a device and in a precision: read, or made by formula. They are not compared with their
     /// hash: [`ModelSet::verify_once`] does.
     ///
     /// # Errors
-    /// If the file cannot be read, lacks a tensor or has one of another shape; or the device has no room.
+    /// If the set holds another network, the file cannot be read, lacks a tensor or has one of another shape; or
+    /// the device has no room.
     pub fn load_weights(
         &self,
         precision: Precision,
         device: &Device,
-    ) -> Result<VarBuilder<'static>, Hmr2Error> {
+    ) -> Result<VarBuilder<'static>, RecoveryError> {
+        let config = self.hmr2("its transformer's weights")?;
         let dtype = precision.dtype();
         let weights = match &self.weights {
-            Weights::File { path, .. } => {
-                checkpoint::read(path, &self.architecture.tensors(), dtype, device)?
-            }
-            Weights::Formula(word) => formula::weights(word, &self.architecture, dtype, device)?,
+            Weights::File { path, .. } => checkpoint::read(path, &config.tensors(), dtype, device)?,
+            Weights::Formula(word) => formula::weights(word, config, dtype, device)?,
+            // a set with fetched weights is no HMR2
+            Weights::Fetched(_) => HashMap::new(),
         };
         Ok(VarBuilder::from_tensors(weights, dtype, device))
     }
 
-    /// The network alone, held against its set first.
+    /// HMR2's network alone, compared with its set first.
     ///
     /// # Errors
     /// As [`ModelSet::verify`] and [`ModelSet::load_weights`].
-    pub fn network(&self, precision: Precision, device: &Device) -> Result<Network, Hmr2Error> {
+    pub fn network(&self, precision: Precision, device: &Device) -> Result<Network, RecoveryError> {
         self.verify_once()?;
-        Ok(Network::load(&self.architecture, self.load_weights(precision, device)?)?)
+        Ok(Network::load(self.hmr2("a forward pass")?, self.load_weights(precision, device)?)?)
     }
 
     /// The body that the weights speak of.
     ///
     /// # Errors
     /// If its file cannot be read.
-    pub fn load_body(&self) -> Result<Body, Hmr2Error> {
+    pub fn load_body(&self) -> Result<Body, RecoveryError> {
         match &self.body {
             BodySource::StandIn => Ok(Body::stand_in()),
             BodySource::File(path) => Ok(Body::load(path)?),
@@ -294,8 +384,8 @@ impl ModelSet {
     }
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, Hmr2Error> {
-    let unreadable = |source| Hmr2Error::Unreadable { path: folder.to_path_buf(), source };
+fn files(folder: &Path) -> Result<Vec<PathBuf>, RecoveryError> {
+    let unreadable = |source| RecoveryError::Unreadable { path: folder.to_path_buf(), source };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -311,7 +401,6 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Hmr2Error> {
 mod tests {
     use super::*;
     use candle_core::{DType, Tensor};
-    use std::collections::HashMap;
 
     const TINY: &str = r#"
         description = "for tests"
@@ -335,13 +424,14 @@ mod tests {
     fn file(set: &ModelSet) -> &Path {
         match &set.weights {
             Weights::File { path, .. } => path,
-            Weights::Formula(word) => panic!("there is no file, but the formula {word}"),
+            other => panic!("there is no file, but {other:?}"),
         }
     }
 
     fn save_weights(set: &ModelSet, but: &str) {
         let tensors: HashMap<String, Tensor> = set
-            .architecture
+            .hmr2("this test")
+            .unwrap()
             .tensors()
             .into_iter()
             .filter(|spec| spec.key != but)

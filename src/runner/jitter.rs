@@ -1,0 +1,76 @@
+//! How much bodies tremble along their tracks: the mean second difference of their joints.
+//!
+//! Joints are relative to the pelvis, so that a person who walks does not tremble by it. Frames that are not next to
+//! each other among those that were read, and the ends of a track, give nothing.
+
+use crate::geometry::{self, Vec3};
+use crate::metrics::pose;
+use crate::person::{COMMON_JOINTS, JOINTS, PELVIS};
+use std::collections::HashMap;
+
+/// Adds up second differences, track by track, in the order of frames.
+pub struct Jitter {
+    /// Frames from one that was read to the next.
+    step: u64,
+    tracks: HashMap<u64, Vec<(u64, Vec<Vec3>)>>,
+    sum_mm: f64,
+    count: u64,
+}
+
+impl Jitter {
+    /// `step` is the setting `video.every`.
+    pub fn new(step: u64) -> Jitter {
+        Jitter { step: step.max(1), tracks: HashMap::new(), sum_mm: 0.0, count: 0 }
+    }
+
+    /// Adds a body of a track: 44 joints, meters, x, y, z of each. Fewer are none.
+    pub fn add(&mut self, track: u64, frame: u64, joints_m: &[f32]) {
+        let joints: Vec<Vec3> = joints_m.chunks_exact(3).map(|at| [at[0], at[1], at[2]]).collect();
+        if joints.len() < JOINTS {
+            return;
+        }
+        let common = COMMON_JOINTS.map(|joint| geometry::sub(joints[joint], joints[PELVIS])).to_vec();
+        let last = self.tracks.entry(track).or_default();
+        if last.last().is_some_and(|(before, _)| before + self.step != frame) {
+            last.clear();
+        }
+        last.push((frame, common));
+        if let [(_, a), (_, b), (_, c)] = last.as_slice() {
+            if let Some(jitter) = pose::jitter_mm_per_frame2(&[a, b, c]) {
+                self.sum_mm += jitter;
+                self.count += 1;
+            }
+            last.remove(0);
+        }
+    }
+
+    /// The mean, millimeters per frame squared; `None` where no track has three frames on end.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum_mm / self.count as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(x: f32) -> Vec<f32> {
+        (0..JOINTS).flat_map(|joint| [if joint == PELVIS { 0.0 } else { x }, 0.0, 0.0]).collect()
+    }
+
+    #[test]
+    fn steady_motion_does_not_tremble_and_gaps_begin_anew() {
+        let mut jitter = Jitter::new(2);
+        for (frame, x) in [(0, 0.0), (2, 0.1), (4, 0.2)] {
+            jitter.add(1, frame, &body(x));
+        }
+        assert!(jitter.mean().unwrap() < 1e-3);
+        // 10 mm there and back: a second difference of 20 mm, once
+        let mut jitter = Jitter::new(1);
+        for (frame, x) in [(0, 0.0), (1, 0.01), (2, 0.0), (9, 0.5), (10, 0.0)] {
+            jitter.add(1, frame, &body(x));
+        }
+        assert!((jitter.mean().unwrap() - 20.0).abs() < 1e-3, "{:?}", jitter.mean());
+        assert_eq!(Jitter::new(1).mean(), None);
+    }
+}
