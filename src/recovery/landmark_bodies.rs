@@ -60,7 +60,7 @@ impl LandmarkBodies {
             network,
             device: device.clone(),
             fitter: Fitter::new(body)?,
-            fit: settings.fit.clone(),
+            fit: *settings.fit,
             least_presence: settings.blazepose.least_presence,
             previous: Vec::new(),
         })

@@ -20,7 +20,7 @@ pub struct Settings<'a> {
 
 /// A network that recovers bodies, with its weights.
 pub enum BodyNetwork {
-    Hmr2(Hmr2),
+    Hmr2(Box<Hmr2>),
     BlazePose(Box<LandmarkBodies>),
 }
 
@@ -81,7 +81,7 @@ impl BodyNetwork {
             _ => {
                 let weights = set.load_weights(settings.hmr2.precision, device)?;
                 let config = set.hmr2("its transformer")?;
-                Ok(BodyNetwork::Hmr2(Hmr2::new(config, weights, settings.hmr2)?))
+                Ok(BodyNetwork::Hmr2(Box::new(Hmr2::new(config, weights, settings.hmr2)?)))
             }
         }
     }

@@ -30,7 +30,7 @@ pub struct Ready {
     /// Boxes to start from where they are not the truth's.
     pub boxes: Option<TruthFile>,
     /// The truth in space of the scene, where the clip is one of its views.
-    pub views: Option<OfViews>,
+    pub views: Option<Box<OfViews>>,
     /// The scene that it is drawn from; `None` for a file of the user's.
     pub drawn: Option<Box<WalkersClip>>,
 }
@@ -184,7 +184,7 @@ pub fn ready(clip: dataset::Clip) -> Ready {
     let views = views_truth.zip(view).zip(truth_origin).and_then(|((path, view), origin)| {
         // a truth that cannot be read is none: it is made anew
         let sha256 = sha256_of_file(&path).ok()?;
-        Some(OfViews { path, view, origin, sha256 })
+        Some(Box::new(OfViews { path, view, origin, sha256 }))
     });
     Ready {
         name,

@@ -277,7 +277,7 @@ fn one(
     let passed_over = clip.truth.as_ref().map(TruthFile::read_passed_over).transpose()?.unwrap_or_default();
     let same_ids = clip.boxes.is_none();
     let truth = truth.as_ref().map(|people| Truth { people, passed_over: &passed_over, same_ids });
-    finish::tables(&work.folder, &mut row, &body, truth, clip.views.as_ref(), &planned.settings.smoothing)?;
+    finish::tables(&work.folder, &mut row, &body, truth, clip.views.as_deref(), &planned.settings.smoothing)?;
     let place = store.keep(&work.folder, key, &row)?;
     Ok(Some(Ended { row, tables: Some(place) }))
 }

@@ -27,10 +27,7 @@ pub struct Stages {
 /// What finds the people of a frame.
 enum Detector {
     /// Boxes that are given, made worse on purpose where the settings say so.
-    Given {
-        boxes: Option<Boxes>,
-        given: Given,
-    },
+    Given(Box<(Option<Boxes>, Given)>),
     NanoDet(Box<NanoDet>),
 }
 
@@ -118,10 +115,10 @@ impl Detector {
     fn load(order: &Order, device: &Device) -> Result<Detector, RunnerError> {
         let settings = &order.settings;
         match (settings.detect.model, &order.detector) {
-            (Model::Given, _) => Ok(Detector::Given {
-                boxes: order.boxes.as_deref().map(Boxes::open).transpose()?,
-                given: Given::new(settings.detect.clone(), settings.seed)?,
-            }),
+            (Model::Given, _) => {
+                let boxes = order.boxes.as_deref().map(Boxes::open).transpose()?;
+                Ok(Detector::Given(Box::new((boxes, Given::new(settings.detect.clone(), settings.seed)?))))
+            }
             (Model::Nanodet, Some(weights)) => {
                 let network = recovery::detector(weights, device, &settings.detect.nanodet)?;
                 Ok(Detector::NanoDet(Box::new(network)))
@@ -132,7 +129,8 @@ impl Detector {
 
     fn detect(&mut self, frame: &Frame, in_file: usize) -> Result<Vec<Detection>, RunnerError> {
         match self {
-            Detector::Given { boxes, given } => {
+            Detector::Given(given) => {
+                let (boxes, given) = given.as_mut();
                 let boxes = boxes.as_mut().map_or_else(|| Ok(Vec::new()), |boxes| boxes.frame(in_file))?;
                 Ok(given.detect(frame.index, frame.width, frame.height, &boxes)?.detections)
             }

@@ -259,7 +259,7 @@ pub fn track(
     let passed_over = clip.truth.as_ref().map(TruthFile::read_passed_over).transpose()?.unwrap_or_default();
     let same_ids = clip.boxes.is_none();
     let truth = truth.as_ref().map(|people| Truth { people, passed_over: &passed_over, same_ids });
-    finish::tables(&work.folder, &mut row, &body, truth, clip.views.as_ref(), &request.settings.smoothing)?;
+    finish::tables(&work.folder, &mut row, &body, truth, clip.views.as_deref(), &request.settings.smoothing)?;
     listener.hear(Event::End { number: 1, of: 1, label: &planned.label, row: &row, again: false });
 
     let place = request.out.clone().unwrap_or_else(|| project.reports("track").join(folder_name(&clip.name)));
