@@ -14,9 +14,10 @@ const NOBODY: [u8; 3] = [150, 150, 150];
 /// How much of a body's surface is seen over the frame.
 const OPACITY: f32 = 0.35;
 
-/// Draws `people` over `frame`.
+/// Draws `people` over `frame`. A detection in which the network recognized nobody is not drawn.
 pub fn draw(overlay: &mut Overlay, frame: &Frame, people: &[PersonRow], body: &Body) {
     overlay.begin(frame);
+    let people: Vec<&PersonRow> = people.iter().filter(|row| !row.joints_px.is_empty()).collect();
     let colors: Vec<[u8; 3]> =
         people.iter().map(|row| row.track.map_or(NOBODY, |track| color_of_track(track as u32))).collect();
     let vertices: Vec<Vec<Vec3>> = people.iter().map(|row| vertices(row, body)).collect();
@@ -27,7 +28,7 @@ pub fn draw(overlay: &mut Overlay, frame: &Frame, people: &[PersonRow], body: &B
         shown.into_iter().partition(|body| !body.positions.is_empty());
     drop(unseen);
     overlay.bodies(&camera_of(frame.width, frame.height), &seen, OPACITY);
-    for (row, &color) in people.iter().zip(&colors) {
+    for (row, &color) in people.into_iter().zip(&colors) {
         let joints: Vec<[f32; 2]> = row.joints_px.chunks_exact(2).map(|at| [at[0], at[1]]).collect();
         overlay.skeleton(&joints, &OPENPOSE_LIMBS, color);
         let label = row.track.map_or_else(String::new, |track| track.to_string());
