@@ -257,9 +257,10 @@ impl ModelSet {
         let (path, sha256) = match &self.weights {
             Weights::File { path, sha256 } => (path, sha256),
             Weights::Formula(_) => return Ok(()),
+            // the conversion is made of the original at need
             Weights::Fetched(fetched) => {
                 let original = fetched.original(&models_folder()?);
-                self.is_fetched()?;
+                self.is_there(&original)?;
                 return self.hold_hash(&original, &fetched.sha256);
             }
         };
@@ -299,15 +300,19 @@ impl ModelSet {
     fn is_fetched(&self) -> Result<(), RecoveryError> {
         let Weights::Fetched(fetched) = &self.weights else { return Ok(()) };
         let models = models_folder()?;
-        let missing =
-            [fetched.original(&models), fetched.converted(&models)].into_iter().find(|path| !path.is_file());
-        match missing {
-            None => Ok(()),
-            Some(path) => Err(RecoveryError::NotFetched {
+        self.is_there(&fetched.original(&models))?;
+        self.is_there(&fetched.converted(&models))
+    }
+
+    /// Whether a file of fetched weights is there.
+    fn is_there(&self, path: &Path) -> Result<(), RecoveryError> {
+        match &self.weights {
+            Weights::Fetched(fetched) if !path.is_file() => Err(RecoveryError::NotFetched {
                 name: self.name.clone(),
-                path,
+                path: path.to_path_buf(),
                 source_name: fetched.source.clone(),
             }),
+            _ => Ok(()),
         }
     }
 
