@@ -41,6 +41,7 @@ const POINTS: &[(&str, &[&str])] = &[
     ("speed-vs-mode", &["dataset.frames=30", "repeats=1"]),
     ("precision", &["model=tiny", "dataset.seed=20240"]),
     ("long-video", &["video.loops=30", "results=stream"]),
+    ("filmed", &["model=blazepose-lite", "dataset={ name = \"pose2sim\", only = [\"cam04\"] }"]),
     ("frames-together", &["sweep.hmr2.frames=[1,4]", "repeats=1"]),
 ];
 
