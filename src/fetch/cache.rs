@@ -119,13 +119,13 @@ mod tests {
         let place = |set: &[(&str, &str)]| {
             user_cache_of(&|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
         };
-        let home = ("HOME", "/home/a");
-        assert_eq!(place(&[home]).unwrap(), Path::new("/home/a/.cache/posebook"));
+        let home = ("HOME", "/h");
+        assert_eq!(place(&[home]).unwrap(), Path::new("/h/.cache/posebook"));
         let xdg = ("XDG_CACHE_HOME", "/x");
         assert_eq!(place(&[home, xdg]).unwrap(), Path::new("/x/posebook"));
         assert_eq!(place(&[home, xdg, ("POSEBOOK_CACHE", "/p")]).unwrap(), Path::new("/p"));
-        assert_eq!(place(&[home, ("XDG_CACHE_HOME", "x")]).unwrap(), Path::new("/home/a/.cache/posebook"));
-        assert_eq!(place(&[home, ("POSEBOOK_CACHE", "")]).unwrap(), Path::new("/home/a/.cache/posebook"));
+        assert_eq!(place(&[home, ("XDG_CACHE_HOME", "x")]).unwrap(), Path::new("/h/.cache/posebook"));
+        assert_eq!(place(&[home, ("POSEBOOK_CACHE", "")]).unwrap(), Path::new("/h/.cache/posebook"));
         assert_eq!(place(&[]), None);
     }
 

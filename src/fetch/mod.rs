@@ -172,7 +172,8 @@ impl Drop for Work {
     }
 }
 
-/// Makes `folder`, locks it, removes what processes that are gone left in it, and makes a folder to work in.
+/// Creates `folder`, takes its lock, deletes temporary folders of processes that no longer run, and creates a temporary
+/// folder for this fetch.
 fn begin(folder: &Path, tell: &mut dyn FnMut(Event), stop: &AtomicBool) -> Result<(Lock, Work), FetchError> {
     fs::create_dir_all(folder).map_err(FetchError::disk(folder))?;
     let lock = Lock::take(folder, &mut || tell(Event::Waits { folder }), stop);

@@ -1,4 +1,5 @@
-//! Landmarks as the fit takes them: points that the body has, each with its weights; what is not finite is missing.
+//! Selects the landmarks that correspond to points of the body, and computes the weight of each. A landmark with a
+//! coordinate that is not finite counts as missing.
 
 use super::linear::{Vector, widen};
 use super::model::POINTS;

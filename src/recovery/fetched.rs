@@ -3,6 +3,9 @@
 use super::RecoveryError;
 use std::path::{Path, PathBuf};
 
+/// Version of the conversion: raise it where the converters write other files, so that old ones are not used.
+const CONVERSION: u32 = 1;
+
 /// One file of weights out of a source in `models/sources/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
@@ -20,12 +23,15 @@ impl Fetched {
         models.join(&self.source).join(&self.file)
     }
 
-    /// Where its conversion to safetensors lies. The name has the hash of the original, so that a new version of
-    /// the package is converted anew.
+    /// Where its conversion to safetensors lies. The name has the hash of the original and the version of the
+    /// conversion, so that a new version of either is converted anew.
     pub fn converted(&self, models: &Path) -> PathBuf {
         let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
         let version = self.sha256.get(..12).unwrap_or(&self.sha256);
-        models.join(&self.source).join("converted").join(format!("{stem}-{version}.safetensors"))
+        models
+            .join(&self.source)
+            .join("converted")
+            .join(format!("{stem}-{version}-v{CONVERSION}.safetensors"))
     }
 }
 

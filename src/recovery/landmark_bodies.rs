@@ -8,7 +8,7 @@ use super::network::{FramePeople, Settings};
 use super::{RecoveryError, mask};
 use crate::blazepose::{BlazePose, Observation, Region};
 use crate::body::Body;
-use crate::fit::{self, Fit, Fitter, TrackBetas};
+use crate::fit::{self, Fit, FitError, Fitter, TrackBetas};
 use crate::frame::Frame;
 use crate::hmr2;
 use crate::hmr2::crop::Square;
@@ -114,7 +114,11 @@ impl LandmarkBodies {
                     return Ok(None);
                 };
                 let prior = of.and_then(|at| self.previous[at].betas.prior());
-                Ok(Some(self.fitter.fit(&observation.landmarks, prior, &self.fit)?))
+                match self.fitter.fit(&observation.landmarks, prior, &self.fit) {
+                    // one person's landmarks that no body has must not end the run
+                    Err(FitError::Missing { .. } | FitError::Degenerate { .. }) => Ok(None),
+                    fitted => Ok(Some(fitted?)),
+                }
             })
             .collect();
         let mut people = FramePeople::default();

@@ -59,8 +59,8 @@ impl FrameCrops {
 pub struct FramePeople {
     /// Persons with bodies, in the order of their detections.
     pub persons: Vec<Person>,
-    /// Detections in which the network recognized no person, or one whom a better detection shows already, so that they
-    /// have no body. They are kept in the results as detected, and are not tracked.
+    /// Detections in which the network recognized no person, or one whom a better detection shows already, or one whose
+    /// landmarks no body can be fitted to. They have no body. They are kept in the results as detected, and are not tracked.
     pub without_body: Vec<Detection>,
 }
 

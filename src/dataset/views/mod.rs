@@ -24,8 +24,7 @@ use std::path::Path;
 
 /// Points of a person in BlazePose's order.
 pub const POINTS: usize = 33;
-/// The points that are scored: shoulders, elbows, wrists, hips, knees and ankles, left before right.
-pub const SCORED: [usize; 12] = [11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28];
+pub use crate::landmarks::SCORED;
 /// The hips, in whose middle the root is.
 pub const HIPS: [usize; 2] = [23, 24];
 

@@ -6,9 +6,9 @@
 //! | `convert` | the published tfjs files to named tensors |
 //! | `cpu`, `kernel` | the network on the CPU, over convolutions of our own |
 //! | `network` | the network of candle's operators, for other devices |
-//! | `letterbox` | a picture as the network's input |
+//! | `letterbox` | scales a picture, pads it and normalizes it to the network's input |
 //! | `decode` | the network's output as boxes |
-//! | `raw` | the network's output as it is |
+//! | `raw` | scores, distance bins and boxes before thresholds, for comparison with the original |
 //! | `footprint` | the bytes that all this takes |
 //!
 //! Results depend neither on the number of threads nor on which frames are given together. Must not know tracks, nor
