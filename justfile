@@ -1,4 +1,4 @@
-# Posebook's recipes. `./just` makes sure of just and ffmpeg first, then runs one of these.
+# Posebook's recipes. `./just` installs just and ffmpeg if they are missing, then runs one of these.
 
 set positional-arguments := true
 
@@ -12,27 +12,27 @@ default:
 experiment name *overrides: build
     @{{ posebook }} experiment run "$@"
 
-# track the people of one video: track my.mp4 [key=value...]
+# track the people in a video: track my.mp4 [key=value...]
 track source *overrides: build
     @{{ posebook }} track "$@"
 
-# recover the bodies of the people in pictures: reconstruct photo.jpg [key=value...]
+# reconstruct the bodies of the people in images: reconstruct photo.jpg [key=value...]
 reconstruct +images: build
     @{{ posebook }} reconstruct "$@"
 
-# say what a run over a video will take, mode by mode, before it is made: plan my.mp4
+# estimate memory, disk and time of a run over a video in every mode: plan my.mp4
 plan source *overrides: build
     @{{ posebook }} plan "$@"
 
-# redraw the newest report of an experiment from its tables
+# render the newest report of an experiment again from its tables
 report name: build
     @{{ posebook }} report "$@"
 
-# make all references again, compare, and say what moved: references [NAME...] [--renew] [--newest] [--fresh]
+# reproduce the reference reports and compare: references [NAME...] [--renew] [--newest] [--fresh]
 references *arguments: build
     @{{ posebook }} references "$@"
 
-# keep an experiment's newest report as its reference, which is committed
+# make an experiment's newest report its reference, which is committed
 reference name: build
     @{{ posebook }} references --newest --renew "$1"
 
@@ -50,7 +50,7 @@ models: build
 build:
     @cargo build --release --locked --bin posebook
 
-# build the program with its CUDA kernels, where no CUDA toolkit is installed: build-cuda --features flash-attn
+# build the program with its CUDA kernels, without an installed CUDA toolkit: build-cuda --features flash-attn
 build-cuda *arguments:
     tools/build_cuda.sh build "$@"
 
@@ -58,9 +58,14 @@ build-cuda *arguments:
 check-cuda *arguments:
     tools/build_cuda.sh check "$@"
 
-# run the tests; the slow ones have a recipe of their own
+# run the tests without the slow ones
 test *filter:
     cargo test --release --locked "$@"
+
+# run the tests of parsers of untrusted files with overflow checks and debug assertions
+test-checked:
+    cargo test --profile checked --locked --lib -- archive:: pickle:: npz:: tflite:: tfjs:: motchallenge:: sources:: \
+        video::jpeg:: video::still:: video::stream_info video::listing video::codec_headers video::container
 
 # run the slow tests: whole experiments, interrupted and resumed
 test-slow:
@@ -75,18 +80,18 @@ lint:
 bench *name:
     cargo bench --locked {{ if name == "" { "--benches" } else { "--bench " + name } }}
 
-# hold the network against the original's numbers, ViT-H filled by formula included: parity [--precision bf16]
+# compare the network with outputs of the original, including ViT-H with weights from a formula: parity [--precision bf16]
 parity *arguments: build
     @{{ posebook }} parity --full "$@"
 
-# put the graphics card here through parity, pipeline, memory and speed; writes reports/gpu: gpu [--only speed]
+# test parity, pipeline, memory and speed on this machine's GPU; writes reports/gpu: gpu [--only speed]
 gpu *arguments:
     tools/gpu.sh "$@"
 
-# gather the CUDA program and ffmpeg in carry/, for a machine with a card and nothing else
+# collect the CUDA program and ffmpeg in carry/, for a machine with a GPU but no toolchain
 carry: (build-cuda "--features" "flash-attn")
     tools/carry.sh
 
-# try the CUDA program's memory without a card: a stand-in driver counts every allocation; some minutes
+# test the CUDA program's memory without a GPU: a fake driver counts every allocation; takes minutes
 try-cuda:
     tools/cuda/try_without_card.sh

@@ -1,10 +1,10 @@
-//! A project in a temporary folder, and the built program at work in it.
+//! Runs the built program in a temporary project.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A row of `runs.csv`: column to text; null is empty.
+/// A row of a CSV file: column name to text; null is empty.
 pub type Row = BTreeMap<String, String>;
 
 /// A temporary project with this repository's datasets and models.
@@ -25,11 +25,12 @@ impl Project {
         Project { folder }
     }
 
+    /// A path inside the project.
     pub fn path(&self, inside: &str) -> PathBuf {
         self.folder.path().join(inside)
     }
 
-    /// The program, ready to be started in the project.
+    /// A command that starts the program in the project.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_posebook"));
         command.current_dir(self.folder.path()).args(arguments);
@@ -37,8 +38,8 @@ impl Project {
     }
 
     /// Runs the program to its end.
-    pub fn posebook(&self, arguments: &[&str]) -> Said {
-        Said(self.command(arguments).output().unwrap())
+    pub fn posebook(&self, arguments: &[&str]) -> ProgramOutput {
+        ProgramOutput(self.command(arguments).output().unwrap())
     }
 
     /// The newest report's table of runs.
@@ -48,16 +49,18 @@ impl Project {
     }
 }
 
-/// What the program said.
-pub struct Said(pub Output);
+/// Exit status and output of the program.
+pub struct ProgramOutput(pub Output);
 
-impl Said {
+impl ProgramOutput {
+    /// Asserts that the program succeeded.
     #[allow(dead_code, reason = "each test program uses what it needs of this module")]
-    pub fn succeeds(self) -> Said {
+    pub fn succeeds(self) -> ProgramOutput {
         assert!(self.0.status.success(), "{}\n{}", self.errors(), String::from_utf8_lossy(&self.0.stdout));
         self
     }
 
+    /// Standard error.
     pub fn errors(&self) -> String {
         String::from_utf8_lossy(&self.0.stderr).into_owned()
     }
@@ -71,7 +74,7 @@ pub fn rows(path: &Path) -> Vec<Row> {
     records.map(|record| header.iter().cloned().zip(record).collect()).collect()
 }
 
-/// CSV as RFC 4180 has it: quoted fields may hold commas, newlines and doubled quotes.
+/// Parses CSV (RFC 4180): quoted fields may contain commas, newlines and doubled quotes.
 fn records(text: &str) -> Vec<Vec<String>> {
     let (mut all, mut record, mut field, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
     let mut characters = text.chars().peekable();
@@ -90,7 +93,7 @@ fn records(text: &str) -> Vec<Vec<String>> {
     all
 }
 
-/// A number of a row.
+/// The value of a column as a number.
 #[allow(dead_code, reason = "each test program uses what it needs of this module")]
 pub fn number(row: &Row, column: &str) -> f64 {
     row[column].parse().unwrap_or_else(|_| panic!("`{column}` is `{}`", row[column]))
