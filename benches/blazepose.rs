@@ -1,24 +1,24 @@
-//! What a crop costs on one thread: BlazePose lite, full and heavy beside tflite's built-in kernels.
+//! Time and memory of BlazePose lite, full and heavy for one crop on one thread, compared with tflite's built-in kernels.
 //!
-//! `cargo bench --bench blazepose [-- FOLDER]`; the folder of the published `pose_landmark_*.tflite` is that of
-//! `posebook model fetch blazepose` where none is named. Ours and tflite
-//! (where `python3` has `tflite_runtime`) take turns within one run, so that what else the machine does falls on both;
-//! printed are medians of 15 crops, the best of three turns, and the heap that a crop takes as counted and as
-//! [`posebook::blazepose::Footprint`] says.
+//! `cargo bench --bench blazepose [-- FOLDER]`; FOLDER contains the published `pose_landmark_*.tflite` and defaults to that
+//! of `posebook model fetch blazepose`. Our kernels and tflite (if `python3` has `tflite_runtime`) run in alternating
+//! rounds, so that other load affects both. Prints the best of three medians of 15 crops, and the measured heap bytes with
+//! the prediction of [`posebook::blazepose::Footprint`].
 
 use candle_core::{DType, Device};
 use posebook::blazepose::{Network, Output, Variant, convert};
-use posebook::memory::heap::{self, Counting, Stretch};
+use posebook::memory::heap::{self, CountingAllocator, HeapInterval};
 use posebook::tflite::Model;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 #[global_allocator]
-static HEAP: Counting = Counting;
+static HEAP: CountingAllocator = CountingAllocator;
 
+/// Crops per round.
 const CROPS: usize = 15;
-const TURNS: usize = 3;
+const ROUNDS: usize = 3;
 
 /// Prints the median milliseconds of the built-in kernels on one thread.
 const TFLITE: &str = r"
@@ -39,7 +39,7 @@ fn main() {
     let fetched = || posebook::fetch::model_folder("blazepose").ok().filter(|folder| folder.is_dir());
     let Some(folder) = folder.or_else(fetched) else {
         println!(
-            "blazepose: `posebook model fetch blazepose` first, or name the folder of the pose_landmark_*.tflite"
+            "blazepose: run `posebook model fetch blazepose` first, or give the folder with pose_landmark_*.tflite"
         );
         return;
     };
@@ -52,19 +52,19 @@ fn main() {
         let before = heap::current_bytes();
         let network = Network::from_converted(&converted, &Device::Cpu, DType::F32).unwrap();
         let weights_bytes = heap::current_bytes() - before;
-        let stretch = Stretch::begin();
+        let interval = HeapInterval::start();
         crop(&network);
-        let crop_bytes = stretch.peak_bytes();
-        let mut turns = [Vec::new(), Vec::new()];
-        for _ in 0..TURNS {
-            turns[0].push(ours(&network));
-            turns[1].extend(tflite(&path));
+        let crop_bytes = interval.peak_bytes();
+        let mut rounds = [Vec::new(), Vec::new()];
+        for _ in 0..ROUNDS {
+            rounds[0].push(ours(&network));
+            rounds[1].extend(tflite(&path));
         }
-        let [ours, theirs] = turns.map(|turns| turns.into_iter().reduce(f64::min));
+        let [ours, theirs] = rounds.map(|times| times.into_iter().reduce(f64::min));
         let theirs = theirs.map_or("not installed".to_string(), |ms| format!("{ms:.1} ms"));
         let footprint = network.footprint();
         println!(
-            "{}: {:.1} ms a crop, tflite {theirs}; weights {weights_bytes} bytes (said: {}), crop {crop_bytes} (said: {})",
+            "{}: {:.1} ms a crop, tflite {theirs}; weights {weights_bytes} bytes (predicted: {}), crop {crop_bytes} (predicted: {})",
             variant.name(),
             ours.unwrap_or(f64::NAN),
             footprint.weights_bytes,
@@ -80,15 +80,15 @@ fn crop(network: &Network) -> f32 {
 
 /// Median milliseconds of a crop.
 fn ours(network: &Network) -> f64 {
-    let mut took: Vec<f64> = (0..CROPS)
+    let mut times_ms: Vec<f64> = (0..CROPS)
         .map(|_| {
             let start = Instant::now();
             std::hint::black_box(crop(network));
             1e3 * start.elapsed().as_secs_f64()
         })
         .collect();
-    took.sort_by(f64::total_cmp);
-    took[CROPS / 2]
+    times_ms.sort_by(f64::total_cmp);
+    times_ms[CROPS / 2]
 }
 
 fn tflite(path: &Path) -> Option<f64> {

@@ -1,13 +1,13 @@
-//! What a fit of the body costs, on one thread.
+//! Time of fitting a body, on one thread.
 //!
-//! `just bench fit`. The landmarks are a posed body's with noise, so that the steps have work to do.
+//! `just bench fit`. The landmarks are those of a posed body with noise, so that all steps are needed.
 
 use divan::Bencher;
 use posebook::body::Body;
 use posebook::fit::smooth::{BodySmoother, Smoothing};
 use posebook::fit::{Fitter, Settings};
 use posebook::geometry::{IDENTITY, add, rotation_from_axis_angle, scale, sub};
-use posebook::landmarks::{LANDMARKS, Landmarks, SCORED, point};
+use posebook::landmarks::{LANDMARKS, Landmarks, SCORED_LANDMARKS, point};
 use posebook::person::SmplParams;
 use posebook::random::stream;
 
@@ -31,7 +31,7 @@ fn landmarks(body: &Body) -> Landmarks {
     let mut world = [[0.0; 3]; LANDMARKS];
     let joints = [5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11];
     let vertices = [(0, 0), (2, 16), (5, 15), (7, 18), (8, 17), (29, 21), (30, 24), (31, 19), (32, 22)];
-    for (landmark, joint) in SCORED.into_iter().zip(joints).chain(vertices) {
+    for (landmark, joint) in SCORED_LANDMARKS.into_iter().zip(joints).chain(vertices) {
         world[landmark] = posed.joints44[joint].map(|x| x + 0.02 * draws.normal() as f32);
     }
     for finger in 17..23 {
@@ -46,33 +46,33 @@ fn landmarks(body: &Body) -> Landmarks {
 /// One person with the default settings.
 #[divan::bench]
 fn fit(bencher: Bencher) {
-    let body = Body::stand_in();
-    let fitter = Fitter::new(&body).expect("the stand-in has SMPL's skeleton");
+    let body = Body::built_in();
+    let fitter = Fitter::new(&body).expect("the built-in body has SMPL's skeleton");
     let (landmarks, settings) = (landmarks(&body), Settings::default());
     bencher.bench_local(|| fitter.fit(&landmarks, None, &settings));
 }
 
-/// The closed form alone, with its camera and deviations.
+/// The closed form only, with camera and deviations.
 #[divan::bench]
 fn closed_form(bencher: Bencher) {
-    let body = Body::stand_in();
-    let fitter = Fitter::new(&body).expect("the stand-in has SMPL's skeleton");
+    let body = Body::built_in();
+    let fitter = Fitter::new(&body).expect("the built-in body has SMPL's skeleton");
     let settings = Settings { steps: 0, ..Settings::default() };
     let landmarks = landmarks(&body);
     bencher.bench_local(|| fitter.fit(&landmarks, None, &settings));
 }
 
-/// What is prepared once for a body.
+/// The preparation that is done once per body.
 #[divan::bench]
 fn prepare(bencher: Bencher) {
-    let body = Body::stand_in();
+    let body = Body::built_in();
     bencher.bench_local(|| Fitter::new(&body));
 }
 
 /// One frame of one track.
 #[divan::bench]
 fn smooth(bencher: Bencher) {
-    let mut smoother = BodySmoother::new(Smoothing::default()).expect("the defaults pass");
+    let mut smoother = BodySmoother::new(Smoothing::default()).expect("the defaults are valid");
     let person = person();
     let mut frame = 0;
     bencher.bench_local(|| {

@@ -1,10 +1,10 @@
-//! What a person costs on this machine: HMR2 at its published size, whole and stage by stage; the crop; the body.
+//! Benchmarks HMR2 at its published size: the complete network and each stage, the crop, and the body.
 //!
-//! `just bench hmr2`. First the whole network beside its own matrix products, which no arrangement of the rest can
-//! beat, and beside PyTorch where `python3` has torch: each round times all of them, a ratio is one round's, and
-//! the medians are printed, so that what else the machine does falls on all alike. Peak heap is what the pass takes
-//! beyond weights and crops, counted. Then every stage alone, by divan; a block's stages run 32 times a pass.
-//! Naming some (`just bench hmr2 stage`) leaves the first part out.
+//! `just bench hmr2`. First the complete network, compared with its matrix products alone (an upper bound of its
+//! speed) and, where `python3` has torch, with PyTorch. Each round times all of them, ratios are taken within a
+//! round, and medians are printed, so that other load on the machine affects all alike. Peak heap is counted, without
+//! weights and crops. Then divan times each stage; the stages of a block run 32 times per pass. With a filter (`just
+//! bench hmr2 stage`) the first part is skipped.
 
 use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
@@ -15,8 +15,8 @@ use posebook::frame::Frame;
 use posebook::geometry::IDENTITY;
 use posebook::hmr2::crop::{self, Square, normalize};
 use posebook::hmr2::{Config, Network, Precision};
-use posebook::memory::heap::{Counting, Stretch};
-use posebook::nn::{LayerNorm, Mlp, linear, packed_attention};
+use posebook::memory::heap::{CountingAllocator, HeapInterval};
+use posebook::nn::{LayerNorm, Mlp, ScaledOperand, linear, packed_attention};
 use posebook::parity::formula;
 use posebook::person::{BBox, SmplParams};
 use posebook::speed::{self, products};
@@ -25,24 +25,24 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 #[global_allocator]
-static HEAP: Counting = Counting;
+static HEAP: CountingAllocator = CountingAllocator;
 
 const ROUNDS: usize = 3;
 const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
-/// What PyTorch is timed on: its process makes its own weights anew every time.
+/// Batch sizes for PyTorch, whose process makes new weights each time.
 const TORCH_BATCHES: [usize; 2] = [1, 4];
 
 fn main() {
     if !std::env::args().skip(1).any(|argument| !argument.starts_with('-')) {
-        whole(Precision::F32, &BATCHES);
-        whole(Precision::Bf16, &BATCHES[..1]);
-        whole(Precision::F16, &BATCHES[..1]);
-        beside_torch();
+        bench_network(Precision::F32, &BATCHES);
+        bench_network(Precision::Bf16, &BATCHES[..1]);
+        bench_network(Precision::F16, &BATCHES[..1]);
+        compare_with_torch();
     }
     divan::main();
 }
 
-/// The network, its weights by formula: what they are does not matter to time.
+/// The network with weights from the formula; their values do not affect the time.
 fn network(config: &Config, dtype: DType) -> Network {
     let weights =
         formula::weights("a", config, dtype, &Device::Cpu).expect("there is memory for the weights");
@@ -69,8 +69,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// ViT-H beside its products, batch by batch.
-fn whole(precision: Precision, batches: &[usize]) {
+/// ViT-H and its matrix products alone, for each batch size.
+fn bench_network(precision: Precision, batches: &[usize]) {
     let (config, dtype) = (Config::hmr2(), precision.dtype());
     let network = network(&config, dtype);
     let gflop = config.flop_per_crop() as f64 / 1e9;
@@ -82,12 +82,13 @@ fn whole(precision: Precision, batches: &[usize]) {
     for &batch in batches {
         let crops = crops(&config, batch, dtype);
         let pass = || drop(network.forward(&crops).expect("the crops fit the network"));
-        let stretch = Stretch::begin();
+        let interval = HeapInterval::start();
         pass();
-        let heap = stretch.peak_bytes() as f64 / f64::from(1 << 20);
+        let heap = interval.peak_bytes() as f64 / f64::from(1 << 20);
         let (mut secs, mut rates, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            let rate = products::of_block(&config, dtype, &Device::Cpu, batch, 3).expect("the products fit");
+            let rate =
+                products::measure_block(&config, dtype, &Device::Cpu, batch, 3).expect("the products fit");
             secs.push(timed(pass) / batch as f64);
             rates.push(rate.tflops * 1e3);
             shares.push(gflop / secs[secs.len() - 1] / rates[rates.len() - 1]);
@@ -102,11 +103,11 @@ fn whole(precision: Precision, batches: &[usize]) {
     println!();
 }
 
-/// Seconds of ours for each batch, and what PyTorch said right after.
-type Round = ([f64; 2], speed::Document);
+/// Our seconds for each batch size, and PyTorch's report of the same round.
+type Round = ([f64; 2], speed::SpeedReport);
 
-/// ViT-H beside PyTorch, in turn.
-fn beside_torch() {
+/// ViT-H and PyTorch, alternating.
+fn compare_with_torch() {
     let config = Config::hmr2();
     let network = network(&config, DType::F32);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/bench_torch.py");
@@ -121,36 +122,33 @@ fn beside_torch() {
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let ours = TORCH_BATCHES.map(ours);
-        match speed::torch::measure(&script, &arguments) {
+        match speed::torch::run_script(&script, &arguments) {
             Ok(theirs) => rounds.push((ours, theirs)),
-            Err(why) => return println!("no PyTorch beside it: {why}\n"),
+            Err(error) => return println!("no comparison with PyTorch: {error}\n"),
         }
     }
-    println!(
-        "ViT-H in f32 beside PyTorch {}",
-        rounds[0].1.torch.as_deref().unwrap_or("of an unknown version")
-    );
+    println!("ViT-H in f32 and PyTorch {}", rounds[0].1.torch.as_deref().unwrap_or("of an unknown version"));
     println!(
         "{:>6} {:>10} {:>14} {:>7} {:>15} {:>7}",
         "batch", "s a crop", "PyTorch's", "ratio", "PyTorch's bf16", "ratio"
     );
-    for (at, batch) in TORCH_BATCHES.into_iter().enumerate() {
+    for (index, batch) in TORCH_BATCHES.into_iter().enumerate() {
         let theirs = |precision: &str, (_, document): &Round| {
             let of = document.precisions.iter().find(|of| of.precision == precision);
             of.and_then(|of| of.rows.iter().find(|row| row.batch == batch)?.secs_median).unwrap_or(f64::NAN)
         };
         let each = |of: &dyn Fn(&Round) -> f64| median(rounds.iter().map(of).collect());
-        let secs = each(&|round| round.0[at] / batch as f64);
+        let secs = each(&|round| round.0[index] / batch as f64);
         let [f32s, bf16s] =
             ["f32", "bf16"].map(|precision| each(&|round| theirs(precision, round) / batch as f64));
         let [of_f32, of_bf16] =
-            ["f32", "bf16"].map(|precision| each(&|round| round.0[at] / theirs(precision, round)));
+            ["f32", "bf16"].map(|precision| each(&|round| round.0[index] / theirs(precision, round)));
         println!("{batch:>6} {secs:>10.3} {f32s:>14.3} {of_f32:>7.2} {bf16s:>15.3} {of_bf16:>7.2}");
     }
     println!();
 }
 
-/// What a block computes, one after the other, and what stands before and after the blocks.
+/// The stages of a block in order, and those before and after the blocks.
 const STAGES: [&str; 8] =
     ["patches", "norm", "qkv", "attention", "proj + shortcut", "fc1 + gelu", "mlp + shortcut", "head"];
 
@@ -170,10 +168,10 @@ fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
     match name {
         "patches" => {
             let config = Config {
-                backbone: posebook::hmr2::config::Backbone { depth: 0, ..config.backbone },
+                backbone: posebook::hmr2::config::BackboneConfig { depth: 0, ..config.backbone },
                 ..config
             };
-            let (network, crops) = (whole_of(&config), crops(&config, batch, DType::F32));
+            let (network, crops) = (network_without_blocks(&config), crops(&config, batch, DType::F32));
             let middle = crops
                 .narrow(3, config.side_cut(), config.image_size - 2 * config.side_cut())
                 .expect("it is wider");
@@ -192,12 +190,14 @@ fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
         }
         "attention" => {
             let packed = weights(&[batch, n, 3 * dim]);
-            bencher
-                .bench_local(|| packed_attention(&packed, config.backbone.heads).expect("they are packed"));
+            bencher.bench_local(|| {
+                packed_attention(&packed, config.backbone.heads, ScaledOperand::Queries)
+                    .expect("they are packed")
+            });
         }
         "proj + shortcut" => {
             let proj = layer(dim, dim);
-            bencher.bench_local(|| proj.forward_onto(&tokens, &tokens).expect("the tokens fit"));
+            bencher.bench_local(|| proj.forward_residual(&tokens, &tokens).expect("the tokens fit"));
         }
         "fc1 + gelu" => {
             let widen = layer(dim, config.backbone.mlp_ratio * dim);
@@ -213,16 +213,16 @@ fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
             ];
             let vb = VarBuilder::from_tensors(tensors.into(), DType::F32, &Device::Cpu);
             let mlp = Mlp::load(dim, hidden, ["fc1", "fc2"], vb).expect("all tensors are there");
-            bencher.bench_local(|| mlp.forward_onto(&tokens, &tokens).expect("the tokens fit"));
+            bencher.bench_local(|| mlp.forward_residual(&tokens, &tokens).expect("the tokens fit"));
         }
         _ => {
             let (rows, columns) = config.token_grid();
             let features = weights(&[1, dim, rows, columns]);
-            let network = whole_of(&Config {
-                backbone: posebook::hmr2::config::Backbone { depth: 0, ..config.backbone },
+            let network = network_without_blocks(&Config {
+                backbone: posebook::hmr2::config::BackboneConfig { depth: 0, ..config.backbone },
                 ..config
             });
-            // the network gives its head one crop at a time
+            // the head runs one crop at a time
             bencher.bench_local(|| {
                 for _ in 0..batch {
                     network.head().forward(&features, &mut |_, _| ()).expect("the features fit");
@@ -232,8 +232,8 @@ fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
     }
 }
 
-/// The network without its blocks, made once.
-fn whole_of(config: &Config) -> &'static Network {
+/// The network without its blocks, built once.
+fn network_without_blocks(config: &Config) -> &'static Network {
     static NETWORK: OnceLock<Network> = OnceLock::new();
     NETWORK.get_or_init(|| network(config, DType::F32))
 }
@@ -241,20 +241,21 @@ fn whole_of(config: &Config) -> &'static Network {
 #[divan::bench(args = ["PHALP's", "the demo's, which blurs"])]
 fn crop_out(bencher: Bencher, whose: &str) {
     let (width, height) = (1280, 720);
-    let frame = Frame::new(0, 0.0, width, height, (0..width * height * 3).map(|at| (at * 7) as u8).collect());
+    let frame =
+        Frame::new(0, 0.0, width, height, (0..width * height * 3).map(|index| (index * 7) as u8).collect());
     let bbox = BBox { x1: 500.3, y1: 20.2, x2: 800.9, y2: 710.7 };
     let mut out = vec![0.0; 3 * 256 * 256];
     match whose {
         "PHALP's" => bencher.bench_local(|| {
-            normalize(&Square::of_phalp(&bbox).cut(&frame, 256), divan::black_box(&mut out));
+            normalize(&Square::phalp(&bbox).crop(&frame, 256), divan::black_box(&mut out));
         }),
-        _ => bencher.bench_local(|| crop::demo(&frame, &bbox, 256, divan::black_box(&mut out))),
+        _ => bencher.bench_local(|| crop::demo_crop(&frame, &bbox, 256, divan::black_box(&mut out))),
     }
 }
 
 #[divan::bench]
 fn body(bencher: Bencher) {
-    let body = Body::stand_in();
+    let body = Body::built_in();
     let params = SmplParams { betas: [0.5; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] };
     bencher.bench(|| body.pose(divan::black_box(&params)));
 }

@@ -1,26 +1,26 @@
-//! What drawing costs: one person as a training crop, a frame of a benchmark clip, an overlay.
+//! Benchmarks of rendering: one person as a training crop, a frame of a benchmark clip, an overlay.
 
 use divan::{Bencher, black_box};
 use posebook::frame::Frame;
 use posebook::geometry::Vec3;
-use posebook::render::overlay::{OPENPOSE_LIMBS, Overlay, Shown, color_of_track};
+use posebook::render::overlay::{BodyMesh, OPENPOSE_LIMBS, Overlay, track_color};
 use posebook::render::{
-    Camera, Draw, Light, Mesh, Pattern, Raster, ShadowMap, Surface, Texture, vertex_normals,
+    Camera, DrawCall, Light, Mesh, Pattern, Raster, ShadowMap, Surface, Texture, vertex_normals,
 };
 
 fn main() {
     divan::main();
 }
 
-/// A figure of a person's size and number of faces (2,964 vertices, 5,776 faces), feet at the origin.
-struct Figure {
+/// A shape of a person's size and number of faces (2,964 vertices, 5,776 faces), feet at the origin.
+struct Person {
     positions: Vec<Vec3>,
     faces: Vec<[u32; 3]>,
     normals: Vec<Vec3>,
 }
 
-impl Figure {
-    fn at(foot: Vec3) -> Figure {
+impl Person {
+    fn at(foot: Vec3) -> Person {
         let (rings, segments) = (38u32, 76u32);
         let mut positions = Vec::new();
         for ring in 0..=rings {
@@ -42,7 +42,7 @@ impl Figure {
             .collect();
         let mut normals = Vec::new();
         vertex_normals(&positions, &faces, &mut normals);
-        Figure { positions, faces, normals }
+        Person { positions, faces, normals }
     }
 
     fn mesh(&self) -> Mesh<'_> {
@@ -57,16 +57,16 @@ fn shirt() -> Texture {
 /// One person on a plain background, 128 x 128, on one thread.
 #[divan::bench]
 fn crop(bencher: Bencher) {
-    let figure = Figure::at([0.0, 0.9, 3.2]);
+    let person = Person::at([0.0, 0.9, 3.2]);
     let camera = Camera { fx: 200.0, fy: 200.0, cx: 64.0, cy: 64.0 };
     let light = Light::outdoors([0.4, -0.8, -0.5], [0.0, -1.0, 0.0]);
     let shirt = shirt();
     let shade = |s: &Surface| {
-        light.shade(shirt.at([s.position[0], s.position[1]], [s.position[2] / 200.0; 2]), s.normal, 1.0)
+        light.shade(shirt.color_at([s.position[0], s.position[1]], [s.position[2] / 200.0; 2]), s.normal, 1.0)
     };
     let mut raster = Raster::new(128, 128);
     bencher.bench_local(|| {
-        let draw = Draw { mesh: figure.mesh(), object: Some(0), two_sided: false, shade: &shade };
+        let draw = DrawCall { mesh: person.mesh(), object: Some(0), two_sided: false, shade: &shade };
         raster.render(black_box(&camera), &[draw], &|_| [0.3; 3]);
     });
 }
@@ -75,7 +75,7 @@ fn crop(bencher: Bencher) {
 #[divan::bench(args = [false, true])]
 fn frame(bencher: Bencher, all_threads: bool) {
     let feet = [[-1.2, 1.1, 4.5], [-0.2, 1.1, 5.2], [0.9, 1.1, 4.2], [2.0, 1.1, 6.0]];
-    let figures = feet.map(Figure::at);
+    let people = feet.map(Person::at);
     let camera = Camera { fx: 560.0, fy: 560.0, cx: 320.0, cy: 150.0 };
     let light = Light::outdoors([0.55, -0.75, -0.45], [0.0, -1.0, 0.0]);
     let corner = |x: f32, y: f32, z: f32| [x, y, z];
@@ -88,26 +88,28 @@ fn frame(bencher: Bencher, all_threads: bool) {
     let mut raster = Raster::new(640, 360).parallel(all_threads);
     bencher.bench_local(|| {
         shadows.begin(light.toward);
-        figures.iter().for_each(|figure| shadows.cast(&figure.mesh()));
-        let lit = |s: &Surface, albedo| light.shade(albedo, s.normal, shadows.lit(s.position, s.normal));
+        people.iter().for_each(|person| shadows.add_caster(&person.mesh()));
+        let lit = |s: &Surface, albedo| {
+            light.shade(albedo, s.normal, shadows.sunlit_fraction(s.position, s.normal))
+        };
         let dressed =
-            |s: &Surface| lit(s, shirt.at([s.position[0], s.position[1]], [s.position[2] / 560.0; 2]));
+            |s: &Surface| lit(s, shirt.color_at([s.position[0], s.position[1]], [s.position[2] / 560.0; 2]));
         let mown = |s: &Surface| {
             let width = s.footprint_along([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]);
-            lit(s, grass.at([s.position[0], s.position[2]], width))
+            lit(s, grass.color_at([s.position[0], s.position[2]], width))
         };
         let built = |s: &Surface| {
             let width = s.footprint_along([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
-            lit(s, bricks.at([s.position[0], s.position[1]], width))
+            lit(s, bricks.color_at([s.position[0], s.position[1]], width))
         };
         let flat = |positions| Mesh { positions, faces: &quad, normals: None };
-        let mut draws: Vec<Draw> = Vec::new();
-        for (i, figure) in figures.iter().enumerate() {
-            let (mesh, object) = (figure.mesh(), Some(i as u32));
-            draws.push(Draw { mesh, object, two_sided: false, shade: &dressed });
+        let mut draws: Vec<DrawCall> = Vec::new();
+        for (i, person) in people.iter().enumerate() {
+            let (mesh, object) = (person.mesh(), Some(i as u32));
+            draws.push(DrawCall { mesh, object, two_sided: false, shade: &dressed });
         }
-        draws.push(Draw { mesh: flat(&ground), object: None, two_sided: true, shade: &mown });
-        draws.push(Draw { mesh: flat(&wall), object: None, two_sided: true, shade: &built });
+        draws.push(DrawCall { mesh: flat(&ground), object: None, two_sided: true, shade: &mown });
+        draws.push(DrawCall { mesh: flat(&wall), object: None, two_sided: true, shade: &built });
         raster.render(black_box(&camera), &draws, &|pixel| [0.3, 0.5, pixel[1] / 360.0]);
     });
 }
@@ -115,21 +117,21 @@ fn frame(bencher: Bencher, all_threads: bool) {
 /// Boxes, skeletons and outlined bodies of four people over a frame of 640 x 360.
 #[divan::bench]
 fn overlay(bencher: Bencher) {
-    let figures = [-1.5, -0.5, 0.5, 1.5].map(|x| Figure::at([x, 0.9, 4.5]));
+    let people = [-1.5, -0.5, 0.5, 1.5].map(|x| Person::at([x, 0.9, 4.5]));
     let camera = Camera { fx: 560.0, fy: 560.0, cx: 320.0, cy: 180.0 };
     let frame = Frame::new(0, 0.0, 640, 360, vec![120; 640 * 360 * 3]);
     let joints: Vec<[f32; 2]> = (0..25).map(|i| [200.0 + 7.0 * i as f32, 90.0 + 8.0 * i as f32]).collect();
     let mut overlay = Overlay::new(640);
     bencher.bench_local(|| {
         overlay.begin(&frame);
-        let shown = [0, 1, 2, 3].map(|i| Shown {
-            positions: &figures[i].positions,
-            faces: &figures[i].faces,
-            color: color_of_track(i as u32),
+        let shown = [0, 1, 2, 3].map(|i| BodyMesh {
+            positions: &people[i].positions,
+            faces: &people[i].faces,
+            color: track_color(i as u32),
         });
-        overlay.bodies(&camera, &shown, 0.0);
+        overlay.draw_bodies(&camera, &shown, 0.0);
         for i in 0..4 {
-            overlay.skeleton(&joints, &OPENPOSE_LIMBS, color_of_track(i));
+            overlay.draw_skeleton(&joints, &OPENPOSE_LIMBS, track_color(i));
         }
     });
 }

@@ -1,9 +1,9 @@
-//! How fast frames come out of the modes, against ffmpeg decoding the same clip to RGB by itself.
+//! Decoding speed of the modes relative to ffmpeg decoding the same clip to RGB. Run with `just bench video`.
 //!
-//! `just bench video`. Three clips of moving detail and noise are made once and kept beside the build. Every
-//! round runs each contender once, in an order that turns, so that whatever else the machine does falls
-//! on all alike; a ratio is that of two neighbours of one round, and the median of the rounds is printed.
-//! ffmpeg's own start is in all times, ours and its own; probing is not, but in the row that says so.
+//! Three clips with moving detail and noise are generated once, in Cargo's temporary folder. Every round runs each
+//! contender once, in rotating order, so that other load on the machine affects all alike. Ratios are computed
+//! within a round; the median of the rounds is printed. All times include the start of ffmpeg; only the row that
+//! says so includes probing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +16,7 @@ const ROUNDS: usize = 5;
 /// Name, size, bit rate, frames: half a second of decoding or more.
 const CLIPS: [(&str, &str, &str, usize); 3] =
     [("480p", "854x480", "1500k", 300), ("1080p", "1920x1080", "6M", 180), ("4K", "3840x2160", "20M", 60)];
-/// What is run, ffmpeg's bound first: every ratio is against it.
+/// What is measured. Ratios are relative to the first, which is ffmpeg alone.
 const CONTENDERS: [Contender; 6] = [
     Contender::Ffmpeg("ffmpeg to /dev/null", &["-f", "rawvideo", "-pix_fmt", "rgb24", "/dev/null"]),
     Contender::Ffmpeg("ffmpeg to its null", &["-pix_fmt", "rgb24", "-f", "null", "-"]),
@@ -26,35 +26,38 @@ const CONTENDERS: [Contender; 6] = [
     Contender::Read { mode: "stream-indexed", overlap: true, probing: false },
 ];
 
-/// Something that decodes a whole clip.
+/// A method of decoding a complete clip.
 enum Contender {
+    /// ffmpeg alone: the name in the table, and its output arguments.
     Ffmpeg(&'static str, &'static [&'static str]),
+    /// This crate.
     Read { mode: &'static str, overlap: bool, probing: bool },
 }
 
 fn main() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    println!("{:6} {:32} {:>10} {:>8} {:>15}", "clip", "what", "frames/s", "ratio", "of the rounds");
+    println!("{:6} {:32} {:>10} {:>8} {:>15}", "clip", "contender", "frames/s", "ratio", "range of ratios");
     for (name, size, bit_rate, frames) in CLIPS {
         let path = clip(&folder, size, bit_rate, frames);
         let probe = video::probe(&path).expect("the clip is a video");
         assert_eq!(probe.frames(), frames);
-        let mut secs = vec![Vec::new(); CONTENDERS.len()];
+        let mut elapsed_secs = vec![Vec::new(); CONTENDERS.len()];
         for round in 0..=ROUNDS {
             for turn in 0..CONTENDERS.len() {
-                let at = (turn + round) % CONTENDERS.len();
+                let index = (turn + round) % CONTENDERS.len();
                 let began = Instant::now();
-                CONTENDERS[at].run(&path, &probe, &folder);
-                // the first round only warms the file and the code
-                secs[at].extend((round > 0).then(|| began.elapsed().as_secs_f64()));
+                CONTENDERS[index].run(&path, &probe, &folder);
+                // the first round only warms up caches
+                elapsed_secs[index].extend((round > 0).then(|| began.elapsed().as_secs_f64()));
             }
         }
-        for (contender, took) in CONTENDERS.iter().zip(&secs) {
-            let ratios: Vec<f64> = secs[0].iter().zip(took).map(|(bound, took)| bound / took).collect();
-            let (least, middle, most) = spread(&ratios);
-            let speed = frames as f64 / spread(took).1;
-            let rounds = format!("{least:.2} to {most:.2}");
-            println!("{name:6} {:32} {speed:>10.1} {middle:>8.3} {rounds:>15}", contender.name());
+        for (contender, secs) in CONTENDERS.iter().zip(&elapsed_secs) {
+            let ratios: Vec<f64> =
+                elapsed_secs[0].iter().zip(secs).map(|(baseline, secs)| baseline / secs).collect();
+            let (min, median, max) = min_median_max(&ratios);
+            let frames_per_sec = frames as f64 / min_median_max(secs).1;
+            let range = format!("{min:.2} to {max:.2}");
+            println!("{name:6} {:32} {frames_per_sec:>10.1} {median:>8.3} {range:>15}", contender.name());
         }
     }
 }
@@ -65,7 +68,7 @@ impl Contender {
             Contender::Ffmpeg(name, _) => (*name).to_string(),
             Contender::Read { mode, overlap, probing } => {
                 let overlap = if *overlap { "" } else { ", no overlap" };
-                format!("{mode}{overlap}{}", if *probing { ", probing too" } else { "" })
+                format!("{mode}{overlap}{}", if *probing { ", with probing" } else { "" })
             }
         }
     }
@@ -85,21 +88,21 @@ impl Contender {
                     std::hint::black_box(frame.rgb());
                     read += 1;
                 }
-                assert_eq!(read, source.frames());
+                assert_eq!(read, source.frame_count());
             }
         }
     }
 }
 
-/// A clip that is made where it is not there yet.
+/// The path of a clip, which is generated if it does not exist yet.
 fn clip(folder: &Path, size: &str, bit_rate: &str, frames: usize) -> PathBuf {
     let path = folder.join(format!("video-{size}-{frames}.mp4"));
     if !path.exists() {
         let source = format!(
             "mandelbrot=size={size}:rate=30:start_scale=1.5:end_scale=0.001:end_pts=900,noise=alls=12:allf=t"
         );
-        let made = path.with_extension("part.mp4");
-        let (frames, to) = (frames.to_string(), made.to_string_lossy());
+        let partial = path.with_extension("part.mp4");
+        let (frames, output) = (frames.to_string(), partial.to_string_lossy());
         ffmpeg(&[
             "-f",
             "lavfi",
@@ -119,20 +122,21 @@ fn clip(folder: &Path, size: &str, bit_rate: &str, frames: usize) -> PathBuf {
             "60",
             "-bf",
             "3",
-            &to,
+            &output,
         ]);
-        std::fs::rename(&made, &path).expect("the clip can be renamed");
+        std::fs::rename(&partial, &path).expect("the clip can be renamed");
     }
     path
 }
 
-fn ffmpeg(words: &[&str]) {
-    let status = Command::new("ffmpeg").args(["-nostdin", "-loglevel", "error", "-y"]).args(words).status();
-    assert!(status.expect("benches need ffmpeg on the PATH").success(), "ffmpeg {words:?} failed");
+fn ffmpeg(arguments: &[&str]) {
+    let status =
+        Command::new("ffmpeg").args(["-nostdin", "-loglevel", "error", "-y"]).args(arguments).status();
+    assert!(status.expect("benches need ffmpeg on the PATH").success(), "ffmpeg {arguments:?} failed");
 }
 
-/// The least, the median and the most.
-fn spread(values: &[f64]) -> (f64, f64, f64) {
+/// Minimum, median and maximum.
+fn min_median_max(values: &[f64]) -> (f64, f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1])

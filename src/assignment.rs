@@ -1,10 +1,9 @@
-//! The assignment problem: pair rows with columns, one to one, at the least total cost.
+//! Linear assignment: assign rows to columns, one to one, at the least total cost.
 //!
-//! Where several pairings cost the same, the answer depends on the algorithm, and so do the
-//! identities that a tracker hands out. Two algorithms are here because two references are matched
-//! to the last tie: [`jonker_volgenant`] answers as the Python package `lap` does, which PHALP
-//! uses; [`crouse`] as `scipy.optimize.linear_sum_assignment`, which TrackEval uses.
-//! Both take O(n^3) steps. Must not know what is being paired.
+//! Where several assignments cost the same, the result depends on the algorithm, and so do the identities that a
+//! tracker returns. Two algorithms are here because two references are matched including their ties:
+//! [`jonker_volgenant`] gives the results of the Python package `lap`, which PHALP uses; [`crouse`] those of
+//! `scipy.optimize.linear_sum_assignment`, which TrackEval uses. Both take O(n^3) steps.
 
 /// A matrix of costs, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,26 +23,28 @@ impl Costs {
         Costs { rows, columns, values }
     }
 
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
+    /// Number of columns.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// The cost of pairing `row` with `column`.
-    pub fn at(&self, row: usize, column: usize) -> f64 {
+    /// The cost of assigning `row` to `column`.
+    pub fn get(&self, row: usize, column: usize) -> f64 {
         self.values[row * self.columns + column]
     }
 
     fn check(&self) {
-        assert!(self.values.iter().all(|cost| cost.is_finite()), "a cost to be minimised is not finite");
+        assert!(self.values.iter().all(|cost| cost.is_finite()), "a cost to be minimized is not finite");
     }
 }
 
-/// The column of each row, by Jonker and Volgenant (Computing 38, 1987), ties as in `lap.lapjv` with
-/// `extend_cost=True`: a matrix that is not square is filled up with zeros.
+/// Assigns a column to each row by Jonker and Volgenant (Computing 38, 1987), ties as in `lap.lapjv` with
+/// `extend_cost=True`: a matrix that is not square is padded with zeros.
 ///
 /// # Panics
 /// If a cost is not finite.
@@ -62,11 +63,11 @@ pub fn jonker_volgenant(costs: &Costs) -> Vec<Option<usize>> {
     for row in free {
         square.augment(row);
     }
-    let real = |column: &Option<usize>| column.filter(|&column| column < costs.columns);
-    square.column_of_row[..costs.rows].iter().map(real).collect()
+    let not_padding = |column: &Option<usize>| column.filter(|&column| column < costs.columns);
+    square.column_of_row[..costs.rows].iter().map(not_padding).collect()
 }
 
-/// The state of Jonker and Volgenant's algorithm on a matrix filled up to a square.
+/// State of Jonker and Volgenant's algorithm on a matrix padded to a square.
 struct Square<'a> {
     costs: &'a Costs,
     n: usize,
@@ -83,17 +84,17 @@ impl<'a> Square<'a> {
     }
 
     fn cost(&self, row: usize, column: usize) -> f64 {
-        if row < self.costs.rows && column < self.costs.columns { self.costs.at(row, column) } else { 0.0 }
+        if row < self.costs.rows && column < self.costs.columns { self.costs.get(row, column) } else { 0.0 }
     }
 
     fn reduced(&self, row: usize, column: usize) -> f64 {
         self.cost(row, column) - self.price[column]
     }
 
-    /// Gives each column to its cheapest row, last column first, then moves what a row can spare to
-    /// the price of its only column. Returns the rows left without a column.
+    /// Column reduction and reduction transfer: assigns each column to its cheapest row, last column first, then
+    /// moves the slack of each row with a single column to that column's price. Returns the unassigned rows.
     fn reduce_columns(&mut self) -> Vec<usize> {
-        let mut contested = vec![false; self.n];
+        let mut is_contested = vec![false; self.n];
         let cheapest: Vec<usize> = (0..self.n)
             .map(|column| {
                 let cheaper = |best: usize, row: usize| self.cost(row, column) < self.cost(best, column);
@@ -107,17 +108,17 @@ impl<'a> Square<'a> {
                 self.column_of_row[row] = Some(column);
                 self.row_of_column[column] = Some(row);
             } else {
-                contested[row] = true;
+                is_contested[row] = true;
             }
         }
         let mut free = Vec::new();
-        for (row, contested) in contested.into_iter().enumerate() {
+        for (row, is_contested) in is_contested.into_iter().enumerate() {
             match self.column_of_row[row] {
                 None => free.push(row),
-                Some(own) if !contested => {
+                Some(own) if !is_contested => {
                     let others = (0..self.n).filter(|&column| column != own);
-                    let spare = others.map(|column| self.reduced(row, column)).fold(f64::INFINITY, f64::min);
-                    self.price[own] -= spare;
+                    let slack = others.map(|column| self.reduced(row, column)).fold(f64::INFINITY, f64::min);
+                    self.price[own] -= slack;
                 }
                 Some(_) => {}
             }
@@ -125,8 +126,8 @@ impl<'a> Square<'a> {
         free
     }
 
-    /// Lets each free row take its best column from whoever has it, lowering the column's price by
-    /// the distance to the second best. Returns the rows that are free afterwards.
+    /// Augmenting row reduction: each free row takes its best column from its current row, lowering the column's
+    /// price by the distance to the second best. Returns the rows that are free afterwards.
     fn reduce_rows(&mut self, free: Vec<usize>) -> Vec<usize> {
         let mut waiting: Vec<usize> = free.into_iter().rev().collect();
         let mut still_free = Vec::new();
@@ -139,8 +140,8 @@ impl<'a> Square<'a> {
             let mut owner = self.row_of_column[column];
             let lowered = self.price[column] - (second.1 - best.1);
             let lowers = lowered < self.price[column];
-            let patient = rounds < position * self.n;
-            if patient {
+            let within_limit = rounds < position * self.n;
+            if within_limit {
                 if lowers {
                     self.price[column] = lowered;
                 } else if let (Some(_), Some(other)) = (owner, second.0) {
@@ -149,7 +150,7 @@ impl<'a> Square<'a> {
                 }
             }
             if let Some(evicted) = owner {
-                if patient && lowers {
+                if within_limit && lowers {
                     waiting.push(evicted);
                     position -= 1;
                 } else {
@@ -162,8 +163,8 @@ impl<'a> Square<'a> {
         still_free
     }
 
-    /// The column of the least reduced cost and that of the second least, each with its cost; of
-    /// equal ones the first counts as the least and the next as the second.
+    /// The columns with the least and the second least reduced cost, each with its cost. Of equal costs the first
+    /// column comes first.
     fn two_best(&self, row: usize) -> ((usize, f64), (Option<usize>, f64)) {
         let mut best = (0, self.reduced(row, 0));
         let mut second = (None, f64::INFINITY);
@@ -195,8 +196,8 @@ impl<'a> Square<'a> {
 
     /// Dijkstra over the columns; the end of the path, and for each column the row before it.
     ///
-    /// `order` is split in three: columns whose distance is settled (`..low`), those at the least
-    /// distance and not yet looked through (`low..high`), and the rest.
+    /// `order` has three parts: columns whose distance is settled (`..low`), those at the least distance that are
+    /// not scanned yet (`low..high`), and the rest.
     fn cheapest_path(&mut self, start: usize) -> (usize, Vec<usize>) {
         let mut order: Vec<usize> = (0..self.n).collect();
         let mut before = vec![start; self.n];
@@ -219,8 +220,8 @@ impl<'a> Square<'a> {
                 low += 1;
                 let offset = self.reduced(row, column) - nearest;
                 let rest = high;
-                for at in rest..self.n {
-                    let other = order[at];
+                for index in rest..self.n {
+                    let other = order[index];
                     let through = self.reduced(row, other) - offset;
                     if through < distance[other] {
                         distance[other] = through;
@@ -230,7 +231,7 @@ impl<'a> Square<'a> {
                                 low -= 1;
                                 break 'search other;
                             }
-                            order.swap(at, high);
+                            order.swap(index, high);
                             high += 1;
                         }
                     }
@@ -249,36 +250,36 @@ impl<'a> Square<'a> {
 fn gather_nearest(order: &mut [usize], distance: &[f64], low: usize) -> usize {
     let mut high = low + 1;
     let mut least = distance[order[low]];
-    for at in low + 1..order.len() {
-        let column = order[at];
+    for index in low + 1..order.len() {
+        let column = order[index];
         if distance[column] <= least {
             if distance[column] < least {
                 high = low;
                 least = distance[column];
             }
-            order.swap(at, high);
+            order.swap(index, high);
             high += 1;
         }
     }
     high
 }
 
-/// The column of each row, by successive shortest augmenting paths (Crouse, IEEE TAES 52(4), 2016),
-/// ties as in `scipy.optimize.linear_sum_assignment`: a matrix of equal costs gives the diagonal.
+/// Assigns a column to each row by successive shortest augmenting paths (Crouse, IEEE TAES 52(4), 2016), ties as in
+/// `scipy.optimize.linear_sum_assignment`: a matrix of equal costs gives the diagonal.
 ///
 /// # Panics
 /// If a cost is not finite.
 pub fn crouse(costs: &Costs) -> Vec<Option<usize>> {
     costs.check();
     if costs.columns < costs.rows {
-        let transposed = Costs::from_fn(costs.columns, costs.rows, |row, column| costs.at(column, row));
-        let mut answer = vec![None; costs.rows];
+        let transposed = Costs::from_fn(costs.columns, costs.rows, |row, column| costs.get(column, row));
+        let mut column_of_row = vec![None; costs.rows];
         for (row, column) in crouse(&transposed).into_iter().enumerate() {
             if let Some(column) = column {
-                answer[column] = Some(row);
+                column_of_row[column] = Some(row);
             }
         }
-        return answer;
+        return column_of_row;
     }
     let mut paths = Paths {
         costs,
@@ -293,7 +294,7 @@ pub fn crouse(costs: &Costs) -> Vec<Option<usize>> {
     paths.column_of_row
 }
 
-/// The state of Crouse's algorithm: rows are added one at a time.
+/// State of Crouse's algorithm: rows are added one at a time.
 struct Paths<'a> {
     costs: &'a Costs,
     row_price: Vec<f64>,
@@ -307,40 +308,41 @@ impl Paths<'_> {
         let columns = self.costs.columns;
         let mut before = vec![start; columns];
         let mut distance = vec![f64::INFINITY; columns];
-        // from the last to the first: then equal costs give the diagonal
+        // in descending order: then equal costs give the diagonal
         let mut open: Vec<usize> = (0..columns).rev().collect();
-        let (mut rows_seen, mut columns_seen) = (vec![start], Vec::new());
+        let (mut visited_rows, mut visited_columns) = (vec![start], Vec::new());
         let (mut row, mut least) = (start, 0.0);
         let end = loop {
-            let (mut nearest, mut at_nearest) = (f64::INFINITY, 0);
-            for (at, &column) in open.iter().enumerate() {
+            let (mut nearest, mut nearest_index) = (f64::INFINITY, 0);
+            for (index, &column) in open.iter().enumerate() {
                 let through =
-                    least + self.costs.at(row, column) - self.row_price[row] - self.column_price[column];
+                    least + self.costs.get(row, column) - self.row_price[row] - self.column_price[column];
                 if through < distance[column] {
                     before[column] = row;
                     distance[column] = through;
                 }
                 let free = self.row_of_column[column].is_none();
                 if distance[column] < nearest || (distance[column] == nearest && free) {
-                    (nearest, at_nearest) = (distance[column], at);
+                    (nearest, nearest_index) = (distance[column], index);
                 }
             }
             least = nearest;
-            let column = open.swap_remove(at_nearest);
-            columns_seen.push(column);
+            let column = open.swap_remove(nearest_index);
+            visited_columns.push(column);
             match self.row_of_column[column] {
                 Some(next) => {
                     row = next;
-                    rows_seen.push(next);
+                    visited_rows.push(next);
                 }
                 None => break column,
             }
         };
-        for &seen in &rows_seen {
-            self.row_price[seen] += self.column_of_row[seen].map_or(least, |column| least - distance[column]);
+        for &visited in &visited_rows {
+            self.row_price[visited] +=
+                self.column_of_row[visited].map_or(least, |column| least - distance[column]);
         }
-        for &seen in &columns_seen {
-            self.column_price[seen] -= least - distance[seen];
+        for &visited in &visited_columns {
+            self.column_price[visited] -= least - distance[visited];
         }
         let mut column = Some(end);
         while let Some(taken) = column {
@@ -363,20 +365,20 @@ mod tests {
         columns
             .iter()
             .enumerate()
-            .filter_map(|(row, column)| column.map(|column| costs.at(row, column)))
+            .filter_map(|(row, column)| column.map(|column| costs.get(row, column)))
             .sum()
     }
 
-    fn least_by_trial(costs: &Costs, row: usize, used: &mut Vec<bool>, spare: usize) -> f64 {
+    fn least_by_brute_force(costs: &Costs, row: usize, used: &mut Vec<bool>, slack: usize) -> f64 {
         if row == costs.rows() {
             return 0.0;
         }
         let mut least =
-            if spare > 0 { least_by_trial(costs, row + 1, used, spare - 1) } else { f64::INFINITY };
+            if slack > 0 { least_by_brute_force(costs, row + 1, used, slack - 1) } else { f64::INFINITY };
         for column in 0..costs.columns() {
             if !used[column] {
                 used[column] = true;
-                least = least.min(costs.at(row, column) + least_by_trial(costs, row + 1, used, spare));
+                least = least.min(costs.get(row, column) + least_by_brute_force(costs, row + 1, used, slack));
                 used[column] = false;
             }
         }
@@ -384,21 +386,21 @@ mod tests {
     }
 
     fn one_to_one(columns: &[Option<usize>]) -> bool {
-        let mut seen: Vec<usize> = columns.iter().flatten().copied().collect();
-        let count = seen.len();
-        seen.sort_unstable();
-        seen.dedup();
-        seen.len() == count
+        let mut assigned: Vec<usize> = columns.iter().flatten().copied().collect();
+        let count = assigned.len();
+        assigned.sort_unstable();
+        assigned.dedup();
+        assigned.len() == count
     }
 
     proptest! {
         #[test]
-        fn both_find_the_least_total(rows in 1usize..6, columns in 1usize..6, coarse in any::<bool>(),
+        fn both_algorithms_find_the_least_total(rows in 1usize..6, columns in 1usize..6, coarse in any::<bool>(),
                                      values in prop::collection::vec(0.0f64..10.0, 36)) {
-            let value = |at: usize| if coarse { values[at].floor() } else { values[at] };
+            let value = |index: usize| if coarse { values[index].floor() } else { values[index] };
             let costs = Costs::from_fn(rows, columns, |row, column| value(row * 6 + column));
-            let spare = rows.saturating_sub(columns);
-            let least = least_by_trial(&costs, 0, &mut vec![false; columns], spare);
+            let slack = rows.saturating_sub(columns);
+            let least = least_by_brute_force(&costs, 0, &mut vec![false; columns], slack);
             for columns_of_rows in [jonker_volgenant(&costs), crouse(&costs)] {
                 prop_assert!(one_to_one(&columns_of_rows));
                 prop_assert_eq!(columns_of_rows.iter().flatten().count(), rows.min(columns));
@@ -408,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn ties_fall_as_in_the_references() {
+    fn ties_are_broken_as_in_the_references() {
         let equal = |rows, columns| Costs::from_fn(rows, columns, |_, _| 1.0);
         assert_eq!(jonker_volgenant(&equal(2, 2)), [Some(1), Some(0)]);
         assert_eq!(crouse(&equal(2, 2)), [Some(0), Some(1)]);
@@ -417,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_pair() {
+    fn a_matrix_without_columns_assigns_nothing() {
         for columns in
             [jonker_volgenant(&Costs::from_fn(2, 0, |_, _| 0.0)), crouse(&Costs::from_fn(2, 0, |_, _| 0.0))]
         {

@@ -1,7 +1,4 @@
-//! Programs that this one starts: they end when it ends, however that is, and hold no more memory than
-//! they may.
-//!
-//! Must not know which programs, nor what they are for.
+//! Starts child processes that are killed when this process ends, even if it is killed, and whose memory is limited.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -13,85 +10,86 @@ use std::thread;
 
 pub use crate::scratch::is_alive;
 
-/// Starts `command` with `stdio` (input, output, complaints) in the place of its own. Where the system can
-/// (Linux), the program is killed when this process is gone, even by `kill -9`, and its own data (heap and
-/// stacks, not files mapped) are limited to `most_bytes`.
+/// Starts `command` with `stdio` as its standard input, output and error. On Linux with util-linux, the child is killed when
+/// this process ends, even by `kill -9`, and its data segment (heap and stacks, not mapped files) is limited to
+/// `max_data_bytes`.
 ///
 /// # Errors
 /// If the program cannot be started.
-pub fn spawn(command: &Command, stdio: [Stdio; 3], most_bytes: Option<u64>) -> io::Result<Child> {
-    let mut command = bound(command, most_bytes)?;
+pub fn spawn(command: &Command, stdio: [Stdio; 3], max_data_bytes: Option<u64>) -> io::Result<Child> {
+    let mut command = with_limits(command, max_data_bytes)?;
     let [stdin, stdout, stderr] = stdio;
     command.stdin(stdin).stdout(stdout).stderr(stderr);
-    let Some(starter) = starter() else { return command.spawn() };
-    let (answer, started) = sync_channel(1);
-    let lost = || io::Error::other("the thread that starts programs is gone");
-    starter.send((command, answer)).map_err(|_| lost())?;
-    started.recv().map_err(|_| lost())?
+    let Some(spawner) = spawner() else { return command.spawn() };
+    let (reply, started) = sync_channel(1);
+    let thread_ended = || io::Error::other("the thread that starts child processes has ended");
+    spawner.send((command, reply)).map_err(|_| thread_ended())?;
+    started.recv().map_err(|_| thread_ended())?
 }
 
-type Wish = (Command, SyncSender<io::Result<Child>>);
+/// A command to start, and where to send the result.
+type SpawnRequest = (Command, SyncSender<io::Result<Child>>);
 
-/// The thread in which programs are started. Linux lets a program end with the *thread* that started it, so
-/// it has to be one that lives as long as the process. `None` if there can be no such thread.
-fn starter() -> Option<&'static Sender<Wish>> {
-    static STARTER: OnceLock<Option<Sender<Wish>>> = OnceLock::new();
+/// The thread that starts child processes. Linux kills a child (`PR_SET_PDEATHSIG`) with the *thread* that started it, so
+/// this thread lives as long as the process. `None` if it cannot be created.
+fn spawner() -> Option<&'static Sender<SpawnRequest>> {
+    static SPAWNER: OnceLock<Option<Sender<SpawnRequest>>> = OnceLock::new();
     let start = || {
-        let (send, wishes) = channel::<Wish>();
+        let (send, requests) = channel::<SpawnRequest>();
         let work = move || {
-            while let Ok((mut command, answer)) = wishes.recv() {
-                // whoever asked may have given up
-                let _ = answer.send(command.spawn());
+            while let Ok((mut command, reply)) = requests.recv() {
+                // fails if the requesting thread has ended
+                let _ = reply.send(command.spawn());
             }
         };
         thread::Builder::new().name("children".into()).spawn(work).ok().map(|_| send)
     };
-    STARTER.get_or_init(start).as_ref()
+    SPAWNER.get_or_init(start).as_ref()
 }
 
-/// The same program with the same arguments, bound to this process. That is done by two programs of
-/// util-linux, each of which becomes the next: to do it between fork and exec would cost a copy of this
-/// process' page tables, some 50 ms for each GiB that it holds, at every start.
-fn bound(command: &Command, most_bytes: Option<u64>) -> io::Result<Command> {
-    let mut words: Vec<OsString> = Vec::new();
-    if cfg!(target_os = "linux") && has_binders() {
-        // they would say in words of their own that it is not there
-        if !is_there(command.get_program()) {
+/// The same command with the limits of [`spawn`], set by two programs of util-linux that replace themselves by the next
+/// program. Setting them between fork and exec would copy this process' page tables at every start, about 50 ms per GiB.
+fn with_limits(command: &Command, max_data_bytes: Option<u64>) -> io::Result<Command> {
+    let mut arguments: Vec<OsString> = Vec::new();
+    if cfg!(target_os = "linux") && has_limit_tools() {
+        // otherwise `setpriv` would report the missing program
+        if !is_on_path(command.get_program()) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        words.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from));
-        if let Some(limit) = most_bytes.and_then(data_limit) {
-            words.extend(["prlimit", &format!("--data={limit}:"), "--"].map(OsString::from));
+        arguments.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from));
+        if let Some(limit) = max_data_bytes.and_then(data_limit) {
+            arguments.extend(["prlimit", &format!("--data={limit}:"), "--"].map(OsString::from));
         }
     }
-    words.push(command.get_program().to_owned());
-    words.extend(command.get_args().map(OsStr::to_owned));
-    let mut bound = Command::new(&words[0]);
-    bound.args(&words[1..]);
-    Ok(bound)
+    arguments.push(command.get_program().to_owned());
+    arguments.extend(command.get_args().map(OsStr::to_owned));
+    let mut with_limits = Command::new(&arguments[0]);
+    with_limits.args(&arguments[1..]);
+    Ok(with_limits)
 }
 
-/// Whether the programs that bind another one are there, and new enough.
-fn has_binders() -> bool {
-    static THERE: OnceLock<bool> = OnceLock::new();
-    *THERE.get_or_init(|| {
-        let mut try_out = Command::new("setpriv");
-        try_out.args(["--pdeathsig", "KILL", "--", "prlimit", "--data", "--raw", "--noheadings"]);
-        try_out.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        try_out.status().is_ok_and(|status| status.success())
+/// Whether `setpriv` and `prlimit` are installed and recent enough.
+fn has_limit_tools() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| {
+        let mut probe = Command::new("setpriv");
+        probe.args(["--pdeathsig", "KILL", "--", "prlimit", "--data", "--raw", "--noheadings"]);
+        probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        probe.status().is_ok_and(|status| status.success())
     })
 }
 
-/// Whether a program is found, by its path or on the PATH.
-fn is_there(program: &OsStr) -> bool {
+/// Whether a program exists, by its path or on the PATH.
+fn is_on_path(program: &OsStr) -> bool {
     let path = Path::new(program);
     if path.components().count() > 1 {
         return path.is_file();
     }
-    std::env::var_os("PATH").is_some_and(|all| std::env::split_paths(&all).any(|at| at.join(path).is_file()))
+    std::env::var_os("PATH")
+        .is_some_and(|folders| std::env::split_paths(&folders).any(|folder| folder.join(path).is_file()))
 }
 
-/// The limit that may be set: not above the one that is in force.
+/// `bytes`, but at most the hard limit in force.
 #[cfg(target_os = "linux")]
 fn data_limit(bytes: u64) -> Option<u64> {
     use nix::sys::resource::{Resource, getrlimit};
@@ -109,8 +107,8 @@ mod tests {
     use std::fs;
     use std::process::Stdio;
 
-    /// Waits until the programs that bind it have become the program.
-    fn settled(child: &Child, name: &str) {
+    /// Waits until `setpriv` and `prlimit` have replaced themselves by the program.
+    fn wait_for_exec(child: &Child, name: &str) {
         let began = std::time::Instant::now();
         while fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap().trim() != name {
             assert!(began.elapsed().as_secs() < 20, "no {name}");
@@ -119,33 +117,41 @@ mod tests {
     }
 
     #[test]
-    fn a_child_outlives_the_thread_that_wanted_it_and_is_bound_to_the_process() {
+    fn a_child_outlives_the_thread_that_started_it_and_has_a_data_limit() {
         let stdio = [Stdio::piped(), Stdio::null(), Stdio::null()];
-        let wanted = thread::spawn(|| spawn(&Command::new("cat"), stdio, Some(1 << 30)).unwrap());
-        let mut child = wanted.join().unwrap();
-        settled(&child, "cat");
+        let requester = thread::spawn(|| spawn(&Command::new("cat"), stdio, Some(1 << 30)).unwrap());
+        let mut child = requester.join().unwrap();
+        wait_for_exec(&child, "cat");
         let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
         let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
-        assert!(!has_binders() || data.contains("1073741824"), "{data}");
+        if has_limit_tools() {
+            assert!(data.contains("1073741824"), "{data}");
+        } else {
+            crate::test_skip::skip("limits of child processes: setpriv and prlimit are not installed", true);
+        }
         assert!(child.try_wait().unwrap().is_none(), "it ended with the thread");
         drop(child.stdin.take());
         assert!(child.wait().unwrap().success());
     }
 
     #[test]
-    fn memory_beyond_the_bound_is_refused() {
+    fn memory_beyond_the_limit_is_refused() {
         let mut command = Command::new("sh");
         command.args(["-c", "x=$(head -c 50000000 /dev/zero | tr '\\0' x)"]);
-        let bounded = |bytes| {
+        let runs_within = |bytes| {
             let stdio = [Stdio::null(), Stdio::null(), Stdio::null()];
             spawn(&command, stdio, bytes).unwrap().wait().unwrap().success()
         };
-        assert!(bounded(None));
-        assert!(!has_binders() || !bounded(Some(20 << 20)));
+        assert!(runs_within(None));
+        if has_limit_tools() {
+            assert!(!runs_within(Some(20 << 20)));
+        } else {
+            crate::test_skip::skip("memory limits: setpriv and prlimit are not installed", true);
+        }
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_an_error() {
+    fn a_missing_program_is_an_error() {
         for program in ["no-such-program", "./no/such/program"] {
             let stdio = [Stdio::null(), Stdio::null(), Stdio::null()];
             let error = spawn(&Command::new(program), stdio, None).unwrap_err();

@@ -1,17 +1,16 @@
-//! How files are given to ffmpeg and ffprobe: a path is always a file, and nothing but that file is read.
+//! Arguments by which ffmpeg and ffprobe read exactly one file: a path is always a file name, and no other file is opened.
 //!
-//! ffmpeg takes a name such as `12:30.mp4`, `pipe:0` or `concat:a|b` for an address and `-i` for an option;
-//! some formats (HLS playlists, DASH manifests, lists for `concat`) name other files, which it would open.
-//! Must not know what is in the files.
+//! ffmpeg parses a name such as `12:30.mp4`, `pipe:0` or `concat:a|b` as a URL and `-i` as an option; some formats (HLS
+//! playlists, DASH manifests, lists for `concat`) name other files, which it would open.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// Formats, by ffmpeg's names, that are read: all of 5.1 to 7.0 with sound, pictures or subtitles in the file
-/// itself. Those are left out that name other files or addresses (`hls`, `dash`, `concat`, `imf`, `sdp`, `mlv`,
-/// `webm_dash_manifest`, ...), devices, text drawn as video (`tty`) and raw samples without a header.
+/// Supported formats, by ffmpeg's names: all of versions 5.1 to 7.0 with audio, video, images or subtitles in the file itself.
+/// Excluded are formats that name other files or URLs (`hls`, `dash`, `concat`, `imf`, `sdp`, `mlv`, `webm_dash_manifest`,
+/// ...), devices, text rendered as video (`tty`) and raw samples without a header.
 const FORMATS: &str = "\
     3dostr 4xm aa aac aax ac3 ac4 ace acm act adp ads adx aea afc aiff aix alias_pix alp amr amrnb amrwb anm \
     apac apc ape apm apng argo_asf argo_brp argo_cvg asf asf_o ass ast au av1 avi avr avs avs2 avs3 \
@@ -29,42 +28,41 @@ const FORMATS: &str = "\
     svag svs swf tak thp tiertexseq tiff_pipe tmv truehd tta txd ty usm v210 v210x vag vbn_pipe vc1 vc1test \
     vividas vivo vmd voc vpk vqf vvc w64 wady wav wavarc wc3movie webp_pipe webvtt wsaud wsd wsvqa wtv wv \
     wve xa xbm_pipe xmd xmv xpm_pipe xvag xwd_pipe xwma yop yuv4mpegpipe";
-/// The format of a single picture known by its name's ending; with a `%` in the name it reads a sequence.
-const SINGLE_PICTURE: &str = "image2";
+/// The format of a single image with a known extension; with a `%` in the name it reads a sequence of files.
+const SINGLE_IMAGE: &str = "image2";
 
-/// What ffmpeg says of a file whose format is not read, such as
-/// `[hls,applehttp @ 0x55] Format not on whitelist 'mov,avi'`.
-const NOT_LISTED: &str = "Format not on whitelist";
-/// What newer versions say of an HLS playlist whose name has another ending; they read it as nothing else.
-const HIDDEN_HLS: &str = "Not detecting m3u8/hls";
+/// ffmpeg's message about an excluded format, as in `[hls,applehttp @ 0x55] Format not on whitelist 'mov,avi'`.
+const NOT_ON_WHITELIST: &str = "Format not on whitelist";
+/// Newer versions' message about an HLS playlist with another extension; they read it as nothing else.
+const HLS_WITH_OTHER_EXTENSION: &str = "Not detecting m3u8/hls";
 
-/// The arguments, `-i` included, by which ffmpeg or ffprobe reads the file at `path`, and no other.
-pub fn input(path: &Path) -> Vec<OsString> {
+/// The arguments, including `-i`, by which ffmpeg or ffprobe reads the file at `path` and no other.
+pub fn input_args(path: &Path) -> Vec<OsString> {
     let mut formats: String = FORMATS.split_whitespace().collect::<Vec<_>>().join(",");
-    let mut words: Vec<OsString> = ["-protocol_whitelist", "file,pipe"].map(OsString::from).into();
+    let mut arguments: Vec<OsString> = ["-protocol_whitelist", "file,pipe"].map(OsString::from).into();
     if !has_percent(path) {
         formats.push(',');
-        formats.push_str(SINGLE_PICTURE);
-    } else if let Some(format) = picture_format(path) {
-        words.extend(["-f", format].map(OsString::from));
+        formats.push_str(SINGLE_IMAGE);
+    } else if let Some(format) = image_format(path) {
+        arguments.extend(["-f", format].map(OsString::from));
     }
-    words.extend(["-format_whitelist".into(), formats.into(), "-i".into(), file(path)]);
-    words
+    arguments.extend(["-format_whitelist".into(), formats.into(), "-i".into(), file_url(path)]);
+    arguments
 }
 
-/// `path` as ffmpeg takes it, to read or to write: whatever the name, a file. Of what stands behind `file:`
-/// ffmpeg decodes nothing.
-pub fn file(path: &Path) -> OsString {
+/// `path` as an argument that ffmpeg takes for a file, whatever its name, to read or to write. ffmpeg does not decode what
+/// follows `file:`.
+pub fn file_url(path: &Path) -> OsString {
     let mut argument = OsString::from("file:");
     argument.push(path);
     argument
 }
 
-/// What is wrong with the file, in words, where ffmpeg or ffprobe `said` that its format is not read.
-pub fn refused(said: &str) -> Option<String> {
-    let format = match said.split_once(NOT_LISTED) {
+/// A message about an excluded format, if `stderr` of ffmpeg or ffprobe says that the file has one.
+pub fn unsupported_format(stderr: &str) -> Option<String> {
+    let format = match stderr.split_once(NOT_ON_WHITELIST) {
         Some((before, _)) => before.rsplit_once('[')?.1.split([']', ' ']).next()?,
-        None if said.contains(HIDDEN_HLS) => "hls",
+        None if stderr.contains(HLS_WITH_OTHER_EXTENSION) => "hls",
         None => return None,
     };
     let kind = match format.split(',').next()? {
@@ -73,21 +71,22 @@ pub fn refused(said: &str) -> Option<String> {
         "concat" => "a list of files for ffmpeg's `concat`",
         "imf" => "an IMF composition playlist",
         "sdp" | "rtp" | "rtsp" | "sap" => "a description of a network stream (SDP)",
-        "image2" => "a pattern of names of pictures",
-        _ => return Some(format!("its format, which ffmpeg calls `{format}`, is not read as a video")),
+        "image2" => "a pattern of image names",
+        _ => return Some(format!("its format, which ffmpeg calls `{format}`, is not supported as a video")),
     };
     Some(format!(
-        "it is {kind}: text that names other files, which are not opened; give the video itself, or make one \
+        "it is {kind}: a text file that names other files, which are not opened; give the video itself, or make one \
          file of it with `ffmpeg -i IN -c copy OUT.mkv`"
     ))
 }
 
+/// Whether ffmpeg might take the path for a pattern of file names.
 fn has_percent(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().contains(&b'%')
 }
 
-/// The format that reads a picture whatever its name, if the file is one by its first bytes.
-fn picture_format(path: &Path) -> Option<&'static str> {
+/// The format that reads an image whatever its name, if the first bytes are those of a PNG or JPEG.
+fn image_format(path: &Path) -> Option<&'static str> {
     let mut start = [0; 8];
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).ok()?;
     match start {
@@ -102,21 +101,21 @@ mod tests {
     use super::*;
     use std::process::{Command, Output};
 
-    fn make(folder: &Path, words: &str) {
+    fn make(folder: &Path, arguments: &str) {
         let mut command = Command::new("ffmpeg");
         command.current_dir(folder).args(["-nostdin", "-loglevel", "error", "-y"]);
-        assert!(command.args(words.split(' ')).status().unwrap().success(), "{words}");
+        assert!(command.args(arguments.split(' ')).status().unwrap().success(), "{arguments}");
     }
 
-    /// What ffprobe says of a file, asked in `folder`.
-    fn ask(folder: &Path, path: &Path) -> Output {
+    /// ffprobe's output for a file, run in `folder`.
+    fn ffprobe(folder: &Path, path: &Path) -> Output {
         let mut command = Command::new("ffprobe");
         command.current_dir(folder).args(["-v", "error", "-show_entries", "stream=width", "-of", "csv=p=0"]);
-        command.args(input(path)).output().unwrap()
+        command.args(input_args(path)).output().unwrap()
     }
 
     #[test]
-    fn a_name_is_a_name_whatever_is_in_it() {
+    fn any_name_is_taken_for_a_file() {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=25 -frames:v 2 -c:v mpeg4 a.mp4");
         make(folder.path(), "-f lavfi -i testsrc2=size=32x48:rate=25 -frames:v 1 a.png");
@@ -144,19 +143,19 @@ mod tests {
             "1e5",
         ] {
             std::fs::copy(folder.path().join("a.mp4"), folder.path().join(name)).unwrap();
-            let output = ask(folder.path(), Path::new(name));
+            let output = ffprobe(folder.path(), Path::new(name));
             assert_eq!(output.stdout, b"64\n", "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }
-        // with the other names ffmpeg would read pictures beside it
+        // with the other names ffmpeg would read a sequence of images
         for name in ["single.png", "f%03d.png", "%d.jpg", "100%.png"] {
             std::fs::copy(folder.path().join("a.png"), folder.path().join(name)).unwrap();
-            let output = ask(folder.path(), &folder.path().join(name));
+            let output = ffprobe(folder.path(), &folder.path().join(name));
             assert_eq!(output.stdout, b"32\n", "{name}: {}", String::from_utf8_lossy(&output.stderr));
         }
     }
 
     #[test]
-    fn a_file_that_names_others_is_refused_in_words() {
+    fn a_file_that_names_other_files_is_rejected_with_a_message() {
         let folder = tempfile::tempdir().unwrap();
         make(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=25 -frames:v 2 -c:v libx264 a.ts");
         make(folder.path(), "-i a.ts -c copy a.mp4");
@@ -175,16 +174,16 @@ mod tests {
         ] {
             for name in [format!("x.{ending}"), "x.mp4".to_string(), "x".to_string(), "x%d.mp4".to_string()] {
                 std::fs::write(folder.path().join(&name), text).unwrap();
-                let output = ask(folder.path(), Path::new(&name));
-                let said = String::from_utf8_lossy(&output.stderr);
-                let told = refused(&said).unwrap_or_default();
-                assert!(output.stdout.is_empty() && told.contains(kind), "{name}: {said}");
+                let output = ffprobe(folder.path(), Path::new(&name));
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                let message = unsupported_format(&stderr).unwrap_or_default();
+                assert!(output.stdout.is_empty() && message.contains(kind), "{name}: {stderr}");
             }
         }
-        assert_eq!(refused("moov atom not found"), None);
+        assert_eq!(unsupported_format("moov atom not found"), None);
         let newer = "Not detecting m3u8/hls with non standard extension and non standard mime type";
-        assert!(refused(newer).unwrap().contains("HLS playlist"));
-        let other = refused("[tty @ 0x1] Format not on whitelist 'mov'").unwrap();
+        assert!(unsupported_format(newer).unwrap().contains("HLS playlist"));
+        let other = unsupported_format("[tty @ 0x1] Format not on whitelist 'mov'").unwrap();
         assert!(other.contains("`tty`"), "{other}");
     }
 }

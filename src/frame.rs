@@ -1,47 +1,78 @@
-//! One decoded video frame, and the buffers that frames are recycled through.
+//! A decoded video frame, and the pool of buffers that frames return to.
 //!
-//! Must not know where a frame comes from nor what is seen in it.
+//! Does not depend on decoders or networks.
 
 use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-/// A decoded frame: RGB, 8 bits a channel, rows top to bottom, no padding (`height * width * 3` bytes).
+/// Width and height of a frame, pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FrameSize {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+impl FrameSize {
+    /// A size from width and height, in this order.
+    pub const fn new(width: usize, height: usize) -> FrameSize {
+        FrameSize { width, height }
+    }
+
+    /// The side of the smallest square that contains the frame.
+    pub fn longer_side(self) -> usize {
+        self.width.max(self.height)
+    }
+}
+
+impl fmt::Display for FrameSize {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        write!(out, "{}x{}", self.width, self.height)
+    }
+}
+
+/// A decoded frame: RGB, 8 bits per channel, rows top to bottom, no padding (`height * width * 3` bytes).
 ///
-/// The pixels may belong to a pool of buffers allocated once (see [`Frame::pooled`]); dropping the
-/// frame hands them back, so that a stream of any length holds a fixed number of bytes. Or they lie on
-/// another device ([`Frame::on_device`]).
+/// The pixels may belong to a pool of buffers (see [`Frame::pooled`]); dropping the frame returns its buffer, so
+/// that a stream of any length uses a fixed number of bytes. Or they are on another device ([`Frame::on_device`]).
 #[derive(Debug)]
 pub struct Frame {
-    /// Position in presentation order, counted from the start of the clip (not of the range read).
+    /// Position in presentation order, counted from the start of the clip (not of the range that is read).
     pub index: usize,
     /// Presentation time in seconds from the clip's first frame.
     pub time_secs: f64,
+    /// Columns.
     pub width: usize,
+    /// Rows.
     pub height: usize,
-    /// When the pixels were made, where their source measured it.
-    pub decoded: Option<Decoded>,
-    pixels: Held,
-    home: Option<Sender<Vec<u8>>>,
+    /// When the frame was decoded, if its source measured that.
+    pub decoded: Option<DecodeSpan>,
+    pixels: PixelStorage,
+    /// The pool that gets the buffer when the frame is dropped.
+    pool: Option<Sender<Vec<u8>>>,
 }
 
-/// When a frame was decoded, seeking included; for an extracted frame, when its file was read back. A
-/// frame that was kept decoded has no such span.
+/// Time span of a frame's decoding, seeking included; for an extracted frame, of reading its file. A preloaded
+/// frame has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Decoded {
-    /// When the source turned to this frame.
-    pub began: Instant,
-    /// When its last pixel was there.
+pub struct DecodeSpan {
+    /// When the source started on this frame.
+    pub started: Instant,
+    /// When its last pixel was available.
     pub ended: Instant,
 }
 
 #[derive(Debug)]
-enum Held {
+enum PixelStorage {
     Host(Vec<u8>),
     Device(Tensor),
 }
 
-/// Where a frame's pixels are.
+/// A frame's pixels, on the host or on a device.
 #[derive(Debug, Clone, Copy)]
 pub enum Pixels<'a> {
     /// `height * width * 3` bytes.
@@ -51,13 +82,13 @@ pub enum Pixels<'a> {
 }
 
 impl Frame {
-    /// A frame that owns its pixels alone.
+    /// A frame that owns its pixels.
     ///
     /// # Panics
-    /// If `rgb` is not `width * height * 3` bytes long: a frame of another size is a bug of its maker.
+    /// If `rgb` is not `width * height * 3` bytes long, which is a bug of the caller.
     pub fn new(index: usize, time_secs: f64, width: usize, height: usize, rgb: Vec<u8>) -> Frame {
         assert_eq!(rgb.len(), width * height * 3, "a frame's bytes do not match its size");
-        Frame { index, time_secs, width, height, decoded: None, pixels: Held::Host(rgb), home: None }
+        Frame { index, time_secs, width, height, decoded: None, pixels: PixelStorage::Host(rgb), pool: None }
     }
 
     /// A frame whose pixels are a tensor on some device.
@@ -66,52 +97,65 @@ impl Frame {
     /// `rgb` `(height, width, 3)`, bytes.
     ///
     /// # Errors
-    /// If the tensor has other axes.
+    /// If the tensor has another shape or type.
     pub fn on_device(index: usize, time_secs: f64, rgb: Tensor) -> candle_core::Result<Frame> {
         let (height, width, channels) = rgb.dims3()?;
         if channels != 3 || rgb.dtype() != candle_core::DType::U8 {
             candle_core::bail!("a frame is (height, width, 3) bytes, not {:?} {:?}", rgb.dims(), rgb.dtype());
         }
-        Ok(Frame { index, time_secs, width, height, decoded: None, pixels: Held::Device(rgb), home: None })
+        Ok(Frame {
+            index,
+            time_secs,
+            width,
+            height,
+            decoded: None,
+            pixels: PixelStorage::Device(rgb),
+            pool: None,
+        })
     }
 
-    /// A frame whose buffer goes back through `home` when the frame is dropped.
-    pub fn pooled(mut self, home: Sender<Vec<u8>>) -> Frame {
-        self.home = Some(home);
+    /// Width and height, pixels.
+    pub fn size(&self) -> FrameSize {
+        FrameSize::new(self.width, self.height)
+    }
+
+    /// A frame whose buffer is sent to `pool` when the frame is dropped.
+    pub fn pooled(mut self, pool: Sender<Vec<u8>>) -> Frame {
+        self.pool = Some(pool);
         self
     }
 
-    /// A frame whose decoding began at `began` and has just ended.
-    pub fn decoded_since(mut self, began: Instant) -> Frame {
-        self.decoded = Some(Decoded { began, ended: Instant::now() });
+    /// A frame whose decoding started at `started` and has just ended.
+    pub fn with_decode_start(mut self, started: Instant) -> Frame {
+        self.decoded = Some(DecodeSpan { started, ended: Instant::now() });
         self
     }
 
-    /// The pixels, wherever they are.
+    /// The pixels.
     pub fn pixels(&self) -> Pixels<'_> {
         match &self.pixels {
-            Held::Host(rgb) => Pixels::Host(rgb),
-            Held::Device(rgb) => Pixels::Device(rgb),
+            PixelStorage::Host(rgb) => Pixels::Host(rgb),
+            PixelStorage::Device(rgb) => Pixels::Device(rgb),
         }
     }
 
     /// The pixels, `height * width * 3` bytes; empty if they are on another device
-    /// ([`Frame::brought_to_host`]).
+    /// ([`Frame::to_host`]).
     pub fn rgb(&self) -> &[u8] {
         match &self.pixels {
-            Held::Host(rgb) => rgb,
-            Held::Device(_) => &[],
+            PixelStorage::Host(rgb) => rgb,
+            PixelStorage::Device(_) => &[],
         }
     }
 
     /// The frame with its pixels on the host.
     ///
     /// # Errors
-    /// If the device does not give them out.
-    pub fn brought_to_host(self) -> candle_core::Result<Frame> {
+    /// If the copy from the device fails.
+    pub fn to_host(self) -> candle_core::Result<Frame> {
         match &self.pixels {
-            Held::Host(_) => Ok(self),
-            Held::Device(rgb) => {
+            PixelStorage::Host(_) => Ok(self),
+            PixelStorage::Device(rgb) => {
                 let rgb = rgb.flatten_all()?.to_vec1::<u8>()?;
                 let mut host = Frame::new(self.index, self.time_secs, self.width, self.height, rgb);
                 host.decoded = self.decoded;
@@ -129,9 +173,9 @@ impl Frame {
 
 impl Drop for Frame {
     fn drop(&mut self) {
-        if let (Some(home), Held::Host(rgb)) = (self.home.take(), &mut self.pixels) {
-            // the pool may be gone already: then the buffer is simply freed
-            let _ = home.send(std::mem::take(rgb));
+        if let (Some(pool), PixelStorage::Host(rgb)) = (self.pool.take(), &mut self.pixels) {
+            // fails if the pool was dropped: then the buffer is freed
+            let _ = pool.send(std::mem::take(rgb));
         }
     }
 }

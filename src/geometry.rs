@@ -1,62 +1,73 @@
-//! Vectors, rotations and cameras as plain numbers.
+//! Vectors, rotations and pinhole projection on plain arrays, in single precision.
 //!
 //! Matrices are row-major and act on columns: `apply(world_from_view, point_in_view)`.
-//! Must not know whose points these are.
 
+/// x, y, z.
 pub type Vec3 = [f32; 3];
+/// Rows of a 3 x 3 matrix.
 pub type Mat3 = [[f32; 3]; 3];
 
+/// The identity matrix.
 pub const IDENTITY: Mat3 = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
 
+/// `a + b`.
 #[inline]
 pub fn add(a: Vec3, b: Vec3) -> Vec3 {
     [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
 }
 
+/// `a - b`.
 #[inline]
 pub fn sub(a: Vec3, b: Vec3) -> Vec3 {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }
 
+/// `a` times `by`.
 #[inline]
 pub fn scale(a: Vec3, by: f32) -> Vec3 {
     [a[0] * by, a[1] * by, a[2] * by]
 }
 
+/// Scalar product.
 #[inline]
 pub fn dot(a: Vec3, b: Vec3) -> f32 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
+/// Vector product.
 #[inline]
 pub fn cross(a: Vec3, b: Vec3) -> Vec3 {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
+/// Euclidean length.
 #[inline]
 pub fn norm(a: Vec3) -> f32 {
     dot(a, a).sqrt()
 }
 
+/// `m v`.
 #[inline]
 pub fn apply(m: &Mat3, v: Vec3) -> Vec3 {
     [dot(m[0], v), dot(m[1], v), dot(m[2], v)]
 }
 
+/// The transpose, which is a rotation's inverse.
 #[inline]
 pub fn transpose(m: &Mat3) -> Mat3 {
     [[m[0][0], m[1][0], m[2][0]], [m[0][1], m[1][1], m[2][1]], [m[0][2], m[1][2], m[2][2]]]
 }
 
+/// `a b`.
 #[inline]
 pub fn multiply(a: &Mat3, b: &Mat3) -> Mat3 {
     let columns = transpose(b);
     a.map(|row| [dot(row, columns[0]), dot(row, columns[1]), dot(row, columns[2])])
 }
 
-/// A rotation from six numbers (Zhou et al. 2019): two columns, made orthonormal one after the other, and
-/// their cross product. As in 4D-Humans the first three numbers are the first column, lengths below 1e-12
-/// count as 1e-12, so that zero stays zero, and nothing becomes NaN.
+/// Rotation from a 6D representation (Zhou et al. 2019): two columns, orthonormalized one after the other, and
+/// their cross product. As in 4D-Humans the first three values are the first column, and lengths below 1e-12 count
+/// as 1e-12, so that zero stays zero and nothing becomes NaN.
 pub fn rotation_from_6d(x: &[f32; 6]) -> Mat3 {
     let normalized = |v: Vec3| v.map(|x| x / norm(v).max(1e-12));
     let (first, second) = ([x[0], x[1], x[2]], [x[3], x[4], x[5]]);
@@ -65,9 +76,9 @@ pub fn rotation_from_6d(x: &[f32; 6]) -> Mat3 {
     transpose(&[first, second, cross(first, second)])
 }
 
-/// A rotation from an axis times an angle in radians, through a quaternion as in 4D-Humans'
-/// `aa_to_rotmat`: 1e-8 is added to each number before the angle is taken, so that zero gives the
-/// identity, and three times -1e-8 gives NaN.
+/// Rotation from an axis times an angle in radians, through a quaternion as in 4D-Humans' `aa_to_rotmat`: 1e-8 is
+/// added to each value before the angle is computed, so that zero gives the identity and three times -1e-8 gives
+/// NaN.
 pub fn rotation_from_axis_angle(v: Vec3) -> Mat3 {
     let angle = norm(v.map(|x| x + 1e-8));
     let (sin, cos) = (libm::sinf(0.5 * angle), libm::cosf(0.5 * angle));
@@ -81,25 +92,25 @@ pub fn rotation_from_axis_angle(v: Vec3) -> Mat3 {
     ]
 }
 
-/// Where a point in camera axes falls on the picture: `focal * x / z + center`, in the focal length's units.
+/// Projects a point in camera axes: `focal * x / z + center`, in the focal length's units.
 pub fn project(point_in_camera: Vec3, focal: [f32; 2], center: [f32; 2]) -> [f32; 2] {
     let [x, y, z] = point_in_camera;
     [focal[0] * (x / z) + center[0], focal[1] * (y / z) + center[1]]
 }
 
-/// Where a body stands before the camera of the whole picture (principal point in its middle), from
-/// HMR2's weak-perspective camera (scale, x, y) in a square crop (4D-Humans' `cam_crop_to_full`).
-/// Centre, side and picture size are in pixels, as is `focal`; the result is in metres.
+/// Translation of a body in the axes of the full image's camera (principal point in its middle), from HMR2's
+/// weak-perspective camera (scale, x, y) in a square crop (4D-Humans' `cam_crop_to_full`). Center, side, image size
+/// and `focal` are in pixels; the result is in meters.
 pub fn translation_from_crop_camera(
     camera: [f32; 3],
     crop_center: [f32; 2],
     crop_side: f32,
-    picture_size: [f32; 2],
+    image_size: [f32; 2],
     focal: f32,
 ) -> Vec3 {
     let [scale, x, y] = camera;
     let side = crop_side * scale + 1e-9;
-    let shift = |axis: usize| 2.0 * (crop_center[axis] - picture_size[axis] / 2.0) / side;
+    let shift = |axis: usize| 2.0 * (crop_center[axis] - image_size[axis] / 2.0) / side;
     [shift(0) + x, shift(1) + y, 2.0 * focal / side]
 }
 
@@ -130,20 +141,20 @@ mod tests {
 
     #[test]
     fn a_quarter_turn_about_z() {
-        let turned =
+        let rotated =
             apply(&rotation_from_axis_angle([0.0, 0.0, std::f32::consts::FRAC_PI_2]), [1.0, 0.0, 0.0]);
-        assert!(norm(sub(turned, [0.0, 1.0, 0.0])) < 1e-6);
+        assert!(norm(sub(rotated, [0.0, 1.0, 0.0])) < 1e-6);
         assert_eq!(rotation_from_axis_angle([0.0; 3]), IDENTITY);
         assert_eq!(rotation_from_6d(&[2.0, 0.0, 0.0, 1.0, 3.0, 0.0]), IDENTITY);
     }
 
     #[test]
-    fn a_crop_in_the_middle_keeps_its_camera() {
+    fn a_crop_at_the_image_center_has_the_translation_of_its_camera() {
         let camera = [0.9, 0.1, -0.2];
         let [x, y, z] = translation_from_crop_camera(camera, [320.0, 180.0], 200.0, [640.0, 360.0], 5000.0);
         assert_eq!([x, y], [0.1, -0.2]);
         assert!((z - 2.0 * 5000.0 / 180.0).abs() < 1e-3);
-        let seen = project([0.5, 0.25, 2.0], [100.0, 100.0], [320.0, 180.0]);
-        assert_eq!(seen, [345.0, 192.5]);
+        let pixel = project([0.5, 0.25, 2.0], [100.0, 100.0], [320.0, 180.0]);
+        assert_eq!(pixel, [345.0, 192.5]);
     }
 }

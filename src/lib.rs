@@ -1,31 +1,31 @@
-//! Posebook: experiments on human mesh recovery and tracking in video that anyone can run again.
+//! Posebook: reproducible experiments on human mesh recovery and tracking in video.
 //!
-//! # A tour of the house
-//!
-//! An experiment is one TOML file, written like a notebook. The data flows one way:
+//! An experiment is a TOML file, structured like a notebook. Data flows one way:
 //!
 //! ```text
 //! experiment -> dataset -> video {extract | stream} -> detect -> recovery {hmr2 | blazepose + fit} -> phalp
 //!                  |                                                                                    |
-//!                  +-- truth ------------> metrics <----------------------------------------------------+
-//! memory (samples all along) --> tables <-- metrics
+//!                  +-- ground truth -----> metrics <----------------------------------------------------+
+//! memory (sampled throughout) --> tables <-- metrics
 //! report  <--  tables (files) + the experiment's prose
 //! ```
 //!
-//! A stage takes plain values and gives plain values; it knows neither the stage before nor the
-//! one after. [`runner`] alone joins them. A module imports only from strictly lower ranks, and
-//! two of one rank never see each other; `tests/architecture.rs` holds the table and checks it.
+//! A stage takes plain values and returns plain values; it knows neither the stage before nor the one after. [`runner`]
+//! alone connects them. A module imports only from modules of lower rank, and two modules of one rank do not import
+//! each other; `tests/architecture.rs` holds the ranks and checks them. `docs/ARCHITECTURE.md` says what goes in and
+//! out of each module.
 //!
-//! | rank | rooms |
+//! | rank | modules |
 //! |---|---|
-//! | 7 | [`cli`]: one file per subcommand |
-//! | 6 | [`runner`]: sweep to runs; a process for each; the stages joined; [`survey`]: what a graphics card was put through; [`mod@reference`]: reports that git keeps, compared with new ones |
-//! | 5 | [`report`]: tables and prose to a page and figures |
-//! | 4 | [`experiment`]: TOML as written to a checked [`experiment::Experiment`]; [`speed`]: crops a second; [`train`]: the tiny model's weights; [`import`]: other people's files to a model set |
-//! | 3 | [`tables`]: columns and files; [`dataset`]: clips with their truth; [`parity`]: the original's numbers against ours; [`recovery`]: frames with detections to persons, whichever network; model sets |
-//! | 2 | [`video`], [`detect`], [`hmr2`], [`blazepose`], [`fit`]: a body fitted to landmarks; [`phalp`], [`metrics`], [`memory`]; [`fetch`]: files that others publish |
-//! | 1 | [`body`], [`render`], [`nn`]; [`pickle`]: data out of Python's pickles; [`device`]: the one place that decides where networks run; [`sources`]: what is called a video, as a file or a folder of pictures; [`motchallenge`]: boxes as MOTChallenge's text; [`landmarks`]: points of a person; [`tflite`] and [`tfjs`]: readers of published networks; [`warp`]: crops as OpenCV cuts them |
-//! | 0 | [`frame`], [`person`], [`provenance`], [`random`], [`files`], [`npz`], [`children`], [`assignment`]; [`ffmpeg`]: how a path is given to it; [`archive`]: zips and tars that nobody has to trust; [`geometry`] and [`scratch`] (names of work in progress) below them: the vocabulary |
+//! | 7 | [`cli`] |
+//! | 6 | [`runner`], [`gpu_report`], [`mod@reference`] |
+//! | 5 | [`report`] |
+//! | 4 | [`experiment`], [`import`], [`speed`], [`train`] |
+//! | 3 | [`dataset`], [`parity`], [`recovery`], [`tables`] |
+//! | 2 | [`blazepose`], [`detect`], [`fetch`], [`fit`], [`hmr2`], [`memory`], [`metrics`], [`phalp`], [`video`] |
+//! | 1 | [`body`], [`device`], [`landmarks`], [`motchallenge`], [`nn`], [`pickle`], [`render`], [`sources`], [`tfjs`], [`tflite`], [`warp`] |
+//! | 0 | [`archive`], [`assignment`], [`children`], [`mod@ffmpeg`], [`files`], [`frame`], [`npz`], [`person`], [`provenance`], [`random`] |
+//! | -1 | [`geometry`], [`labels`], [`scratch`] |
 
 pub mod archive;
 pub mod assignment;
@@ -34,6 +34,7 @@ pub mod ffmpeg;
 pub mod files;
 pub mod frame;
 pub mod geometry;
+pub mod labels;
 pub mod npz;
 pub mod person;
 pub mod provenance;
@@ -70,10 +71,14 @@ pub mod tables;
 pub mod train;
 
 pub mod experiment;
+pub mod gpu_report;
 pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod speed;
-pub mod survey;
 
 pub mod cli;
+
+#[cfg(test)]
+#[path = "../tests/common/skip.rs"]
+mod test_skip;

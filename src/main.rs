@@ -1,23 +1,23 @@
-//! The front door: parse, run, print the error.
+//! The program `posebook`: parses the command line, runs the command, prints errors.
 
 use clap::Parser;
 use posebook::cli::{self, Cli};
-use posebook::memory::heap::Counting;
+use posebook::memory::heap::CountingAllocator;
 use posebook::runner::interrupt;
 use std::io::ErrorKind::BrokenPipe;
 use std::process::ExitCode;
 
-/// Counts every byte that this process holds, so that a peak is exact and repeatable.
+/// Counts the bytes of the heap, so that its peak is exact and reproducible.
 #[global_allocator]
-static HEAP: Counting = Counting;
+static HEAP: CountingAllocator = CountingAllocator;
 
 fn main() -> ExitCode {
-    // before any other thread: they inherit it
-    interrupt::block_notices();
-    let arguments = cli::as_paths(std::env::args_os().collect());
+    // before any other thread starts, because threads inherit the signal mask
+    interrupt::block_cluster_signals();
+    let arguments = cli::mark_file_arguments(std::env::args_os().collect());
     let parsed = Cli::try_parse_from(&arguments).unwrap_or_else(|error| {
-        if let Some(told) = cli::not_text(&error, &arguments) {
-            eprintln!("error: {told}");
+        if let Some(message) = cli::non_utf8_message(&error, &arguments) {
+            eprintln!("error: {message}");
             std::process::exit(2);
         }
         error.exit()
@@ -26,17 +26,17 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == BrokenPipe) {
-                return ExitCode::SUCCESS; // whoever read our output has seen enough
+                return ExitCode::SUCCESS; // the reader of the output closed the pipe
             }
-            eprintln!("error: {}", told_once(&error));
+            eprintln!("error: {}", error_message(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error and its causes, without those whose words the error bears already.
-fn told_once(error: &anyhow::Error) -> String {
-    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |told, cause| {
-        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
+/// The message of an error with those of its causes, without repetitions.
+fn error_message(error: &anyhow::Error) -> String {
+    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |message, cause| {
+        if message.contains(&cause) { message } else { format!("{message}: {cause}") }
     })
 }

@@ -1,39 +1,48 @@
-//! A person in a frame: the words that detection, mesh recovery and tracking share.
+//! Types shared by detection, mesh recovery and tracking: boxes, detections, persons, masks.
 //!
-//! Must not know how a person was found or followed.
+//! Does not depend on how a person was detected or tracked.
 
 use crate::geometry::{Mat3, Vec3};
 use serde::{Deserialize, Serialize};
 
-/// Joints that HMR2 gives: 25 in OpenPose's order, then 19 of its own (`SMPL_to_J19`).
+/// Joints of a recovered body, as HMR2 outputs them: 25 in OpenPose's order, then 19 of its own (`SMPL_to_J19`).
 pub const JOINTS: usize = 44;
-/// The pelvis among the [`JOINTS`]: what 3D errors are aligned at.
+/// Index of the pelvis among the [`JOINTS`], the root that 3D errors are aligned at.
 pub const PELVIS: usize = 39;
 /// The 14 common joints that MPJPE is computed on (LSP's; 4D-Humans' evaluation).
 pub const COMMON_JOINTS: [usize; 14] = [25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 43];
 
-/// A box in pixels of the full frame, corners included as real numbers; `x2 >= x1`, `y2 >= y1`.
+/// A box by its corners (xyxy), pixels of the full frame; `x2 >= x1`, `y2 >= y1`. For left, top, width and height
+/// see [`LtwhBox`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BBox {
+    /// Left.
     pub x1: f32,
+    /// Top.
     pub y1: f32,
+    /// Right.
     pub x2: f32,
+    /// Bottom.
     pub y2: f32,
 }
 
 impl BBox {
+    /// Pixels.
     pub fn width(&self) -> f32 {
         self.x2 - self.x1
     }
 
+    /// Pixels.
     pub fn height(&self) -> f32 {
         self.y2 - self.y1
     }
 
+    /// Square pixels; 0 for an empty box.
     pub fn area(&self) -> f32 {
         self.width().max(0.0) * self.height().max(0.0)
     }
 
+    /// Center as (x, y), pixels.
     pub fn center(&self) -> [f32; 2] {
         [(self.x1 + self.x2) / 2.0, (self.y1 + self.y2) / 2.0]
     }
@@ -42,13 +51,13 @@ impl BBox {
     pub fn iou(&self, other: &BBox) -> f32 {
         let width = self.x2.min(other.x2) - self.x1.max(other.x1);
         let height = self.y2.min(other.y2) - self.y1.max(other.y1);
-        let both = width.max(0.0) * height.max(0.0);
-        let either = self.area() + other.area() - both;
-        if either > 0.0 { both / either } else { 0.0 }
+        let intersection = width.max(0.0) * height.max(0.0);
+        let union = self.area() + other.area() - intersection;
+        if union > 0.0 { intersection / union } else { 0.0 }
     }
 
-    /// The part inside a picture of `width` x `height`, or `None` when nothing is.
-    pub fn inside(&self, width: usize, height: usize) -> Option<BBox> {
+    /// The part inside an image of `width` x `height` pixels; `None` if that is empty.
+    pub fn clipped_to(&self, width: usize, height: usize) -> Option<BBox> {
         let clipped = BBox {
             x1: self.x1.clamp(0.0, width as f32),
             y1: self.y1.clamp(0.0, height as f32),
@@ -59,64 +68,143 @@ impl BBox {
     }
 }
 
-/// A person found in one frame, before anything is known but where.
+/// A box as MOTChallenge files write it: left, top, width and height, pixels of the full frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LtwhBox {
+    /// Left edge.
+    pub left: f64,
+    /// Top edge.
+    pub top: f64,
+    /// 0 or more.
+    pub width: f64,
+    /// 0 or more.
+    pub height: f64,
+}
+
+impl LtwhBox {
+    /// The box by its corners, in single precision.
+    pub fn to_bbox(self) -> BBox {
+        let LtwhBox { left, top, width, height } = self;
+        BBox { x1: left as f32, y1: top as f32, x2: (left + width) as f32, y2: (top + height) as f32 }
+    }
+
+    /// Intersection over union, 0 when either box is empty.
+    pub fn iou(&self, other: &LtwhBox) -> f64 {
+        let corners = |b: &LtwhBox| [b.left, b.top, b.left + b.width, b.top + b.height];
+        let area = |[x1, y1, x2, y2]: [f64; 4]| (x2 - x1) * (y2 - y1);
+        let (a, b) = (corners(self), corners(other));
+        let width = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
+        let height = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
+        let intersection = width * height;
+        let union = area(a) + area(b) - intersection;
+        let empty = area(a) <= f64::EPSILON || area(b) <= f64::EPSILON || union <= f64::EPSILON;
+        if empty { 0.0 } else { intersection / union }
+    }
+}
+
+impl From<BBox> for LtwhBox {
+    fn from(bbox: BBox) -> LtwhBox {
+        let [left, top, right, bottom] = [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(f64::from);
+        LtwhBox { left, top, width: right - left, height: bottom - top }
+    }
+}
+
+/// The identity that the tracker gives to a person, counted from 1. Tables store it as `u64`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TrackId(pub u32);
+
+impl From<TrackId> for u64 {
+    fn from(id: TrackId) -> u64 {
+        id.0.into()
+    }
+}
+
+impl std::fmt::Display for TrackId {
+    fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+        self.0.fmt(out)
+    }
+}
+
+/// A detected person: box and score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
+    /// Pixels of the frame.
     pub bbox: BBox,
     /// Confidence, 0 to 1.
     pub score: f32,
-    /// The identity in the truth, where the box was given; never used for tracking.
-    pub truth_id: Option<u32>,
+    /// Id of the input box ([`InputBox::id`]), if the box was provided; never used for tracking.
+    pub input_id: Option<u32>,
+}
+
+/// A box of a person that a run is provided with instead of detecting it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputBox {
+    /// Identity in the file of boxes or in the ground truth; the box's number within its frame if there is none.
+    pub id: u32,
+    /// Pixels of the frame; may extend beyond it.
+    pub bbox: BBox,
+    /// Confidence in the file of boxes; `None` if there is none. Detections from provided boxes have score 1, as in
+    /// PHALP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
 }
 
 /// SMPL's parameters, rotations as matrices (Loper et al. 2015).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SmplParams {
+    /// Shape coefficients, in standard deviations.
     pub betas: [f32; 10],
+    /// Rotation of the body's root.
     pub global_orient: Mat3,
+    /// Rotations of joints 1 to 23, each relative to its parent.
     pub body_pose: [Mat3; 23],
 }
 
-/// A person with a recovered body. What HMR2 gives and PHALP takes.
+/// A person with a recovered body: output of mesh recovery, input of the tracker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Person {
+    /// The detection that the body was recovered from.
     pub detection: Detection,
+    /// Shape and pose; the orientation is in camera axes.
     pub params: SmplParams,
     /// HMR2's weak-perspective camera in the crop: scale, x, y.
     pub crop_camera: [f32; 3],
-    /// Where the body stands before PHALP's camera (focal length 5000 on a picture padded to a square
-    /// and scaled to 256 pixels), metres: HMAR's `cam_t`.
+    /// Translation of the body in the axes of PHALP's camera (focal length 5000 for an image padded to a square and
+    /// scaled to 256 pixels), meters: HMAR's `cam_t`.
     pub translation: Vec3,
-    /// The 44 joints relative to the body's origin, in camera axes (x right, y down, z away), metres.
+    /// The 44 joints relative to the body's origin, in camera axes (x right, y down, z away), meters.
     pub joints: Vec<Vec3>,
-    /// 45 points in the picture padded to a square, in units of the square's side (0 to 1): the
-    /// 44 joints, then the body's origin.
+    /// 45 points in the image padded to a square, in units of the square's side (0 to 1): the 44 joints, then the
+    /// body's origin.
     pub joints_in_square: Vec<[f32; 2]>,
-    /// How sure a landmark network and the fit are; `None` of HMR2, which says nothing of it.
+    /// Confidence of a landmark network and of the body fit; `None` for HMR2, which reports none.
     pub confidence: Option<LandmarkConfidence>,
-    /// The pixels that the person covers, where the network says.
+    /// Pixels that the person covers; `None` if the network does not predict a mask.
     pub mask: Option<FrameMask>,
 }
 
-/// How sure a landmark network is of a person, and the fit of the person's joints.
+/// Confidence of a landmark network in a person, and of the fitted joints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LandmarkConfidence {
-    /// Whether there is a person at all, 0 to 1.
+    /// Probability that there is a person, 0 to 1.
     pub presence: f32,
-    /// Standard deviation of the 12 joints that filmed truth is scored on (shoulders, elbows, wrists, hips, knees, ankles, left before right), millimeters.
+    /// Standard deviations of the 12 joints that filmed ground truth is scored on (shoulders, elbows, wrists, hips,
+    /// knees, ankles, left before right), millimeters.
     pub joints_sd_mm: [f32; 12],
 }
 
-/// The pixels of a frame that a person covers, as COCO stores them: lengths of runs down the columns.
+/// Pixels of a frame that a person covers, in COCO's run-length encoding (column-major).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameMask {
+    /// Frame width, pixels.
     pub width: usize,
+    /// Frame height, pixels.
     pub height: usize,
     /// pycocotools' `counts`.
     pub counts: String,
 }
 
-/// A person's mask in a turned square of the frame, as the network gives it.
+/// A person's mask in a rotated square of the frame, as the network outputs it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegionMask {
     /// Row-major 2 x 3: pixels of the frame to pixels of the mask.
@@ -127,8 +215,8 @@ pub struct RegionMask {
     pub values: Vec<u8>,
 }
 
-/// Pixels of the frame from units of the square that PHALP pads it to: the longer side gives the
-/// scale, the shorter one is centred with a whole-pixel border.
+/// Converts units of PHALP's padded square to pixels of the frame: the longer side gives the scale, the shorter one
+/// is centered with a border of whole pixels.
 pub fn pixel_from_square(point: [f32; 2], width: usize, height: usize) -> [f32; 2] {
     let side = width.max(height);
     let (left, top) = ((side - width) / 2, (side - height) / 2);
@@ -145,12 +233,12 @@ mod tests {
         let b = BBox { x1: 5.0, y1: 0.0, x2: 15.0, y2: 10.0 };
         assert!((a.iou(&b) - 1.0 / 3.0).abs() < 1e-6);
         assert_eq!(a.iou(&BBox { x1: 3.0, y1: 3.0, x2: 3.0, y2: 9.0 }), 0.0);
-        assert_eq!(b.inside(12, 6).unwrap(), BBox { x1: 5.0, y1: 0.0, x2: 12.0, y2: 6.0 });
-        assert!(b.inside(4, 4).is_none());
+        assert_eq!(b.clipped_to(12, 6).unwrap(), BBox { x1: 5.0, y1: 0.0, x2: 12.0, y2: 6.0 });
+        assert!(b.clipped_to(4, 4).is_none());
     }
 
     #[test]
-    fn the_square_is_centred() {
+    fn the_square_is_centered() {
         assert_eq!(pixel_from_square([0.5, 0.5], 640, 360), [320.0, 180.0]);
         assert_eq!(pixel_from_square([0.0, 0.0], 100, 201), [-50.0, 0.0]);
     }

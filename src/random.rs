@@ -1,18 +1,18 @@
-//! All randomness of Posebook: one counter-based generator, addressed by seed, purpose and counters.
+//! All random numbers of the program: a counter-based generator, addressed by seed, purpose and counters.
 //!
-//! A draw depends on its address alone and never on the order of calls or the number of threads, so
-//! that frame 7 of person 3 looks the same whoever asks first. Must not know what it is used for.
+//! A draw depends only on its address, not on the order of calls or the number of threads: frame 7 of person 3 is the same
+//! in any order and on any thread.
 
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-/// A stream of random numbers at one address.
-pub struct Stream(ChaCha8Rng);
+/// The random numbers at one address.
+pub struct RandomStream(ChaCha8Rng);
 
-/// The stream of `purpose` at `counters` under `seed`. Equal addresses give equal streams on every machine.
-pub fn stream(seed: u64, purpose: &str, counters: &[u64]) -> Stream {
+/// The stream at the address (`seed`, `purpose`, `counters`). Equal addresses give equal streams on every machine.
+pub fn stream(seed: u64, purpose: &str, counters: &[u64]) -> RandomStream {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
     hash.update((purpose.len() as u64).to_le_bytes());
@@ -20,28 +20,28 @@ pub fn stream(seed: u64, purpose: &str, counters: &[u64]) -> Stream {
     for counter in counters {
         hash.update(counter.to_le_bytes());
     }
-    Stream(ChaCha8Rng::from_seed(hash.finalize().into()))
+    RandomStream(ChaCha8Rng::from_seed(hash.finalize().into()))
 }
 
-impl Stream {
+impl RandomStream {
     /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
+    pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// Uniform in `[0, 1)`, 53 bits.
-    pub fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    /// Uniform in `[0, 1)`, with 53 random bits.
+    pub fn uniform(&mut self) -> f64 {
+        (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// Uniform in `[low, high)`.
     pub fn range(&mut self, low: f64, high: f64) -> f64 {
-        low + (high - low) * self.unit()
+        low + (high - low) * self.uniform()
     }
 
     /// True with probability `p`.
-    pub fn chance(&mut self, p: f64) -> bool {
-        self.unit() < p
+    pub fn bernoulli(&mut self, p: f64) -> bool {
+        self.uniform() < p
     }
 
     /// Uniform in `0..n`.
@@ -49,14 +49,14 @@ impl Stream {
     /// # Panics
     /// If `n` is zero.
     pub fn below(&mut self, n: usize) -> usize {
-        assert!(n > 0, "a draw from nothing");
-        ((self.bits() as u128 * n as u128) >> 64) as usize
+        assert!(n > 0, "`below(0)` has an empty range");
+        ((self.next_u64() as u128 * n as u128) >> 64) as usize
     }
 
-    /// Normal with mean 0 and deviation 1 (Box and Muller), the same on every machine.
+    /// Normal with mean 0 and standard deviation 1 (Box-Muller transform), the same on every machine.
     pub fn normal(&mut self) -> f64 {
-        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.unit()));
-        radius * libm::cos(std::f64::consts::TAU * self.unit())
+        let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform()));
+        radius * libm::cos(std::f64::consts::TAU * self.uniform())
     }
 }
 
@@ -65,15 +65,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_names_one_stream() {
-        let draw = |seed, purpose, counters: &[u64]| stream(seed, purpose, counters).bits();
+    fn equal_addresses_give_equal_streams() {
+        let draw = |seed, purpose, counters: &[u64]| stream(seed, purpose, counters).next_u64();
         assert_eq!(draw(1, "jitter", &[7, 3]), draw(1, "jitter", &[7, 3]));
         let others = [draw(2, "jitter", &[7, 3]), draw(1, "miss", &[7, 3]), draw(1, "jitter", &[3, 7])];
         assert!(others.iter().all(|&other| other != draw(1, "jitter", &[7, 3])));
     }
 
     #[test]
-    fn draws_have_the_moments_they_should() {
+    fn draws_have_the_expected_moments() {
         let mut source = stream(5, "moments", &[]);
         let n = 20_000;
         let normals: Vec<f64> = (0..n).map(|_| source.normal()).collect();

@@ -1,82 +1,86 @@
-//! Pictures cut out and resized to the last bit as OpenCV 4's `warpAffine` does with `INTER_LINEAR`.
+//! Extracts resized crops of images, bit-identical to OpenCV 4's `warpAffine` with `INTER_LINEAR`; also Gaussian blur.
 //!
-//! OpenCV 4 knows coordinates to 1/32 of a pixel and weights to 1/1024; 4D-Humans was released on it
-//! (OpenCV 5 computes exactly, and differs by up to 7 levels). Outside a picture everything is 0, or the pixels at
-//! the edge are repeated ([`Picture::with_edges_repeated`]).
-//! Must not know what is in a picture.
+//! OpenCV 4 rounds coordinates to 1/32 of a pixel and weights to 1/1024; 4D-Humans was released on it
+//! (OpenCV 5 does not round, and differs by up to 7 of 255). Outside of the image pixels are 0, or the edge pixels are
+//! repeated ([`ImageView::with_replicated_edges`]).
 
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Bits of a coordinate's fraction while it is computed, and of the fraction that is kept.
+/// Fraction bits of intermediate coordinates.
 const FINE_BITS: u32 = 10;
-const KEPT_BITS: u32 = 5;
-const KEPT: i32 = 1 << KEPT_BITS;
+/// Fraction bits of the final coordinates.
+const FRACTION_BITS: u32 = 5;
+/// Subpixel positions per pixel.
+const FRACTIONS: i32 = 1 << FRACTION_BITS;
 
-/// Interleaved channels, rows from top to bottom.
+/// A borrowed image with interleaved channels, rows from top to bottom.
 #[derive(Debug, Clone, Copy)]
-pub struct Picture<'a, T, const C: usize> {
+pub struct ImageView<'a, T, const C: usize> {
     pixels: &'a [[T; C]],
     width: usize,
     height: usize,
-    /// Where the upper left pixel lies: elsewhere than at zero in a part of a larger picture.
+    /// Position of the upper left pixel; not zero if this is a region of a larger image.
     left: i32,
     top: i32,
-    /// Whether a pixel outside has the value of the nearest one inside; else it is 0.
-    repeats_edges: bool,
+    /// Whether a pixel outside has the value of the nearest pixel inside; otherwise it is 0.
+    replicates_edges: bool,
 }
 
-/// A part of a picture, pixels.
+/// A rectangular region of an image, pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct ImageRegion {
+    /// Columns of the region.
     pub columns: Range<usize>,
+    /// Rows of the region.
     pub rows: Range<usize>,
 }
 
-impl Part {
-    /// What is read of a picture of `width` by `height` pixels for a crop of `size` pixels.
-    pub fn read_by(map: &Affine, size: usize, width: usize, height: usize) -> Part {
+impl ImageRegion {
+    /// The region of an image of `width` x `height` pixels that a crop of `size` x `size` pixels reads. `map` must not
+    /// rotate.
+    pub fn source_of_crop(map: &Affine, size: usize, width: usize, height: usize) -> ImageRegion {
         let span = |taps: &Taps, end: usize| {
             let end = end as i32;
-            let first = taps.iter().map(|&(at, _)| at).min().unwrap_or(0).clamp(0, end);
-            let last = taps.iter().map(|&(at, _)| at.saturating_add(2)).max().unwrap_or(0).clamp(first, end);
+            let first = taps.iter().map(|&(pixel, _)| pixel).min().unwrap_or(0).clamp(0, end);
+            let last =
+                taps.iter().map(|&(pixel, _)| pixel.saturating_add(2)).max().unwrap_or(0).clamp(first, end);
             first as usize..last as usize
         };
         let [across, down] = axis_taps(map, size);
-        Part { columns: span(&across, width), rows: span(&down, height) }
+        ImageRegion { columns: span(&across, width), rows: span(&down, height) }
     }
 }
 
-impl<'a, T, const C: usize> Picture<'a, T, C> {
+impl<'a, T, const C: usize> ImageView<'a, T, C> {
+    /// An image of `width` x `height` pixels.
+    ///
     /// # Panics
     /// If `values` is not `height * width * C` long.
-    pub fn new(values: &'a [T], width: usize, height: usize) -> Picture<'a, T, C> {
+    pub fn new(values: &'a [T], width: usize, height: usize) -> ImageView<'a, T, C> {
         let (pixels, rest) = values.as_chunks::<C>();
-        assert!(
-            rest.is_empty() && pixels.len() == width * height,
-            "a picture's values do not match its size"
-        );
-        Picture { pixels, width, height, left: 0, top: 0, repeats_edges: false }
+        assert!(rest.is_empty() && pixels.len() == width * height, "an image's values do not match its size");
+        ImageView { pixels, width, height, left: 0, top: 0, replicates_edges: false }
     }
 
-    /// The same pixels as a part of a larger picture that is black everywhere else.
-    pub fn at(self, left: usize, top: usize) -> Picture<'a, T, C> {
-        Picture { left: left as i32, top: top as i32, ..self }
+    /// The same pixels as a region of a larger image that is black elsewhere.
+    pub fn with_origin(self, left: usize, top: usize) -> ImageView<'a, T, C> {
+        ImageView { left: left as i32, top: top as i32, ..self }
     }
 
-    /// The same pixels, those at the edge repeated outside (OpenCV's `BORDER_REPLICATE`).
-    pub fn with_edges_repeated(self) -> Picture<'a, T, C> {
-        Picture { repeats_edges: true, ..self }
+    /// The same image with its edge pixels repeated outside (OpenCV's `BORDER_REPLICATE`).
+    pub fn with_replicated_edges(self) -> ImageView<'a, T, C> {
+        ImageView { replicates_edges: true, ..self }
     }
 }
 
-/// Two rows of a matrix that takes a point of the picture to a point of the crop.
+/// A 2 x 3 matrix that maps a point of the image to a point of the crop.
 pub type Affine = [[f64; 3]; 2];
 
-/// The map from a square of the picture to a crop of `size` pixels: the square's centre goes to
-/// `size / 2` and the ends of its half axes to `size`, whole-pixel centres, no half-pixel shift.
-/// Found like OpenCV's `getAffineTransform`, by elimination, so that its rounding is the same.
-pub fn crop_from_picture(center: [f32; 2], side: f32, size: usize) -> Affine {
+/// The transform from a square of the image to a crop of `size` pixels: maps the square's center to `size / 2` and its
+/// right and lower side to `size`; pixel centers are at integers. Computed by elimination like OpenCV's
+/// `getAffineTransform`, with the same rounding.
+pub fn affine_to_crop(center: [f32; 2], side: f32, size: usize) -> Affine {
     let (half, size) = (side * 0.5, size as f32);
     let [x, y] = center;
     let from = [[x, y], [x, y + half], [x + half, y]];
@@ -88,12 +92,12 @@ pub fn crop_from_picture(center: [f32; 2], side: f32, size: usize) -> Affine {
         pair[1][3..6].copy_from_slice(&point);
         (pair[0][6], pair[1][6]) = (to[0] as f64, to[1] as f64);
     }
-    let [a, b, c, d, e, f] = solved(rows);
+    let [a, b, c, d, e, f] = solve(rows);
     [[a, b, c], [d, e, f]]
 }
 
-/// Solves six equations, the right side in the last column, by elimination with partial pivoting.
-fn solved(mut rows: [[f64; 7]; 6]) -> [f64; 6] {
+/// Solves six linear equations, with the right-hand side in the last column, by elimination with partial pivoting.
+fn solve(mut rows: [[f64; 7]; 6]) -> [f64; 6] {
     for column in 0..6 {
         let mut pivot = column;
         for row in column + 1..6 {
@@ -119,8 +123,8 @@ fn solved(mut rows: [[f64; 7]; 6]) -> [f64; 6] {
     x
 }
 
-/// The way back, with `warpAffine`'s own order of operations.
-fn inverse(map: &Affine) -> Affine {
+/// The inverse transform, with `warpAffine`'s order of operations.
+fn invert(map: &Affine) -> Affine {
     let [[a, b, c], [d, e, f]] = *map;
     let determinant = a * e - b * d;
     let scale = if determinant == 0.0 { 0.0 } else { 1.0 / determinant };
@@ -128,26 +132,26 @@ fn inverse(map: &Affine) -> Affine {
     [[a, b, -a * c - b * f], [d, e, -d * c - e * f]]
 }
 
-/// One point to read: the upper left pixel and 32nds of a pixel beyond it.
+/// A source position: the upper left of four pixels, and the fractions to the right and below in 1/32 pixel.
 struct Tap {
     x: i32,
     y: i32,
-    right: i32,
-    below: i32,
+    fraction_x: i32,
+    fraction_y: i32,
 }
 
-/// Along one axis of a crop, for each of its pixels: the pixel to read and 32nds of a pixel beyond it.
+/// For each pixel along one axis of a crop: the first source pixel, and the fraction in 1/32 pixel.
 pub type Taps = Vec<(i32, i32)>;
 
-/// The taps across and down of a map that does not turn: those of the first row and the first column.
+/// The horizontal and vertical taps of a transform without rotation.
 pub fn axis_taps(map: &Affine, size: usize) -> [Taps; 2] {
     let (mut across, mut down) = (Vec::with_capacity(size), Vec::with_capacity(size));
     for_each_tap(map, size, |index, tap| {
         if index < size {
-            across.push((tap.x, tap.right));
+            across.push((tap.x, tap.fraction_x));
         }
         if index % size == 0 {
-            down.push((tap.y, tap.below));
+            down.push((tap.y, tap.fraction_y));
         }
     });
     [across, down]
@@ -155,44 +159,48 @@ pub fn axis_taps(map: &Affine, size: usize) -> [Taps; 2] {
 
 /// Calls `visit(index, tap)` for every pixel of the crop, row by row.
 fn for_each_tap(map: &Affine, size: usize, mut visit: impl FnMut(usize, Tap)) {
-    let [across, down] = inverse(map);
+    let [across, down] = invert(map);
     let fine = |value: f64| (value * f64::from(1 << FINE_BITS)).round_ties_even() as i32;
-    let half = 1 << (FINE_BITS - KEPT_BITS - 1);
+    let half = 1 << (FINE_BITS - FRACTION_BITS - 1);
     let steps: Vec<(i32, i32)> =
         (0..size).map(|x| (fine(across[0] * x as f64), fine(down[0] * x as f64))).collect();
     for y in 0..size {
         let start_x = fine(across[1] * y as f64 + across[2]).saturating_add(half);
         let start_y = fine(down[1] * y as f64 + down[2]).saturating_add(half);
         for (x, &(step_x, step_y)) in steps.iter().enumerate() {
-            let at_x = start_x.saturating_add(step_x) >> (FINE_BITS - KEPT_BITS);
-            let at_y = start_y.saturating_add(step_y) >> (FINE_BITS - KEPT_BITS);
-            let whole = |at: i32| (at >> KEPT_BITS).clamp(i16::MIN.into(), i16::MAX.into());
-            let tap =
-                Tap { x: whole(at_x), y: whole(at_y), right: at_x & (KEPT - 1), below: at_y & (KEPT - 1) };
+            let fixed_x = start_x.saturating_add(step_x) >> (FINE_BITS - FRACTION_BITS);
+            let fixed_y = start_y.saturating_add(step_y) >> (FINE_BITS - FRACTION_BITS);
+            let pixel = |fixed: i32| (fixed >> FRACTION_BITS).clamp(i16::MIN.into(), i16::MAX.into());
+            let tap = Tap {
+                x: pixel(fixed_x),
+                y: pixel(fixed_y),
+                fraction_x: fixed_x & (FRACTIONS - 1),
+                fraction_y: fixed_y & (FRACTIONS - 1),
+            };
             visit(y * size + x, tap);
         }
     }
 }
 
-impl<T: Copy + Default, const C: usize> Picture<'_, T, C> {
+impl<T: Copy + Default, const C: usize> ImageView<'_, T, C> {
     /// The four pixels of a tap: upper left, upper right, lower left, lower right.
     #[inline(always)]
     fn corners(&self, tap: &Tap) -> [[T; C]; 4] {
         let (left, top) = (tap.x - self.left, tap.y - self.top);
         let (x, y) = (left as usize, top as usize);
         if left >= 0 && top >= 0 && x + 1 < self.width && y + 1 < self.height {
-            let at = y * self.width + x;
+            let start = y * self.width + x;
             let (upper, lower) =
-                (&self.pixels[at..at + 2], &self.pixels[at + self.width..at + self.width + 2]);
+                (&self.pixels[start..start + 2], &self.pixels[start + self.width..start + self.width + 2]);
             return [upper[0], upper[1], lower[0], lower[1]];
         }
         [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(right, below)| self.pixel(left + right, top + below))
     }
 
     fn pixel(&self, x: i32, y: i32) -> [T; C] {
-        let inside = |at: i32, end: usize| match self.repeats_edges {
-            true => end.checked_sub(1).map(|last| (at.max(0) as usize).min(last)),
-            false => usize::try_from(at).ok().filter(|&at| at < end),
+        let inside = |index: i32, end: usize| match self.replicates_edges {
+            true => end.checked_sub(1).map(|last| (index.max(0) as usize).min(last)),
+            false => usize::try_from(index).ok().filter(|&index| index < end),
         };
         match (inside(x, self.width), inside(y, self.height)) {
             (Some(x), Some(y)) => self.pixels[y * self.width + x],
@@ -201,77 +209,86 @@ impl<T: Copy + Default, const C: usize> Picture<'_, T, C> {
     }
 }
 
-/// The crop of a picture of bytes, `size * size * C`, rounded to whole levels.
-pub fn warp_u8<const C: usize>(picture: Picture<u8, C>, map: &Affine, size: usize) -> Vec<u8> {
+/// Extracts a crop of 8-bit values, `size * size * C`, rounded.
+pub fn warp_u8<const C: usize>(image: ImageView<u8, C>, map: &Affine, size: usize) -> Vec<u8> {
     let mut crop = vec![[0; C]; size * size];
-    for_each_tap(map, size, |at, tap| {
-        let corners = picture.corners(&tap);
-        let (right, below) = (tap.right, tap.below);
-        let weights =
-            [(KEPT - right) * (KEPT - below), right * (KEPT - below), (KEPT - right) * below, right * below];
-        for (channel, value) in crop[at].iter_mut().enumerate() {
+    for_each_tap(map, size, |index, tap| {
+        let corners = image.corners(&tap);
+        let (right, below) = (tap.fraction_x, tap.fraction_y);
+        let weights = [
+            (FRACTIONS - right) * (FRACTIONS - below),
+            right * (FRACTIONS - below),
+            (FRACTIONS - right) * below,
+            right * below,
+        ];
+        for (channel, value) in crop[index].iter_mut().enumerate() {
             let sum: i32 =
                 corners.iter().zip(weights).map(|(pixel, weight)| i32::from(pixel[channel]) * weight).sum();
-            // weights are 1024ths here; OpenCV's are 32 times as large and round at the same place
+            // weights are 1024ths here; OpenCV's are 32 times as large, with the same rounding
             *value = ((sum + 512) >> 10) as u8;
         }
     });
     crop.into_flattened()
 }
 
-/// The crop of a picture of real numbers, `size * size * C`, unrounded.
-pub fn warp_f64<const C: usize>(picture: Picture<f64, C>, map: &Affine, size: usize) -> Vec<f64> {
+/// Extracts a crop of floating-point values, `size * size * C`, not rounded.
+pub fn warp_f64<const C: usize>(image: ImageView<f64, C>, map: &Affine, size: usize) -> Vec<f64> {
     let mut crop = vec![[0.0; C]; size * size];
-    for_each_tap(map, size, |at, tap| {
-        let corners = picture.corners(&tap);
-        let [right, below] = [tap.right, tap.below].map(|part| f64::from(part) / f64::from(KEPT));
+    for_each_tap(map, size, |index, tap| {
+        let corners = image.corners(&tap);
+        let [right, below] =
+            [tap.fraction_x, tap.fraction_y].map(|fraction| f64::from(fraction) / f64::from(FRACTIONS));
         let weights =
             [(1.0 - right) * (1.0 - below), right * (1.0 - below), (1.0 - right) * below, right * below];
-        for (channel, value) in crop[at].iter_mut().enumerate() {
+        for (channel, value) in crop[index].iter_mut().enumerate() {
             *value = corners.iter().zip(weights).map(|(pixel, weight)| pixel[channel] * weight).sum();
         }
     });
     crop.into_flattened()
 }
 
-/// A picture blurred with a Gaussian of deviation `sigma` pixels, its borders repeated
-/// (`skimage.filters.gaussian`: cut at four deviations, columns first, then rows).
-pub fn blurred<const C: usize>(picture: Picture<u8, C>, sigma: f64) -> Vec<f64> {
-    blurred_part(picture, sigma, &Part { columns: 0..picture.width, rows: 0..picture.height })
+/// Gaussian blur with standard deviation `sigma` pixels and repeated borders (as `skimage.filters.gaussian`: truncated at
+/// four deviations, columns first, then rows).
+pub fn gaussian_blur<const C: usize>(image: ImageView<u8, C>, sigma: f64) -> Vec<f64> {
+    gaussian_blur_region(image, sigma, &ImageRegion { columns: 0..image.width, rows: 0..image.height })
 }
 
-/// A part of the blurred picture, to the last bit what [`blurred`] has there: of a photograph, only what a
-/// crop reads need be blurred.
-pub fn blurred_part<const C: usize>(picture: Picture<u8, C>, sigma: f64, part: &Part) -> Vec<f64> {
-    let (width, height) = (picture.width, picture.height);
-    let (columns, rows) = (part.columns.clone(), part.rows.clone());
+/// A region of the blurred image, bit-identical to [`gaussian_blur`]: of a large image only what a crop reads needs to be
+/// blurred.
+pub fn gaussian_blur_region<const C: usize>(
+    image: ImageView<u8, C>,
+    sigma: f64,
+    region: &ImageRegion,
+) -> Vec<f64> {
+    let (width, height) = (image.width, image.height);
+    let (columns, rows) = (region.columns.clone(), region.rows.clone());
     if columns.is_empty() || rows.is_empty() {
         return Vec::new();
     }
     let kernel = half_gaussian(sigma);
     let radius = kernel.len() - 1;
-    // the columns that the part's pixels are made of
+    // source columns of the region
     let (first, end) = (columns.start.saturating_sub(radius), (columns.end + radius).min(width));
-    let row = |y: usize| &picture.pixels[y * width + first..y * width + end];
+    let row = |y: usize| &image.pixels[y * width + first..y * width + end];
     let mut out = vec![[0.0; C]; columns.len() * rows.len()];
     out.par_chunks_exact_mut(columns.len()).zip(rows).for_each(|(out, y)| {
         let mut line: Vec<[f64; C]> =
             row(y).iter().map(|pixel| pixel.map(|value| f64::from(value) * kernel[0])).collect();
-        for (away, &weight) in kernel.iter().enumerate().skip(1).rev() {
-            let (above, below) = (row(y.saturating_sub(away)), row((y + away).min(height - 1)));
+        for (distance, &weight) in kernel.iter().enumerate().skip(1).rev() {
+            let (above, below) = (row(y.saturating_sub(distance)), row((y + distance).min(height - 1)));
             for (sum, (above, below)) in line.iter_mut().zip(above.iter().zip(below)) {
                 (0..C).for_each(|c| sum[c] += (f64::from(above[c]) + f64::from(below[c])) * weight);
             }
         }
-        // borders repeated, so that every pixel has all its neighbours
+        // repeat the borders, so that every pixel has all its neighbors
         let (left, right) = (radius - (columns.start - first), radius - (end - columns.end));
         line.extend(std::iter::repeat_n(line[line.len() - 1], right));
         line.splice(0..0, std::iter::repeat_n(line[0], left));
         for (sum, here) in out.iter_mut().zip(&line[radius..]) {
             *sum = here.map(|value| value * kernel[0]);
         }
-        for (away, &weight) in kernel.iter().enumerate().skip(1).rev() {
-            let (before, after) = (&line[radius - away..], &line[radius + away..]);
+        for (distance, &weight) in kernel.iter().enumerate().skip(1).rev() {
+            let (before, after) = (&line[radius - distance..], &line[radius + distance..]);
             for (sum, (before, after)) in out.iter_mut().zip(before.iter().zip(after)) {
                 (0..C).for_each(|c| sum[c] += (before[c] + after[c]) * weight);
             }
@@ -280,7 +297,7 @@ pub fn blurred_part<const C: usize>(picture: Picture<u8, C>, sigma: f64, part: &
     out.into_flattened()
 }
 
-/// The middle of a Gaussian kernel and one side of it, the whole summing to one.
+/// The center and one side of a Gaussian kernel; the complete kernel sums to one.
 fn half_gaussian(sigma: f64) -> Vec<f64> {
     let radius = (4.0 * sigma + 0.5) as usize;
     let bell: Vec<f64> = (0..=radius).map(|x| libm::exp(-0.5 / (sigma * sigma) * (x * x) as f64)).collect();
@@ -293,53 +310,53 @@ mod tests {
     use super::*;
 
     fn gradient(width: usize, height: usize) -> Vec<u8> {
-        (0..width * height).map(|at| ((at % width) * 3 + (at / width) * 7) as u8).collect()
+        (0..width * height).map(|index| ((index % width) * 3 + (index / width) * 7) as u8).collect()
     }
 
     #[test]
     fn a_crop_of_the_same_size_is_a_copy() {
         let values = gradient(12, 8);
-        let map = crop_from_picture([4.0, 4.0], 8.0, 8);
-        let crop = warp_u8(Picture::<_, 1>::new(&values, 12, 8), &map, 8);
+        let map = affine_to_crop([4.0, 4.0], 8.0, 8);
+        let crop = warp_u8(ImageView::<_, 1>::new(&values, 12, 8), &map, 8);
         let copy: Vec<u8> = (0..8).flat_map(|y| values[y * 12..y * 12 + 8].to_vec()).collect();
         assert_eq!(crop, copy);
-        let reals: Vec<f64> = values.iter().map(|&value| value.into()).collect();
-        let unrounded = warp_f64(Picture::<_, 1>::new(&reals, 12, 8), &map, 8);
+        let floats: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+        let unrounded = warp_f64(ImageView::<_, 1>::new(&floats, 12, 8), &map, 8);
         assert!(unrounded.iter().zip(&copy).all(|(a, &b)| *a == f64::from(b)));
     }
 
     #[test]
     fn outside_is_black() {
         let values = vec![200; 30];
-        let map = crop_from_picture([-50.0, 3.0], 10.0, 16);
-        assert!(warp_u8(Picture::<_, 3>::new(&values, 5, 2), &map, 16).iter().all(|&value| value == 0));
-        let far = crop_from_picture([1e9, -1e9], 1e7, 16);
-        assert!(warp_u8(Picture::<_, 3>::new(&values, 5, 2), &far, 16).iter().all(|&value| value == 0));
+        let map = affine_to_crop([-50.0, 3.0], 10.0, 16);
+        assert!(warp_u8(ImageView::<_, 3>::new(&values, 5, 2), &map, 16).iter().all(|&value| value == 0));
+        let far = affine_to_crop([1e9, -1e9], 1e7, 16);
+        assert!(warp_u8(ImageView::<_, 3>::new(&values, 5, 2), &far, 16).iter().all(|&value| value == 0));
     }
 
     #[test]
-    fn a_blur_keeps_a_plain_picture() {
+    fn blurring_does_not_change_a_uniform_image() {
         let values = vec![77; 3 * 40];
-        let out = blurred(Picture::<_, 3>::new(&values, 8, 5), 2.3);
+        let out = gaussian_blur(ImageView::<_, 3>::new(&values, 8, 5), 2.3);
         assert!(out.iter().all(|value| (value - 77.0).abs() < 1e-9));
     }
 
     #[test]
-    fn a_part_is_blurred_as_the_whole_is() {
+    fn a_blurred_region_equals_that_of_the_blurred_image() {
         let (width, height) = (40, 31);
         let values: Vec<u8> = (0..width * height * 3).map(|i| (i * 89 % 251) as u8).collect();
-        let picture = Picture::<_, 3>::new(&values, width, height);
-        let whole = blurred(picture, 1.7);
+        let image = ImageView::<_, 3>::new(&values, width, height);
+        let full = gaussian_blur(image, 1.7);
         for (center, side) in
             [([20.0, 15.0], 9.5), ([2.0, 29.0], 14.0), ([39.0, 1.0], 60.0), ([900.0, 0.0], 9.0)]
         {
-            let map = crop_from_picture(center, side, 16);
-            let part = Part::read_by(&map, 16, width, height);
-            let some = blurred_part(picture, 1.7, &part);
-            let smooth = Picture::<_, 3>::new(&some, part.columns.len(), part.rows.len());
-            let smooth = smooth.at(part.columns.start, part.rows.start);
-            let expected = warp_f64(Picture::<_, 3>::new(&whole, width, height), &map, 16);
-            assert!(warp_f64(smooth, &map, 16) == expected, "{center:?}, {side}");
+            let map = affine_to_crop(center, side, 16);
+            let region = ImageRegion::source_of_crop(&map, 16, width, height);
+            let blurred = gaussian_blur_region(image, 1.7, &region);
+            let view = ImageView::<_, 3>::new(&blurred, region.columns.len(), region.rows.len());
+            let view = view.with_origin(region.columns.start, region.rows.start);
+            let expected = warp_f64(ImageView::<_, 3>::new(&full, width, height), &map, 16);
+            assert!(warp_f64(view, &map, 16) == expected, "{center:?}, {side}");
         }
     }
 }

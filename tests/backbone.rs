@@ -1,4 +1,4 @@
-//! The backbone's blocks beside an implementation that shares no line with ours: candle-transformers' ViT.
+//! Compares the backbone's blocks with an independent implementation, candle-transformers' ViT.
 
 use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
@@ -7,34 +7,35 @@ use posebook::hmr2::{Config, Network};
 use posebook::random::stream;
 use std::collections::HashMap;
 
-/// Not square, three heads, and more blocks than one.
+/// A non-square grid of tokens, three heads, and several blocks.
 const SIZES: &str = r#"
     image_size = 128
     backbone = { patch_size = 16, dim = 96, depth = 4, heads = 3, mlp_ratio = 4 }
     head = { dim = 32, depth = 1, heads = 2, dim_head = 16, mlp_dim = 64 }
 "#;
 
-/// Random weights, large enough for the softmax to be peaked: mistakes in attention show.
+/// Random weights, large enough for a peaked softmax, so that errors in attention are visible.
 fn weights(config: &Config) -> HashMap<String, Tensor> {
     let mut source = stream(7, "weights of the backbone's test", &[]);
-    let tensor = |shape: Vec<usize>, centre: f64, spread: f64, source: &mut posebook::random::Stream| {
-        let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|_| (centre + spread * source.normal()) as f32).collect();
-        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-    };
-    let of =
+    let tensor =
+        |shape: Vec<usize>, mean: f64, deviation: f64, source: &mut posebook::random::RandomStream| {
+            let count = shape.iter().product();
+            let values: Vec<f32> = (0..count).map(|_| (mean + deviation * source.normal()) as f32).collect();
+            Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+        };
+    let distribution =
         |key: &str| if key.contains("norm") && key.ends_with("weight") { (1.0, 0.1) } else { (0.0, 0.15) };
     let specs = config.tensors().into_iter();
     specs
         .map(|spec| {
-            let (centre, spread) = of(&spec.key);
-            (spec.key, tensor(spec.shape, centre, spread, &mut source))
+            let (mean, deviation) = distribution(&spec.key);
+            (spec.key, tensor(spec.shape, mean, deviation, &mut source))
         })
         .collect()
 }
 
-/// Blocks `1..depth` under the names that candle-transformers reads.
-fn renamed(ours: &HashMap<String, Tensor>, depth: usize, dim: usize) -> HashMap<String, Tensor> {
+/// Blocks `1..depth` under candle-transformers' names.
+fn rename_weights(ours: &HashMap<String, Tensor>, depth: usize, dim: usize) -> HashMap<String, Tensor> {
     let mut theirs = HashMap::new();
     for block in 1..depth {
         for part in ["weight", "bias"] {
@@ -72,7 +73,7 @@ fn blocks_agree_with_an_independent_vit() {
     let crops = Tensor::from_vec(pixels, (2, 3, 128, 128), &Device::Cpu).unwrap();
     let (mut first, mut last) = (None, None);
     network
-        .forward_watched(&crops, &mut |name, tensor| match name {
+        .forward_with_activations(&crops, &mut |name, tensor| match name {
             "block0" => first = Some(tensor.clone()),
             "block3" => last = Some(tensor.clone()),
             _ => {}
@@ -91,11 +92,11 @@ fn blocks_agree_with_an_independent_vit() {
         num_channels: 3,
         qkv_bias: true,
     };
-    let encoder = vit::Encoder::new(&vit, builder(renamed(&ours, sizes.depth, sizes.dim))).unwrap();
+    let encoder = vit::Encoder::new(&vit, builder(rename_weights(&ours, sizes.depth, sizes.dim))).unwrap();
     let expected = encoder.forward(&first.unwrap()).unwrap();
     let scale = expected.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-    let apart = (last.unwrap() - expected).unwrap().abs().unwrap().max_all().unwrap();
-    let apart = apart.to_scalar::<f32>().unwrap();
-    // float32 has 24 bits; three blocks of sums over a few hundred terms leave about 20
-    assert!(apart < scale * 1e-6 * 2.0, "{apart} of {scale}");
+    let difference = (last.unwrap() - expected).unwrap().abs().unwrap().max_all().unwrap();
+    let difference = difference.to_scalar::<f32>().unwrap();
+    // single precision has 24 bits; three blocks of sums over a few hundred terms leave about 20
+    assert!(difference < scale * 1e-6 * 2.0, "{difference} of {scale}");
 }

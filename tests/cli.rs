@@ -1,4 +1,4 @@
-//! The command line as a person meets it: its help and its error messages, and what other programs read.
+//! The command line interface: help, error messages, and JSON output.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -19,14 +19,14 @@ fn out(output: &Output) -> String {
 /// Standard error of a command that must fail, without the folder of the checkout.
 fn error(arguments: &[&str]) -> String {
     let output = posebook(arguments);
-    assert!(!output.status.success(), "{arguments:?} should have failed, but said: {}", out(&output));
+    assert!(!output.status.success(), "{arguments:?} should have failed, but printed: {}", out(&output));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!text.contains("panicked"), "{text}");
     text.replace(env!("CARGO_MANIFEST_DIR"), "[checkout]").trim_end().to_string()
 }
 
 #[test]
-fn help_that_a_newcomer_can_use() {
+fn the_help_of_every_command_is_complete() {
     for command in [
         "",
         "experiment",
@@ -80,10 +80,10 @@ fn every_mistake_gets_one_clear_message() {
             vec!["model", "import", "hmr2", "--checkpoint", &not_a_video, "--smpl", "no.pkl"],
         ),
         ("no such manifest", vec!["model", "fetch", "hmr3"]),
-        ("a licence that wants agreement", vec!["model", "fetch", "hmr2"]),
-        ("misspelt key in a file", vec!["experiment", "show", &typo]),
+        ("a licence that requires agreement", vec!["model", "fetch", "hmr2"]),
+        ("misspelled key in a file", vec!["experiment", "show", &typo]),
         ("wrong type in a file", vec!["experiment", "show", &wrong_type]),
-        ("misspelt key on the command line", vec!["experiment", "show", "quickstart", "video.moed=x"]),
+        ("misspelled key on the command line", vec!["experiment", "show", "quickstart", "video.moed=x"]),
         ("not a pair", vec!["experiment", "show", "quickstart", "seed"]),
         ("no such mode", vec!["frames", &not_a_video, "video.mode=stream-sideways"]),
         ("no video there", vec!["frames", "nowhere.mp4"]),
@@ -96,7 +96,7 @@ fn every_mistake_gets_one_clear_message() {
         ("PHALP's switch misused", vec!["track", &not_a_video, "video.extract_video=maybe"]),
         ("no such device", vec!["experiment", "show", "quickstart", "device=gpu"]),
         (
-            "a limit of a card on the CPU",
+            "a GPU memory limit on the CPU",
             vec!["experiment", "show", "quickstart", "device=cpu", "limits.device_mib=100"],
         ),
         ("no report yet", vec!["report", "no-such-experiment"]),
@@ -105,7 +105,7 @@ fn every_mistake_gets_one_clear_message() {
     let text: Vec<String> = cases
         .iter()
         .map(|(what, arguments)| (what, error(arguments).replace(&folder, "[folder]")))
-        // what ffmpeg says differs from version to version
+        // ffmpeg's messages differ between versions
         .map(|(what, text)| (what, text.split(" ([mov").next().unwrap_or_default().to_string()))
         .map(|(what, text)| format!("# {what}\n{text}\n"))
         .collect();
@@ -123,12 +123,12 @@ fn metrics_are_json_for_programs() {
     assert!((scores["hota"].as_f64().unwrap() - 0.5684).abs() < 1e-4, "{scores}");
     assert_eq!(scores["benchmark"], "mot17");
     assert_eq!(scores["benchmark_because"], "nothing");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("is read by mot17's rules, since nothing says whose it is"), "{said}");
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert!(notes.contains("is read by mot17's rules, the default"), "{notes}");
 }
 
 #[test]
-fn a_benchmark_is_named_or_told() {
+fn a_benchmark_is_named_or_detected() {
     let folder = tempfile::tempdir().unwrap();
     let sequence = folder.path().join("MOT20-91");
     std::fs::create_dir_all(sequence.join("gt")).unwrap();
@@ -145,26 +145,29 @@ fn a_benchmark_is_named_or_told() {
         (String::from_utf8_lossy(&output.stderr).into_owned(), serde_json::from_slice(&output.stdout).ok())
     };
     let scored = |more: &[&str]| -> (String, serde_json::Value) {
-        let (said, scores) = run(more);
-        let scores = scores.unwrap_or_else(|| panic!("{said}"));
-        (said, scores)
+        let (stderr, scores) = run(more);
+        let scores = scores.unwrap_or_else(|| panic!("{stderr}"));
+        (stderr, scores)
     };
-    let (said, by_path) = scored(&[]);
-    assert!(said.contains("is taken for mot20's, since its path says so"), "{said}");
+    let (stderr, by_path) = scored(&[]);
+    assert!(stderr.contains("is read by mot20's rules, because its path names it"), "{stderr}");
     assert_eq!(by_path["benchmark_because"], "path");
     assert_eq!(by_path["fp"], 0);
-    let (said, named) = scored(&["--benchmark", "MOT17"]);
-    assert!(said.contains("names mot20, and the rules are mot17's"), "{said}");
+    let (stderr, named) = scored(&["--benchmark", "MOT17"]);
+    assert!(stderr.contains("names mot20, and the rules are mot17's"), "{stderr}");
     assert_eq!(named["benchmark"], "mot17");
     assert_eq!(named["fp"], 1);
     assert_eq!(named["mota"], 0.0);
-    let (said, none) = run(&["--benchmark", "mot18"]);
-    assert!(none.is_none() && said.contains("there is no benchmark `mot18`; there are mot15"), "{said}");
+    let (stderr, none) = run(&["--benchmark", "mot18"]);
+    assert!(
+        none.is_none() && stderr.contains("there is no benchmark `mot18`; choose one of mot15"),
+        "{stderr}"
+    );
     // seqinfo.ini says how long the sequence is
     std::fs::write(sequence.join("seqinfo.ini"), "[Sequence]\nname=MOT20-91\nseqLength=1\n").unwrap();
     assert_eq!(scored(&[]).1["fp"], 0);
     std::fs::write(&tracks, "1,1,10,10,20,40,1\n99999999,2,100,10,20,40,1\n").unwrap();
-    assert!(run(&[]).0.contains("tracks.txt, line 2: frame 99999999 is beyond the sequence"));
+    assert!(run(&[]).0.contains("tracks.txt, line 2: frame 99999999 is beyond the end of the sequence"));
 }
 
 #[test]
@@ -194,28 +197,28 @@ fn frames_are_json_for_programs() {
     }
 }
 
-/// Runs ffmpeg in `folder` with words separated by spaces.
-fn ffmpeg(folder: &Path, words: &str) {
+/// Runs ffmpeg in `folder` with arguments separated by spaces.
+fn ffmpeg(folder: &Path, arguments: &str) {
     let mut command = Command::new("ffmpeg");
-    command.args(["-nostdin", "-v", "error", "-y"]).args(words.split(' ')).current_dir(folder);
-    assert!(command.status().unwrap().success(), "{words}");
+    command.args(["-nostdin", "-v", "error", "-y"]).args(arguments.split(' ')).current_dir(folder);
+    assert!(command.status().unwrap().success(), "{arguments}");
 }
 
-/// The program in `folder`.
+/// Runs the program in `folder`.
 fn posebook_in(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_posebook")).args(arguments).current_dir(folder).output().unwrap()
 }
 
 #[test]
-fn an_existing_path_is_a_file_whatever_its_name() {
+fn existing_paths_are_files_even_if_they_look_like_options_or_urls() {
     let folder = tempfile::tempdir().unwrap();
     ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=10 -frames:v 3 -c:v libx264 -g 2 a.mp4");
     let listed = |arguments: &[&str]| -> serde_json::Value {
         let arguments = [&["frames", "--sha256", "--json"], arguments].concat();
         let output = posebook_in(folder.path(), &arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        said["frames"].clone()
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["frames"].clone()
     };
     let expected = listed(&["a.mp4"]);
     assert_eq!(expected.as_array().unwrap().len(), 3);
@@ -246,13 +249,13 @@ fn an_existing_path_is_a_file_whatever_its_name() {
         std::fs::copy(folder.path().join("a.mp4"), folder.path().join(name)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_posebook"));
         let output = command.arg("track").arg(name).current_dir(folder.path()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("is not UTF-8") && said.contains("ln -s"), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("is not UTF-8") && stderr.contains("ln -s"), "{stderr}");
     }
 }
 
 #[test]
-fn a_file_that_names_others_is_refused() {
+fn playlists_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=10 -frames:v 3 -c:v libx264 a.ts");
     let hls = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.3,\na.ts\n#EXT-X-ENDLIST\n";
@@ -264,39 +267,40 @@ fn a_file_that_names_others_is_refused() {
     ] {
         std::fs::write(folder.path().join(name), text).unwrap();
         let output = posebook_in(folder.path(), &["frames", "--json", name]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        let told = said.contains(name) && said.contains(kind) && said.contains("ffmpeg -i IN -c copy");
-        assert!(!output.status.success() && output.stdout.is_empty() && told, "{name}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let has_message =
+            stderr.contains(name) && stderr.contains(kind) && stderr.contains("ffmpeg -i IN -c copy");
+        assert!(!output.status.success() && output.stdout.is_empty() && has_message, "{name}: {stderr}");
     }
 }
 
 #[test]
-fn numbers_that_python_would_take_are_read_or_told() {
+fn numbers_in_python_spelling_are_parsed_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=10 -frames:v 3 -c:v libx264 a.mp4");
-    let say = |setting: &str| posebook_in(folder.path(), &["frames", "--json", "a.mp4", setting]);
+    let run = |setting: &str| posebook_in(folder.path(), &["frames", "--json", "a.mp4", setting]);
     let frames = |output: &Output| -> usize {
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        said["frames"].as_array().unwrap().len()
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["frames"].as_array().unwrap().len()
     };
-    assert_eq!(frames(&say("video.end_frame=2")), 2);
-    assert_eq!(frames(&say("video.end_frame=None")), 3);
-    for (setting, told) in [
-        ("video.end_frame=2.0", "2.0 stands where a whole number is wanted; write 2"),
+    assert_eq!(frames(&run("video.end_frame=2")), 2);
+    assert_eq!(frames(&run("video.end_frame=None")), 3);
+    for (setting, message) in [
+        ("video.end_frame=2.0", "2.0 is not an integer; write 2"),
         ("video.every=None", "leave `video.every` out"),
     ] {
-        let output = say(setting);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && said.contains(told), "{said}");
+        let output = run(setting);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && stderr.contains(message), "{stderr}");
     }
 }
 
 #[test]
 #[cfg(not(feature = "cuda"))]
-fn a_build_for_the_cpu_refuses_a_card_in_one_line() {
-    let said = error(&["experiment", "run", "quickstart", "device=cuda:0"]);
-    assert_eq!(said.lines().filter(|line| line.starts_with("error:")).count(), 1, "{said}");
-    assert!(said.contains("needs a build with CUDA (feature `cuda`)"), "{said}");
+fn a_cpu_build_refuses_a_gpu_in_one_line() {
+    let stderr = error(&["experiment", "run", "quickstart", "device=cuda:0"]);
+    assert_eq!(stderr.lines().filter(|line| line.starts_with("error:")).count(), 1, "{stderr}");
+    assert!(stderr.contains("needs a build with CUDA (feature `cuda`)"), "{stderr}");
     let answer: serde_json::Value = serde_json::from_slice(&posebook(&["device", "--json"]).stdout).unwrap();
     assert_eq!((answer["auto"].as_str(), answer["cards"].as_array().map(Vec::len)), (Some("cpu"), Some(0)));
     assert!(answer["kernels"].as_array().unwrap().iter().all(|group| group["built"] == false));

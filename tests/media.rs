@@ -1,25 +1,34 @@
-//! Real footage, which is not ours to ship. Set `POSEBOOK_MEDIA` to a folder with PHALP's demonstration
-//! clip `vid.mp4` (1920x1088, 180 frames, B-frames, a single key frame) and two photographs, `skates.png` (RGBA)
-//! and `pexels-anete-lusina-4793258.jpg` (24 million pixels, progressive); without it these tests say so and pass.
+//! Reading of real footage, which is not part of this repository: PHALP's demonstration clip `vid.mp4` (1920x1088,
+//! 180 frames, B-frames, a single key frame) and two photographs, `skates.png` (RGBA) and
+//! `pexels-anete-lusina-4793258.jpg` (24 megapixels, progressive).
+//!
+//! The files are read from the folder `POSEBOOK_MEDIA`, by default `../shared/media`. A test whose file is missing
+//! prints that it is skipped; in CI it fails if the folder should be there: if `POSEBOOK_MEDIA` is set or
+//! `../shared` exists.
 
 use candle_core::Device;
 use posebook::provenance::{sha256_of_bytes, sha256_of_file};
-use posebook::tables::{PicturePersonRow, files};
+use posebook::tables::{ImagePersonRow, files};
 use posebook::video::{self, Access, Mode, Preset, Settings, Store};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// The clip, if it is there.
+#[path = "common/skip.rs"]
+mod skip;
+
+/// The path of the clip, or `None` after reporting a skip.
 fn clip() -> Option<PathBuf> {
     media("vid.mp4")
 }
 
-/// A file of the real footage, if it is there.
+/// The path of a file of the footage, or `None` after reporting a skip.
 fn media(name: &str) -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/media");
-    let folder = std::env::var_os("POSEBOOK_MEDIA").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    let file = folder.join(name);
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let configured = std::env::var_os("POSEBOOK_MEDIA").map(PathBuf::from);
+    let is_required_in_ci = configured.is_some() || shared.is_dir();
+    let file = configured.unwrap_or_else(|| shared.join("media")).join(name);
     if !file.is_file() {
-        eprintln!("skipped: no {}; set POSEBOOK_MEDIA to the folder with the real footage", file.display());
+        let reason = format!("no {}; set POSEBOOK_MEDIA to the folder with the footage", file.display());
+        skip::skip(&reason, is_required_in_ci);
         return None;
     }
     Some(file)
@@ -34,7 +43,11 @@ fn golden() -> serde_json::Value {
 fn frames_are_the_ones_that_opencv_and_pyav_decode() {
     let Some(path) = clip() else { return };
     let golden = golden();
-    assert_eq!(sha256_of_file(&path).unwrap(), golden["video"]["sha256"], "another clip than the goldens'");
+    assert_eq!(
+        sha256_of_file(&path).unwrap(),
+        golden["video"]["sha256"],
+        "this is not the clip of the goldens"
+    );
     let scratch = tempfile::tempdir().unwrap();
     let mode = Some(Mode::stream(Access::Sequential));
     let settings = Settings { mode, ..Settings::default() };
@@ -46,18 +59,18 @@ fn frames_are_the_ones_that_opencv_and_pyav_decode() {
             frames.next();
         }
     }
-    assert!(frames.next().is_none(), "the goldens know frames beyond the clip's end");
+    assert!(frames.next().is_none(), "the goldens have frames beyond the clip's end");
 }
 
 #[test]
-fn the_presets_choose_the_frames_that_phalp_chooses() {
+fn the_presets_select_the_frames_that_phalp_selects() {
     let Some(path) = clip() else { return };
     let probe = video::probe(&path).unwrap();
-    let chosen = |preset| {
-        video::selected(&Settings { preset: Some(preset), ..Settings::default() }, &probe).unwrap().range
+    let selected = |preset| {
+        video::select_frames(&Settings { preset: Some(preset), ..Settings::default() }, &probe).unwrap().range
     };
-    assert_eq!(chosen(Preset::PhalpExtract), 0..180);
-    assert_eq!(chosen(Preset::PhalpStream), 0..179, "the end is excluded, so the last frame is lost");
+    assert_eq!(selected(Preset::PhalpExtract), 0..180);
+    assert_eq!(selected(Preset::PhalpStream), 0..179, "the end is excluded, so the last frame is lost");
     assert_eq!((0..180).filter(|&n| probe.is_key(n)).count(), 1);
 }
 
@@ -79,7 +92,7 @@ fn every_lossless_mode_gives_the_same_bytes() {
     }
 }
 
-/// The golden's list under `name`.
+/// The list with the key `name` of the golden.
 fn list<'g>(golden: &'g serde_json::Value, name: &str) -> &'g [serde_json::Value] {
     let list = golden[name].as_array().unwrap();
     assert!(!list.is_empty());
@@ -91,7 +104,7 @@ fn index(value: &serde_json::Value) -> usize {
 }
 
 #[test]
-fn planes_are_the_ones_that_every_decoder_gives() {
+fn ffmpegs_yuv_planes_are_those_of_other_decoders() {
     let Some(path) = clip() else { return };
     let golden = golden();
     let output = std::process::Command::new("ffmpeg")
@@ -103,14 +116,14 @@ fn planes_are_the_ones_that_every_decoder_gives() {
     assert_eq!(golden["yuv420p_all_frames_sha256"], sha256_of_bytes(&output.stdout));
     let frame_bytes = 1920 * 1088 * 3 / 2;
     for expected in list(&golden, "frames") {
-        let at = index(&expected["index"]) * frame_bytes;
-        let hash = sha256_of_bytes(&output.stdout[at..at + frame_bytes]);
+        let offset = index(&expected["index"]) * frame_bytes;
+        let hash = sha256_of_bytes(&output.stdout[offset..offset + frame_bytes]);
         assert_eq!(expected["yuv420p_sha256"], hash, "frame {}", expected["index"]);
     }
 }
 
 #[test]
-fn phalps_extraction_has_opencvs_files_and_opencvs_pixels() {
+fn extracted_jpeg_files_and_their_pixels_are_those_of_opencv() {
     let Some(path) = clip() else { return };
     let golden = golden();
     let scratch = tempfile::tempdir().unwrap();
@@ -123,27 +136,27 @@ fn phalps_extraction_has_opencvs_files_and_opencvs_pixels() {
     let files = std::fs::read_dir(scratch.path()).unwrap().next().unwrap().unwrap().path();
     let mut exact = open(None, Some(Mode::stream(Access::Sequential)));
     let mut frames = list(&golden, "frames").iter().peekable();
-    while let (Some(frame), Some(before)) = (extracted.next_frame().unwrap(), exact.next_frame().unwrap()) {
+    while let (Some(frame), Some(original)) = (extracted.next_frame().unwrap(), exact.next_frame().unwrap()) {
         let Some(expected) = frames.next_if(|expected| expected["index"] == frame.index) else { continue };
-        let about = format!("frame {}", frame.index);
+        let label = format!("frame {}", frame.index);
         let bytes = files.join(format!("{:06}.jpg", frame.index + 1)).metadata().unwrap().len();
-        assert_eq!(expected["jpeg95_bytes"], bytes, "{about}");
-        let pairs = || frame.rgb().iter().zip(before.rgb());
+        assert_eq!(expected["jpeg95_bytes"], bytes, "{label}");
+        let pairs = || frame.rgb().iter().zip(original.rgb());
         assert_eq!(
             expected["jpeg95_max_abs"],
             pairs().map(|(a, b)| a.abs_diff(*b)).max().unwrap(),
-            "{about}"
+            "{label}"
         );
         let squares: u64 = pairs().map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum();
         let psnr_db = 10.0 * (255.0 * 255.0 * frame.rgb().len() as f64 / squares as f64).log10();
-        // the golden has four digits
-        assert!((psnr_db - expected["jpeg95_psnr_db"].as_f64().unwrap()).abs() < 5e-5 + 1e-9, "{about}");
+        // the golden has four decimals
+        assert!((psnr_db - expected["jpeg95_psnr_db"].as_f64().unwrap()).abs() < 5e-5 + 1e-9, "{label}");
     }
     assert!(frames.next().is_none());
 }
 
 #[test]
-fn phalps_ranges_by_frame_and_by_second() {
+fn ranges_of_the_presets_are_those_of_phalp() {
     let Some(path) = clip() else { return };
     let golden = golden();
     let probe = video::probe(&path).unwrap();
@@ -155,7 +168,7 @@ fn phalps_ranges_by_frame_and_by_second() {
             end_frame: bound("end_frame"),
             ..Settings::default()
         };
-        match (video::selected(&settings, &probe), index(&case["n_images"])) {
+        match (video::select_frames(&settings, &probe), index(&case["n_images"])) {
             (Err(error), 0) => assert!(error.to_string().contains("holds no frame"), "{case}"),
             (range, images) => {
                 let range = range.unwrap().range;
@@ -172,7 +185,7 @@ fn phalps_ranges_by_frame_and_by_second() {
             end_time: bound("end_time"),
             ..Settings::default()
         };
-        match (video::selected(&settings, &probe), index(&case["n_frames"])) {
+        match (video::select_frames(&settings, &probe), index(&case["n_frames"])) {
             (Err(error), 0) => assert!(error.to_string().contains("holds no frame"), "{case}"),
             (range, _) => {
                 let expected = index(&case["index_start"])..index(&case["index_end"]);
@@ -183,15 +196,16 @@ fn phalps_ranges_by_frame_and_by_second() {
 }
 
 #[test]
-fn a_frame_by_its_timestamp_is_the_frame_in_sequence() {
+fn seeking_to_a_timestamp_gives_the_frame_that_torchvision_gives() {
     let Some(path) = clip() else { return };
     let golden = golden();
     let probe = video::probe(&path).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     for case in list(&golden, "read_frame_at_pts") {
-        // between two frames' times the earlier one is shown
-        let secs = case["requested_pts"].as_f64().unwrap() / 15360.0;
-        let n = (0..probe.frames()).rev().find(|&n| probe.container_secs(n) <= secs + 1e-9).unwrap();
+        // between the times of two frames, the earlier one is returned
+        let requested_secs = case["requested_pts"].as_f64().unwrap() / 15360.0;
+        let n =
+            (0..probe.frames()).rev().find(|&n| probe.container_secs(n) <= requested_secs + 1e-9).unwrap();
         assert_eq!(case["returned_pts"], (probe.container_secs(n) * 15360.0).round() as u64, "{case}");
         let settings = Settings {
             mode: Some(Mode::stream(Access::Seek)),
@@ -206,8 +220,8 @@ fn a_frame_by_its_timestamp_is_the_frame_in_sequence() {
 }
 
 #[test]
-fn photographs_are_the_ones_that_opencv_reads() {
-    // OpenCV 4.10: sha256 of cv2.imread(path)[:, :, ::-1]
+fn photographs_have_the_pixels_that_opencv_reads() {
+    // from OpenCV 4.10: SHA-256 of cv2.imread(path)[:, :, ::-1]
     for (name, width, height, sha256) in [
         ("skates.png", 1334, 550, "1c0b479408e2802ffe6082d60c38ef64289e74639bd5648d0429a1cefb456a39"),
         (
@@ -224,12 +238,13 @@ fn photographs_are_the_ones_that_opencv_reads() {
     }
 }
 
-/// Skaters, from left to right, and a man with a barbell: left, top, width, height.
+/// Boxes of the skaters, from left to right: left, top, width, height in pixels.
 const SKATERS: &str = "22,193,170,310;180,182,150,322;322,175,175,297;388,113,128,348;1050,205,262,285";
+/// Box of the man with a barbell.
 const MAN: &str = "1481,2736,2033,2861";
 
 #[test]
-fn people_of_photographs_stand_where_their_boxes_are() {
+fn reconstructed_bodies_lie_in_their_boxes() {
     let folder = tempfile::tempdir().unwrap();
     for (name, boxes, people) in [("skates.png", SKATERS, 5), ("pexels-anete-lusina-4793258.jpg", MAN, 1)] {
         let Some(path) = media(name) else { return };
@@ -247,23 +262,24 @@ fn people_of_photographs_stand_where_their_boxes_are() {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let rows: Vec<PicturePersonRow> =
-            files::rows(&out.join("latest")).unwrap().collect::<Result<_, _>>().unwrap();
+        let rows: Vec<ImagePersonRow> =
+            files::read_rows(&out.join("latest")).unwrap().collect::<Result<_, _>>().unwrap();
         assert_eq!(rows.len(), people);
-        let longer = rows[0].width_px.max(rows[0].height_px) as f32;
+        let longer_side_px = rows[0].width_px.max(rows[0].height_px) as f32;
         for row in rows {
-            // the small network has never seen a photograph: bodies are wrong, their places and sizes are not
+            // the tiny network was not trained on photographs: poses are wrong, positions and sizes are not
             let (width, height) = (row.x2_px - row.x1_px, row.y2_px - row.y1_px);
             let [x, y] = [row.joints_px[39 * 2], row.joints_px[39 * 2 + 1]];
-            let off = [x - (row.x1_px + row.x2_px) / 2.0, y - (row.y1_px + row.y2_px) / 2.0];
-            assert!(off.iter().all(|off| off.abs() < 0.3 * width.max(height)), "{off:?} of {width}x{height}");
-            let rows = row.joints_px.chunks(2).map(|joint| joint[1]);
-            let (top, bottom) = rows.fold((f32::MAX, f32::MIN), |(a, b), y| (a.min(y), b.max(y)));
+            let offset = [x - (row.x1_px + row.x2_px) / 2.0, y - (row.y1_px + row.y2_px) / 2.0];
+            let tolerance_px = 0.3 * width.max(height);
+            assert!(offset.iter().all(|px| px.abs() < tolerance_px), "{offset:?} of {width}x{height}");
+            let ys = row.joints_px.chunks(2).map(|joint| joint[1]);
+            let (top, bottom) = ys.fold((f32::MAX, f32::MIN), |(a, b), y| (a.min(y), b.max(y)));
             assert!(
                 (0.5..1.5).contains(&((bottom - top) / height)),
                 "{top} to {bottom} in a box of {height}"
             );
-            assert_eq!(row.focal_px, 5000.0 / 256.0 * longer);
+            assert_eq!(row.focal_px, 5000.0 / 256.0 * longer_side_px);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The promises about memory, held against the built program: a stream's heap is flat in the length
-//! of the video, and kept frames cost their own bytes.
+//! Memory bounds of the built program: streaming needs constant heap at every length of the video, and preloaded
+//! frames cost their own bytes.
 
 mod common;
 
@@ -21,7 +21,7 @@ hmr2 = { batch = 1 }
 "#;
 
 #[test]
-fn streams_are_flat_and_kept_frames_cost_their_bytes() {
+fn streaming_needs_constant_heap_and_stored_frames_cost_their_bytes() {
     let project = Project::with_experiment("flat", EXPERIMENT);
     project.posebook(&["experiment", "run", "flat"]).succeeds();
     let runs = project.runs("flat");
@@ -35,6 +35,6 @@ fn streams_are_flat_and_kept_frames_cost_their_bytes() {
     let growth = peak("stream-sequential", LONG) - peak("stream-sequential", SHORT);
     assert!(growth <= 64.0 * 1024.0, "a stream's heap grew by {growth} bytes from {SHORT} to {LONG} frames");
     let growth = peak("extract-memory", LONG) - peak("extract-memory", SHORT);
-    let kept = ((LONG - SHORT) * WIDTH * HEIGHT * 3) as f64;
-    assert!((growth / kept - 1.0).abs() < 0.02, "kept frames cost {growth} bytes, and are {kept}");
+    let stored = ((LONG - SHORT) * WIDTH * HEIGHT * 3) as f64;
+    assert!((growth / stored - 1.0).abs() < 0.02, "stored frames cost {growth} bytes, and have {stored}");
 }

@@ -1,4 +1,4 @@
-//! What `posebook plan` says beforehand, held against what a run of each mode then takes.
+//! Compares the estimates of `posebook plan` with what runs in each mode really take.
 
 mod common;
 
@@ -11,20 +11,20 @@ const FRAMES: usize = 96;
 const MODES: [&str; 5] =
     ["extract-jpeg", "extract-png", "extract-memory", "stream-seek", "stream-sequential"];
 
-/// A clip whose pictures differ: flat and regular at first, rich at the end.
+/// A clip whose frames compress differently: regular patterns first, fine detail at the end.
 fn clip(folder: &Path) -> PathBuf {
     let path = folder.join("clip.mp4");
     let half = FRAMES / 2;
     let flat = format!("testsrc2=size=480x270:rate=24,trim=end_frame={half}[a]");
-    let rich = format!("mandelbrot=size=480x270:rate=24,trim=end_frame={half}[b]");
-    let filter = format!("{flat};{rich};[a][b]concat=n=2:v=1");
-    let made = Command::new("ffmpeg")
+    let detailed = format!("mandelbrot=size=480x270:rate=24,trim=end_frame={half}[b]");
+    let filter = format!("{flat};{detailed};[a][b]concat=n=2:v=1");
+    let status = Command::new("ffmpeg")
         .args(["-v", "error", "-filter_complex", &filter])
         .args(["-c:v", "libx264", "-g", "24", "-bf", "2", "-pix_fmt", "yuv420p"])
         .arg(&path)
         .status()
         .unwrap();
-    assert!(made.success());
+    assert!(status.success());
     path
 }
 
@@ -32,8 +32,8 @@ fn clip(folder: &Path) -> PathBuf {
 fn boxes(folder: &Path) -> PathBuf {
     let mut text = String::new();
     for frame in 1..=FRAMES {
-        let crowd = if (40..44).contains(&frame) { 3 } else { 2 };
-        for person in 0..crowd {
+        let people = if (40..44).contains(&frame) { 3 } else { 2 };
+        for person in 0..people {
             text.push_str(&format!("{frame},{person},{},40,70,180\n", 20 + 130 * person + frame / 2));
         }
     }
@@ -42,7 +42,7 @@ fn boxes(folder: &Path) -> PathBuf {
     path
 }
 
-/// The row of a run over the clip in `mode`, made as any run is.
+/// The row of a run over the clip in `mode`.
 fn measured(project: &Project, clip: &str, boxes: &str, mode: &str, more: &[&str]) -> Row {
     let out = project.path(&format!("out-{mode}"));
     let out_argument = format!("out={}", out.display());
@@ -52,11 +52,12 @@ fn measured(project: &Project, clip: &str, boxes: &str, mode: &str, more: &[&str
     rows(&out.join("latest/runs.csv")).remove(0)
 }
 
+/// The output of `posebook plan --json`.
 fn planned(project: &Project, arguments: &[&str]) -> serde_json::Value {
-    let said = project
+    let output = project
         .posebook(&[&["plan"], arguments, &["model=tiny", "detect.model=given", "--json"]].concat())
         .succeeds();
-    serde_json::from_slice(&said.0.stdout).unwrap()
+    serde_json::from_slice(&output.0.stdout).unwrap()
 }
 
 fn by_mode(plan: &serde_json::Value) -> BTreeMap<String, serde_json::Value> {
@@ -64,9 +65,9 @@ fn by_mode(plan: &serde_json::Value) -> BTreeMap<String, serde_json::Value> {
     modes.map(|mode| (mode["mode"].as_str().unwrap().to_string(), mode.clone())).collect()
 }
 
-/// Memory and disk within 15%, mode by mode.
+/// Memory and disk within 15% in every mode.
 #[test]
-fn what_is_planned_is_what_happens() {
+fn estimates_match_real_runs() {
     let project = Project::with_experiment("none", "");
     let (clip, boxes) = (clip(&project.path(".")), boxes(&project.path(".")));
     let (clip, boxes) = (clip.display().to_string(), format!("boxes={}", boxes.display()));
@@ -78,16 +79,16 @@ fn what_is_planned_is_what_happens() {
     let mut misses = Vec::new();
     for mode in MODES {
         let row = measured(&project, &clip, &boxes, mode, &more);
-        for (ours, theirs) in [
+        for (estimate, measurement) in [
             ("heap_bytes", "heap_peak_bytes"),
             ("process_bytes", "process_peak_bytes"),
             ("disk_bytes", "disk_peak_bytes"),
         ] {
-            let (planned, happened) = (modes[mode][ours].as_f64().unwrap(), number(&row, theirs));
-            let off = if happened == planned { 0.0 } else { planned / happened - 1.0 };
-            println!("{mode} {ours}: planned {planned}, happened {happened}, {:+.1}%", 100.0 * off);
-            if off.abs() > 0.15 {
-                misses.push(format!("{mode} {ours}: planned {planned}, happened {happened}"));
+            let (planned, actual) = (modes[mode][estimate].as_f64().unwrap(), number(&row, measurement));
+            let error = if actual == planned { 0.0 } else { planned / actual - 1.0 };
+            println!("{mode} {estimate}: planned {planned}, actual {actual}, {:+.1}%", 100.0 * error);
+            if error.abs() > 0.15 {
+                misses.push(format!("{mode} {estimate}: planned {planned}, actual {actual}"));
             }
         }
         assert_eq!(modes[mode]["fits"], true, "{}", modes[mode]);
@@ -101,12 +102,12 @@ fn what_is_planned_is_what_happens() {
 }
 
 #[test]
-fn a_budget_says_which_modes_fit_and_nobody_is_assumed_aloud() {
+fn a_budget_decides_which_modes_fit_and_assumed_people_are_reported() {
     let project = Project::with_experiment("none", "");
     let clip = clip(&project.path(".")).display().to_string();
     let plan = planned(&project, &[&clip, "limits.host_mib=76", "--people", "1"]);
     let modes = by_mode(&plan);
-    // beside the program's own 52 MiB or so, 96 frames of 480x270 are 36 MiB and a stream's queue is 16
+    // besides the program's own 52 MiB or so, 96 frames of 480x270 take 36 MiB and a stream's queue 16
     assert_eq!(
         (&modes["stream-seek"]["fits"], &modes["extract-memory"]["fits"]),
         (&true.into(), &false.into())
@@ -115,7 +116,7 @@ fn a_budget_says_which_modes_fit_and_nobody_is_assumed_aloud() {
     assert!(modes["extract-device"]["fits"] == false);
     assert_eq!((plan["people_assumed"].as_bool(), plan["people_most"].as_u64()), (Some(true), Some(1)));
 
-    let said = project
+    let output = project
         .posebook(&[
             "plan",
             &clip,
@@ -125,7 +126,7 @@ fn a_budget_says_which_modes_fit_and_nobody_is_assumed_aloud() {
             "video.end_frame=12",
         ])
         .succeeds();
-    let said = String::from_utf8_lossy(&said.0.stdout).into_owned();
-    assert!(said.contains("12 frames to give out") && said.contains("stream-seek"), "{said}");
-    assert!(!said.contains("extract-png") && said.contains("people in every frame are assumed"), "{said}");
+    let text = String::from_utf8_lossy(&output.0.stdout).into_owned();
+    assert!(text.contains("12 frames to read") && text.contains("stream-seek"), "{text}");
+    assert!(!text.contains("extract-png") && text.contains("people in every frame are assumed"), "{text}");
 }

@@ -1,27 +1,27 @@
-//! The questions about memory, asked small (`--quick`): every verdict, and the numbers that hold on any machine.
+//! Quick versions of the experiments: every verdict, and the numbers that are the same on every machine.
 //!
-//! Claims about times need the whole experiment and are not measured here.
+//! Claims about times need the full experiments and are not measured here.
 
 mod common;
 
 use common::{Project, Row};
 
-/// A column rounded to `digits`: encoders and arithmetic differ in the last ones between machines.
+/// A column divided by `divisor` and rounded to `digits`, because encoders and floating point differ between machines.
 fn rounded(row: &Row, column: &str, divisor: f64, digits: usize) -> String {
     row[column]
         .parse::<f64>()
         .map_or_else(|_| row[column].clone(), |value| format!("{:.digits$}", value / divisor))
 }
 
-/// What the report's first table says of each claim: verdict and statement.
+/// Verdict and statement of each claim, from the report's first table.
 fn verdicts(markdown: &str) -> String {
     let rows = markdown.lines().filter(|line| line.starts_with("| **"));
     let cells = rows.map(|row| row.split(" | ").take(2).collect::<Vec<_>>().join(" | "));
     cells.map(|row| row.trim_start_matches("| ").to_string()).collect::<Vec<_>>().join("\n")
 }
 
-/// Runs the quick version of an experiment; its exit status says that every verdict was as expected.
-fn asked(name: &str, columns: &[(&str, f64, usize)]) -> String {
+/// Runs the quick version of an experiment, which fails if a verdict is unexpected. Returns verdicts and `columns`.
+fn quick_results(name: &str, columns: &[(&str, f64, usize)]) -> String {
     let toml = format!("{}/experiments/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let project = Project::with_experiment(name, &std::fs::read_to_string(toml).unwrap());
     project.posebook(&["experiment", "run", name, "--quick"]).succeeds();
@@ -41,7 +41,7 @@ const TEN_KIB: f64 = 10.0 * KIB;
 
 #[test]
 fn published_claims() {
-    insta::assert_snapshot!(asked(
+    insta::assert_snapshot!(quick_results(
         "published-claims",
         &[
             ("mode", 1.0, 0),
@@ -57,7 +57,7 @@ fn published_claims() {
 
 #[test]
 fn memory_vs_size() {
-    insta::assert_snapshot!(asked(
+    insta::assert_snapshot!(quick_results(
         "memory-vs-size",
         &[
             ("mode", 1.0, 0),
@@ -71,15 +71,18 @@ fn memory_vs_size() {
 
 #[test]
 fn video_size_limit() {
-    // tries depend on how much of the budget a machine's libraries take: verdicts alone are everybody's
+    // runs of a search depend on the memory of the machine's libraries, verdicts do not
     insta::assert_snapshot!(
-        asked("video-size-limit", &[("mode", 1.0, 0), ("width", 1.0, 0)]).split("\n\n").next().unwrap()
+        quick_results("video-size-limit", &[("mode", 1.0, 0), ("width", 1.0, 0)])
+            .split("\n\n")
+            .next()
+            .unwrap()
     );
 }
 
 #[test]
 fn accuracy_vs_mode() {
-    insta::assert_snapshot!(asked(
+    insta::assert_snapshot!(quick_results(
         "accuracy-vs-mode",
         &[
             ("mode", 1.0, 0),
@@ -94,7 +97,7 @@ fn accuracy_vs_mode() {
 
 #[test]
 fn speed_vs_mode() {
-    insta::assert_snapshot!(asked(
+    insta::assert_snapshot!(quick_results(
         "speed-vs-mode",
         &[
             ("mode", 1.0, 0),
@@ -109,7 +112,7 @@ fn speed_vs_mode() {
 
 #[test]
 fn long_video() {
-    insta::assert_snapshot!(asked(
+    insta::assert_snapshot!(quick_results(
         "long-video",
         &[
             ("results", 1.0, 0),
@@ -123,7 +126,7 @@ fn long_video() {
 
 #[test]
 fn precision() {
-    insta::assert_snapshot!(asked(
+    insta::assert_snapshot!(quick_results(
         "precision",
         &[
             ("model", 1.0, 0),

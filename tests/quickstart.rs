@@ -1,11 +1,10 @@
-//! The experiment that every newcomer runs first: its verdicts, and its accuracy to the digits that hold
-//! on any machine.
+//! The experiment `quickstart`: its verdicts, and its accuracy rounded to digits that are the same on every machine.
 
 mod common;
 
 use common::{Project, Row};
 
-/// A column rounded to `digits`: encoders and arithmetic differ in the last ones between machines.
+/// A column rounded to `digits`, because encoders and floating point differ between machines.
 fn rounded(row: &Row, column: &str, digits: usize) -> String {
     row[column].parse::<f64>().map_or_else(|_| row[column].clone(), |value| format!("{value:.digits$}"))
 }
@@ -14,10 +13,10 @@ fn rounded(row: &Row, column: &str, digits: usize) -> String {
 fn quickstart_answers_as_expected() {
     let toml = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/experiments/quickstart.toml"));
     let project = Project::with_experiment("quickstart", &toml.unwrap());
-    // the exit status says that every claim came out as the experiment expects
+    // the exit status is a failure if a claim has an unexpected verdict
     project.posebook(&["experiment", "run", "quickstart"]).succeeds();
     let runs = project.runs("quickstart");
-    // frames that differ from those on record explain every other difference: this is asked first
+    // checked first, because different decoded frames explain all other differences
     for row in &runs {
         assert_eq!(
             row["clip_as_recorded"], "true",
@@ -47,7 +46,7 @@ fn quickstart_answers_as_expected() {
     for file in ["report.html", "report.md", "experiment.toml", "people.parquet", "memory.parquet"] {
         assert!(project.path(&format!("reports/quickstart/latest/{file}")).is_file(), "{file} is missing");
     }
-    let strips = project.path("reports/quickstart/latest/strips");
-    // three frames of each
-    assert_eq!(std::fs::read_dir(strips).unwrap().count(), 3 * runs.len());
+    let sheets = project.path("reports/quickstart/latest/strips");
+    // three frames per run
+    assert_eq!(std::fs::read_dir(sheets).unwrap().count(), 3 * runs.len());
 }

@@ -1,4 +1,4 @@
-//! `posebook reconstruct` on pictures that are drawn here: what is written, and what is said of bad input.
+//! `posebook reconstruct` on rendered images: its results, and its errors for invalid input.
 
 mod common;
 
@@ -9,9 +9,9 @@ use posebook::experiment::Override;
 use posebook::geometry::{IDENTITY, Vec3, add};
 use posebook::hmr2::Settings;
 use posebook::person::SmplParams;
-use posebook::render::{Camera, Draw, Light, Mesh, Picture, Raster, vertex_normals};
-use posebook::runner::picture::{PictureRequest, Told, reconstruct};
-use posebook::tables::{PicturePersonRow, files};
+use posebook::render::{Camera, DrawCall, Light, Mesh, Raster, RgbImage, vertex_normals};
+use posebook::runner::images::{ReconstructRequest, ReconstructionEvent, reconstruct};
+use posebook::tables::{ImagePersonRow, files};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,50 +21,50 @@ fn project() -> Project {
     Project::with_experiment("none", "")
 }
 
-/// People with spread arms on a plain ground, each this far from the middle and away, metres; with their boxes
-/// as left, top, width and height.
-fn drawn(width: usize, height: usize, places: &[Vec3]) -> (Picture, Vec<[f32; 4]>) {
-    let body = Body::stand_in();
+/// Renders people with spread arms at `positions` in camera coordinates, meters. Returns the image and the boxes as left,
+/// top, width and height.
+fn render_people(width: usize, height: usize, positions: &[Vec3]) -> (RgbImage, Vec<[f32; 4]>) {
+    let body = Body::built_in();
     let upright = [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]];
     let params = SmplParams { betas: [0.0; 10], global_orient: upright, body_pose: [IDENTITY; 23] };
     let posed = body.pose(&params).vertices;
     let (half_width, half_height) = (width as f32 / 2.0, height as f32 / 2.0);
     let camera = Camera { fx: 600.0, fy: 600.0, cx: half_width, cy: half_height };
     let light = Light::indoors([0.4, -0.8, -0.5], [0.0, -1.0, 0.0]);
-    let people: Vec<(Vec<Vec3>, Vec<Vec3>)> = places
+    let people: Vec<(Vec<Vec3>, Vec<Vec3>)> = positions
         .iter()
-        .map(|&place| {
-            let positions: Vec<Vec3> = posed.iter().map(|&vertex| add(vertex, place)).collect();
+        .map(|&position| {
+            let positions: Vec<Vec3> = posed.iter().map(|&vertex| add(vertex, position)).collect();
             let mut normals = Vec::new();
             vertex_normals(&positions, &body.faces, &mut normals);
             (positions, normals)
         })
         .collect();
     let shade = |surface: &posebook::render::Surface| light.shade([0.7, 0.5, 0.4], surface.normal, 1.0);
-    let draws: Vec<Draw> = people
+    let draws: Vec<DrawCall> = people
         .iter()
         .enumerate()
-        .map(|(at, (positions, normals))| Draw {
+        .map(|(index, (positions, normals))| DrawCall {
             mesh: Mesh { positions, faces: &body.faces, normals: Some(normals) },
-            object: Some(at as u32),
+            object: Some(index as u32),
             two_sided: false,
             shade: &shade,
         })
         .collect();
     let mut raster = Raster::new(width, height);
-    raster.render(&camera, &draws, &|at| [0.2, 0.3 + at[1] / 4000.0, 0.4]);
-    let boxes = (0..places.len() as u32).map(|at| {
-        let bbox = raster.visibility(at).visible_box.unwrap();
+    raster.render(&camera, &draws, &|pixel| [0.2, 0.3 + pixel[1] / 4000.0, 0.4]);
+    let boxes = (0..positions.len() as u32).map(|person| {
+        let bbox = raster.visibility(person).visible_box.unwrap();
         [bbox.x1, bbox.y1, bbox.width(), bbox.height()].map(f32::round)
     });
-    (Picture { width, height, rgb: raster.rgb().to_vec() }, boxes.collect())
+    (RgbImage { width, height, rgb: raster.rgb().to_vec() }, boxes.collect())
 }
 
-fn save(path: &Path, picture: &Picture) {
+fn save(path: &Path, image: &RgbImage) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let bytes = match path.extension().unwrap().to_str() {
-        Some("jpg") => picture.jpeg(95).unwrap(),
-        _ => picture.png().unwrap(),
+        Some("jpg") => image.to_jpeg(95).unwrap(),
+        _ => image.to_png().unwrap(),
     };
     std::fs::write(path, bytes).unwrap();
 }
@@ -74,8 +74,8 @@ fn inline(boxes: &[[f32; 4]]) -> String {
     format!("boxes={}", boxes.iter().map(one).collect::<Vec<_>>().join(";"))
 }
 
-fn rows(folder: &Path) -> Vec<PicturePersonRow> {
-    files::rows::<PicturePersonRow>(folder).unwrap().collect::<Result<_, _>>().unwrap()
+fn rows(folder: &Path) -> Vec<ImagePersonRow> {
+    files::read_rows::<ImagePersonRow>(folder).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
 /// Names of the files in a folder, sorted.
@@ -90,8 +90,8 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn people_of_several_pictures_are_written_down() {
     let project = project();
-    let (pair, pair_boxes) = drawn(320, 240, &[[-0.9, 0.2, 6.0], [0.9, 0.2, 6.5]]);
-    let (single, single_boxes) = drawn(200, 260, &[[0.0, 0.1, 5.0]]);
+    let (pair, pair_boxes) = render_people(320, 240, &[[-0.9, 0.2, 6.0], [0.9, 0.2, 6.5]]);
+    let (single, single_boxes) = render_people(200, 260, &[[0.0, 0.1, 5.0]]);
     save(&project.path("in/one.png"), &pair);
     save(&project.path("in/two.jpg"), &single);
     let line =
@@ -104,16 +104,16 @@ fn people_of_several_pictures_are_written_down() {
             .posebook(&["reconstruct", "in", "model=tiny", "boxes=boxes.txt", "device=cpu", batch, out])
             .succeeds()
     };
-    let said = run("hmr2.batch=2", "out=together");
-    assert_eq!(said.errors(), "[1/2] in/one.png: 2 people\n[2/2] in/two.jpg: 1 person\n");
-    let folder = project.path("together/latest");
+    let output = run("hmr2.batch=2", "out=batched");
+    assert_eq!(output.errors(), "[1/2] in/one.png: 2 people\n[2/2] in/two.jpg: 1 person\n");
+    let folder = project.path("batched/latest");
     let expected = "one_0.npz one_0.obj one_0.png one_1.npz one_1.obj one_1.png one_all.png people.parquet \
                     summary.json two_0.npz two_0.obj two_0.png two_all.png";
     assert_eq!(names(&folder).join(" "), expected);
 
     let people = rows(&folder);
-    let told = people.iter().map(|row| {
-        let middle = &row.joints_px[39 * 2..40 * 2];
+    let lines = people.iter().map(|row| {
+        let pelvis = &row.joints_px[39 * 2..40 * 2];
         format!(
             "{} {} {}x{} box {:?} focal {} away {:.0} m, pelvis {:.0?} px, whole {}",
             row.name,
@@ -123,13 +123,13 @@ fn people_of_several_pictures_are_written_down() {
             [row.x1_px, row.y1_px, row.x2_px, row.y2_px],
             row.focal_px,
             row.translation_m[2],
-            middle,
+            pelvis,
             row.whole_picture,
         )
     });
-    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"));
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
     for (row, bbox) in people.iter().zip(pair_boxes.iter().chain(&single_boxes)) {
-        // the tiny network has learned such people: the body stands in its box
+        // the tiny network was trained on such people: the pelvis is inside the box
         let [x, y] = [row.joints_px[39 * 2], row.joints_px[39 * 2 + 1]];
         assert!((bbox[0]..bbox[0] + bbox[2]).contains(&x) && (bbox[1]..bbox[1] + bbox[3]).contains(&y));
         assert_eq!((row.body_pose.len(), row.joints_m.len()), (23 * 9, 44 * 3));
@@ -137,8 +137,8 @@ fn people_of_several_pictures_are_written_down() {
     }
 
     for (name, width, height) in [("one_all", 320, 240), ("two_all", 200, 260), ("one_1", 768, 256)] {
-        let picture = image::open(folder.join(format!("{name}.png"))).unwrap();
-        assert_eq!((picture.width(), picture.height()), (width, height), "{name}");
+        let drawn = image::open(folder.join(format!("{name}.png"))).unwrap();
+        assert_eq!((drawn.width(), drawn.height()), (width, height), "{name}");
     }
     let read = NpzTensors::new(folder.join("one_1.npz")).unwrap();
     let floats =
@@ -149,42 +149,42 @@ fn people_of_several_pictures_are_written_down() {
     let mesh = std::fs::read_to_string(folder.join("one_1.obj")).unwrap();
     assert!(mesh.starts_with("# person 1 of in/one.png\n"), "{}", &mesh[..80]);
 
-    // together or one by one: the same numbers to the last bit
-    run("hmr2.batch=1", "out=alone");
+    // batched or one by one: the same bytes
+    run("hmr2.batch=1", "out=single");
     for name in ["one_0.npz", "one_1.npz", "two_0.npz", "two_0.png", "one_all.png"] {
         let bytes = |out: &str| std::fs::read(project.path(out).join("latest").join(name)).unwrap();
-        assert!(bytes("together") == bytes("alone"), "{name}");
+        assert!(bytes("batched") == bytes("single"), "{name}");
     }
 }
 
 #[test]
-fn a_bad_picture_is_told_and_the_others_are_done() {
+fn an_invalid_image_is_reported_and_the_others_are_reconstructed() {
     let project = project();
-    let (picture, boxes) = drawn(120, 160, &[[0.0, 0.1, 6.0]]);
-    save(&project.path("good.png"), &picture);
-    save(&project.path("outside.png"), &picture);
+    let (rendered, boxes) = render_people(120, 160, &[[0.0, 0.1, 6.0]]);
+    save(&project.path("good.png"), &rendered);
+    save(&project.path("outside.png"), &rendered);
     std::fs::write(project.path("outside.png.boxes.txt"), "500,10,20,40\n").unwrap();
-    let whole = picture.png().unwrap();
+    let whole = rendered.to_png().unwrap();
     std::fs::write(project.path("short.png"), &whole[..whole.len() / 2]).unwrap();
-    std::fs::write(project.path("text.jpg"), "no picture").unwrap();
+    std::fs::write(project.path("text.jpg"), "not an image").unwrap();
     std::fs::write(project.path("good.boxes.txt"), boxes[0].map(|v| v.to_string()).join(",")).unwrap();
     let given = ["short.png", "outside.png", "text.jpg", "missing.png", "good.png"];
     let arguments = [&["reconstruct", "model=tiny"][..], &given, &["out=results", "--json"]].concat();
-    let said = project.posebook(&arguments);
-    assert_eq!(said.0.status.code(), Some(1));
-    let errors = said.errors();
+    let output = project.posebook(&arguments);
+    assert_eq!(output.0.status.code(), Some(1));
+    let errors = output.errors();
     for part in [
         "[1/5] short.png: the PNG cannot be decoded",
-        "[2/5] outside.png: nobody by outside.png.boxes.txt",
-        "note: outside.png: 1 of 1 boxes passed over that lie wholly outside of its 120x160 pixels",
-        "[3/5] text.jpg: this is no picture",
-        "[4/5] missing.png: cannot read the picture",
-        "[5/5] good.png: 1 person by good.boxes.txt",
-        "error: 3 of 5 pictures could not be done:\n  short.png: ",
+        "[2/5] outside.png: no people, boxes of outside.png.boxes.txt",
+        "note: outside.png: 1 of 1 boxes skipped that are wholly outside of its 120x160 pixels",
+        "[3/5] text.jpg: this is not an image",
+        "[4/5] missing.png: cannot read the image",
+        "[5/5] good.png: 1 person, boxes of good.boxes.txt",
+        "error: 3 of 5 images failed:\n  short.png: ",
     ] {
         assert!(errors.contains(part), "{part} is not in:\n{errors}");
     }
-    let summary: Value = serde_json::from_slice(&said.0.stdout).unwrap();
+    let summary: Value = serde_json::from_slice(&output.0.stdout).unwrap();
     assert_eq!(summary["failed"].as_array().unwrap().len(), 3);
     assert_eq!(summary["pictures"][0]["files"][0], "outside_all.png");
     assert_eq!(summary["pictures"][1]["files"][0], "good_all.png");
@@ -196,12 +196,12 @@ fn a_bad_picture_is_told_and_the_others_are_done() {
 }
 
 #[test]
-fn nothing_takes_the_place_of_anything() {
+fn no_result_overwrites_another() {
     let project = project();
-    let (picture, _) = drawn(60, 80, &[[0.0, 0.1, 6.0]]);
-    save(&project.path("a/face.png"), &picture);
-    save(&project.path("b/face.png"), &picture);
-    save(&project.path("b/Face.jpg"), &picture);
+    let (rendered, _) = render_people(60, 80, &[[0.0, 0.1, 6.0]]);
+    save(&project.path("a/face.png"), &rendered);
+    save(&project.path("b/face.png"), &rendered);
+    save(&project.path("b/Face.jpg"), &rendered);
     std::fs::write(project.path("b/face.webp"), "RIFF").unwrap();
     let run = || {
         project
@@ -209,7 +209,7 @@ fn nothing_takes_the_place_of_anything() {
             .succeeds()
     };
     let errors = run().errors();
-    assert!(errors.contains("the whole picture is taken as one person's box"), "{errors}");
+    assert!(errors.contains("the whole image is the box of one person"), "{errors}");
     assert!(errors.contains("note: b/face.webp is left out"), "{errors}");
     let first = std::fs::read_link(project.path("results/latest")).unwrap();
     let names_of = |folder: &Path| {
@@ -224,36 +224,40 @@ fn nothing_takes_the_place_of_anything() {
 }
 
 #[test]
-fn after_an_interruption_what_was_not_begun_is_told() {
+fn images_not_started_before_an_interruption_are_listed() {
     let project = project();
-    let (picture, _) = drawn(60, 80, &[[0.0, 0.1, 6.0]]);
+    let (rendered, _) = render_people(60, 80, &[[0.0, 0.1, 6.0]]);
     let given = [project.path("a.png"), project.path("b.png")];
-    given.iter().for_each(|path| save(path, &picture));
+    given.iter().for_each(|path| save(path, &rendered));
     let out = format!("out={}", project.path("results").display());
     let settings =
         [out.as_str(), "model=tiny", "detect.model=given"].map(|text| Override::parse(text).unwrap());
-    let request = PictureRequest::parse(&given, &settings).unwrap();
-    let place = posebook::runner::Project::find(&project.path("")).unwrap();
-    // Ctrl-C while the first picture is read
-    let pressed = AtomicBool::new(false);
-    let batch_of_one = PictureRequest { hmr2: Settings { batch: 1, ..Settings::default() }, ..request };
-    let mut press = |_: Told| pressed.store(true, Ordering::SeqCst);
-    let outcome = reconstruct(&place, &batch_of_one, &pressed, &mut press).unwrap();
+    let request = ReconstructRequest::parse(&given, &settings).unwrap();
+    let project_here = posebook::runner::Project::find(&project.path("")).unwrap();
+    // Ctrl-C while the first image is reconstructed
+    let interrupted = AtomicBool::new(false);
+    let batch_of_one = ReconstructRequest { hmr2: Settings { batch: 1, ..Settings::default() }, ..request };
+    let mut interrupt = |_: ReconstructionEvent| interrupted.store(true, Ordering::SeqCst);
+    let outcome = reconstruct(&project_here, &batch_of_one, &interrupted, &mut interrupt).unwrap();
     assert_eq!((outcome.pictures.len(), &outcome.not_begun), (1, &vec![given[1].clone()]));
     assert_eq!(rows(&outcome.folder).len(), 1);
     assert!(outcome.folder.join("summary.json").is_file());
 }
 
 #[test]
-fn the_smallest_picture_and_nobody_in_it() {
+fn a_single_pixel_and_an_image_without_people_are_reconstructed() {
     let project = project();
-    save(&project.path("dot.png"), &Picture::filled(1, 1, [200, 10, 10]));
-    save(&project.path("empty.png"), &Picture::filled(50, 40, [10, 200, 10]));
+    save(&project.path("dot.png"), &RgbImage::filled(1, 1, [200, 10, 10]));
+    save(&project.path("empty.png"), &RgbImage::filled(50, 40, [10, 200, 10]));
     std::fs::write(project.path("empty.boxes.txt"), "\n").unwrap();
-    let said = project
+    let output = project
         .posebook(&["reconstruct", "model=tiny", "detect.model=given", "dot.png", "empty.png", "out=results"])
         .succeeds();
-    assert!(said.errors().contains("[2/2] empty.png: nobody by empty.boxes.txt"), "{}", said.errors());
+    assert!(
+        output.errors().contains("[2/2] empty.png: no people, boxes of empty.boxes.txt"),
+        "{}",
+        output.errors()
+    );
     let folder = project.path("results/latest");
     assert_eq!(image::open(folder.join("dot_all.png")).unwrap().width(), 1);
     let untouched = image::open(folder.join("empty_all.png")).unwrap().into_rgb8();
@@ -262,27 +266,27 @@ fn the_smallest_picture_and_nobody_in_it() {
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_said_before_anything_is_done() {
+fn invalid_requests_are_reported_before_any_work() {
     let project = project();
-    let (picture, boxes) = drawn(60, 80, &[[0.0, 0.1, 6.0]]);
-    save(&project.path("a.png"), &picture);
+    let (rendered, boxes) = render_people(60, 80, &[[0.0, 0.1, 6.0]]);
+    save(&project.path("a.png"), &rendered);
     let both = inline(&boxes);
     for (arguments, message) in [
         (vec!["a.png", "hmr2.bacth=3"], "did you mean `batch`"),
         (vec!["a.png", "video.mode=stream-seek"], "unknown key `video`"),
         (vec!["a.png", "model=tinny"], "no model set `tinny`"),
-        (vec!["a.png", "a.png", both.as_str()], "are for one picture, and there are 2"),
-        (vec!["a.png", "boxes=nan,1,2,3"], "`nan,1,2,3` is no box: nan"),
-        (vec!["a.png", "boxes=1,1,0,3"], "is no box: 0 x 3 pixels"),
-        (vec!["a.png", "boxes=1,1,5,-3"], "is no box: 5 x -3 pixels"),
+        (vec!["a.png", "a.png", both.as_str()], "are for one image, and there are 2"),
+        (vec!["a.png", "boxes=nan,1,2,3"], "`nan,1,2,3` is not a box: nan"),
+        (vec!["a.png", "boxes=1,1,0,3"], "is not a box: 0 x 3 pixels"),
+        (vec!["a.png", "boxes=1,1,5,-3"], "is not a box: 5 x -3 pixels"),
         (vec!["a.png", "boxes=none.txt"], "there is no such file"),
-        (vec!["experiments"], "there are no pictures in this folder"),
-        (vec!["hmr2.batch=3"], "no picture is given"),
+        (vec!["experiments"], "there are no images in this folder"),
+        (vec!["hmr2.batch=3"], "no image is given"),
         (vec!["a.png", "model=tiny", "device=cuda:99"], "cuda:99"),
     ] {
-        let said = project.posebook(&[vec!["reconstruct", "out=results"], arguments].concat());
-        assert!(!said.0.status.success());
-        let errors = said.errors();
+        let output = project.posebook(&[vec!["reconstruct", "out=results"], arguments].concat());
+        assert!(!output.0.status.success());
+        let errors = output.errors();
         assert!(errors.contains(message) && errors.starts_with("error: "), "{message}: {errors}");
     }
     assert!(!project.path("results").exists());
@@ -290,14 +294,14 @@ fn what_cannot_be_asked_for_is_said_before_anything_is_done() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn names_that_are_not_utf_8_are_done_in_order_and_written_down() {
+fn names_that_are_not_utf_8_are_sorted_and_reported() {
     use std::os::unix::ffi::OsStrExt;
     let project = project();
-    let (picture, _) = drawn(64, 64, &[[0.0, 0.0, 6.0]]);
+    let (rendered, _) = render_people(64, 64, &[[0.0, 0.0, 6.0]]);
     for name in [&b"caf\xe9_10.png"[..], b"caf\xe9_2.png"] {
-        save(&project.path("in").join(std::ffi::OsStr::from_bytes(name)), &picture);
+        save(&project.path("in").join(std::ffi::OsStr::from_bytes(name)), &rendered);
     }
-    let said = project
+    let output = project
         .posebook(&[
             "reconstruct",
             "model=tiny",
@@ -309,9 +313,9 @@ fn names_that_are_not_utf_8_are_done_in_order_and_written_down() {
         ])
         .succeeds();
     let summary = std::fs::read(project.path("out/latest/summary.json")).unwrap();
-    for text in [said.0.stdout, summary] {
+    for text in [output.0.stdout, summary] {
         let summary: Value = serde_json::from_slice(&text).unwrap();
-        let picture = |at: usize| summary["pictures"][at]["picture"].as_str().unwrap().to_string();
-        assert_eq!([picture(0), picture(1)], ["in/caf\u{fffd}_2.png", "in/caf\u{fffd}_10.png"]);
+        let path = |index: usize| summary["pictures"][index]["picture"].as_str().unwrap().to_string();
+        assert_eq!([path(0), path(1)], ["in/caf\u{fffd}_2.png", "in/caf\u{fffd}_10.png"]);
     }
 }

@@ -1,14 +1,14 @@
-//! The reports that git keeps are results: points of them are made again and give the same numbers.
+//! Reproduces a few points of each reference report and compares their numbers.
 //!
-//! `./just references` makes all of them again; this is the quick form, of a few minutes.
+//! `./just references` reproduces all points; these take a few minutes.
 
 mod common;
 
 use common::Project;
-use posebook::reference::{self, Comparison, Tables};
+use posebook::reference::{self, ComparedTables, Comparison};
 use std::path::{Path, PathBuf};
 
-/// For every experiment the settings that leave its quickest points.
+/// For every experiment the settings that reduce it to its fastest points.
 const POINTS: &[(&str, &[&str])] = &[
     ("quickstart", &[]),
     (
@@ -45,35 +45,34 @@ const POINTS: &[(&str, &[&str])] = &[
     ("frames-together", &["sweep.hmr2.frames=[1,4]", "repeats=1"]),
 ];
 
-/// Every run of it is a try of a search that ends where this machine's libraries let it: its verdicts are held to
-/// in `tests/questions.rs`.
-const WITHOUT: &str = "video-size-limit";
+/// All its runs are of searches, whose values depend on the machine's libraries. `tests/questions.rs` checks its verdicts.
+const EXCLUDED: &str = "video-size-limit";
 
 fn reports() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("reports")
 }
 
 #[test]
-fn every_reference_has_points_that_are_made_again() {
+fn every_reference_has_points_to_reproduce() {
     let names = reference::names(&reports()).unwrap();
     assert!(names.len() > 5, "{names:?}");
-    for name in names.iter().filter(|name| *name != WITHOUT) {
+    for name in names.iter().filter(|name| *name != EXCLUDED) {
         assert!(POINTS.iter().any(|(known, _)| known == name), "no points of {name}");
     }
 }
 
-/// What a few points of one experiment say that its reference does not.
+/// The differences between a few points of an experiment and its reference.
 fn differences(name: &str, settings: &[&str]) -> Option<String> {
     let toml = format!("{}/experiments/{name}.toml", env!("CARGO_MANIFEST_DIR"));
     let project = Project::with_experiment(name, &std::fs::read_to_string(toml).unwrap());
-    // its exit status says that some claims cannot be judged by a part of the runs
-    let said = project.posebook(&[&["experiment", "run", name], settings].concat());
+    // the exit status is a failure, because some claims need all runs
+    let output = project.posebook(&[&["experiment", "run", name], settings].concat());
     let report = project.path(&format!("reports/{name}/latest"));
-    assert!(report.is_dir(), "{name}: {}", said.errors());
-    let reference = Tables::read(&reference::folder(&reports(), name)).unwrap();
-    let comparison = Comparison::of_runs(&reference, &Tables::read(&report).unwrap());
+    assert!(report.is_dir(), "{name}: {}", output.errors());
+    let reference = ComparedTables::load(&reference::folder(&reports(), name)).unwrap();
+    let comparison = Comparison::compare_runs(&reference, &ComparedTables::load(&report).unwrap());
     let is_same = comparison.columns.is_empty() && comparison.only_new.is_empty() && comparison.pairs > 0;
-    // that the reference has more points is what was asked for
+    // the reference has more points by design
     let comparison = Comparison { only_reference: Vec::new(), ..comparison };
     println!("{name}: {comparison}");
     (!is_same).then(|| format!("{name}: {comparison}"))
@@ -82,11 +81,11 @@ fn differences(name: &str, settings: &[&str]) -> Option<String> {
 #[test]
 #[ignore = "takes minutes: runs of every experiment"]
 fn points_of_the_references_give_the_same_numbers() {
-    let moved: Vec<String> =
+    let changed: Vec<String> =
         POINTS.iter().filter_map(|(name, settings)| differences(name, settings)).collect();
     assert!(
-        moved.is_empty(),
-        "numbers moved; if they are right, make the references again with `./just references --renew`\n{}",
-        moved.join("\n")
+        changed.is_empty(),
+        "numbers changed; if they are right, renew the references with `./just references --renew`\n{}",
+        changed.join("\n")
     );
 }

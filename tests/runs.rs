@@ -1,4 +1,4 @@
-//! Runs as the built program makes them: repeatable, resumable, and whole when they fail.
+//! Runs of the built program: reproducible, resumable, and with complete rows when they fail.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const SMALL: &str = r#"
-question = "Are runs what they should be?"
+question = "Are runs reproducible?"
 [defaults]
 dataset = { name = "walkers", only = ["crossing"], people = 2, width = 160, height = 96, frames = 16 }
 [defaults.detect]
@@ -22,17 +22,18 @@ jitter = 0.05
 ]
 "#;
 
-/// What may differ between two runs of the same: times, memory that the kernel or the allocator's
-/// neighbours have a say in, and when it was.
-fn is_of_the_moment(column: &str) -> bool {
+/// Whether a column may differ between two equal runs: times, dates, and memory that depends on the kernel or on other
+/// threads' allocations.
+fn is_volatile(column: &str) -> bool {
     column.ends_with("_secs")
         || column.ends_with("_bytes") && column != "clip_bytes"
         || column == "started_utc"
 }
 
-fn lasting(rows: &[Row]) -> Vec<Row> {
+/// The rows without volatile columns.
+fn stable_columns(rows: &[Row]) -> Vec<Row> {
     let keep = |row: &Row| {
-        row.iter().filter(|(key, _)| !is_of_the_moment(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
+        row.iter().filter(|(key, _)| !is_volatile(key)).map(|(k, v)| (k.clone(), v.clone())).collect()
     };
     rows.iter().map(keep).collect()
 }
@@ -42,7 +43,7 @@ fn people(project: &Project) -> Vec<u8> {
 }
 
 #[test]
-fn frames_taken_together_find_the_same() {
+fn batches_of_frames_give_the_same_results() {
     let toml = SMALL
         .replace("frames = 16", "frames = 11")
         .replace("[sweep]\n", "[sweep]\n\"hmr2.frames\" = [1, 4]\n");
@@ -58,7 +59,7 @@ fn frames_taken_together_find_the_same() {
 }
 
 #[test]
-fn a_quick_run_makes_the_smaller_experiment() {
+fn a_quick_run_executes_the_smaller_experiment() {
     let quick =
         "[quick]\n\"dataset.frames\" = 5\n\"video.mode\" = [{ stream = { access = \"sequential\" } }]\n";
     let project = Project::with_experiment("small", &format!("{SMALL}{quick}"));
@@ -76,8 +77,8 @@ fn a_quick_run_makes_the_smaller_experiment() {
 
 /// The seconds in `about 7 min left`.
 fn secs_left(plan: &str) -> f64 {
-    let (_, words) = plan.rsplit_once("about ").unwrap_or_else(|| panic!("no time in {plan}"));
-    let words: Vec<&str> = words.split_whitespace().collect();
+    let (_, text) = plan.rsplit_once("about ").unwrap_or_else(|| panic!("no time in {plan}"));
+    let words: Vec<&str> = text.split_whitespace().collect();
     let units = [("s", 1.0), ("min", 60.0), ("h", 3600.0)];
     let part = |pair: &[&str]| {
         let (_, size) = units.iter().find(|(unit, _)| *unit == pair[1])?;
@@ -87,14 +88,14 @@ fn secs_left(plan: &str) -> f64 {
 }
 
 #[test]
-fn guesses_of_time_follow_the_network_and_the_frames_that_are_asked_for() {
+fn time_estimates_follow_the_network_and_the_requested_frames() {
     let project = Project::with_experiment("small", SMALL);
     let planned = |given: &[&str]| {
         let planned = project.posebook(&[&["experiment", "run", "small", "--dry-run"][..], given].concat());
         String::from_utf8_lossy(&planned.succeeds().0.stdout).into_owned()
     };
     let tiny = planned(&[]);
-    // hundreds of times the arithmetic, beside what a frame costs with any network
+    // hundreds of times the operations, plus what a frame costs with any network
     let published = planned(&["model=hmr2-formula"]);
     assert!(secs_left(&published) > 5.0 * secs_left(&tiny), "{published}\n{tiny}");
     let some = planned(&["video.start_frame=4", "video.end_frame=10", "video.every=2"]);
@@ -103,7 +104,7 @@ fn guesses_of_time_follow_the_network_and_the_frames_that_are_asked_for() {
 }
 
 #[test]
-fn a_second_time_and_a_resumed_time_give_the_same() {
+fn repeated_and_resumed_experiments_give_the_same_results() {
     let whole = Project::with_experiment("small", SMALL);
     whole.posebook(&["experiment", "run", "small"]).succeeds();
     let first = whole.runs("small");
@@ -118,72 +119,72 @@ fn a_second_time_and_a_resumed_time_give_the_same() {
     }
     let first_people = people(&whole);
 
-    // found again, and not run again
+    // stored runs are found and not repeated
     let again = whole.posebook(&["experiment", "run", "small", "--dry-run"]).succeeds();
     assert_eq!(String::from_utf8_lossy(&again.0.stdout).matches(": done").count(), 4);
-    // run again, byte for byte the same
+    // repeated runs give the same bytes
     whole.posebook(&["experiment", "run", "small", "--fresh"]).succeeds();
-    assert_eq!(lasting(&whole.runs("small")), lasting(&first));
+    assert_eq!(stable_columns(&whole.runs("small")), stable_columns(&first));
     assert!(people(&whole) == first_people, "the people of a second run differ from the first's");
 
-    // interrupted after the first run, and then gone on with
+    // interrupted after the first run, then resumed
     let broken = Project::with_experiment("small", SMALL);
     let mut command = broken.command(&["experiment", "run", "small"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let patience = Instant::now() + Duration::from_secs(300);
+    let deadline = Instant::now() + Duration::from_secs(300);
     while finished(&broken).is_empty() && child.try_wait().unwrap().is_none() {
-        assert!(Instant::now() < patience, "no run was finished");
+        assert!(Instant::now() < deadline, "no run was finished");
         std::thread::sleep(Duration::from_millis(5));
     }
     let process = nix::unistd::Pid::from_raw(child.id() as i32);
     nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let kept = finished(&broken).len();
-    assert!((1..4).contains(&kept), "{kept} runs were kept");
-    let said = broken.posebook(&["experiment", "run", "small"]).succeeds();
-    let said = String::from_utf8_lossy(&said.0.stdout).into_owned();
-    assert!(said.contains(&format!("({kept} found as done before)")), "{said}");
-    assert_eq!(lasting(&broken.runs("small")), lasting(&first));
+    let stored = finished(&broken).len();
+    assert!((1..4).contains(&stored), "{stored} runs were stored");
+    let output = broken.posebook(&["experiment", "run", "small"]).succeeds();
+    let text = String::from_utf8_lossy(&output.0.stdout).into_owned();
+    assert!(text.contains(&format!("({stored} reused)")), "{text}");
+    assert_eq!(stable_columns(&broken.runs("small")), stable_columns(&first));
     assert!(people(&broken) == first_people, "the people of a resumed experiment differ");
 }
 
 /// A child of `parent` with this name, by `/proc`.
 #[cfg(target_os = "linux")]
 fn child_of(parent: u32, name: &str) -> Option<u32> {
-    let about = |entry: std::fs::DirEntry| {
+    let matching_pid = |entry: std::fs::DirEntry| {
         let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         let (head, tail) = stat.rsplit_once(')')?;
         let (pid, program) = head.split_once(" (")?;
-        let of = tail.split_whitespace().nth(1)?.parse::<u32>().ok()?;
-        (program == name && of == parent).then(|| pid.parse().ok())?
+        let parent_id = tail.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+        (program == name && parent_id == parent).then(|| pid.parse().ok())?
     };
-    std::fs::read_dir("/proc").unwrap().flatten().find_map(about)
+    std::fs::read_dir("/proc").unwrap().flatten().find_map(matching_pid)
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_notice_of_a_cluster_keeps_what_is_finished() {
+fn finished_runs_are_stored_after_a_schedulers_signal() {
     use nix::sys::signal::{Signal::SIGUSR1, kill};
     let project = Project::with_experiment("small", SMALL);
     let mut command = project.command(&["experiment", "run", "small"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let patience = Instant::now() + Duration::from_secs(300);
+    let deadline = Instant::now() + Duration::from_secs(300);
     let send = |process: u32| kill(nix::unistd::Pid::from_raw(process.cast_signed()), SIGUSR1);
     let mut worker = None;
     while finished(&project).is_empty() || worker.is_none() {
-        assert!(Instant::now() < patience && child.try_wait().unwrap().is_none(), "no run was finished");
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no run was finished");
         worker = child_of(child.id(), "posebook");
         std::thread::sleep(Duration::from_millis(2));
     }
-    // to every process of the job, and again; the worker may have ended meanwhile
+    // to every process of the job, twice to the main process; the worker may have ended meanwhile
     let _ = worker.map(send);
     send(child.id()).unwrap();
     let _ = send(child.id());
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    let kept = finished(&project).len();
-    assert!((1..4).contains(&kept), "{kept} runs were kept");
+    let stored = finished(&project).len();
+    assert!((1..4).contains(&stored), "{stored} runs were stored");
     let rows = project_rows(&project);
-    assert_eq!(rows.len(), kept);
+    assert_eq!(rows.len(), stored);
     assert!(rows.iter().all(|row| row["outcome"] == "ok"), "{rows:?}");
     assert_eq!(std::fs::read_dir(project.path(".posebook/work")).unwrap().count(), 0);
 }
@@ -195,18 +196,19 @@ fn project_rows(project: &Project) -> Vec<Row> {
     rows(&reports.next().unwrap().path().join("runs.csv"))
 }
 
+/// Folders of the stored runs.
 fn finished(project: &Project) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(project.path(".posebook/runs")).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()
 }
 
 #[test]
-fn deaths_are_rows_and_the_others_go_on() {
+fn failed_runs_are_rows_and_the_others_continue() {
     let project = Project::with_experiment("small", SMALL);
     let limited = ["experiment", "run", "small", "sweep.limits.host_mib=[8, 4000]", "video.mode=stream-seek"];
-    let said = project.posebook(&limited);
+    let output = project.posebook(&limited);
     let runs = project.runs("small");
-    assert_eq!(runs.len(), 2, "{}", said.errors());
+    assert_eq!(runs.len(), 2, "{}", output.errors());
     assert_eq!(runs[0]["outcome"], "out_of_memory", "{}", runs[0]["error"]);
     assert!(runs[0]["error"].contains("limits.host_mib"), "{}", runs[0]["error"]);
     assert_eq!((runs[0]["hota"].as_str(), runs[1]["outcome"].as_str()), ("", "ok"));
@@ -217,7 +219,7 @@ fn deaths_are_rows_and_the_others_go_on() {
 }
 
 #[test]
-fn a_video_that_is_none_is_a_failed_row() {
+fn a_file_that_is_not_a_video_is_a_failed_row() {
     let project = Project::with_experiment("small", SMALL);
     let dataset = "kind = \"files\"\nabout = \"broken\"\n[[clip]]\nname = \"noise\"\nvideo = \"noise.mp4\"\n";
     std::fs::write(project.path("noise.mp4"), [7; 5000]).unwrap();
@@ -241,12 +243,12 @@ limits = { host_mib = 68 }
 [search]
 "video.end_frame" = { from = 4, to = 256, within = 0.5, step = 4 }
 [[cell]]
-claim = "More fits where frames are not kept"
+claim = "More fits where frames are not stored"
 sql = "select count(*) from runs where search_edge = 'largest_ok' and mode = 'extract-memory'"
 holds = { equals = 1.0, unit = "edges" }
 "#;
 
-/// The tries of one mode: value, outcome and edge, in their order.
+/// The tries of one mode in order: value, outcome and edge.
 fn tries<'r>(rows: &'r [Row], mode: &str) -> Vec<(f64, &'r str, &'r str)> {
     let rows = rows.iter().filter(|row| row["mode"] == mode);
     rows.map(|row| (number(row, "search_value"), row["outcome"].as_str(), row["search_edge"].as_str()))
@@ -254,7 +256,7 @@ fn tries<'r>(rows: &'r [Row], mode: &str) -> Vec<(f64, &'r str, &'r str)> {
 }
 
 #[test]
-fn the_longest_video_within_a_budget_is_found() {
+fn a_search_finds_the_longest_video_within_a_budget() {
     let project = Project::with_experiment("longest", SEARCH);
     let planned = project.posebook(&["experiment", "run", "longest", "--dry-run"]).succeeds();
     let planned = String::from_utf8_lossy(&planned.0.stdout).into_owned();
@@ -271,30 +273,30 @@ fn the_longest_video_within_a_budget_is_found() {
         "{:?}",
         rows.iter().map(|row| &row["error"]).collect::<Vec<_>>()
     );
-    let kept = tries(&rows, "extract-memory");
-    let edge = |which: &str| kept.iter().find(|(_, _, edge)| *edge == which).copied().unwrap();
+    let in_memory = tries(&rows, "extract-memory");
+    let edge = |which: &str| in_memory.iter().find(|(_, _, edge)| *edge == which).copied().unwrap();
     let ((fits, ok, _), (fails, why, _)) = (edge("largest_ok"), edge("smallest_failed"));
     assert_eq!((ok, why), ("ok", "out_of_memory"));
-    // the budget less what the program holds anyway, in frames of 172,800 bytes
-    assert!(fits >= 16.0 && fails <= 256.0 && fails / fits <= 1.5, "{kept:?}");
+    // the budget minus the program's own memory, in frames of 172,800 bytes
+    assert!(fits >= 16.0 && fails <= 256.0 && fails / fits <= 1.5, "{in_memory:?}");
 
-    // failures are answers too: nothing is tried again
+    // failures are results of a search, too: nothing is repeated
     let again = project.posebook(&["experiment", "run", "longest"]).succeeds();
     let again = String::from_utf8_lossy(&again.0.stdout).into_owned();
-    assert!(again.contains(&format!("{0} runs ({0} found as done before)", rows.len())), "{again}");
-    assert_eq!(tries(&project.runs("longest"), "extract-memory"), kept);
+    assert!(again.contains(&format!("{0} runs ({0} reused)", rows.len())), "{again}");
+    assert_eq!(tries(&project.runs("longest"), "extract-memory"), in_memory);
 }
 
 #[test]
 #[cfg(not(feature = "cuda"))]
-fn what_needs_a_card_is_left_out_without_one() {
+fn runs_that_need_a_gpu_are_skipped_without_one() {
     let device = "    { extract = { store = \"device\" } },\n    { stream = { access = \"seek\" } },";
     let toml =
         SMALL.replace("    { stream = { access = \"seek\" } },", device).replace("frames = 16", "frames = 4");
     let project = Project::with_experiment("small", &toml);
-    let said = project.posebook(&["experiment", "run", "small"]).succeeds();
-    let left_out = "left out: extract-device: 1 run that would need a graphics card";
-    assert!(said.errors().contains(left_out), "{}", said.errors());
+    let output = project.posebook(&["experiment", "run", "small"]).succeeds();
+    let skipped = "left out: extract-device: 1 run that would need a GPU";
+    assert!(output.errors().contains(skipped), "{}", output.errors());
     let rows = project.runs("small");
     assert!(rows.len() == 4 && rows.iter().all(|row| row["outcome"] == "ok"));
     let resolved = std::fs::read_to_string(project.path("reports/small/latest/experiment.toml")).unwrap();

@@ -1,12 +1,13 @@
-//! What can be called a video: a folder of pictures and an address, tracked with given boxes; and the sound
-//! that an overlay keeps.
+//! Video sources: folders of images and web addresses, tracked with provided boxes; and the audio of overlays.
 
 mod common;
 #[path = "common/ffmpeg.rs"]
-mod made;
+mod ffmpeg;
+#[path = "common/skip.rs"]
+mod skip;
 
 use common::Project;
-use made::ffmpeg;
+use ffmpeg::ffmpeg;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
@@ -23,7 +24,7 @@ fn project() -> Project {
     project
 }
 
-/// What ffprobe says of a file's tracks.
+/// A file's tracks by ffprobe.
 fn tracks(path: &Path) -> String {
     let output = Command::new("ffprobe")
         .args([
@@ -41,7 +42,7 @@ fn tracks(path: &Path) -> String {
 }
 
 #[test]
-fn a_folder_of_pictures_is_tracked() {
+fn a_folder_of_images_is_tracked() {
     let project = project();
     std::fs::create_dir(project.path("pictures")).unwrap();
     ffmpeg(&project.path("pictures"), &format!("-f lavfi -i testsrc2=size=96x96 -frames:v {FRAMES} %d.png"));
@@ -51,13 +52,13 @@ fn a_folder_of_pictures_is_tracked() {
     let summary = std::fs::read_to_string(project.path("out/latest/summary.md")).unwrap();
     let expected = "# pictures\n\n- video: pictures, 96x96, 10.000 frames/s\n";
     assert!(summary.starts_with(expected) && summary.contains("\n- frames 0 to 5"), "{summary}");
-    assert!(!project.path(".posebook/downloads").exists(), "nothing is made of the pictures");
+    assert!(!project.path(".posebook/downloads").exists(), "nothing is derived from the images");
     let run = &common::rows(&project.path("out/latest/runs.csv"))[0];
     assert_eq!(
         (run["clip"].as_str(), run["clip_frames"].as_str(), run["fps"].as_str()),
         ("pictures", "5", "10.0")
     );
-    // the rate and the pictures make the run
+    // the rate and the images identify the run
     let again = project
         .posebook(&["track", "pictures/", "model=tiny", "boxes=boxes.txt", "fps=20", "out=out"])
         .succeeds();
@@ -67,7 +68,7 @@ fn a_folder_of_pictures_is_tracked() {
     assert!(wrong.errors().contains("frames a second, more than 0"), "{}", wrong.errors());
     std::fs::create_dir(project.path("empty")).unwrap();
     let wrong = project.posebook(&["track", "empty", "model=tiny", "boxes=boxes.txt"]);
-    assert!(wrong.errors().contains("there are no pictures in this folder"), "{}", wrong.errors());
+    assert!(wrong.errors().contains("there are no images in this folder"), "{}", wrong.errors());
 }
 
 /// SHA-256 of every frame by `posebook frames`.
@@ -79,18 +80,18 @@ fn hashes(project: &Project, arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn pictures_of_a_folder_are_those_that_reconstruct_reads() {
+fn images_of_a_folder_are_decoded_as_by_reconstruct() {
     let project = project();
     let stills = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/opencv/stills");
     let pictures = project.path("pictures");
     std::fs::create_dir(&pictures).unwrap();
-    // turned by EXIF one way and the other to the same size; a PNG is told by its content
+    // EXIF rotations to the same size; a JPEG is recognized by its content
     for (from, to) in [("exif-8.jpg", "9.jpg"), ("exif-5.jpg", "10.jpg"), ("exif-6.jpg", "1.png")] {
         std::fs::copy(stills.join(from), pictures.join(to)).unwrap();
     }
     std::fs::write(pictures.join("._9.jpg"), b"\0\x05\x16\x07 of macOS").unwrap();
-    let told = project.posebook(&["frames", "pictures"]).succeeds().errors();
-    assert!(told.contains("note: pictures/._9.jpg is left out: it is hidden"), "{told}");
+    let message = project.posebook(&["frames", "pictures"]).succeeds().errors();
+    assert!(message.contains("note: pictures/._9.jpg is left out: it is hidden"), "{message}");
     let goldens = std::fs::read_to_string(stills.with_extension("json")).unwrap();
     let goldens: serde_json::Value = serde_json::from_str(&goldens).unwrap();
     let golden = |name: &str| {
@@ -108,21 +109,21 @@ fn pictures_of_a_folder_are_those_that_reconstruct_reads() {
         hashes(&project, &["pictures", "video.loops=2", "video.every=3", "fps=5"]),
         vec![expected[0].clone(); 2]
     );
-    // a picture that is damaged is named; it stops a video, and `reconstruct` goes on with the others
-    let whole = std::fs::read(pictures.join("9.jpg")).unwrap();
-    std::fs::write(pictures.join("9.jpg"), &whole[..whole.len() - 60]).unwrap();
-    let words = "the JPEG is damaged or cut short";
-    let told = project.posebook(&["frames", "pictures", "--sha256"]).errors();
-    assert!(told.contains(&format!("pictures/9.jpg, frame 1: {words}")), "{told}");
-    let told = project
+    // a damaged image is named; it ends a video, while `reconstruct` continues with the other images
+    let bytes_of_image = std::fs::read(pictures.join("9.jpg")).unwrap();
+    std::fs::write(pictures.join("9.jpg"), &bytes_of_image[..bytes_of_image.len() - 60]).unwrap();
+    let reason = "the JPEG is damaged or cut short";
+    let message = project.posebook(&["frames", "pictures", "--sha256"]).errors();
+    assert!(message.contains(&format!("pictures/9.jpg, frame 1: {reason}")), "{message}");
+    let message = project
         .posebook(&["reconstruct", "pictures", "device=cpu", "model=tiny", "detect.model=given"])
         .errors();
-    assert!(told.contains("pictures/._9.jpg is left out: it is hidden"), "{told}");
-    assert!(told.contains(&format!("[2/3] pictures/9.jpg: {words}")), "{told}");
-    assert!(told.contains("[3/3] pictures/10.jpg: 1 person"), "{told}");
+    assert!(message.contains("pictures/._9.jpg is left out: it is hidden"), "{message}");
+    assert!(message.contains(&format!("[2/3] pictures/9.jpg: {reason}")), "{message}");
+    assert!(message.contains("[3/3] pictures/10.jpg: 1 person"), "{message}");
 }
 
-/// Serves one file, again and again, on the loopback address.
+/// Serves one file repeatedly on the loopback address.
 fn serve(bytes: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/walk.mp4?size=large", listener.local_addr().unwrap());
@@ -142,10 +143,9 @@ fn serve(bytes: Vec<u8>) -> String {
 }
 
 #[test]
-fn an_address_is_fetched_once_and_its_sound_is_kept() {
+fn an_address_is_downloaded_once_and_the_overlay_has_its_audio() {
     if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no curl");
-        return;
+        return skip::skip("curl is not installed", true);
     }
     let project = project();
     ffmpeg(
@@ -156,22 +156,23 @@ fn an_address_is_fetched_once_and_its_sound_is_kept() {
     project.posebook(&["track", &address, "model=tiny", "boxes=boxes.txt", "out=out"]).succeeds();
     let overlay = tracks(&project.path("out/latest/overlay.mp4"));
     assert!(overlay.contains(&format!("video,25/1,{FRAMES}")) && overlay.contains("audio"), "{overlay}");
-    let kept: Vec<_> = std::fs::read_dir(project.path(".posebook/downloads")).unwrap().flatten().collect();
-    assert_eq!(kept.len(), 1);
-    assert_eq!(std::fs::read(kept[0].path()).unwrap(), std::fs::read(project.path("walk.mp4")).unwrap());
+    let downloads: Vec<_> =
+        std::fs::read_dir(project.path(".posebook/downloads")).unwrap().flatten().collect();
+    assert_eq!(downloads.len(), 1);
+    assert_eq!(std::fs::read(downloads[0].path()).unwrap(), std::fs::read(project.path("walk.mp4")).unwrap());
 }
 
 #[test]
-fn paths_are_taken_as_they_are_typed_and_outputs_are_checked_before_the_work() {
+fn paths_are_taken_literally_and_output_folders_are_checked_first() {
     let project = project();
     ffmpeg(&project.path("."), &format!("-f lavfi -i testsrc2=size=96x96:rate=10 -frames:v {FRAMES} a.mp4"));
     std::fs::copy(project.path("a.mp4"), project.path("-12:30.mp4")).unwrap();
     std::fs::copy(project.path("boxes.txt"), project.path("1e3")).unwrap();
-    for (out, place) in [("a:b", "a:b"), ("-x", "-x"), ("2024_11_27 ", "2024_11_27 ")] {
+    for (out, folder) in [("a:b", "a:b"), ("-x", "-x"), ("2024_11_27 ", "2024_11_27 ")] {
         let out = format!("out={out}");
         project.posebook(&["track", "-12:30.mp4", "model=tiny", "boxes=1e3", &out]).succeeds();
-        let overlay = project.path(&format!("{place}/latest/overlay.mp4"));
-        assert_eq!(tracks(&overlay).trim(), format!("video,10/1,{FRAMES}"), "{place}");
+        let overlay = project.path(&format!("{folder}/latest/overlay.mp4"));
+        assert_eq!(tracks(&overlay).trim(), format!("video,10/1,{FRAMES}"), "{folder}");
     }
     let home = project.path("home");
     let mut command = project.command(&["track", "a.mp4", "model=tiny", "boxes=1e3", "out=~/results"]);
@@ -195,9 +196,9 @@ fn paths_are_taken_as_they_are_typed_and_outputs_are_checked_before_the_work() {
     assert_eq!(std::fs::read(project.path("file")).unwrap(), b"mine");
 }
 
-/// The mean counts the last frame's length, and is the same whoever tells it.
+/// The mean rate includes the last frame's duration, and is the same in all outputs.
 #[test]
-fn uneven_frames_have_one_rate_and_sound_that_cannot_be_read_is_left_out() {
+fn variable_frame_rates_have_one_mean_and_undecodable_audio_is_left_out() {
     let project = project();
     // frames at 0, 0.1, 0.2, 0.6 and 0.7 s, the last until 0.8 s
     let uneven = "select=not(between(n\\,3\\,5)),setpts=PTS";
@@ -209,16 +210,16 @@ fn uneven_frames_have_one_rate_and_sound_that_cannot_be_read_is_left_out() {
         ),
     );
     let mut bytes = std::fs::read(project.path("uneven.mp4")).unwrap();
-    // a kind of sound that ffmpeg cannot decode
+    // an audio codec that ffmpeg cannot decode
     for (from, to) in [(b"mp4a", b"ac-4"), (b"esds", b"free")] {
         let at = bytes.windows(4).position(|four| four == from).unwrap();
         bytes[at..at + 4].copy_from_slice(to);
     }
-    std::fs::write(project.path("strange.mp4"), bytes).unwrap();
-    for (name, has_sound) in [("uneven.mp4", true), ("strange.mp4", false)] {
+    std::fs::write(project.path("unsupported.mp4"), bytes).unwrap();
+    for (name, has_sound) in [("uneven.mp4", true), ("unsupported.mp4", false)] {
         let frames = project.posebook(&["frames", name]).succeeds();
-        let told = String::from_utf8_lossy(&frames.0.stdout).into_owned();
-        assert!(told.contains(" 6.250 frames/s (mean),"), "{name}: {told}");
+        let message = String::from_utf8_lossy(&frames.0.stdout).into_owned();
+        assert!(message.contains(" 6.250 frames/s (mean),"), "{name}: {message}");
         let tracked =
             project.posebook(&["track", name, "model=tiny", "boxes=boxes.txt", "out=out"]).succeeds();
         let summary = String::from_utf8_lossy(&tracked.0.stdout).into_owned();

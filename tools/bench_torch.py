@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""What HMR2's network costs in PyTorch: the figure that Posebook's own is put beside (`just gpu`).
+"""Measures HMR2's network in PyTorch, for comparison with Posebook (`just gpu`).
 
-The network is written here anew with the sizes of `Config::hmr2()` (src/hmr2/config.rs) and random
-weights: ViT-H on 256 x 192 of a 256 x 256 crop, and the decoder head. Attention goes through
-scaled_dot_product_attention. It is timed as it is (eager) and through torch.compile, in each precision
-and batch; beside it stand the same shapes' matrix products alone, and one large product as the card's
-ceiling. Times are medians of several passes, each synchronised, after warm-up.
+The network is reimplemented here with the dimensions of `Config::hmr2()` (src/hmr2/config.rs) and random
+weights: ViT-H on 256 x 192 of a 256 x 256 crop, and the decoder head. Attention uses
+scaled_dot_product_attention. It is timed in eager mode and with torch.compile, in each precision and
+batch size. For comparison, the matrix products of the same shapes are timed alone, and one large product
+gives the GPU's upper limit. Times are medians of several synchronized passes after warm-up.
 
-Prints one JSON document on stdout; where it cannot run, {"error": "why"} on one line and exit code 1.
-Needs only torch. Must not import anything of Posebook's.
+Prints one JSON document on stdout; on failure {"error": "reason"} on one line, with exit code 1.
+Needs only torch. Does not import Posebook.
 """
 
 import argparse
@@ -278,7 +278,7 @@ class Bench:
                     found["rows"].append(self.row(run, name, batch, mode))
                     print(json.dumps(found["rows"][-1]), file=sys.stderr)
         del model, run
-        torch._dynamo.reset()  # it holds on to what it compiled, weights included
+        torch._dynamo.reset()  # it keeps compiled code and weights
         gc.collect()
         return found
 

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Builds Posebook with its CUDA kernels on a machine that has no CUDA toolkit, driver or card.
+# Builds Posebook with its CUDA kernels on a machine without a CUDA toolkit, driver or GPU.
 # (Where a CUDA 13 toolkit is installed, `cargo build --release --features cuda` is enough.)
 #
 #   tools/build_cuda.sh [build|check] [more arguments for cargo, e.g. --features flash-attn]
 #
-# build   the program, at $CARGO_TARGET_DIR/cuda/release/posebook (CARGO_TARGET_DIR: target if unset)
-# check   only whether the code compiles: kernels once, then some seconds for each change
+# build   builds the program, at $CARGO_TARGET_DIR/cuda/release/posebook (CARGO_TARGET_DIR: target if unset)
+# check   only checks that the code compiles: kernels once, then some seconds per change
 #
-# POSEBOOK_CUDA_DIR      where toolkit, headers and stand-ins are kept   (.posebook/cuda; 400 MB)
-# POSEBOOK_CUDA_KERNELS  needed: those that Posebook calls; all: every one of candle's   (needed)
-# CUDA_COMPUTE_CAP       the card's generation, 90 for H100 and H200     (90)
-# JOBS                   how many compilers run at once                  (the machine's cores)
+# POSEBOOK_CUDA_DIR      folder of the toolkit, headers and stub libraries   (.posebook/cuda; 400 MB)
+# POSEBOOK_CUDA_KERNELS  needed: those that Posebook calls; all: all of candle's   (needed)
+# CUDA_COMPUTE_CAP       compute capability of the GPU, 90 for H100 and H200     (90)
+# JOBS                   number of parallel compilers                    (the machine's cores)
 #
-# What it does: takes nvcc and its parts as packages with pip (mirrors and proxies as pip is told),
-# compiles cuda/forward.c to stand in for the libraries that the linker is told to use, and calls cargo
-# with cuda/nvcc as the kernels' compiler. Nothing is written outside the two folders.
+# Installs nvcc and its parts as packages with pip (with pip's mirrors and proxies), compiles
+# cuda/forward.c as a stub for the libraries that the linker needs, and calls cargo with cuda/nvcc as
+# the compiler of kernels. Nothing is written outside of the two folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,7 +26,7 @@ case ${1:-} in build | check) what=$1; shift ;; esac
 kernels=${POSEBOOK_CUDA_KERNELS:-needed}
 case $kernels in
     needed) target=${CARGO_TARGET_DIR:-target}/cuda ;;
-    all) target=${CARGO_TARGET_DIR:-target}/cuda-all ;; # a folder of its own: cargo cannot see this choice
+    all) target=${CARGO_TARGET_DIR:-target}/cuda-all ;; # a separate folder: cargo does not track this choice
     *) stop "POSEBOOK_CUDA_KERNELS is '$kernels': set it to needed or to all" ;;
 esac
 
@@ -40,7 +40,7 @@ mkdir -p "${POSEBOOK_CUDA_DIR:-.posebook/cuda}"
 dir=$(cd "${POSEBOOK_CUDA_DIR:-.posebook/cuda}" && pwd)
 toolkit=$dir/toolkit
 
-# unpacked PACKAGE==VERSION...: the packages' files in one folder, whose name it prints
+# unpacked PACKAGE==VERSION...: unpacks packages into one folder and prints its name
 unpacked() {
     python3 -m pip --version >/dev/null 2>&1 ||
         stop "python3 has no pip, which fetches the compiler: install pip, or a CUDA 13 toolkit"
@@ -57,11 +57,11 @@ if [ ! -x "$toolkit/bin/nvcc" ]; then
     say "fetching nvcc 13.0 and its parts (102 MB) into $toolkit"
     part=$(unpacked nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 \
         nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85)
-    chmod +x "$part"/files/nvidia/cu13/bin/* "$part"/files/nvidia/cu13/nvvm/bin/* # zipfile forgets it
+    chmod +x "$part"/files/nvidia/cu13/bin/* "$part"/files/nvidia/cu13/nvvm/bin/* # zipfile does not keep modes
     rm -rf "$toolkit" && mv "$part/files/nvidia/cu13" "$toolkit" && rm -rf "$part"
 fi
 
-# CUTLASS's headers, where candle-flash-attn looks for its commit before it would ask the network.
+# CUTLASS's headers, where candle-flash-attn looks for its commit before it uses the network.
 export CUDAFORGE_HOME=$dir/cudaforge
 cutlass=7d49e6c7e2f8896c47f586706e67e1fb215529dc # v3.5.0, CUTLASS_COMMIT in candle-flash-attn's build.rs
 checkout=$CUDAFORGE_HOME/git/checkouts/cutlass-${cutlass:0:16}
@@ -71,16 +71,16 @@ if [[ " $* " == *flash-attn* && ! -d $checkout ]]; then
     source=$part/files/cutlass_library/source
     mkdir -p "$part/checkout/tools/util"
     mv "$source/include" "$part/checkout/" && mv "$source/tools/util/include" "$part/checkout/tools/util/"
-    git init -q "$part/checkout" && echo "$cutlass" >"$part/checkout/.git/HEAD" # all that is asked of it
+    git init -q "$part/checkout" && echo "$cutlass" >"$part/checkout/.git/HEAD" # candle-flash-attn reads only this
     mkdir -p "${checkout%/*}" && mv "$part/checkout" "$checkout" && rm -rf "$part"
 fi
 
-# The stand-ins: one archive under every name that cudarc tells the linker.
+# The stubs: one archive under every library name that cudarc passes to the linker.
 cudarc=$(cargo metadata --format-version 1 --locked --features cuda | python3 -c 'import json, os, sys
 print(next(os.path.dirname(p["manifest_path"]) for p in json.load(sys.stdin)["packages"] if p["name"] == "cudarc"))')
 tools/cuda/stand_ins.sh "$cudarc" "$toolkit"
 
-# A fixed place for the compiler's front: cargo compiles the kernels again when its path changes.
+# A fixed path for the compiler wrapper: cargo recompiles the kernels if its path changes.
 install -m 755 tools/cuda/nvcc.sh "$dir/nvcc"
 export NVCC=$dir/nvcc CUDA_HOME=$toolkit CUDA_PATH=$toolkit PATH=$toolkit/bin:$PATH
 export NVCC_APPEND_FLAGS=${NVCC_APPEND_FLAGS:---compress-mode=size}

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Gathers what `just gpu` needs on a machine with a card and nothing else (no network, no Rust, no root):
-# the program with its CUDA kernels, packed, and a small static ffmpeg and ffprobe. The rest is the checkout.
+# Collects what `just gpu` needs on a machine with only a GPU (no network, no Rust, no root):
+# the compressed program with its CUDA kernels, and a small static ffmpeg and ffprobe. The rest is in the checkout.
 #
-#   tools/carry.sh [FOLDER]      into FOLDER (carry/), which travels with the checkout
+#   tools/carry.sh [FOLDER]      into FOLDER (carry/), which is copied with the checkout
 #
-# There: tools/gpu.sh. Build the program first: just build-cuda --features flash-attn.
+# Then run tools/gpu.sh there. Build the program first: just build-cuda --features flash-attn.
 #
-# POSEBOOK_FFMPEG   a folder with a static ffmpeg and ffprobe of your own, instead of building them
+# POSEBOOK_FFMPEG   a folder with your own static ffmpeg and ffprobe, instead of building them
 #
-# Ready-made static builds of ffmpeg are 150 MB, mostly codecs that nobody here asks for. This one, of the
-# distribution's own sources, is 12 MB: it reads and writes H.264 and reads HEVC, MPEG-4, JPEG and PNG.
+# Prebuilt static builds of ffmpeg have 150 MB, mostly unused codecs. This one, from the
+# distribution's sources, has 12 MB: it reads and writes H.264 and reads HEVC, MPEG-4, JPEG and PNG.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 to=${1:-carry}
@@ -17,7 +17,7 @@ program=${CARGO_TARGET_DIR:-target}/cuda/release/posebook
 say() { printf 'carry: %s\n' "$*" >&2; }
 stop() { say "$@"; exit 1; }
 
-# sources_of PACKAGE...: the distribution's source packages in this folder, from its own mirrors
+# sources_of PACKAGE...: downloads the distribution's source packages into this folder
 sources_of() {
     mkdir -p apt/parts apt/lists/partial
     for list in /etc/apt/sources.list.d/*.sources; do
@@ -31,7 +31,7 @@ sources_of() {
     apt-get -q "${options[@]}" source --download-only "$@" >>apt.log 2>&1 || stop "no sources of $*: see $PWD/apt.log"
 }
 
-# in a folder of its own: x264, then ffmpeg with it
+# in a separate folder: x264, then ffmpeg with it
 build_ffmpeg() {
     sources_of x264 ffmpeg
     tar xf x264_*.orig.tar.*z && tar xf ffmpeg_*.orig.tar.xz
@@ -64,7 +64,7 @@ if [ ! -x "$to/ffmpeg" ] || [ ! -x "$to/ffprobe" ]; then
             command -v "$tool" >/dev/null || stop "$tool is missing: install it, or set POSEBOOK_FFMPEG to static ones"
         done
         part=$(mktemp -d)
-        (cd "$part" && build_ffmpeg) || stop "its logs are kept in $part"
+        (cd "$part" && build_ffmpeg) || stop "its logs are in $part"
         cp "$part"/ffmpeg-*/ffmpeg "$part"/ffmpeg-*/ffprobe "$to"
         rm -rf "$part"
     fi

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Puts the graphics card of this machine through everything: `posebook gpu`, with what it needs found first.
+# Runs `posebook gpu` on this machine's GPU, after locating the program, ffmpeg and libraries.
 #
 #   tools/gpu.sh [arguments of posebook gpu, such as --only speed,torch]
 #
-# The program is that of tools/carry.sh if there is one, else what `just build-cuda` or cargo built here.
+# Uses the program of tools/carry.sh if there is one, otherwise the one built by `just build-cuda` or cargo.
 set -eu
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 unpacked=.posebook/carry
 
-# python3 unpacks it where there is no xz
+# python3 unpacks it if there is no xz
 if [ -f carry/posebook.xz ]; then
     mkdir -p "$unpacked"
     if ! [ "$unpacked/posebook" -nt carry/posebook.xz ]; then
@@ -29,7 +29,7 @@ if ! command -v ffmpeg >/dev/null || ! command -v ffprobe >/dev/null; then
     PATH=$PWD/carry:$PWD/.posebook/tools/bin:$PATH
     export PATH
 fi
-# what lies in no folder that was found is said by the program itself
+# missing libraries are reported by the program
 LD_LIBRARY_PATH=$(tools/cuda/libraries.sh || true)
 export LD_LIBRARY_PATH
 exec "$program" gpu "$@"

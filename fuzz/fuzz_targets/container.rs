@@ -1,4 +1,4 @@
-//! MP4 and Matroska, as symphonia reads them.
+//! Fuzzes reading an MP4 or Matroska container with symphonia.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! ffprobe's lists of packets and frames.
+//! Fuzzes parsing ffprobe's lists of packets and frames.
 
 #![no_main]
 

@@ -1,8 +1,7 @@
-//! Archives that nobody has to trust: zips and tars whose sizes may lie, whose names may point anywhere.
+//! Reads and unpacks ZIP and TAR archives from untrusted sources: sizes may be wrong and names may point anywhere.
 //!
-//! A zip is read here by its central directory, entry by entry, with flate2: sizes and checksums are held against
-//! what comes out, and what an archive may claim at most is known before anything is allocated. Must not know what
-//! the files inside are for.
+//! A ZIP is read by its central directory, entry by entry, with flate2: sizes and checksums are compared with the
+//! decompressed data, and an archive's claims are limited before memory is allocated. A TAR is read as a stream.
 
 mod tar;
 #[cfg(test)]
@@ -19,14 +18,40 @@ use std::path::{Path, PathBuf};
 /// Why an archive cannot be read or unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
+    /// A file cannot be read or written.
     #[error("cannot read or write {}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("{} is no whole archive: {reason}; copy or fetch it again", path.display())]
-    Damaged { path: PathBuf, reason: String },
-    #[error("{}: the entry `{entry}` {reason}; the archive is refused, since it may be crafted", path.display())]
-    Unsafe { path: PathBuf, entry: String, reason: String },
-    #[error("{} {reason}; it is refused, since it may be crafted", path.display())]
-    TooLarge { path: PathBuf, reason: String },
+    File {
+        /// The archive or an unpacked file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The archive is not a supported one, damaged or truncated.
+    #[error("{} is not a complete archive: {reason}; copy or fetch it again", path.display())]
+    Damaged {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An entry is inconsistent, or its name points outside of the folder.
+    #[error("{}: the entry `{entry}` {reason}; the archive is rejected, since it may be crafted", path.display())]
+    Unsafe {
+        /// The archive.
+        path: PathBuf,
+        /// The entry's name, escaped.
+        entry: String,
+        /// What is wrong, as a predicate.
+        reason: String,
+    },
+    /// The archive exceeds a limit.
+    #[error("{} {reason}; it is rejected, since it may be crafted", path.display())]
+    TooLarge {
+        /// The archive.
+        path: PathBuf,
+        /// Which limit, as a predicate.
+        reason: String,
+    },
 }
 
 impl ArchiveError {

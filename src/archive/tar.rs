@@ -1,75 +1,85 @@
-//! Tar files, entry by entry as they come: plain files and folders, with the long names of pax and GNU.
+//! Reads TAR archives as a stream, entry by entry: plain files and folders, with the long names of pax and GNU.
 
 use std::io::{self, Read};
 
 const BLOCK: usize = 512;
-/// Long names and other notes are this long at most.
-const LONGEST_NOTE_BYTES: u64 = 1 << 16;
+/// Most bytes of a long name or a pax header.
+const MAX_EXTENSION_BYTES: u64 = 1 << 16;
 
-/// What an entry is.
+/// Kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// A plain file.
     File,
+    /// A folder.
     Folder,
-    /// Links, devices and pipes, in words.
+    /// A link, device or pipe, as a noun phrase.
     Other(&'static str),
 }
 
+/// An entry of the archive.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
+    /// Its path, as the archive has it.
     pub name: String,
+    /// Bytes of a file.
     pub size: u64,
+    /// Kind of the entry.
     pub kind: Kind,
 }
 
-/// A tar that is being read.
+/// Reads a TAR archive.
 pub struct Tar<R> {
     reader: R,
-    /// Bytes of the present entry that were not read, and those that fill its last block.
-    left: u64,
-    filling: u64,
+    /// Bytes of the current entry that are not read yet.
+    remaining: u64,
+    /// Padding bytes of its last block.
+    padding: u64,
 }
 
 impl<R: Read> Tar<R> {
+    /// A reader of the archive that `reader` gives.
     pub fn new(reader: R) -> Tar<R> {
-        Tar { reader, left: 0, filling: 0 }
+        Tar { reader, remaining: 0, padding: 0 }
     }
 
-    /// The next entry; what was not read of the one before is passed over.
+    /// The next entry; `None` after the last. What was not read of the previous entry is skipped.
     ///
     /// # Errors
-    /// If the archive is damaged or cut short.
+    /// If the archive is damaged or truncated.
     pub fn next(&mut self) -> io::Result<Option<Entry>> {
         let (mut long_name, mut long_size) = (None, None);
         loop {
-            let skip = self.left + self.filling;
+            let skip = self.remaining.saturating_add(self.padding);
             if io::copy(&mut Read::by_ref(&mut self.reader).take(skip), &mut io::sink())? != skip {
-                return Err(io::Error::other("it is cut short"));
+                return Err(io::Error::other("it is truncated"));
             }
-            (self.left, self.filling) = (0, 0);
-            let Some(block) = self.block()? else { return Ok(None) };
-            let size = number(&block[124..136]).ok_or_else(|| io::Error::other("a size that is none"))?;
-            self.expect(size)?;
-            let note = match block[156] {
-                b'L' | b'x' => self.note(size)?,
-                // notes for all entries, and long names of links, concern nobody here
+            (self.remaining, self.padding) = (0, 0);
+            let Some(header) = self.read_header()? else { return Ok(None) };
+            let size = parse_number(&header[124..136]).ok_or_else(|| io::Error::other("an invalid size"))?;
+            self.set_size(size)?;
+            let extension = match header[156] {
+                b'L' | b'x' => self.read_extension(size)?,
+                // global pax headers and long names of links are not needed
                 b'g' | b'K' => continue,
                 flag => {
-                    let name = long_name.unwrap_or_else(|| short_name(&block));
+                    let name = long_name.unwrap_or_else(|| short_name(&header));
                     let size = long_size.unwrap_or(size);
-                    self.expect(size)?;
-                    return Ok(Some(Entry { name, size, kind: kind(flag) }));
+                    self.set_size(size)?;
+                    return Ok(Some(Entry { name, size, kind: entry_kind(flag) }));
                 }
             };
-            if block[156] == b'L' {
-                long_name = Some(text(&note));
+            if header[156] == b'L' {
+                long_name = Some(text(&extension));
                 continue;
             }
-            for (key, value) in records(&note).ok_or_else(|| io::Error::other("a note that is none"))? {
+            for (key, value) in
+                pax_records(&extension).ok_or_else(|| io::Error::other("an invalid pax header"))?
+            {
                 match key {
                     "path" => long_name = Some(value.to_string()),
                     "size" => {
-                        let size = value.parse().map_err(|_| io::Error::other("a size that is none"))?;
+                        let size = value.parse().map_err(|_| io::Error::other("an invalid size"))?;
                         long_size = Some(size);
                     }
                     _ => {}
@@ -78,70 +88,75 @@ impl<R: Read> Tar<R> {
         }
     }
 
-    /// Reads to the end of what the archive came from, so that it may look at its checksum.
+    /// Reads the underlying reader to its end, so that a decompressor verifies its checksum.
     ///
     /// # Errors
-    /// If that is damaged or cut short.
+    /// If the data are damaged or truncated.
     pub fn finish(mut self) -> io::Result<()> {
         io::copy(&mut self.reader, &mut io::sink()).map(|_| ())
     }
 
-    fn expect(&mut self, size: u64) -> io::Result<()> {
-        // the most that a tar of any use holds; beyond that, sums overflow
+    /// Sets the size of the current entry.
+    fn set_size(&mut self, size: u64) -> io::Result<()> {
+        // sums of larger numbers could overflow
         if size > 1 << 60 {
-            return Err(io::Error::other("an absurd size"));
+            return Err(io::Error::other("an implausibly large size"));
         }
-        (self.left, self.filling) = (size, size.next_multiple_of(BLOCK as u64) - size);
+        (self.remaining, self.padding) = (size, size.next_multiple_of(BLOCK as u64) - size);
         Ok(())
     }
 
-    /// A header, its checksum looked at; `None` at the end.
-    fn block(&mut self) -> io::Result<Option<[u8; BLOCK]>> {
+    /// The next header block, with its checksum verified; `None` at the end.
+    fn read_header(&mut self) -> io::Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
-        let mut at = 0;
-        while at < BLOCK {
-            match self.reader.read(&mut block[at..])? {
-                // the two empty blocks at the end are missing in files of some writers
-                0 if at == 0 => return Ok(None),
-                0 => return Err(io::Error::other("it is cut short")),
-                read => at += read,
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.reader.read(&mut block[filled..])? {
+                // some programs omit the two empty blocks at the end
+                0 if filled == 0 => return Ok(None),
+                0 => return Err(io::Error::other("it is truncated")),
+                read => filled += read,
             }
         }
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        let as_spaces = |at: usize| if (148..156).contains(&at) { 32 } else { u64::from(block[at]) };
-        let sum: u64 = (0..BLOCK).map(as_spaces).sum();
-        if number(&block[148..156]) != Some(sum) {
-            return Err(io::Error::other("a header has a wrong checksum; this is no tar, or a damaged one"));
+        // the checksum field counts as spaces
+        let byte = |index: usize| if (148..156).contains(&index) { 32 } else { u64::from(block[index]) };
+        let sum: u64 = (0..BLOCK).map(byte).sum();
+        if parse_number(&block[148..156]) != Some(sum) {
+            return Err(io::Error::other(
+                "a header has a wrong checksum; this is not a TAR archive, or it is damaged",
+            ));
         }
         Ok(Some(block))
     }
 
-    fn note(&mut self, size: u64) -> io::Result<Vec<u8>> {
-        if size > LONGEST_NOTE_BYTES {
+    /// Reads the current entry as a long name or pax header.
+    fn read_extension(&mut self, size: u64) -> io::Result<Vec<u8>> {
+        if size > MAX_EXTENSION_BYTES {
             return Err(io::Error::other(format!("a name of {size} bytes")));
         }
-        let mut note = Vec::new();
-        self.read_to_end(&mut note)?;
-        Ok(note)
+        let mut extension = Vec::new();
+        self.read_to_end(&mut extension)?;
+        Ok(extension)
     }
 }
 
-/// The present entry's bytes.
+/// Reads the current entry's content.
 impl<R: Read> Read for Tar<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let most = self.left.min(into.len() as u64) as usize;
-        let read = self.reader.read(&mut into[..most])?;
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = self.remaining.min(buffer.len() as u64) as usize;
+        let read = self.reader.read(&mut buffer[..most])?;
         if read == 0 && most > 0 {
-            return Err(io::Error::other("it is cut short"));
+            return Err(io::Error::other("it is truncated"));
         }
-        self.left -= read as u64;
+        self.remaining -= read as u64;
         Ok(read)
     }
 }
 
-fn kind(flag: u8) -> Kind {
+fn entry_kind(flag: u8) -> Kind {
     match flag {
         b'0' | 0 | b'7' => Kind::File,
         b'5' => Kind::Folder,
@@ -153,22 +168,25 @@ fn kind(flag: u8) -> Kind {
     }
 }
 
+/// Text up to the first zero byte.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
+/// The name in a header without extensions.
 fn short_name(block: &[u8; BLOCK]) -> String {
     let (name, prefix) = (text(&block[..100]), text(&block[345..500]));
     let has_prefix = block[257..].starts_with(b"ustar\0") && !prefix.is_empty();
     if has_prefix { format!("{prefix}/{name}") } else { name }
 }
 
-/// Octal digits, or big-endian bytes behind a first bit that is set.
-fn number(field: &[u8]) -> Option<u64> {
+/// A number in octal digits, or big-endian in binary if the first bit is set.
+fn parse_number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         let high = &field[..field.len() - 8];
-        let is_small = high.iter().enumerate().all(|(at, byte)| *byte == if at == 0 { 0x80 } else { 0 });
+        let is_small =
+            high.iter().enumerate().all(|(index, byte)| *byte == if index == 0 { 0x80 } else { 0 });
         let low: [u8; 8] = field[field.len() - 8..].try_into().ok()?;
         return is_small.then(|| u64::from_be_bytes(low));
     }
@@ -177,9 +195,9 @@ fn number(field: &[u8]) -> Option<u64> {
     if digits.is_empty() { Some(0) } else { u64::from_str_radix(digits, 8).ok() }
 }
 
-/// The records of a pax note: `LENGTH KEY=VALUE`, a line each.
-fn records(note: &[u8]) -> Option<Vec<(&str, &str)>> {
-    let mut rest = std::str::from_utf8(note).ok()?;
+/// The records of a pax header, lines of the form `LENGTH KEY=VALUE`; `None` if it is damaged.
+fn pax_records(header: &[u8]) -> Option<Vec<(&str, &str)>> {
+    let mut rest = std::str::from_utf8(header).ok()?;
     let mut records = Vec::new();
     while !rest.trim_end_matches('\0').is_empty() {
         let (length, _) = rest.split_once(' ')?;

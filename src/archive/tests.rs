@@ -1,4 +1,4 @@
-//! Archives as programs write them, and as somebody might craft them.
+//! Archives as programs write them, and crafted ones.
 
 use super::tar::{Kind, Tar};
 use super::*;
@@ -7,21 +7,21 @@ use proptest::prelude::*;
 use std::fs;
 use std::io::{Read, Write};
 
-/// A file of a zip to be written, with room for lies.
+/// A file of a ZIP to be written, possibly with wrong declarations.
 #[derive(Clone)]
 struct Part {
     name: &'static str,
     data: Vec<u8>,
     deflated: bool,
-    claimed: Option<u32>,
+    declared_size: Option<u32>,
     mode: u32,
 }
 
 fn part(name: &'static str, data: &[u8]) -> Part {
-    Part { name, data: data.to_vec(), deflated: false, claimed: None, mode: 0o100_644 }
+    Part { name, data: data.to_vec(), deflated: false, declared_size: None, mode: 0o100_644 }
 }
 
-/// A zip as written by `zip(1)`, `wide` with the 64-bit records.
+/// A ZIP as written by `zip(1)`, with ZIP64 records if `wide`.
 fn zip_of(parts: &[Part], wide: bool) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for part in parts {
@@ -36,7 +36,7 @@ fn zip_of(parts: &[Part], wide: bool) -> Vec<u8> {
             part.data.clone()
         };
         let method: u16 = if part.deflated { 8 } else { 0 };
-        let sizes = [packed.len() as u32, part.claimed.unwrap_or(part.data.len() as u32)];
+        let sizes = [packed.len() as u32, part.declared_size.unwrap_or(part.data.len() as u32)];
         let mut common = [20u16, 0, method, 0, 0].iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
         common.extend(crc.sum().to_le_bytes());
         common.extend(sizes.iter().flat_map(|n| n.to_le_bytes()));
@@ -71,7 +71,7 @@ fn zip_of(parts: &[Part], wide: bool) -> Vec<u8> {
     out
 }
 
-/// A header of a tar, and the data in whole blocks.
+/// A header of a TAR, and the data in whole blocks.
 fn tar_entry(name: &str, flag: u8, data: &[u8]) -> Vec<u8> {
     let mut block = vec![0; 512];
     block[..name.len()].copy_from_slice(name.as_bytes());
@@ -98,13 +98,13 @@ fn tgz(entries: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A folder with an archive in it.
-struct Desk(tempfile::TempDir);
+struct ArchiveFolder(tempfile::TempDir);
 
-impl Desk {
-    fn new(bytes: &[u8]) -> Desk {
+impl ArchiveFolder {
+    fn new(bytes: &[u8]) -> ArchiveFolder {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("archive"), bytes).unwrap();
-        Desk(folder)
+        ArchiveFolder(folder)
     }
 
     fn open(&self) -> Result<Zip, ArchiveError> {
@@ -115,9 +115,9 @@ impl Desk {
         unpack(&self.0.path().join("archive"), &self.0.path().join("out"), limits, &|_| true)
     }
 
-    /// What an unpacking that has to fail says; nothing of it may be left.
-    fn refused(&self, limits: Limits) -> String {
-        let error = self.unpack(limits).expect_err("it is unpacked").to_string();
+    /// The message of an unpacking that must fail; nothing of it may be left.
+    fn rejection(&self, limits: Limits) -> String {
+        let error = self.unpack(limits).expect_err("unpacking must fail").to_string();
         let left: Vec<_> =
             fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["archive"], "{error}");
@@ -126,45 +126,48 @@ impl Desk {
 }
 
 #[test]
-fn entries_come_out_as_they_went_in() {
+fn entries_are_read_unchanged() {
     let long = b"many bytes ".repeat(10_000);
     for wide in [false, true] {
         let deflated = Part { deflated: true, ..part("root/data/1", &long) };
-        let desk = Desk::new(&zip_of(
+        let desk = ArchiveFolder::new(&zip_of(
             &[part("root/data.pkl", b"pickle"), deflated, part("root/data/0", &long)],
             wide,
         ));
         let mut zip = desk.open().unwrap();
         assert_eq!(zip.names().collect::<Vec<_>>(), ["root/data.pkl", "root/data/1", "root/data/0"]);
-        assert_eq!(zip.whole("root/data.pkl", 6).unwrap(), b"pickle");
+        assert_eq!(zip.read("root/data.pkl", 6).unwrap(), b"pickle");
         for name in ["root/data/0", "root/data/1"] {
-            assert_eq!(zip.whole(name, 1 << 20).unwrap(), long);
-            assert_eq!(zip.range(name, 11, 22).unwrap(), &long[..22]);
-            assert!(zip.range(name, u64::MAX, 2).unwrap_err().to_string().contains("has 110000 bytes"));
+            assert_eq!(zip.read(name, 1 << 20).unwrap(), long);
+            assert_eq!(zip.read_range(name, 11, 22).unwrap(), &long[..22]);
+            assert!(zip.read_range(name, u64::MAX, 2).unwrap_err().to_string().contains("has 110000 bytes"));
         }
-        let said = zip.whole("root/data/0", 100).unwrap_err().to_string();
-        assert!(said.contains("claims 110000 bytes, and 100 is the most"), "{said}");
-        assert!(zip.whole("none", 1).unwrap_err().to_string().contains("there is no `none` in it"));
+        let said = zip.read("root/data/0", 100).unwrap_err().to_string();
+        assert!(said.contains("declares 110000 bytes, and at most 100 are allowed"), "{said}");
+        assert!(zip.read("none", 1).unwrap_err().to_string().contains("it has no entry `none`"));
     }
 }
 
 #[test]
-fn a_zip_that_lies_is_refused() {
+fn a_zip_with_wrong_declarations_is_rejected() {
     let long = vec![7; 100_000];
-    let bomb = Part { deflated: true, claimed: Some(100), ..part("a", &long) };
+    let bomb = Part { deflated: true, declared_size: Some(100), ..part("a", &long) };
     let said = |bytes: &[u8]| {
-        let desk = Desk::new(bytes);
-        desk.open().and_then(|mut zip| zip.whole("a", 1 << 30)).unwrap_err().to_string()
+        let desk = ArchiveFolder::new(bytes);
+        desk.open().and_then(|mut zip| zip.read("a", 1 << 30)).unwrap_err().to_string()
     };
-    assert!(said(&zip_of(std::slice::from_ref(&bomb), false)).contains("is longer than it claims"));
-    let less = Part { claimed: Some(u32::MAX - 1), ..bomb.clone() };
-    // four gigabytes are claimed; nothing is allocated for them
-    assert!(said(&zip_of(&[less], false)).contains("claims 4294967294 bytes, and 1073741824 is the most"));
-    let less = Part { claimed: Some(200_000), ..bomb };
-    assert!(said(&zip_of(&[less], false)).contains("ends 100000 bytes before the size that it claims"));
-    let stored = Part { claimed: Some(5), ..part("a", b"1234") };
-    assert!(said(&zip_of(&[stored], false)).contains("claims 5 bytes and takes 4"));
-    assert!(said(&zip_of(&[part("a", b"1"), part("a", b"2")], false)).contains("`a` is there twice"));
+    assert!(said(&zip_of(std::slice::from_ref(&bomb), false)).contains("is longer than declared"));
+    let less = Part { declared_size: Some(u32::MAX - 1), ..bomb.clone() };
+    // 4 GiB are declared; nothing is allocated for them
+    assert!(
+        said(&zip_of(&[less], false))
+            .contains("declares 4294967294 bytes, and at most 1073741824 are allowed")
+    );
+    let less = Part { declared_size: Some(200_000), ..bomb };
+    assert!(said(&zip_of(&[less], false)).contains("ends 100000 bytes before its declared size"));
+    let stored = Part { declared_size: Some(5), ..part("a", b"1234") };
+    assert!(said(&zip_of(&[stored], false)).contains("declares 5 bytes and has 4"));
+    assert!(said(&zip_of(&[part("a", b"1"), part("a", b"2")], false)).contains("`a` occurs twice"));
     let good = zip_of(&[part("a", b"1234")], false);
     let changed = |at: usize, to: u8| {
         let mut bytes = good.clone();
@@ -172,33 +175,71 @@ fn a_zip_that_lies_is_refused() {
         said(&bytes)
     };
     assert!(changed(31, b'x').contains("has another checksum"));
-    assert!(changed(30, b'b').contains("is another one where it lies"));
-    // the directory's offset, the count of entries, and the place of the entry
-    assert!(changed(good.len() - 4, 0xff).contains("directory lies beyond its end"));
-    assert!(changed(good.len() - 12, 0xff).contains("its directory is cut short"));
-    assert!(changed(35 + 42, 1).contains("overlaps what lies behind it"));
+    assert!(changed(30, b'b').contains("names another entry"));
+    // the directory's position, the number of entries, and the entry's position
+    assert!(changed(good.len() - 4, 0xff).contains("directory extends beyond its end"));
+    assert!(changed(good.len() - 12, 0xff).contains("its directory is truncated"));
+    assert!(changed(35 + 42, 1).contains("overlaps what follows it"));
     let wide = zip_of(&[part("a", b"1234")], true);
     let count = wide.len() - 22 - 20 - 56 + 32;
     let mut many = wide.clone();
     many[count + 3] = 1;
-    assert!(said(&many).contains("claims a directory of 16777217 entries"));
+    assert!(said(&many).contains("declares a directory of 16777217 entries"));
     let mut far = wide;
     far[count + 8 + 7] = 0xff;
-    assert!(said(&far).contains("directory lies beyond its end"));
+    assert!(said(&far).contains("directory extends beyond its end"));
+}
+
+/// Sizes at the end of their type, so that sums would overflow.
+#[test]
+fn extreme_sizes_are_rejected_without_overflow() {
+    for size in [u64::MAX, u64::MAX - 1, i64::MAX as u64, 1 << 62] {
+        let deflated = Part { deflated: true, declared_size: Some(u32::MAX), ..part("a", b"1234") };
+        let mut bytes = zip_of(&[deflated], true);
+        let directory = bytes.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
+        // an extra field with the 64-bit size, after the name
+        let extra = [&[1, 0, 8, 0][..], &size.to_le_bytes()].concat();
+        bytes[directory + 30..directory + 32].copy_from_slice(&(extra.len() as u16).to_le_bytes());
+        bytes.splice(directory + 47..directory + 47, extra.iter().copied());
+        let record = bytes.windows(4).rposition(|four| four == b"PK\x06\x06").unwrap();
+        let directory_bytes = (record - directory) as u64;
+        bytes[record + 40..record + 48].copy_from_slice(&directory_bytes.to_le_bytes());
+        let locator = bytes.windows(4).rposition(|four| four == b"PK\x06\x07").unwrap();
+        bytes[locator + 8..locator + 16].copy_from_slice(&(record as u64).to_le_bytes());
+        let folder = ArchiveFolder::new(&bytes);
+        let mut zip = folder.open().unwrap();
+        assert_eq!(zip.size("a"), Some(size));
+        assert!(zip.read("a", u64::MAX).unwrap_err().to_string().contains("before its declared size"));
+        assert!(zip.read_range("a", 0, size).is_err() && zip.read_range("a", size, 0).is_err());
+        assert!(folder.unpack(Limits::default()).is_err());
+    }
+    for size in [u64::MAX, 1 << 61, 1 << 60] {
+        let mut block = tar_entry("a", b'0', b"");
+        block[124..128].copy_from_slice(&[0x80, 0, 0, 0]);
+        block[128..136].copy_from_slice(&size.to_be_bytes());
+        sign(&mut block);
+        ArchiveFolder::new(&block).rejection(Limits::default());
+        let pax = format!("29 size={size}\n");
+        let pax = format!("{} size={size}\n", pax.len());
+        let entries = [tar_entry("pax", b'x', pax.as_bytes()), tar_entry("a", b'0', b"")].concat();
+        ArchiveFolder::new(&entries).rejection(Limits::default());
+    }
 }
 
 #[test]
-fn two_entries_do_not_share_bytes() {
-    // the second entry's header lies within the first one's data: a way to claim much with little
+fn entries_that_overlap_are_rejected() {
+    // the second entry's header lies within the first one's data
     let inner = zip_of(&[part("b", b"data")], false);
     let mut bytes = zip_of(&[part("a", &inner[..35]), part("b", b"data")], false);
     let directory = bytes.len() - 22 - 47 + 42;
     bytes[directory..directory + 4].copy_from_slice(&31u32.to_le_bytes());
-    assert!(Desk::new(&bytes).open().err().unwrap().to_string().contains("overlaps what lies behind it"));
+    assert!(
+        ArchiveFolder::new(&bytes).open().err().unwrap().to_string().contains("overlaps what follows it")
+    );
 }
 
 #[test]
-fn archives_are_unpacked_whole() {
+fn archives_are_unpacked_completely() {
     let parts = [part("deep/a.txt", b"1"), Part { mode: 0o040_755, ..part("empty/", b"") }];
     let long = format!("{}/c.txt", "d".repeat(120));
     let pax = |name: &str| {
@@ -215,7 +256,7 @@ fn archives_are_unpacked_whole() {
         tar_entry("short", b'0', b"3"),
     ];
     for (bytes, files) in [(zip_of(&parts, false), 1), (tgz(&tar), 3), (tar.concat(), 3)] {
-        let desk = Desk::new(&bytes);
+        let desk = ArchiveFolder::new(&bytes);
         let unpacked = desk.unpack(Limits::default()).unwrap();
         assert_eq!(unpacked.len(), files);
         let out = desk.0.path().join("out");
@@ -229,15 +270,25 @@ fn archives_are_unpacked_whole() {
 }
 
 #[test]
-fn nothing_is_unpacked_elsewhere() {
+fn nothing_is_unpacked_outside_of_the_folder() {
     for name in ["../a", "/a", "a/../../b", "a\\b", "", ".", "c/./.."] {
-        let said = Desk::new(&tgz(&[tar_entry("ok", b'0', b"1"), tar_entry(name, b'0', b"2")]))
-            .refused(Limits::default());
-        assert!(said.contains("points outside") || said.contains("no path"), "{name}: {said}");
+        let said = ArchiveFolder::new(&tgz(&[tar_entry("ok", b'0', b"1"), tar_entry(name, b'0', b"2")]))
+            .rejection(Limits::default());
+        assert!(
+            said.contains("points outside")
+                || said.contains("not a path")
+                || said.contains("empty or too deep"),
+            "{name}: {said}"
+        );
     }
     for name in ["../a", "/a", "a/../../b", "a\\b"] {
-        let said = Desk::new(&zip_of(&[part(name, b"1")], false)).refused(Limits::default());
-        assert!(said.contains("points outside") || said.contains("no path"), "{name}: {said}");
+        let said = ArchiveFolder::new(&zip_of(&[part(name, b"1")], false)).rejection(Limits::default());
+        assert!(
+            said.contains("points outside")
+                || said.contains("not a path")
+                || said.contains("empty or too deep"),
+            "{name}: {said}"
+        );
     }
     for (flag, what) in [
         (b'1', "a hard link"),
@@ -246,62 +297,68 @@ fn nothing_is_unpacked_elsewhere() {
         (b'6', "a pipe"),
         (b'S', "of an unknown kind"),
     ] {
-        let said = Desk::new(&tgz(&[tar_entry("a", flag, b"")])).refused(Limits::default());
+        let said = ArchiveFolder::new(&tgz(&[tar_entry("a", flag, b"")])).rejection(Limits::default());
         assert!(said.contains(&format!("`a` is {what}")), "{said}");
     }
     let link = Part { mode: 0o120_777, ..part("a", b"/etc/passwd") };
-    assert!(Desk::new(&zip_of(&[link], false)).refused(Limits::default()).contains("is a link or a device"));
-    let twice = Desk::new(&tgz(&[tar_entry("a", b'0', b"1"), tar_entry("./a", b'0', b"2")]));
-    assert!(twice.refused(Limits::default()).contains("is there twice"));
+    assert!(
+        ArchiveFolder::new(&zip_of(&[link], false))
+            .rejection(Limits::default())
+            .contains("is a link or a device")
+    );
+    let twice = ArchiveFolder::new(&tgz(&[tar_entry("a", b'0', b"1"), tar_entry("./a", b'0', b"2")]));
+    assert!(twice.rejection(Limits::default()).contains("occurs twice"));
 }
 
 #[test]
-fn too_much_is_refused() {
-    let limits = Limits { entries: 3, bytes: 1000, depth: 3 };
-    let few = Desk::new(&tgz(&vec![tar_entry("a/", b'5', b""); 4]));
-    assert!(few.refused(limits).contains("has more than 3 entries"));
-    let long = Desk::new(&tgz(&[tar_entry("a", b'0', &[0; 600]), tar_entry("b", b'0', &[0; 600])]));
-    assert!(long.refused(limits).contains("has more than 1000 bytes unpacked"));
-    let deep = Desk::new(&tgz(&[tar_entry("a/b/c/d", b'0', b"1")]));
-    assert!(deep.refused(limits).contains("no path of a sensible length"));
+fn archives_beyond_the_limits_are_rejected() {
+    let limits = Limits { max_entries: 3, max_bytes: 1000, max_depth: 3 };
+    let few = ArchiveFolder::new(&tgz(&vec![tar_entry("a/", b'5', b""); 4]));
+    assert!(few.rejection(limits).contains("has more than 3 entries"));
+    let long = ArchiveFolder::new(&tgz(&[tar_entry("a", b'0', &[0; 600]), tar_entry("b", b'0', &[0; 600])]));
+    assert!(long.rejection(limits).contains("has more than 1000 bytes unpacked"));
+    let deep = ArchiveFolder::new(&tgz(&[tar_entry("a/b/c/d", b'0', b"1")]));
+    assert!(deep.rejection(limits).contains("empty or too deep"));
     let zipped = Part { deflated: true, ..part("a", &[0; 100_000]) };
     assert!(
-        Desk::new(&zip_of(std::slice::from_ref(&zipped), false))
-            .refused(limits)
+        ArchiveFolder::new(&zip_of(std::slice::from_ref(&zipped), false))
+            .rejection(limits)
             .contains("more than 1000 bytes unpacked")
     );
-    let lying = Part { claimed: Some(10), ..zipped };
-    assert!(Desk::new(&zip_of(&[lying], false)).refused(limits).contains("longer than it claims"));
+    let lying = Part { declared_size: Some(10), ..zipped };
+    assert!(ArchiveFolder::new(&zip_of(&[lying], false)).rejection(limits).contains("longer than declared"));
 }
 
 #[test]
-fn damage_is_told() {
+fn damaged_archives_are_rejected() {
     let whole = tgz(&[tar_entry("a", b'0', &[1; 2000])]);
     for length in [0, 1, 3, 20, whole.len() / 2, whole.len() - 9] {
-        Desk::new(&whole[..length]).refused(Limits::default());
+        ArchiveFolder::new(&whole[..length]).rejection(Limits::default());
     }
     let mut wrong = tar_entry("a", b'0', b"1");
     wrong[5] = b'x';
-    assert!(Desk::new(&wrong).refused(Limits::default()).contains("wrong checksum"));
+    assert!(ArchiveFolder::new(&wrong).rejection(Limits::default()).contains("wrong checksum"));
     let mut absurd = tar_entry("a", b'0', b"");
     absurd[124..136].fill(0x7f);
     absurd[124] = 0x80;
     sign(&mut absurd);
-    Desk::new(&absurd).refused(Limits::default());
-    assert!(Desk::new(b"no archive").refused(Limits::default()).contains("neither a zip nor a tar"));
-    let name = Desk::new(&tgz(&[tar_entry("n", b'L', &[b'a'; 70_000])]));
-    assert!(name.refused(Limits::default()).contains("a name of 70000 bytes"));
+    ArchiveFolder::new(&absurd).rejection(Limits::default());
+    assert!(
+        ArchiveFolder::new(b"no archive").rejection(Limits::default()).contains("neither a ZIP nor a TAR")
+    );
+    let name = ArchiveFolder::new(&tgz(&[tar_entry("n", b'L', &[b'a'; 70_000])]));
+    assert!(name.rejection(Limits::default()).contains("a name of 70000 bytes"));
 }
 
 #[test]
-fn a_tar_is_read_by_its_sizes() {
+fn a_tar_is_read_entry_by_entry() {
     let tar = [tar_entry("a", b'0', &[1; 513]), tar_entry("b", b'7', b"2"), vec![0; 1024]].concat();
     let mut tar = Tar::new(tar.as_slice());
     let first = tar.next().unwrap().unwrap();
     assert_eq!((first.name.as_str(), first.size, first.kind), ("a", 513, Kind::File));
     let mut some = [0; 10];
     tar.read_exact(&mut some).unwrap();
-    // what was not read is passed over
+    // what was not read is skipped
     assert_eq!(tar.next().unwrap().unwrap().name, "b");
     let mut all = Vec::new();
     tar.read_to_end(&mut all).unwrap();
@@ -311,9 +368,9 @@ fn a_tar_is_read_by_its_sizes() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
-    /// Whatever byte of an archive is changed or where it is cut: files or words, and never a panic.
+    /// A changed byte or a truncation gives files or an error, never a panic.
     #[test]
-    fn a_changed_archive_is_no_panic(at in 0usize..3000, to in any::<u8>(), cut in any::<bool>(), which in 0usize..3) {
+    fn damaged_archives_do_not_panic(at in 0usize..3000, to in any::<u8>(), cut in any::<bool>(), which in 0usize..3) {
         let deflated = Part { deflated: true, ..part("b/c", &[9; 700]) };
         let entries = [tar_entry("a", b'0', &[1; 700]), tar_entry("b/c", b'0', b"2")];
         let mut bytes = match which {
@@ -323,7 +380,7 @@ proptest! {
         };
         let at = at % bytes.len();
         if cut { bytes.truncate(at) } else { bytes[at] = to }
-        let desk = Desk::new(&bytes);
-        let _ = desk.unpack(Limits { entries: 10, bytes: 10_000, depth: 5 });
+        let desk = ArchiveFolder::new(&bytes);
+        let _ = desk.unpack(Limits { max_entries: 10, max_bytes: 10_000, max_depth: 5 });
     }
 }

@@ -1,206 +1,226 @@
-//! An archive's files into a folder: only inside it, no links, no more than was agreed to.
+//! Unpacks an archive into a folder: only inside it, without links, within given limits.
 
 use super::ArchiveError;
 use super::tar::{Kind, Tar};
-use super::zip::{Zip, broken};
+use super::zip::{Zip, entry_error};
 use crate::scratch;
 use flate2::read::MultiGzDecoder;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
 
-/// What an archive may be at most.
+/// Limits of an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    pub entries: usize,
-    /// All files together, unpacked.
-    pub bytes: u64,
-    /// Folders within folders.
-    pub depth: usize,
+    /// Most entries.
+    pub max_entries: usize,
+    /// Most bytes of all unpacked files together.
+    pub max_bytes: u64,
+    /// Most components of a path.
+    pub max_depth: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { entries: 100_000, bytes: 32 << 30, depth: 32 }
+        Limits { max_entries: 100_000, max_bytes: 32 << 30, max_depth: 32 }
     }
 }
 
-/// Unpacks a .zip, .whl, .tar, .tgz or .tar.gz (told by what is in it) into the folder `into`, which must not be
-/// there; of its files, those that `wanted` says yes to. The folder is there whole or not at all.
+/// Unpacks a .zip, .whl, .tar, .tgz or .tar.gz (recognized by its content) into the folder `into`, which must not exist. Only
+/// files that `is_selected` accepts are written. Returns their paths. The folder appears completely or not at all.
 ///
 /// # Errors
-/// If the archive is damaged, an entry's name points elsewhere, is a link or a device, comes twice, or it goes beyond
-/// `limits`.
+/// If the archive is damaged, an entry's name points outside of the folder, an entry is a link or a device or appears twice,
+/// or the archive exceeds `limits`.
 pub fn unpack(
     archive: &Path,
     into: &Path,
     limits: Limits,
-    wanted: &dyn Fn(&str) -> bool,
+    is_selected: &dyn Fn(&str) -> bool,
 ) -> Result<Vec<PathBuf>, ArchiveError> {
-    let beside = scratch::beside(into);
-    fs::create_dir_all(&beside).map_err(ArchiveError::file(&beside))?;
-    let mut place = Place { archive, folder: &beside, limits, entries: 0, bytes: 0, files: Vec::new() };
-    let unpacked = match kind_of(archive) {
-        Ok(Packed::Zip) => unzip(&mut place, wanted),
-        Ok(Packed::Gzip(file)) => untar(&mut place, MultiGzDecoder::new(BufReader::new(file)), wanted),
-        Ok(Packed::Tar(file)) => untar(&mut place, BufReader::new(file), wanted),
+    let temporary = scratch::temporary_path(into);
+    fs::create_dir_all(&temporary).map_err(ArchiveError::file(&temporary))?;
+    let mut extraction =
+        Extraction { archive, folder: &temporary, limits, entries: 0, bytes: 0, files: Vec::new() };
+    let unpacked = match detect_kind(archive) {
+        Ok(ArchiveKind::Zip) => unzip(&mut extraction, is_selected),
+        Ok(ArchiveKind::Gzip(file)) => {
+            untar(&mut extraction, MultiGzDecoder::new(BufReader::new(file)), is_selected)
+        }
+        Ok(ArchiveKind::Tar(file)) => untar(&mut extraction, BufReader::new(file), is_selected),
         Err(error) => Err(error),
     };
-    let files = std::mem::take(&mut place.files);
-    let placed = unpacked.and_then(|()| fs::rename(&beside, into).map_err(ArchiveError::file(into)));
-    if let Err(error) = placed {
-        let _ = fs::remove_dir_all(&beside);
+    let files = std::mem::take(&mut extraction.files);
+    let result = unpacked.and_then(|()| fs::rename(&temporary, into).map_err(ArchiveError::file(into)));
+    if let Err(error) = result {
+        let _ = fs::remove_dir_all(&temporary);
         return Err(error);
     }
     Ok(files.into_iter().map(|file| into.join(file)).collect())
 }
 
-enum Packed {
+/// Kind of an archive, with its open file.
+enum ArchiveKind {
     Zip,
     Gzip(File),
     Tar(File),
 }
 
-fn kind_of(archive: &Path) -> Result<Packed, ArchiveError> {
+/// Recognizes an archive by its first bytes.
+fn detect_kind(archive: &Path) -> Result<ArchiveKind, ArchiveError> {
     let failed = |source| ArchiveError::File { path: archive.to_path_buf(), source };
     let mut file = File::open(archive).map_err(failed)?;
     let mut start = Vec::new();
     Read::by_ref(&mut file).take(512).read_to_end(&mut start).map_err(failed)?;
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     match start.as_slice() {
-        [b'P', b'K', ..] => Ok(Packed::Zip),
-        [0x1f, 0x8b, ..] => Ok(Packed::Gzip(file)),
-        block if block.len() == 512 && block[257..].starts_with(b"ustar") => Ok(Packed::Tar(file)),
-        _ => Err(ArchiveError::damaged(archive, "it is neither a zip nor a tar, packed by gzip or not")),
+        [b'P', b'K', ..] => Ok(ArchiveKind::Zip),
+        [0x1f, 0x8b, ..] => Ok(ArchiveKind::Gzip(file)),
+        block if block.len() == 512 && block[257..].starts_with(b"ustar") => Ok(ArchiveKind::Tar(file)),
+        _ => Err(ArchiveError::damaged(
+            archive,
+            "it is neither a ZIP nor a TAR archive (compressed by gzip or not)",
+        )),
     }
 }
 
-/// Where files go, and how much has come.
-struct Place<'a> {
+/// An archive that is being unpacked.
+struct Extraction<'a> {
     archive: &'a Path,
+    /// Where files are written.
     folder: &'a Path,
     limits: Limits,
+    /// Entries so far.
     entries: usize,
+    /// Bytes written so far.
     bytes: u64,
+    /// Paths of the files written so far, relative to the folder.
     files: Vec<PathBuf>,
 }
 
-impl Place<'_> {
-    fn refused(&self, entry: &str, reason: &str) -> ArchiveError {
+impl Extraction<'_> {
+    fn unsafe_entry(&self, entry: &str, reason: &str) -> ArchiveError {
         ArchiveError::unsafe_entry(self.archive, entry, reason)
     }
 
-    fn count(&mut self) -> Result<(), ArchiveError> {
+    /// Counts an entry against the limit.
+    fn count_entry(&mut self) -> Result<(), ArchiveError> {
         self.entries += 1;
-        if self.entries <= self.limits.entries {
+        if self.entries <= self.limits.max_entries {
             return Ok(());
         }
-        let reason = format!("has more than {} entries", self.limits.entries);
+        let reason = format!("has more than {} entries", self.limits.max_entries);
         Err(ArchiveError::TooLarge { path: self.archive.to_path_buf(), reason })
     }
 
-    /// The path below the folder that an entry's name stands for.
-    fn inside(&self, name: &str) -> Result<PathBuf, ArchiveError> {
+    /// An entry's path below the folder.
+    fn relative_path(&self, name: &str) -> Result<PathBuf, ArchiveError> {
         if name.contains(['\\', '\0']) || name.len() > 1024 {
-            return Err(self.refused(name, "has a name that is no path"));
+            return Err(self.unsafe_entry(name, "has a name that is not a path"));
         }
-        let mut inside = PathBuf::new();
+        let mut path = PathBuf::new();
         for part in Path::new(name).components() {
             match part {
-                Component::Normal(part) => inside.push(part),
+                Component::Normal(part) => path.push(part),
                 Component::CurDir => {}
-                _ => return Err(self.refused(name, "points outside of the folder that it is unpacked to")),
+                _ => {
+                    return Err(
+                        self.unsafe_entry(name, "points outside of the folder that it is unpacked to")
+                    );
+                }
             }
         }
-        let depth = inside.components().count();
-        if depth == 0 || depth > self.limits.depth {
-            return Err(self.refused(name, "has a name that is no path of a sensible length"));
+        let depth = path.components().count();
+        if depth == 0 || depth > self.limits.max_depth {
+            return Err(self.unsafe_entry(name, "has a path that is empty or too deep"));
         }
-        Ok(inside)
+        Ok(path)
     }
 
     fn folder(&self, name: &str) -> Result<(), ArchiveError> {
-        // `./`, the archive's own root, is no entry of it
+        // `./`, the archive's own root, is not an entry of its own
         if name.chars().all(|letter| matches!(letter, '.' | '/'))
             && !name.contains("..")
             && !name.starts_with('/')
         {
             return Ok(());
         }
-        let path = self.folder.join(self.inside(name)?);
+        let path = self.folder.join(self.relative_path(name)?);
         fs::create_dir_all(&path).map_err(ArchiveError::file(&path))
     }
 
-    /// Writes one file; `from` says at its end whether it was whole.
-    fn file(&mut self, name: &str, from: &mut dyn Read) -> Result<(), ArchiveError> {
-        let inside = self.inside(name)?;
-        let path = self.folder.join(&inside);
+    /// Writes one file; `content` gives an error at its end if it was damaged.
+    fn file(&mut self, name: &str, content: &mut dyn Read) -> Result<(), ArchiveError> {
+        let relative_path = self.relative_path(name)?;
+        let path = self.folder.join(&relative_path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(ArchiveError::file(parent))?;
         }
         let created = OpenOptions::new().write(true).create_new(true).open(&path);
         let mut file = created.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => self.refused(name, "is there twice"),
+            io::ErrorKind::AlreadyExists => self.unsafe_entry(name, "occurs twice"),
             _ => ArchiveError::File { path: path.clone(), source: error },
         })?;
-        let room = self.limits.bytes - self.bytes;
-        // one byte more than there is room for tells a file that is too long from one that fits
-        let written = io::copy(&mut from.take(room + 1), &mut file);
-        let written = written.map_err(|error| broken(self.archive, name, &error))?;
-        if written > room {
-            let reason = format!("has more than {} bytes unpacked", self.limits.bytes);
+        let remaining = self.limits.max_bytes.saturating_sub(self.bytes);
+        // one byte more, to detect a file that is too long
+        let written = io::copy(&mut content.take(remaining.saturating_add(1)), &mut file);
+        let written = written.map_err(|error| entry_error(self.archive, name, &error))?;
+        if written > remaining {
+            let reason = format!("has more than {} bytes unpacked", self.limits.max_bytes);
             return Err(ArchiveError::TooLarge { path: self.archive.to_path_buf(), reason });
         }
         self.bytes += written;
-        self.files.push(inside);
+        self.files.push(relative_path);
         Ok(())
     }
 }
 
-fn unzip(place: &mut Place<'_>, wanted: &dyn Fn(&str) -> bool) -> Result<(), ArchiveError> {
-    let mut zip = Zip::open(place.archive)?;
+/// Unpacks a ZIP archive.
+fn unzip(extraction: &mut Extraction<'_>, is_selected: &dyn Fn(&str) -> bool) -> Result<(), ArchiveError> {
+    let mut zip = Zip::open(extraction.archive)?;
     for index in 0..zip.entries().len() {
-        place.count()?;
+        extraction.count_entry()?;
         let entry = zip.entries()[index].clone();
-        // the kind of file in a Unix mode: plain, a folder, or none given
+        // the file type in a Unix mode: unknown, plain file or folder
         if entry.mode.is_some_and(|mode| !matches!(mode & 0o170_000, 0 | 0o100_000 | 0o040_000)) {
-            return Err(place.refused(&entry.name, "is a link or a device"));
+            return Err(extraction.unsafe_entry(&entry.name, "is a link or a device"));
         }
         if entry.name.ends_with('/') {
-            place.folder(&entry.name)?;
+            extraction.folder(&entry.name)?;
             continue;
         }
-        place.inside(&entry.name)?;
-        if wanted(&entry.name) {
-            place.file(&entry.name, &mut zip.reader(index)?)?;
+        extraction.relative_path(&entry.name)?;
+        if is_selected(&entry.name) {
+            extraction.file(&entry.name, &mut zip.reader(index)?)?;
         }
     }
     Ok(())
 }
 
+/// Unpacks a TAR archive.
 fn untar(
-    place: &mut Place<'_>,
+    extraction: &mut Extraction<'_>,
     reader: impl Read,
-    wanted: &dyn Fn(&str) -> bool,
+    is_selected: &dyn Fn(&str) -> bool,
 ) -> Result<(), ArchiveError> {
-    let archive = place.archive;
+    let archive = extraction.archive;
     let damaged = |error: io::Error| ArchiveError::damaged(archive, error.to_string());
-    // what is not unpacked has to be read all the same
-    let most = place.limits.bytes.saturating_mul(2).saturating_add(1 << 20);
+    // files that are not selected have to be read, too
+    let most = extraction.limits.max_bytes.saturating_mul(2).saturating_add(1 << 20);
     let mut tar = Tar::new(reader.take(most));
     while let Some(entry) = tar.next().map_err(damaged)? {
-        place.count()?;
+        extraction.count_entry()?;
         match entry.kind {
-            Kind::Folder => place.folder(&entry.name)?,
-            Kind::Other(what) => return Err(place.refused(&entry.name, &format!("is {what}"))),
+            Kind::Folder => extraction.folder(&entry.name)?,
+            Kind::Other(what) => return Err(extraction.unsafe_entry(&entry.name, &format!("is {what}"))),
             Kind::File => {
-                place.inside(&entry.name)?;
-                if wanted(&entry.name) {
-                    place.file(&entry.name, &mut tar)?;
+                extraction.relative_path(&entry.name)?;
+                if is_selected(&entry.name) {
+                    extraction.file(&entry.name, &mut tar)?;
                 }
             }
         }
     }
-    // what follows is empty; at its end gzip's checksum is looked at
+    // the rest is empty; at its end gzip's checksum is verified
     tar.finish().map_err(damaged)
 }

@@ -1,22 +1,22 @@
-//! The network on the CPU: our own kernels in f32, one crop at a time per set of buffers.
+//! Executes the network on the CPU with our own f32 kernels; each set of buffers processes one crop at a time.
 //!
-//! Buffers are made once for each crop that is computed at the same time and kept for the next. A crop's numbers do not
-//! depend on how many threads there are, nor on the crops beside it. Must not know pictures nor people.
+//! Buffers are allocated for each crop that is processed concurrently and reused for later crops. The outputs of a crop do
+//! not depend on the number of threads or on other crops.
 
 use super::BlazePoseError;
-use super::graph::{Graph, Node, Op, Window, pads, shape};
+use super::graph::{Graph, Node, Op, Window, to_pads, to_shape};
 use super::plan::{Plan, Step};
-use super::store::Source;
-use crate::nn::conv::{self, Depthwise, Filter, Map, Pads, Shape, Threads};
+use super::store::WeightSource;
+use crate::nn::conv::{self, Depthwise, FeatureMap, Filter, Padding, Shape, Threads};
 use std::sync::{Mutex, PoisonError};
 
-/// A network with its weights packed.
+/// A network with packed weights.
 pub struct CpuNetwork {
     graph: Graph,
     plan: Plan,
-    /// Of each step.
+    /// One kernel for each step of the plan.
     kernels: Vec<Kernel>,
-    /// Buffers that no crop is computed in.
+    /// Buffers that are not in use.
     idle: Mutex<Vec<Buffers>>,
 }
 
@@ -26,46 +26,50 @@ enum Kernel {
     None,
 }
 
-/// What one crop is computed in.
+/// Scratch memory for one crop.
 struct Buffers {
     slots: Vec<Vec<f32>>,
     padded: Vec<f32>,
 }
 
-/// A network's results for one crop, in the network's own units.
+/// The network's outputs for one crop, not decoded.
 #[derive(Debug, Clone, Copy)]
 pub struct Output<'a> {
     /// `(39, 5)`: x, y and z in pixels of the crop, logits of visibility and presence.
     pub landmarks: &'a [f32],
-    /// Whether somebody is there, 0 to 1.
+    /// Probability that the crop shows a person, 0 to 1.
     pub presence: f32,
     /// `(256, 256)`: logits of the person's pixels.
     pub segmentation: &'a [f32],
     /// `(64, 64, 39)`: logits.
     pub heatmap: &'a [f32],
-    /// `(39, 3)`: meters about the middle of the hips, in the crop's axes.
+    /// `(39, 3)`: meters relative to the midpoint of the hips, in the crop's axes.
     pub world: &'a [f32],
 }
 
 impl CpuNetwork {
-    /// Reads and packs the weights of a checked graph. Without fusing every node's result can be looked at
+    /// Reads and packs the weights of a checked graph. Without `fuse` the output of every node is available
     /// ([`CpuNetwork::trace`]).
     ///
     /// # Errors
-    /// If a tensor is missing, has another shape, or has a number that is not finite.
-    pub fn load(graph: &Graph, weights: &mut impl Source, fuse: bool) -> Result<CpuNetwork, BlazePoseError> {
-        let plan = Plan::of(graph, fuse);
+    /// If a tensor is missing, has another shape, or has a value that is not finite.
+    pub fn load(
+        graph: &Graph,
+        weights: &mut impl WeightSource,
+        fuse: bool,
+    ) -> Result<CpuNetwork, BlazePoseError> {
+        let plan = Plan::new(graph, fuse);
         let mut kernels = Vec::with_capacity(plan.steps.len());
         for step in &plan.steps {
             kernels.push(match step.weights.and_then(|node| graph.nodes.get(node)) {
-                Some(node) => kernel(graph, node, weights)?,
+                Some(node) => load_kernel(graph, node, weights)?,
                 None => Kernel::None,
             });
         }
         Ok(CpuNetwork { graph: graph.clone(), plan, kernels, idle: Mutex::new(Vec::new()) })
     }
 
-    /// Bytes of the packed weights.
+    /// Size of the packed weights in bytes.
     #[cfg(test)]
     pub fn weights_bytes(&self) -> usize {
         let bytes = |kernel: &Kernel| match kernel {
@@ -76,38 +80,38 @@ impl CpuNetwork {
         self.kernels.iter().map(bytes).sum()
     }
 
-    /// Computes one crop and hands the results to `read`.
+    /// Processes one crop and passes the outputs to `read`.
     ///
     /// # Shapes
-    /// `fill` writes the input, `(height, width, channels)` as the graph says.
+    /// `fill` writes the input, `(height, width, channels)` as in [`Graph::input`].
     pub fn run<R>(
         &self,
         threads: Threads,
         fill: impl FnOnce(&mut [f32]),
         read: impl FnOnce(Output) -> R,
     ) -> R {
-        self.computed(threads, fill, |_, _| {}, |buffers| read(self.output(buffers)))
+        self.execute(threads, fill, |_, _| {}, |buffers| read(self.output(buffers)))
     }
 
-    /// Computes one crop and shows each node and its result to `visit`.
+    /// Processes one crop and calls `visit` with each node and its output.
     pub fn trace(&self, fill: impl FnOnce(&mut [f32]), mut visit: impl FnMut(&Node, &[f32])) {
-        let show = |step: &Step, values: &[f32]| visit(&self.graph.nodes[step.node], values);
-        self.computed(Threads::One, fill, show, |_| ());
+        let visit_step = |step: &Step, values: &[f32]| visit(&self.graph.nodes[step.node], values);
+        self.execute(Threads::One, fill, visit_step, |_| ());
     }
 
-    fn computed<R>(
+    fn execute<R>(
         &self,
         threads: Threads,
         fill: impl FnOnce(&mut [f32]),
         mut visit: impl FnMut(&Step, &[f32]),
         read: impl FnOnce(&Buffers) -> R,
     ) -> R {
-        let mut buffers = self.buffers();
+        let mut buffers = self.acquire_buffers();
         if let Some(slot) = self.plan.slots[0] {
-            fill(&mut buffers.slots[slot][..shape(self.graph.input).len()]);
+            fill(&mut buffers.slots[slot][..to_shape(self.graph.input).len()]);
         }
         for (step, kernel) in self.plan.steps.iter().zip(&self.kernels) {
-            self.compute(step, kernel, threads, &mut buffers);
+            self.execute_step(step, kernel, threads, &mut buffers);
             visit(step, self.value(&buffers, step.output));
         }
         let result = read(&buffers);
@@ -115,49 +119,49 @@ impl CpuNetwork {
         result
     }
 
-    /// Buffers that no other crop uses.
-    fn buffers(&self) -> Buffers {
+    /// Takes idle buffers or allocates new ones.
+    fn acquire_buffers(&self) -> Buffers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         idle.unwrap_or_else(|| Buffers {
-            slots: self.plan.slot_numbers.iter().map(|&numbers| vec![0.0; numbers]).collect(),
-            padded: vec![0.0; self.plan.padded_numbers],
+            slots: self.plan.slot_lens.iter().map(|&len| vec![0.0; len]).collect(),
+            padded: vec![0.0; self.plan.padded_len],
         })
     }
 
     fn value<'a>(&self, buffers: &'a Buffers, value: usize) -> &'a [f32] {
-        let numbers = shape(self.graph.value_shape(value)).len();
-        self.plan.slots[value].map_or(&[], |slot| &buffers.slots[slot][..numbers])
+        let len = to_shape(self.graph.value_shape(value)).len();
+        self.plan.slots[value].map_or(&[], |slot| &buffers.slots[slot][..len])
     }
 
     fn output<'a>(&self, buffers: &'a Buffers) -> Output<'a> {
-        let of = self.graph.outputs;
+        let outputs = self.graph.outputs;
         Output {
-            landmarks: self.value(buffers, of.landmarks),
-            presence: self.value(buffers, of.presence).first().copied().unwrap_or(f32::NAN),
-            segmentation: self.value(buffers, of.segmentation),
-            heatmap: self.value(buffers, of.heatmap),
-            world: self.value(buffers, of.world),
+            landmarks: self.value(buffers, outputs.landmarks),
+            presence: self.value(buffers, outputs.presence).first().copied().unwrap_or(f32::NAN),
+            segmentation: self.value(buffers, outputs.segmentation),
+            heatmap: self.value(buffers, outputs.heatmap),
+            world: self.value(buffers, outputs.world),
         }
     }
 
-    fn compute(&self, step: &Step, kernel: &Kernel, threads: Threads, buffers: &mut Buffers) {
+    fn execute_step(&self, step: &Step, kernel: &Kernel, threads: Threads, buffers: &mut Buffers) {
         let Some(slot) = self.plan.slots[step.output] else { return };
-        // the result's buffer is taken out, so that the others can be read
-        let mut whole = std::mem::take(&mut buffers.slots[slot]);
+        // move the output buffer out, so that the others can be borrowed
+        let mut slot_values = std::mem::take(&mut buffers.slots[slot]);
         let mut padded = std::mem::take(&mut buffers.padded);
-        let out = &mut whole[..shape(self.graph.value_shape(step.output)).len()];
+        let out = &mut slot_values[..to_shape(self.graph.value_shape(step.output)).len()];
         let input = self.value(buffers, step.input);
-        let from = shape(self.graph.value_shape(step.input));
+        let from = to_shape(self.graph.value_shape(step.input));
         let added = step.added.map(|value| self.value(buffers, value));
         match (&step.op, kernel) {
             (Op::Conv { window, activation }, Kernel::Conv(filter)) => {
-                let input = with_zeros(input, from, window, &mut padded);
+                let input = pad_input(input, from, window, &mut padded);
                 conv::convolve(input, filter, window.stride, added, activation.clamp(), out, threads);
             }
             (Op::Depthwise { window, activation }, Kernel::Depthwise(filter)) => {
-                let (zeros, clamp) = (pads(window.pads), activation.clamp());
+                let (zeros, clamp) = (to_pads(window.pads), activation.clamp());
                 conv::depthwise(
-                    Map { values: input, shape: from },
+                    FeatureMap { values: input, shape: from },
                     filter,
                     window.stride,
                     zeros,
@@ -169,44 +173,48 @@ impl CpuNetwork {
             (Op::Add { activation }, _) => {
                 conv::add(input, added.unwrap_or(input), activation.clamp(), out, threads)
             }
-            (Op::Pad { pads: around, channels }, _) => conv::pad(input, from, pads(*around), *channels, out),
+            (Op::Pad { pads, channels }, _) => conv::pad(input, from, to_pads(*pads), *channels, out),
             (Op::MaxPool, _) => conv::max_pool(input, from, out),
-            (Op::Resize, _) => conv::resize_twice(input, from, out, threads),
+            (Op::Resize, _) => conv::upsample_2x(input, from, out, threads),
             (Op::Logistic, _) => out.iter_mut().zip(input).for_each(|(out, &x)| *out = conv::sigmoid(x)),
             (Op::Reshape, _) => out.copy_from_slice(input),
-            // kernels are made of the same steps, so that this is never reached
+            // unreachable: kernels are created from the same steps
             (Op::Conv { .. } | Op::Depthwise { .. }, _) => out.fill(f32::NAN),
         }
-        buffers.slots[slot] = whole;
+        buffers.slots[slot] = slot_values;
         buffers.padded = padded;
     }
 }
 
-fn kernel(graph: &Graph, node: &Node, weights: &mut impl Source) -> Result<Kernel, BlazePoseError> {
+fn load_kernel(
+    graph: &Graph,
+    node: &Node,
+    weights: &mut impl WeightSource,
+) -> Result<Kernel, BlazePoseError> {
     let channels = graph.input_channels(node);
-    let Some(weights_shape) = node.weights(channels) else { return Ok(Kernel::None) };
-    let numbers = weights.numbers(&format!("{}.weight", node.name()), &weights_shape)?;
-    let bias = weights.numbers(&format!("{}.bias", node.name()), &node.shape[2..])?;
+    let Some(weights_shape) = node.weight_shape(channels) else { return Ok(Kernel::None) };
+    let weight = weights.read_tensor(&format!("{}.weight", node.name()), &weights_shape)?;
+    let bias = weights.read_tensor(&format!("{}.bias", node.name()), &node.shape[2..])?;
     Ok(match node.op {
         Op::Conv { window, .. } => {
-            Kernel::Conv(Filter::pack(&numbers, &bias, node.shape[2], window.kernel, channels))
+            Kernel::Conv(Filter::pack(&weight, &bias, node.shape[2], window.kernel, channels))
         }
         Op::Depthwise { window, .. } => {
-            Kernel::Depthwise(Depthwise::pack(&numbers, &bias, window.kernel, channels))
+            Kernel::Depthwise(Depthwise::pack(&weight, &bias, window.kernel, channels))
         }
         _ => Kernel::None,
     })
 }
 
-/// The input of a regular convolution with the zeros around it, copied only where there are some.
-fn with_zeros<'a>(values: &'a [f32], shape: Shape, window: &Window, padded: &'a mut [f32]) -> Map<'a> {
-    let zeros: Pads = pads(window.pads);
-    if zeros.are_none() {
-        return Map { values, shape };
+/// The input of a regular convolution, zero-padded into `padded` if the window has padding.
+fn pad_input<'a>(values: &'a [f32], shape: Shape, window: &Window, padded: &'a mut [f32]) -> FeatureMap<'a> {
+    let zeros: Padding = to_pads(window.pads);
+    if zeros.is_zero() {
+        return FeatureMap { values, shape };
     }
     let height = shape.height + zeros.top + zeros.bottom;
-    let larger = Shape::new(height, shape.width + zeros.left + zeros.right, shape.channels);
-    let out = &mut padded[..larger.len()];
+    let padded_shape = Shape::new(height, shape.width + zeros.left + zeros.right, shape.channels);
+    let out = &mut padded[..padded_shape.len()];
     conv::pad(values, shape, zeros, 0, out);
-    Map { values: out, shape: larger }
+    FeatureMap { values: out, shape: padded_shape }
 }

@@ -1,17 +1,20 @@
-//! BlazePose GHUM: 33 points of a person in the picture and in space, from a box (Bazarevsky et al. 2020; Grishchenko
-//! et al. 2022; Google's networks lite, full and heavy of 2021).
+//! BlazePose GHUM: detects 33 landmarks of a person in image and world coordinates, given a box (Bazarevsky et al. 2020;
+//! Grishchenko et al. 2022; Google's networks lite, full and heavy of 2021).
 //!
-//! The published tflite files are converted once ([`convert`]) to a safetensors file with the graph in it, which
+//! The published tflite files are converted once ([`mod@convert`]) to a safetensors file that contains the graph, which
 //! [`BlazePose::load`] reads. On the CPU the network runs on our own kernels ([`crate::nn::conv`]), elsewhere on candle.
+//!
+//! Input: a frame and boxes (optionally the regions of the previous frame). Output: one [`PoseObservation`] per box.
 //!
 //! | part | what it does |
 //! |---|---|
-//! | `convert`, `store`, `graph`, `variant` | from a tflite file to a graph and weights, and to a file and back |
-//! | `plan`, `cpu`, `tensors`, `network`, `footprint` | the graph computed, and what that holds |
-//! | `region`, `decode`, `observe`, `settings` | from a frame and boxes to landmarks |
+//! | `convert`, `store`, `graph`, `variant` | converts a tflite file to a graph and weights; stores and loads them |
+//! | `plan`, `cpu`, `candle_network`, `network`, `footprint` | executes the graph; computes its memory use |
+//! | `region`, `decode`, `observe`, `settings` | crops regions of a frame and decodes the outputs to landmarks |
 //!
-//! Must not know who finds boxes, nor what is made of landmarks.
+//! Does not depend on the source of the boxes or on the use of the landmarks.
 
+mod candle_network;
 mod convert;
 mod cpu;
 pub mod decode;
@@ -20,17 +23,16 @@ mod footprint;
 pub mod graph;
 mod network;
 mod observe;
+#[cfg(test)]
+mod observe_tests;
 mod plan;
 mod region;
 mod settings;
 mod store;
-mod tensors;
 #[cfg(test)]
 mod test_network;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_observe;
 mod variant;
 
 pub use convert::convert;
@@ -38,8 +40,8 @@ pub use cpu::Output;
 pub use error::BlazePoseError;
 pub use footprint::Footprint;
 pub use network::{Network, trace};
-pub use observe::{BlazePose, Observation, Target, scaled};
+pub use observe::{BlazePose, PoseObservation, Target, normalize_pixels};
 pub use region::Region;
-pub use settings::{Precision, Settings};
-pub use store::{Converted, Weights};
+pub use settings::Settings;
+pub use store::{ConvertedNetwork, WeightTensor};
 pub use variant::Variant;

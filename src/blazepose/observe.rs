@@ -1,9 +1,11 @@
-//! People looked at in a frame: where their region lies, how often it is looked at, and which look counts.
+//! Runs the network on the people of a frame: chooses each person's region, repeats the network on the refined region, and
+//! selects the result to use.
 //!
-//! Must not know who gives the boxes, nor what is made of landmarks.
+//! Input: a frame, and per person a box and optionally the region from the previous frame. Output: one
+//! [`PoseObservation`] per person.
 
 use super::cpu::Output;
-use super::decode::{decode, mask};
+use super::decode::{decode, decode_mask};
 use super::network::Network;
 use super::region::Region;
 use super::settings::Settings;
@@ -15,63 +17,66 @@ use candle_core::Device;
 use std::borrow::Cow;
 use std::path::Path;
 
-/// A network with the settings that people are looked at by.
+/// A network with its settings.
 pub struct BlazePose {
     network: Network,
     settings: Settings,
 }
 
-/// What the network says of one person.
+/// The network's result for one person.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observation {
-    /// Nobody is seen where the presence is below [`Settings::least_presence`].
+pub struct PoseObservation {
+    /// The landmarks. No person was detected if the presence is below [`Settings::least_presence`].
     pub landmarks: Landmarks,
-    /// The region to look at in the next frame.
+    /// The region to start from in the next frame.
     pub next_region: Region,
+    /// Segmentation mask of the region.
     pub mask: RegionMask,
-    /// The region that was looked at.
+    /// The region that the network ran on.
     pub region: Region,
-    /// How often the network ran for it.
+    /// Number of times that the network ran for this person.
     pub passes: u8,
 }
 
-/// A person and where they were in the frame before, if that is known ([`Observation::next_region`]).
+/// A person's box, and their region from the previous frame if known ([`PoseObservation::next_region`]).
 pub type Target = (BBox, Option<Region>);
 
 impl BlazePose {
-    /// Reads a safetensors file that [`super::Converted::write`] wrote.
+    /// Reads a safetensors file that [`super::ConvertedNetwork::write`] wrote.
     ///
     /// # Errors
-    /// If a setting makes no sense, if the file cannot be read or holds another network, or if the device refuses.
+    /// If a setting is out of range, if the file cannot be read or holds another network, or if the device fails.
     pub fn load(path: &Path, settings: Settings, device: &Device) -> Result<BlazePose, BlazePoseError> {
         settings.check()?;
         let network = Network::load(path, device, settings.precision.dtype())?;
         Ok(BlazePose { network, settings })
     }
 
-    /// Takes a network that is loaded already.
+    /// Uses a network that is already loaded.
     ///
     /// # Errors
-    /// If a setting makes no sense.
+    /// If a setting is out of range.
     pub fn new(network: Network, settings: Settings) -> Result<BlazePose, BlazePoseError> {
         settings.check()?;
         Ok(BlazePose { network, settings })
     }
 
+    /// The settings that it was created with.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
+    /// The published network that is loaded.
     pub fn variant(&self) -> Variant {
         self.network.variant()
     }
 
-    /// What it holds in memory.
+    /// Memory that it needs on the CPU.
     pub fn footprint(&self) -> Footprint {
         self.network.footprint()
     }
 
-    /// Looks at one person: [`BlazePose::observe_all`].
+    /// [`BlazePose::observe_all`] for one person.
     ///
     /// # Errors
     /// As [`BlazePose::observe_all`].
@@ -80,68 +85,68 @@ impl BlazePose {
         frame: &Frame,
         bbox: &BBox,
         previous: Option<&Region>,
-    ) -> Result<Option<Observation>, BlazePoseError> {
+    ) -> Result<Option<PoseObservation>, BlazePoseError> {
         let found = self.observe_all(frame, &[(*bbox, previous.copied())])?;
         Ok(found.into_iter().next().flatten())
     }
 
-    /// Looks at people, each where the frame before says, or else in the square of the box and then where the first
-    /// look says. A later look that finds nobody, or points that lie elsewhere than the box, does not count. Where the
-    /// region of the frame before shows nobody, or somebody else, the person is looked for from the box.
+    /// Detects the landmarks of people. For each person the network runs on the region from the previous frame; without one
+    /// it runs on the square around the box and then on the region that the first pass returned ([`Settings::passes`]). The
+    /// result of a later pass is discarded if it has a low presence or its points do not overlap the box; if that happens in
+    /// the region from the previous frame, the network starts again from the box.
     ///
-    /// The result has one entry per person, `None` for a box that no square can be made of: one without an area or with
-    /// numbers that are not finite, with a longer side below two thirds of a pixel, or more than a million pixels away. A person who is not seen has an
-    /// entry, with a low [`Landmarks::presence`].
+    /// The result has one entry per person. It is `None` for a box without a usable square: an area of zero, values that are
+    /// not finite, a longer side below two thirds of a pixel, or more than a million pixels away. A person who is not
+    /// detected has an entry with a low [`Landmarks::presence`].
     ///
     /// # Errors
-    /// If a graphics card fails.
+    /// If the GPU fails.
     pub fn observe_all(
         &self,
         frame: &Frame,
         people: &[Target],
-    ) -> Result<Vec<Option<Observation>>, BlazePoseError> {
-        let on_frame = |source| BlazePoseError::Frame { frame: frame.index, source };
-        let rgb = host_pixels(frame).map_err(on_frame)?;
+    ) -> Result<Vec<Option<PoseObservation>>, BlazePoseError> {
+        let frame_error = |source| BlazePoseError::Frame { frame: frame.index, source };
+        let rgb = host_pixels(frame).map_err(frame_error)?;
         let frame_size = [frame.width, frame.height];
-        let mut searches: Vec<Search> =
-            people.iter().map(|target| Search::begin(target, frame_size, &self.settings)).collect();
+        let mut searches: Vec<RegionSearch> =
+            people.iter().map(|target| RegionSearch::new(target, frame_size, &self.settings)).collect();
         loop {
-            let mut open: Vec<(&mut Search, Region)> = searches
+            let mut pending: Vec<(&mut RegionSearch, Region)> = searches
                 .iter_mut()
-                .filter_map(|search| search.look_at.map(|region| (search, region)))
+                .filter_map(|search| search.pending_region.map(|region| (search, region)))
                 .collect();
-            if open.is_empty() {
+            if pending.is_empty() {
                 break;
             }
-            let regions: Vec<Region> = open.iter().map(|(_, region)| *region).collect();
-            let looks = self.look(&rgb, frame, &regions)?;
-            for ((search, _), look) in open.iter_mut().zip(looks) {
-                search.take(look, &self.settings);
+            let regions: Vec<Region> = pending.iter().map(|(_, region)| *region).collect();
+            let observations = self.run_network(&rgb, frame, &regions)?;
+            for ((search, _), observation) in pending.iter_mut().zip(observations) {
+                search.update(observation, &self.settings);
             }
         }
-        Ok(searches.into_iter().map(|search| search.kept).collect())
+        Ok(searches.into_iter().map(|search| search.best).collect())
     }
 
-    /// Runs the network on regions.
-    fn look(
+    /// Runs the network once on each region.
+    fn run_network(
         &self,
         rgb: &[u8],
         frame: &Frame,
         regions: &[Region],
-    ) -> Result<Vec<Observation>, BlazePoseError> {
+    ) -> Result<Vec<PoseObservation>, BlazePoseError> {
         let fill = |crop: usize, input: &mut [f32]| {
-            regions
-                .get(crop)
-                .into_iter()
-                .for_each(|region| scaled(&region.cut(rgb, frame.width, frame.height), input));
+            regions.get(crop).into_iter().for_each(|region| {
+                normalize_pixels(&region.extract_crop(rgb, frame.width, frame.height), input)
+            });
         };
         let read = |crop: usize, output: Output| {
             regions.get(crop).map(|region| {
                 let decoded = decode(&output, region);
-                Observation {
+                PoseObservation {
                     landmarks: decoded.landmarks(),
                     next_region: decoded.next_region,
-                    mask: mask(&output, region),
+                    mask: decode_mask(&output, region),
                     region: *region,
                     passes: 1,
                 }
@@ -151,14 +156,14 @@ impl BlazePose {
     }
 }
 
-/// Levels to what the network takes, 0 to 1.
-pub fn scaled(levels: &[u8], input: &mut [f32]) {
-    for (value, &level) in input.iter_mut().zip(levels) {
-        *value = f32::from(level) / 255.0;
+/// Converts 8-bit values to the network's input range, 0 to 1.
+pub fn normalize_pixels(pixels: &[u8], input: &mut [f32]) {
+    for (value, &pixel) in input.iter_mut().zip(pixels) {
+        *value = f32::from(pixel) / 255.0;
     }
 }
 
-/// The frame's pixels on the host.
+/// The frame's pixels in host memory.
 fn host_pixels(frame: &Frame) -> candle_core::Result<Cow<'_, [u8]>> {
     match frame.pixels() {
         Pixels::Host(rgb) => Ok(Cow::Borrowed(rgb)),
@@ -166,73 +171,75 @@ fn host_pixels(frame: &Frame) -> candle_core::Result<Cow<'_, [u8]>> {
     }
 }
 
-/// One person being looked for.
-struct Search {
+/// State of the repeated passes for one person.
+struct RegionSearch {
     bbox: BBox,
-    /// Width and height, pixels.
+    /// Width and height of the frame, pixels.
     frame_size: [usize; 2],
-    /// Where to look next; nowhere when the search is over.
-    look_at: Option<Region>,
-    /// Whether that is the region of the frame before.
-    at_previous: bool,
-    /// Looks left from the box on.
-    left: u8,
+    /// The region of the next pass; `None` when finished.
+    pending_region: Option<Region>,
+    /// Whether `pending_region` is the region from the previous frame.
+    is_previous_region: bool,
+    /// Remaining passes that start from the box.
+    passes_left: u8,
+    /// Passes so far.
     passes: u8,
-    kept: Option<Observation>,
+    /// The result so far.
+    best: Option<PoseObservation>,
 }
 
-impl Search {
-    fn begin(&(bbox, previous): &Target, frame_size: [usize; 2], settings: &Settings) -> Search {
-        let from_box = Some(Region::of_box(&bbox, settings.box_scale));
+impl RegionSearch {
+    fn new(&(bbox, previous): &Target, frame_size: [usize; 2], settings: &Settings) -> RegionSearch {
+        let from_box = Some(Region::from_box(&bbox, settings.box_scale));
         let from_box = from_box.filter(|region| region.is_usable() && bbox.area() > 0.0);
         let previous = previous.filter(Region::is_usable).filter(|_| from_box.is_some());
-        Search {
+        RegionSearch {
             bbox,
             frame_size,
-            look_at: previous.or(from_box),
-            at_previous: previous.is_some(),
-            left: settings.passes,
+            pending_region: previous.or(from_box),
+            is_previous_region: previous.is_some(),
+            passes_left: settings.passes,
             passes: 0,
-            kept: None,
+            best: None,
         }
     }
 
-    /// Whether a look shows this person. Points outside of the frame are guessed, and detections end at its edge: the
-    /// parts inside are compared.
-    fn is_shown_by(&self, look: &Observation, settings: &Settings) -> bool {
+    /// Whether an observation shows this person. Both boxes are clipped to the frame before they are compared: points
+    /// outside of the frame are extrapolated, and detections end at its edge.
+    fn matches_person(&self, observation: &PoseObservation, settings: &Settings) -> bool {
         let [width, height] = self.frame_size;
-        let inside = |bbox: BBox| bbox.inside(width, height);
-        let overlap = match (inside(look.landmarks.bounds()), inside(self.bbox)) {
+        let inside = |bbox: BBox| bbox.clipped_to(width, height);
+        let overlap = match (inside(observation.landmarks.bounds()), inside(self.bbox)) {
             (Some(points), Some(bbox)) => points.iou(&bbox),
             _ => 0.0,
         };
-        look.landmarks.presence >= settings.least_presence && overlap >= settings.least_overlap
+        observation.landmarks.presence >= settings.least_presence && overlap >= settings.least_overlap
     }
 
-    /// Takes what a look shows, and decides whether and where to look again.
-    fn take(&mut self, look: Observation, settings: &Settings) {
+    /// Processes the result of a pass and decides whether and where to run another one.
+    fn update(&mut self, observation: PoseObservation, settings: &Settings) {
         self.passes = self.passes.saturating_add(1);
-        let is_shown = self.is_shown_by(&look, settings);
-        self.look_at = None;
-        if std::mem::take(&mut self.at_previous) {
-            match is_shown {
-                true => self.kept = Some(look),
-                false => self.look_at = Some(Region::of_box(&self.bbox, settings.box_scale)),
+        let is_match = self.matches_person(&observation, settings);
+        self.pending_region = None;
+        if std::mem::take(&mut self.is_previous_region) {
+            match is_match {
+                true => self.best = Some(observation),
+                false => self.pending_region = Some(Region::from_box(&self.bbox, settings.box_scale)),
             }
         } else {
-            self.left = self.left.saturating_sub(1);
-            // the first look stands where a later one shows nobody, or somebody else
-            if self.kept.is_none() || is_shown {
-                if self.left > 0 && look.next_region.is_usable() {
-                    self.look_at = Some(look.next_region);
+            self.passes_left = self.passes_left.saturating_sub(1);
+            // the first result is used if a later one does not show this person
+            if self.best.is_none() || is_match {
+                if self.passes_left > 0 && observation.next_region.is_usable() {
+                    self.pending_region = Some(observation.next_region);
                 }
-                self.kept = Some(look);
+                self.best = Some(observation);
             }
         }
-        if let Some(kept) = &mut self.kept {
-            kept.passes = self.passes;
-            if !kept.next_region.is_usable() {
-                kept.next_region = kept.region;
+        if let Some(best) = &mut self.best {
+            best.passes = self.passes;
+            if !best.next_region.is_usable() {
+                best.next_region = best.region;
             }
         }
     }
@@ -247,93 +254,102 @@ mod tests {
 
     const FRAME: [usize; 2] = [640, 360];
 
-    /// A look at a person whose points fill a box.
-    fn look(bbox: BBox, presence: f32, next_side: f64) -> Observation {
+    /// An observation of a person whose points fill a box.
+    fn observation(bbox: BBox, presence: f32, next_side: f64) -> PoseObservation {
         let mut pixels = [bbox.center(); LANDMARKS];
         (pixels[0], pixels[1]) = ([bbox.x1, bbox.y1], [bbox.x2, bbox.y2]);
-        let region = Region { center: [1.0, 2.0], side: 300.0, rotation: 0.0 };
-        Observation {
+        let region = Region { center: [1.0, 2.0], side: 300.0, rotation_rad: 0.0 };
+        PoseObservation {
             landmarks: Landmarks {
                 pixels,
                 world: [[0.0; 3]; LANDMARKS],
                 visibility: [1.0; LANDMARKS],
                 presence,
             },
-            next_region: Region { side: next_side, rotation: 0.25, ..region },
+            next_region: Region { side: next_side, rotation_rad: 0.25, ..region },
             mask: RegionMask { mask_from_frame: region.crop_from_frame(), size: 0, values: Vec::new() },
             region,
             passes: 1,
         }
     }
 
-    fn away() -> BBox {
+    fn distant_box() -> BBox {
         BBox { x1: 500.0, x2: 600.0, ..BOX }
     }
 
     #[test]
-    fn a_person_is_looked_at_twice_without_an_earlier_region() {
+    fn the_network_runs_twice_without_a_previous_region() {
         let settings = Settings::default();
-        let mut search = Search::begin(&(BOX, None), FRAME, &settings);
-        assert_eq!(search.look_at, Some(Region { center: [150.0, 200.0], side: 300.0, rotation: 0.0 }));
-        search.take(look(BOX, 0.9, 250.0), &settings);
-        assert_eq!(search.look_at.map(|region| region.side), Some(250.0));
-        search.take(look(BOX, 0.8, 240.0), &settings);
-        assert_eq!(search.look_at, None);
-        let kept = search.kept.unwrap();
-        assert_eq!((kept.landmarks.presence, kept.passes, kept.next_region.side), (0.8, 2, 240.0));
+        let mut search = RegionSearch::new(&(BOX, None), FRAME, &settings);
+        assert_eq!(
+            search.pending_region,
+            Some(Region { center: [150.0, 200.0], side: 300.0, rotation_rad: 0.0 })
+        );
+        search.update(observation(BOX, 0.9, 250.0), &settings);
+        assert_eq!(search.pending_region.map(|region| region.side), Some(250.0));
+        search.update(observation(BOX, 0.8, 240.0), &settings);
+        assert_eq!(search.pending_region, None);
+        let best = search.best.unwrap();
+        assert_eq!((best.landmarks.presence, best.passes, best.next_region.side), (0.8, 2, 240.0));
     }
 
     #[test]
-    fn a_look_at_somebody_else_does_not_count() {
+    fn a_result_that_shows_another_person_is_discarded() {
         let settings = Settings::default();
-        for (second, presence) in [(away(), 0.99), (BOX, 0.4)] {
-            let mut search = Search::begin(&(BOX, None), FRAME, &settings);
-            search.take(look(BOX, 0.9, 250.0), &settings);
-            search.take(look(second, presence, 250.0), &settings);
-            let kept = search.kept.unwrap();
-            assert_eq!((kept.landmarks.presence, kept.passes), (0.9, 2));
+        for (second, presence) in [(distant_box(), 0.99), (BOX, 0.4)] {
+            let mut search = RegionSearch::new(&(BOX, None), FRAME, &settings);
+            search.update(observation(BOX, 0.9, 250.0), &settings);
+            search.update(observation(second, presence, 250.0), &settings);
+            let best = search.best.unwrap();
+            assert_eq!((best.landmarks.presence, best.passes), (0.9, 2));
         }
     }
 
     #[test]
-    fn an_earlier_region_is_looked_at_once_and_left_where_it_shows_somebody_else() {
+    fn a_previous_region_needs_one_pass_and_is_discarded_if_it_shows_another_person() {
         let settings = Settings::default();
-        let previous = Region { center: [140.0, 190.0], side: 222.0, rotation: 0.1 };
-        let mut search = Search::begin(&(BOX, Some(previous)), FRAME, &settings);
-        assert_eq!(search.look_at, Some(previous));
-        search.take(look(BOX, 0.9, 250.0), &settings);
-        assert_eq!((search.look_at, search.kept.map(|kept| kept.passes)), (None, Some(1)));
-        let mut search = Search::begin(&(BOX, Some(previous)), FRAME, &settings);
-        search.take(look(away(), 0.9, 250.0), &settings);
-        assert_eq!(search.look_at.map(|region| region.side), Some(300.0));
-        search.take(look(BOX, 0.9, 250.0), &settings);
-        search.take(look(BOX, 0.7, 250.0), &settings);
-        assert_eq!(search.kept.map(|kept| kept.passes), Some(3));
+        let previous = Region { center: [140.0, 190.0], side: 222.0, rotation_rad: 0.1 };
+        let mut search = RegionSearch::new(&(BOX, Some(previous)), FRAME, &settings);
+        assert_eq!(search.pending_region, Some(previous));
+        search.update(observation(BOX, 0.9, 250.0), &settings);
+        assert_eq!((search.pending_region, search.best.map(|best| best.passes)), (None, Some(1)));
+        let mut search = RegionSearch::new(&(BOX, Some(previous)), FRAME, &settings);
+        search.update(observation(distant_box(), 0.9, 250.0), &settings);
+        assert_eq!(search.pending_region.map(|region| region.side), Some(300.0));
+        search.update(observation(BOX, 0.9, 250.0), &settings);
+        search.update(observation(BOX, 0.7, 250.0), &settings);
+        assert_eq!(search.best.map(|best| best.passes), Some(3));
     }
 
     #[test]
-    fn a_person_cut_by_the_edge_is_compared_inside_the_frame() {
+    fn boxes_are_compared_inside_the_frame() {
         let settings = Settings::default();
-        let cut = BBox { y1: 260.0, y2: 360.0, ..BOX };
-        let search = Search::begin(&(cut, None), FRAME, &settings);
-        let whole = BBox { y2: 900.0, ..cut };
-        assert!(cut.iou(&whole) < 0.3 && search.is_shown_by(&look(whole, 0.9, 1.0), &settings));
-        assert!(!search.is_shown_by(&look(BBox { y1: 400.0, ..whole }, 0.9, 1.0), &settings));
+        let clipped = BBox { y1: 260.0, y2: 360.0, ..BOX };
+        let search = RegionSearch::new(&(clipped, None), FRAME, &settings);
+        let full_box = BBox { y2: 900.0, ..clipped };
+        assert!(
+            clipped.iou(&full_box) < 0.3
+                && search.matches_person(&observation(full_box, 0.9, 1.0), &settings)
+        );
+        assert!(!search.matches_person(&observation(BBox { y1: 400.0, ..full_box }, 0.9, 1.0), &settings));
     }
 
     #[test]
-    fn useless_regions_are_not_looked_at() {
+    fn unusable_regions_are_skipped() {
         let settings = Settings::default();
         for bbox in
             [BBox { x1: f32::NAN, ..BOX }, BBox { x2: 100.0, y2: 100.0, ..BOX }, BBox { x2: 1e20, ..BOX }]
         {
-            assert!(Search::begin(&(bbox, None), FRAME, &settings).look_at.is_none());
+            assert!(RegionSearch::new(&(bbox, None), FRAME, &settings).pending_region.is_none());
         }
-        let previous = Region { center: [f64::NAN; 2], side: 3.0, rotation: 0.0 };
-        let mut search = Search::begin(&(BOX, Some(previous)), FRAME, &settings);
-        assert!(!search.at_previous);
-        // a network that gives no region leaves the one that was looked at
-        search.take(look(BOX, 0.9, 0.0), &settings);
-        assert_eq!((search.look_at, search.kept.map(|kept| kept.next_region.side)), (None, Some(300.0)));
+        let previous = Region { center: [f64::NAN; 2], side: 3.0, rotation_rad: 0.0 };
+        let mut search = RegionSearch::new(&(BOX, Some(previous)), FRAME, &settings);
+        assert!(!search.is_previous_region);
+        // without a usable next region the current one is used
+        search.update(observation(BOX, 0.9, 0.0), &settings);
+        assert_eq!(
+            (search.pending_region, search.best.map(|best| best.next_region.side)),
+            (None, Some(300.0))
+        );
     }
 }

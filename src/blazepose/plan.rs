@@ -1,83 +1,87 @@
-//! How a graph is computed on the CPU: which nodes become one step, and which buffer holds which value.
+//! Plans the execution of a graph on the CPU: fuses nodes to steps and assigns values to buffers.
 //!
-//! Zeros around a map become part of the convolution that reads them, and a sum becomes part of the convolution whose
-//! result it adds to. Values that never live at the same time share a buffer.
-//! Must not know weights, nor kernels.
+//! Zero padding is fused into the convolution that reads it, and an addition into the convolution that computes one of its
+//! inputs. Values whose lifetimes do not overlap share a buffer.
 
 use super::graph::{Activation, Graph, Node, Op};
 
-/// A step of the computation.
+/// A step of the execution: one node or several fused ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// The node whose result the step makes.
+    /// The node whose output the step computes.
     pub node: usize,
     /// The node whose weights the step uses, if any.
     pub weights: Option<usize>,
+    /// The operation; padding and activation may come from fused nodes.
     pub op: Op,
-    /// The value that the step reads first.
+    /// The first input value.
     pub input: usize,
-    /// The value that is added: of a sum, or of a convolution with a sum.
+    /// The second input of an addition, which may be fused into a convolution.
     pub added: Option<usize>,
-    /// The value that the step makes.
+    /// The output value.
     pub output: usize,
 }
 
-/// Steps and buffers.
+/// An execution plan: steps and buffers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
+    /// In execution order.
     pub steps: Vec<Step>,
-    /// The buffer of each value; values that are never made have none.
+    /// Index of each value's buffer; `None` for values that are never stored.
     pub slots: Vec<Option<usize>>,
-    /// Numbers that each buffer holds.
-    pub slot_numbers: Vec<usize>,
-    /// Numbers of the largest input of a convolution with zeros around it.
-    pub padded_numbers: usize,
+    /// Length of each buffer, values.
+    pub slot_lens: Vec<usize>,
+    /// Length of the scratch buffer for zero-padded inputs, values.
+    pub padded_len: usize,
 }
 
 impl Plan {
-    /// Plans a checked graph. Without fusing, every node is a step of its own, and its result is there after it.
-    pub fn of(graph: &Graph, fuse: bool) -> Plan {
-        let steps = if fuse { fused(graph) } else { graph.nodes.iter().enumerate().map(single).collect() };
-        let (slots, slot_numbers) = buffers(graph, &steps);
-        let padded = |step: &Step| match &step.op {
+    /// Plans a checked graph. Without `fuse` every node is a step, and its output is available after it.
+    pub fn new(graph: &Graph, fuse: bool) -> Plan {
+        let steps =
+            if fuse { fuse_steps(graph) } else { graph.nodes.iter().enumerate().map(unfused_step).collect() };
+        let (slots, slot_lens) = assign_buffers(graph, &steps);
+        let padded_input_len = |step: &Step| match &step.op {
             Op::Conv { window, .. } if window.pads != [0; 4] => {
                 let ([height, width, channels], pads) = (graph.value_shape(step.input), window.pads);
                 (height + pads[0] + pads[2]) * (width + pads[1] + pads[3]) * channels
             }
             _ => 0,
         };
-        let padded_numbers = steps.iter().map(padded).max().unwrap_or(0);
-        Plan { steps, slots, slot_numbers, padded_numbers }
+        let padded_len = steps.iter().map(padded_input_len).max().unwrap_or(0);
+        Plan { steps, slots, slot_lens, padded_len }
     }
 
-    /// Bytes of all buffers.
+    /// Size of all buffers in bytes.
     pub fn bytes(&self) -> usize {
-        (self.slot_numbers.iter().sum::<usize>() + self.padded_numbers) * size_of::<f32>()
+        (self.slot_lens.iter().sum::<usize>() + self.padded_len) * size_of::<f32>()
     }
 }
 
-fn single((index, node): (usize, &Node)) -> Step {
+fn unfused_step((index, node): (usize, &Node)) -> Step {
     let weights = matches!(node.op, Op::Conv { .. } | Op::Depthwise { .. }).then_some(index);
     let added = node.inputs.get(1).copied();
     Step { node: index, weights, op: node.op, input: node.inputs[0], added, output: index + 1 }
 }
 
-/// How many nodes and outputs read each value.
-fn readers(graph: &Graph) -> Vec<usize> {
-    let mut readers = vec![0; graph.nodes.len() + 1];
-    let read = graph.nodes.iter().flat_map(|node| node.inputs.iter().copied()).chain(graph.output_values());
-    read.for_each(|value| readers[value] += 1);
-    readers
+/// Number of nodes and outputs that read each value.
+fn reader_counts(graph: &Graph) -> Vec<usize> {
+    let mut counts = vec![0; graph.nodes.len() + 1];
+    let values = graph.nodes.iter().flat_map(|node| node.inputs.iter().copied()).chain(graph.output_values());
+    values.for_each(|value| counts[value] += 1);
+    counts
 }
 
-fn fused(graph: &Graph) -> Vec<Step> {
-    let readers = readers(graph);
+fn fuse_steps(graph: &Graph) -> Vec<Step> {
+    let reader_counts = reader_counts(graph);
     let mut steps: Vec<Step> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
-        let mut step = single((index, node));
+        let mut step = unfused_step((index, node));
         match node.op {
-            Op::Conv { .. } | Op::Depthwise { .. } => take_padding(graph, &readers, &mut steps, &mut step),
-            Op::Add { activation } => take_sum(&readers, &mut steps, &mut step, activation),
+            Op::Conv { .. } | Op::Depthwise { .. } => {
+                fuse_padding(graph, &reader_counts, &mut steps, &mut step)
+            }
+            Op::Add { activation } => fuse_add(&reader_counts, &mut steps, &mut step, activation),
             _ => {}
         }
         steps.push(step);
@@ -85,111 +89,116 @@ fn fused(graph: &Graph) -> Vec<Step> {
     steps
 }
 
-/// Makes zeros around a map part of the convolution that alone reads them.
-fn take_padding(graph: &Graph, readers: &[usize], steps: &mut Vec<Step>, step: &mut Step) {
+/// Fuses zero padding into the convolution that is its only reader.
+fn fuse_padding(graph: &Graph, reader_counts: &[usize], steps: &mut Vec<Step>, step: &mut Step) {
     let Some(position) = steps.iter().position(|earlier| earlier.output == step.input) else { return };
-    let Op::Pad { pads: around, channels: 0 } = steps[position].op else { return };
+    let Op::Pad { pads, channels: 0 } = steps[position].op else { return };
     let (Op::Conv { window, .. } | Op::Depthwise { window, .. }) = &mut step.op else { return };
-    // a kernel that lies in zeros alone has nothing to read
+    // the kernel must never lie completely in the padding
     let [height, width, _] = graph.value_shape(steps[position].input);
-    let reaches = around[0].max(around[2]) < window.kernel[0].min(height + 1)
-        && around[1].max(around[3]) < window.kernel[1].min(width + 1);
-    if readers[step.input] == 1 && window.pads == [0; 4] && reaches {
-        window.pads = around;
+    let reaches_input = pads[0].max(pads[2]) < window.kernel[0].min(height + 1)
+        && pads[1].max(pads[3]) < window.kernel[1].min(width + 1);
+    if reader_counts[step.input] == 1 && window.pads == [0; 4] && reaches_input {
+        window.pads = pads;
         step.input = steps[position].input;
         steps.remove(position);
     }
 }
 
-/// Makes a sum part of the convolution that made one of its values and that nothing else reads.
-fn take_sum(readers: &[usize], steps: &mut Vec<Step>, step: &mut Step, of_sum: Activation) {
+/// Fuses an addition into a convolution that computes one of its inputs, if nothing else reads that input.
+fn fuse_add(reader_counts: &[usize], steps: &mut Vec<Step>, step: &mut Step, activation: Activation) {
     let Some(second) = step.added else { return };
     for (value, other) in [(step.input, second), (second, step.input)] {
         let Some(position) = steps.iter().position(|earlier| earlier.output == value) else { continue };
         let Op::Conv { window, activation: Activation::None } = steps[position].op else { continue };
-        if readers[value] != 1 || value == other || steps[position].added.is_some() {
+        if reader_counts[value] != 1 || value == other || steps[position].added.is_some() {
             continue;
         }
         let conv = steps.remove(position);
-        step.op = Op::Conv { window, activation: of_sum };
+        step.op = Op::Conv { window, activation };
         (step.weights, step.input, step.added) = (conv.weights, conv.input, Some(other));
         return;
     }
 }
 
-/// Gives each value a buffer: the largest first, each into the first buffer that is free while it lives.
-fn buffers(graph: &Graph, steps: &[Step]) -> (Vec<Option<usize>>, Vec<usize>) {
-    // of each value the step that makes it and the last that reads it, counted from 1; the input is there before
-    let mut lives: Vec<Option<[usize; 2]>> = vec![None; graph.nodes.len() + 1];
-    lives[0] = Some([0, 0]);
+/// Assigns a buffer to each value: largest first, each to the first buffer that is free during its lifetime.
+fn assign_buffers(graph: &Graph, steps: &[Step]) -> (Vec<Option<usize>>, Vec<usize>) {
+    // for each value the steps that compute it and read it last, counted from 1; the input exists before step 1
+    let mut lifetimes: Vec<Option<[usize; 2]>> = vec![None; graph.nodes.len() + 1];
+    lifetimes[0] = Some([0, 0]);
     for (time, step) in steps.iter().enumerate() {
-        lives[step.output] = Some([time + 1, time + 1]);
+        lifetimes[step.output] = Some([time + 1, time + 1]);
         for value in std::iter::once(step.input).chain(step.added) {
-            if let Some(life) = &mut lives[value] {
-                life[1] = time + 1;
+            if let Some(lifetime) = &mut lifetimes[value] {
+                lifetime[1] = time + 1;
             }
         }
     }
     for value in graph.output_values() {
-        if let Some(life) = &mut lives[value] {
-            life[1] = steps.len() + 1;
+        if let Some(lifetime) = &mut lifetimes[value] {
+            lifetime[1] = steps.len() + 1;
         }
     }
-    let numbers = |value: usize| graph.value_shape(value).iter().product::<usize>();
-    let mut order: Vec<usize> = (0..lives.len()).filter(|&value| lives[value].is_some()).collect();
-    order.sort_by_key(|&value| (std::cmp::Reverse(numbers(value)), value));
-    let mut slots = vec![None; lives.len()];
+    let len = |value: usize| graph.value_shape(value).iter().product::<usize>();
+    let mut order: Vec<usize> = (0..lifetimes.len()).filter(|&value| lifetimes[value].is_some()).collect();
+    order.sort_by_key(|&value| (std::cmp::Reverse(len(value)), value));
+    let mut slots = vec![None; lifetimes.len()];
     let mut occupied: Vec<Vec<[usize; 2]>> = Vec::new();
-    let mut slot_numbers = Vec::new();
+    let mut slot_lens = Vec::new();
     for value in order {
-        let Some([from, to]) = lives[value] else { continue };
-        let is_free = |lives: &Vec<[usize; 2]>| lives.iter().all(|&[first, last]| to < first || last < from);
+        let Some([from, to]) = lifetimes[value] else { continue };
+        let is_free =
+            |lifetimes: &Vec<[usize; 2]>| lifetimes.iter().all(|&[first, last]| to < first || last < from);
         let slot = occupied.iter().position(is_free).unwrap_or_else(|| {
             occupied.push(Vec::new());
-            slot_numbers.push(numbers(value));
+            slot_lens.push(len(value));
             occupied.len() - 1
         });
         occupied[slot].push([from, to]);
         slots[value] = Some(slot);
     }
-    (slots, slot_numbers)
+    (slots, slot_lens)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_network::{small_graph, with_everything};
+    use super::super::test_network::{all_operators_network, parse_graph};
     use super::*;
 
     #[test]
-    fn zeros_and_sums_become_part_of_convolutions() {
-        let graph = small_graph(&with_everything());
-        let plan = Plan::of(&graph, true);
+    fn padding_and_additions_are_fused_into_convolutions() {
+        let graph = parse_graph(&all_operators_network());
+        let plan = Plan::new(&graph, true);
         assert_eq!(plan.steps.iter().filter(|step| matches!(step.op, Op::Add { .. })).count(), 0);
         let zeros = |step: &&Step| matches!(step.op, Op::Pad { channels: 0, .. });
         assert_eq!(plan.steps.iter().filter(zeros).count(), 0);
         assert!(plan.steps.iter().any(|step| matches!(step.op, Op::Conv { .. }) && step.added.is_some()));
-        assert!(plan.bytes() < Plan::of(&graph, false).bytes());
+        assert!(plan.bytes() < Plan::new(&graph, false).bytes());
     }
 
     #[test]
-    fn values_that_live_together_have_buffers_of_their_own() {
-        let graph = small_graph(&with_everything());
+    fn values_with_overlapping_lifetimes_have_separate_buffers() {
+        let graph = parse_graph(&all_operators_network());
         for fuse in [false, true] {
-            let plan = Plan::of(&graph, fuse);
-            let mut holds: Vec<Option<usize>> = vec![None; plan.slot_numbers.len()];
+            let plan = Plan::new(&graph, fuse);
+            let mut contents: Vec<Option<usize>> = vec![None; plan.slot_lens.len()];
             let slot = |value: usize| plan.slots[value].unwrap();
-            holds[slot(0)] = Some(0);
+            contents[slot(0)] = Some(0);
             for step in &plan.steps {
                 for value in std::iter::once(step.input).chain(step.added) {
-                    assert_eq!(holds[slot(value)], Some(value), "step {step:?} reads what was overwritten");
+                    assert_eq!(
+                        contents[slot(value)],
+                        Some(value),
+                        "step {step:?} reads an overwritten value"
+                    );
                     assert_ne!(slot(value), slot(step.output));
                 }
-                let numbers: usize = graph.value_shape(step.output).iter().product();
-                assert!(numbers <= plan.slot_numbers[slot(step.output)]);
-                holds[slot(step.output)] = Some(step.output);
+                let len: usize = graph.value_shape(step.output).iter().product();
+                assert!(len <= plan.slot_lens[slot(step.output)]);
+                contents[slot(step.output)] = Some(step.output);
             }
             for value in graph.output_values() {
-                assert_eq!(holds[slot(value)], Some(value));
+                assert_eq!(contents[slot(value)], Some(value));
             }
         }
     }

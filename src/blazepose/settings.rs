@@ -1,42 +1,25 @@
-//! What a person may choose about BlazePose.
+//! BlazePose's settings.
 
 use super::BlazePoseError;
-use candle_core::DType;
+use crate::labels::Precision;
 use serde::{Deserialize, Serialize};
 
 /// The `[blazepose]` table of an experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// How often a person is looked at where no earlier region is known, 1 to 4: first in the square of the box, then
-    /// in the region that the network itself gave.
+    /// Network passes per person without a region from the previous frame, 1 to 4: first on the square around the box, then
+    /// on the region that the previous pass returned.
     pub passes: u8,
-    /// Side of the first square, in longer sides of the box.
+    /// Side of the first square as a multiple of the box's longer side.
     pub box_scale: f64,
-    /// Presence below which nobody counts as seen, 0 to 1.
+    /// Minimum presence of a detected person, 0 to 1.
     pub least_presence: f32,
-    /// Intersection over union of the points' box with the detection below which the network is taken to have looked
-    /// at somebody else, 0 to 1.
+    /// Minimum intersection over union of the box around the landmarks and the detection, 0 to 1; below it the landmarks are
+    /// taken to be another person's.
     pub least_overlap: f32,
-    /// What the network computes in on a graphics card; on the CPU it is always f32.
+    /// Floating-point format on a GPU; on the CPU it is always f32.
     pub precision: Precision,
-}
-
-/// Floating-point formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    F32,
-    F16,
-}
-
-impl Precision {
-    pub fn dtype(self) -> DType {
-        match self {
-            Precision::F32 => DType::F32,
-            Precision::F16 => DType::F16,
-        }
-    }
 }
 
 impl Default for Settings {
@@ -52,10 +35,10 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether the settings make sense.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// Names the first that does not.
+    /// [`BlazePoseError::InvalidSetting`] with the first setting out of range.
     pub fn check(&self) -> Result<(), BlazePoseError> {
         let rules = [
             ("passes", f64::from(self.passes), [1.0, 4.0], "between 1 and 4"),
@@ -63,10 +46,14 @@ impl Settings {
             ("least_presence", f64::from(self.least_presence), [0.0, 1.0], "between 0 and 1"),
             ("least_overlap", f64::from(self.least_overlap), [0.0, 1.0], "between 0 and 1"),
         ];
-        for (name, value, [least, most], range) in rules {
-            if !(least..=most).contains(&value) {
-                return Err(BlazePoseError::Setting { name, value: value.to_string(), range });
+        for (name, value, [min, max], range) in rules {
+            if !(min..=max).contains(&value) {
+                return Err(BlazePoseError::InvalidSetting { name, value: value.to_string(), range });
             }
+        }
+        if self.precision == Precision::Bf16 {
+            let (name, value) = ("precision", self.precision.to_string());
+            return Err(BlazePoseError::InvalidSetting { name, value, range: "f32 or f16" });
         }
         Ok(())
     }
@@ -77,13 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_out_of_range_are_named() {
+    fn settings_out_of_range_are_errors() {
         assert!(Settings::default().check().is_ok());
         for (text, name) in [
             ("passes = 0", "blazepose.passes"),
             ("box_scale = nan", "blazepose.box_scale"),
             ("least_presence = 1.5", "blazepose.least_presence"),
             ("least_overlap = -0.1", "blazepose.least_overlap"),
+            ("precision = \"bf16\"", "blazepose.precision"),
         ] {
             let settings: Settings = toml::from_str(text).unwrap();
             assert!(settings.check().unwrap_err().to_string().starts_with(name));

@@ -1,26 +1,26 @@
-//! Small pose networks for tests: tflite files with every operator that BlazePose has, and few channels.
+//! Builds small pose networks for tests: tflite files with every operator that BlazePose uses, and few channels.
 
-use super::convert::translated;
+use super::convert::convert_graph;
 use super::graph::Graph;
 use crate::random;
 use crate::tflite::Model;
 use crate::tflite::test_file::{Field, TestFile};
 
-/// A tflite file that is being made.
-struct Maker {
+/// Builds a tflite file.
+struct NetworkBuilder {
     file: TestFile,
-    draws: random::Stream,
+    draws: random::RandomStream,
 }
 
 fn window(stride: i32, padding: u8, activation: u8) -> Vec<Field> {
     vec![Field::U8(padding), Field::I32(stride), Field::I32(stride), Field::U8(activation)]
 }
 
-impl Maker {
+impl NetworkBuilder {
     fn weights(&mut self, shape: &[i32]) -> i32 {
-        let numbers: i32 = shape.iter().product();
-        let scale = 1.5 / f64::from(numbers / shape[0].max(1)).sqrt().max(1.0);
-        let values: Vec<f32> = (0..numbers).map(|_| self.draws.range(-scale, scale) as f32).collect();
+        let len: i32 = shape.iter().product();
+        let scale = 1.5 / f64::from(len / shape[0].max(1)).sqrt().max(1.0);
+        let values: Vec<f32> = (0..len).map(|_| self.draws.range(-scale, scale) as f32).collect();
         let name = format!("weights{}", self.file.tensors.len());
         self.file.half_weights(&name, shape, &values)
     }
@@ -30,7 +30,7 @@ impl Maker {
         self.file.map(&name, &[1, shape[0], shape[1], shape[2]])
     }
 
-    /// Stride, SAME (0) or VALID (1), activation (0 none, 3 RELU6).
+    /// `options`: stride, SAME (0) or VALID (1), activation (0 none, 3 RELU6).
     fn conv(&mut self, from: i32, shape: [i32; 3], kernel: i32, options: (i32, u8, u8)) -> i32 {
         let inputs = self.file.tensors[from as usize].shape[3];
         let (weights, bias) = (self.weights(&[shape[2], kernel, kernel, inputs]), self.weights(&[shape[2]]));
@@ -71,17 +71,18 @@ impl Maker {
     }
 }
 
-/// A pose network with 16 x 24 pixels of input that has every operator once at least.
-pub fn with_everything() -> TestFile {
-    let mut to = Maker { file: TestFile::default(), draws: random::stream(3, "blazepose.test", &[]) };
+/// A pose network with an input of 16 x 24 pixels that has every operator at least once.
+pub fn all_operators_network() -> TestFile {
+    let mut to =
+        NetworkBuilder { file: TestFile::default(), draws: random::stream(3, "blazepose.test", &[]) };
     let input = to.map([16, 24, 3]);
-    // zeros before a strided convolution, as at the start of BlazePose
+    // zero padding before a strided convolution, as at the start of BlazePose
     let padded = to.pad(input, [18, 26, 3], [0, 0, 1, 1, 1, 1, 0, 0]);
     let trunk = to.conv(padded, [8, 12, 8], 3, (2, 1, 3));
     let inner = to.depthwise(trunk, [8, 12, 8], 3, (1, 0, 3));
     let inner = to.conv(inner, [8, 12, 8], 1, (1, 0, 0));
     let residual = to.add(trunk, inner, 3);
-    // a strided depthwise convolution of SAME beside pooling and channels of zeros
+    // a strided depthwise SAME convolution in parallel with pooling and zero channels
     let strided = to.depthwise(residual, [4, 6, 8], 3, (2, 0, 3));
     let strided = to.conv(strided, [4, 6, 24], 1, (1, 1, 0));
     let pooled = to.simple(
@@ -101,7 +102,7 @@ pub fn with_everything() -> TestFile {
     let padded = to.pad(low, [8, 10, 24], [0, 0, 2, 2, 2, 2, 0, 0]);
     let small = to.depthwise(padded, [2, 3, 24], 5, (2, 1, 3));
     let crossed = to.depthwise(small, [1, 2, 24], 2, (1, 1, 3));
-    let head = |to: &mut Maker, outputs: i32| {
+    let head = |to: &mut NetworkBuilder, outputs: i32| {
         let weights = to.weights(&[outputs, 1, 2, 24]);
         let bias = to.weights(&[outputs]);
         let map = to.map([1, 1, outputs]);
@@ -120,10 +121,11 @@ pub fn with_everything() -> TestFile {
     to.file
 }
 
-/// A pose network with the published networks' input and outputs, and little between: it sees somebody upright in the
-/// middle of every crop, whose points depend a little on the crop's colors.
-pub fn small_but_whole() -> TestFile {
-    let mut to = Maker { file: TestFile::default(), draws: random::stream(4, "blazepose.test", &[]) };
+/// A pose network with the published networks' input and output shapes and few layers. It detects an upright person in
+/// the center of every crop, whose points depend slightly on the crop's colors.
+pub fn small_pose_network() -> TestFile {
+    let mut to =
+        NetworkBuilder { file: TestFile::default(), draws: random::stream(4, "blazepose.test", &[]) };
     let input = to.map([256, 256, 3]);
     let pooling = || {
         let two = Field::I32(2);
@@ -146,8 +148,9 @@ pub fn small_but_whole() -> TestFile {
         map
     };
     // points on a line from head to feet, then the region's center and a point above it
-    let mut points: Vec<[f32; 5]> =
-        (0..39).map(|at| [100.0 + (at % 8) as f32 * 8.0, 60.0 + at as f32 * 4.0, 0.0, 3.0, 3.0]).collect();
+    let mut points: Vec<[f32; 5]> = (0..39)
+        .map(|index| [100.0 + (index % 8) as f32 * 8.0, 60.0 + index as f32 * 4.0, 0.0, 3.0, 3.0])
+        .collect();
     (points[33], points[34]) = ([128.0, 128.0, 0.0, 3.0, 3.0], [128.0, 40.0, 0.0, 3.0, 3.0]);
     let landmarks = head(points.as_flattened());
     let world = head(&[0.25; 117]);
@@ -160,7 +163,7 @@ pub fn small_but_whole() -> TestFile {
     to.file
 }
 
-/// The graph of a file.
-pub fn small_graph(file: &TestFile) -> Graph {
-    translated(&Model::parse(&file.write()).unwrap()).unwrap().0
+/// Converts the file's graph.
+pub fn parse_graph(file: &TestFile) -> Graph {
+    convert_graph(&Model::parse(&file.write()).unwrap()).unwrap().0
 }

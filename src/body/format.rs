@@ -1,21 +1,21 @@
-//! SMPL's format, in .safetensors or .npz.
+//! Reads and writes bodies in SMPL's format, as .safetensors or .npz.
 //!
 //! | array | shape | |
 //! |---|---|---|
-//! | `v_template` | (V, 3) | metres |
+//! | `v_template` | (V, 3) | meters |
 //! | `shapedirs` | (V, 3, 10 or more) | the first ten are used |
 //! | `posedirs` | (207, 3V) or (V, 3, 207) | optional |
 //! | `J_regressor` | (24, V) | |
 //! | `weights` or `lbs_weights` | (V, 24) | rows sum to one |
-//! | `parents` (24) or `kintree_table` (2, 24) | | the first joint's parent is not read |
+//! | `parents` (24) or `kintree_table` (2, 24) | | the first joint's parent is ignored |
 //! | `faces`, `f` or `faces_tensor` | (F, 3) | |
 //! | `joint_regressor_extra` | (19, V) | 4D-Humans' `SMPL_to_J19` |
-//! | `openpose_vertices` | (11) | optional on SMPL's own 6,890 vertices |
+//! | `openpose_vertices` | (11) | optional for SMPL's 6,890 vertices |
 //! | `uv_points` (P, 2), `uv_faces` (F, 3), `face_regions` (F) | | optional |
 
 use super::joints::SMPL_VERTICES;
 use super::pose::RestJoints;
-use super::{BETAS, Body, BodyError, Joints44, POSE_FEATURES, Region, SKELETON, Sparse, Uv};
+use super::{Body, BodyError, Joints44, NUM_BETAS, NUM_JOINTS, NUM_POSE_FEATURES, Region, SparseMatrix, Uv};
 use crate::geometry::Vec3;
 use candle_core::{DType, Device, Tensor, npy::NpzTensors};
 use std::collections::HashMap;
@@ -38,10 +38,10 @@ impl Body {
         Body::from_tensors(&tensors, path)
     }
 
-    /// A body of arrays by name; `origin` is named in errors.
+    /// A body from its arrays by name; `origin` is the path in errors.
     ///
     /// # Shapes
-    /// As in the table of `format.rs`.
+    /// As in the table of this module.
     ///
     /// # Errors
     /// As [`Body::load`].
@@ -50,22 +50,25 @@ impl Body {
         let v_template = arrays.template()?;
         let count = v_template.len();
         let shapedirs = arrays.shapedirs(count)?;
-        let regressor = arrays.floats(&["J_regressor"], "(24, V)", &[SKELETON, count])?;
-        let joint_regressor = Sparse::from_dense(&regressor, count);
-        let weights = arrays.floats(&["weights", "lbs_weights"], "(V, 24)", &[count, SKELETON])?;
+        let regressor = arrays.floats(&["J_regressor"], "(24, V)", &[NUM_JOINTS, count])?;
+        let joint_regressor = SparseMatrix::from_dense(&regressor, count);
+        let weights = arrays.floats(&["weights", "lbs_weights"], "(V, 24)", &[count, NUM_JOINTS])?;
         let faces = arrays.faces(count)?;
         let extra = arrays.floats(
             &["joint_regressor_extra"],
-            "(19, V): 4D-Humans' SMPL_to_J19, stored beside SMPL's own arrays",
+            "(19, V): 4D-Humans' SMPL_to_J19, stored with SMPL's own arrays",
             &[19, count],
         )?;
         Ok(Body {
             rest: RestJoints::new(&joint_regressor, &v_template, &shapedirs),
             posedirs: arrays.posedirs(count)?,
             joint_regressor,
-            weights: Sparse::from_dense(&weights, SKELETON),
+            weights: SparseMatrix::from_dense(&weights, NUM_JOINTS),
             parents: arrays.parents()?,
-            joints44: Joints44::new(arrays.openpose_vertices(count)?, Sparse::from_dense(&extra, count)),
+            joints44: Joints44::new(
+                arrays.openpose_vertices(count)?,
+                SparseMatrix::from_dense(&extra, count),
+            ),
             uv: arrays.uv(faces.len())?,
             regions: arrays.regions(faces.len())?,
             v_template,
@@ -77,7 +80,7 @@ impl Body {
     /// The arrays of the format, by name.
     ///
     /// # Errors
-    /// If there is no memory for them.
+    /// If there is not enough memory.
     pub fn to_tensors(&self) -> Result<HashMap<String, Tensor>, BodyError> {
         let count = self.vertex_count();
         let cpu = &Device::Cpu;
@@ -85,19 +88,20 @@ impl Body {
         let corners = |faces: &[[u32; 3]]| Tensor::from_slice(faces.as_flattened(), (faces.len(), 3), cpu);
         let parents = self.parents.map(|parent| parent.map_or(-1, |joint| joint as i64));
         let picked: Vec<i64> = self.joints44.vertices().iter().map(|&vertex| vertex as i64).collect();
-        let shapedirs = floats(&self.shapedirs, &[BETAS, 3 * count])?.t()?.reshape((count, 3, BETAS))?;
+        let shapedirs =
+            floats(&self.shapedirs, &[NUM_BETAS, 3 * count])?.t()?.reshape((count, 3, NUM_BETAS))?;
         let mut tensors = HashMap::from([
             ("v_template".to_string(), floats(self.v_template.as_flattened(), &[count, 3])?),
             ("shapedirs".to_string(), shapedirs.contiguous()?),
-            ("J_regressor".to_string(), floats(&self.joint_regressor.to_dense(), &[SKELETON, count])?),
-            ("weights".to_string(), floats(&self.weights.to_dense(), &[count, SKELETON])?),
+            ("J_regressor".to_string(), floats(&self.joint_regressor.to_dense(), &[NUM_JOINTS, count])?),
+            ("weights".to_string(), floats(&self.weights.to_dense(), &[count, NUM_JOINTS])?),
             ("joint_regressor_extra".to_string(), floats(&self.joints44.extra.to_dense(), &[19, count])?),
             ("openpose_vertices".to_string(), Tensor::from_vec(picked, 11, cpu)?),
-            ("parents".to_string(), Tensor::from_slice(&parents, SKELETON, cpu)?),
+            ("parents".to_string(), Tensor::from_slice(&parents, NUM_JOINTS, cpu)?),
             ("faces".to_string(), corners(&self.faces)?),
         ]);
         if let Some(posedirs) = &self.posedirs {
-            tensors.insert("posedirs".into(), floats(posedirs, &[POSE_FEATURES, 3 * count])?);
+            tensors.insert("posedirs".into(), floats(posedirs, &[NUM_POSE_FEATURES, 3 * count])?);
         }
         if let Some(uv) = &self.uv {
             tensors.insert("uv_points".into(), floats(uv.points.as_flattened(), &[uv.points.len(), 2])?);
@@ -110,7 +114,7 @@ impl Body {
         Ok(tensors)
     }
 
-    /// Writes the body to a .safetensors file, whole or not at all.
+    /// Writes the body to a .safetensors file, atomically.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -119,11 +123,11 @@ impl Body {
         let mut named: Vec<_> = self.to_tensors()?.into_iter().collect();
         named.sort_by(|a, b| a.0.cmp(&b.0));
         let bytes = safetensors::serialize(named, None).map_err(|e| write(std::io::Error::other(e)))?;
-        crate::files::write_whole(path, &bytes).map_err(write)
+        crate::files::write_atomically(path, &bytes).map_err(write)
     }
 }
 
-/// The arrays in a .npz that belong to a body; others (texts, say) are not touched.
+/// The arrays of a .npz file that belong to a body; others (texts, for example) are ignored.
 fn read_npz(path: &Path) -> candle_core::Result<HashMap<String, Tensor>> {
     const KNOWN: [&str; 16] = [
         "v_template",
@@ -153,7 +157,7 @@ fn read_npz(path: &Path) -> candle_core::Result<HashMap<String, Tensor>> {
     Ok(tensors)
 }
 
-/// Arrays by name, each checked as it is taken.
+/// Arrays by name, each checked when it is read.
 struct Arrays<'a> {
     tensors: &'a HashMap<String, Tensor>,
     origin: &'a Path,
@@ -168,7 +172,11 @@ impl Arrays<'_> {
         names.iter().find_map(|name| Some((*name, self.tensors.get(*name)?)))
     }
 
-    fn need(&self, names: &[&'static str], hint: &'static str) -> Result<(&'static str, &Tensor), BodyError> {
+    fn require(
+        &self,
+        names: &[&'static str],
+        hint: &'static str,
+    ) -> Result<(&'static str, &Tensor), BodyError> {
         let missing = || BodyError::Missing { path: self.path(), name: names[0], hint };
         self.find(names).ok_or_else(missing)
     }
@@ -177,7 +185,7 @@ impl Arrays<'_> {
         BodyError::Shape { path: self.path(), name, found: tensor.dims().to_vec(), expected }
     }
 
-    /// All values as f32, none of them NaN or infinite.
+    /// All values as `f32`; NaN and infinity are errors.
     fn finite(&self, name: &'static str, tensor: &Tensor) -> Result<Vec<f32>, BodyError> {
         let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
         match values.iter().position(|value| !value.is_finite()) {
@@ -195,14 +203,14 @@ impl Arrays<'_> {
         hint: &'static str,
         shape: &[usize],
     ) -> Result<Vec<f32>, BodyError> {
-        let (name, tensor) = self.need(names, hint)?;
+        let (name, tensor) = self.require(names, hint)?;
         if tensor.dims() != shape {
             return Err(self.shape_error(name, tensor, format!("{shape:?}")));
         }
         self.finite(name, tensor)
     }
 
-    /// Whole numbers below `bound`.
+    /// Integers below `bound`.
     fn indices(
         &self,
         name: &'static str,
@@ -211,7 +219,7 @@ impl Arrays<'_> {
         hint: &str,
     ) -> Result<Vec<u32>, BodyError> {
         let values = match tensor.dtype() {
-            // candle's conversion would wrap u32's upper half, which never is a valid index here
+            // candle's conversion to i64 would wrap the upper half of u32
             DType::U32 => tensor.flatten_all()?.to_vec1::<u32>()?.into_iter().map(i64::from).collect(),
             _ => tensor.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?,
         };
@@ -228,7 +236,7 @@ impl Arrays<'_> {
     }
 
     fn template(&self) -> Result<Vec<Vec3>, BodyError> {
-        let (name, tensor) = self.need(&["v_template"], "(V, 3): the mean shape's vertices in metres")?;
+        let (name, tensor) = self.require(&["v_template"], "(V, 3): the mean shape's vertices in meters")?;
         match tensor.dims() {
             [count, 3] if *count > 0 => {
                 let values = self.finite(name, tensor)?;
@@ -240,13 +248,14 @@ impl Arrays<'_> {
 
     /// (10, 3V)
     fn shapedirs(&self, count: usize) -> Result<Vec<f32>, BodyError> {
-        let (name, tensor) = self.need(&["shapedirs"], "(V, 3, 10): displacements per shape coefficient")?;
+        let (name, tensor) =
+            self.require(&["shapedirs"], "(V, 3, 10): displacements per shape coefficient")?;
         match tensor.dims() {
-            [v, 3, k] if *v == count && *k >= BETAS => {
-                let first = tensor.narrow(2, 0, BETAS)?.reshape((3 * count, BETAS))?;
+            [v, 3, k] if *v == count && *k >= NUM_BETAS => {
+                let first = tensor.narrow(2, 0, NUM_BETAS)?.reshape((3 * count, NUM_BETAS))?;
                 self.finite(name, &first.t()?.contiguous()?) // (10, 3V)
             }
-            _ => Err(self.shape_error(name, tensor, format!("[{count}, 3, {BETAS} or more]"))),
+            _ => Err(self.shape_error(name, tensor, format!("[{count}, 3, {NUM_BETAS} or more]"))),
         }
     }
 
@@ -254,9 +263,9 @@ impl Arrays<'_> {
     fn posedirs(&self, count: usize) -> Result<Option<Vec<f32>>, BodyError> {
         let Some((name, tensor)) = self.find(&["posedirs"]) else { return Ok(None) };
         let values = match tensor.dims() {
-            [POSE_FEATURES, n] if *n == 3 * count => self.finite(name, tensor)?,
-            [v, 3, POSE_FEATURES] if *v == count => {
-                let rows = tensor.reshape((3 * count, POSE_FEATURES))?.t()?.contiguous()?;
+            [NUM_POSE_FEATURES, n] if *n == 3 * count => self.finite(name, tensor)?,
+            [v, 3, NUM_POSE_FEATURES] if *v == count => {
+                let rows = tensor.reshape((3 * count, NUM_POSE_FEATURES))?.t()?.contiguous()?;
                 self.finite(name, &rows)?
             }
             _ => {
@@ -267,15 +276,15 @@ impl Arrays<'_> {
         Ok(values.iter().any(|value| *value != 0.0).then_some(values))
     }
 
-    fn parents(&self) -> Result<[Option<usize>; SKELETON], BodyError> {
-        let hint = "(24): the joint before each joint";
-        let (name, tensor) = self.need(&["parents", "kintree_table"], hint)?;
+    fn parents(&self) -> Result<[Option<usize>; NUM_JOINTS], BodyError> {
+        let hint = "(24): the parent of each joint";
+        let (name, tensor) = self.require(&["parents", "kintree_table"], hint)?;
         let row = match tensor.dims() {
-            [SKELETON] => tensor.clone(),
-            [2, SKELETON] => tensor.get(0)?,
+            [NUM_JOINTS] => tensor.clone(),
+            [2, NUM_JOINTS] => tensor.get(0)?,
             _ => return Err(self.shape_error(name, tensor, "[24], or [2, 24] as kintree_table".into())),
         };
-        let mut parents = [None; SKELETON];
+        let mut parents = [None; NUM_JOINTS];
         for (joint, parent) in parents.iter_mut().enumerate().skip(1) {
             let hint = format!("parents come before their children; those of joint {joint}");
             let index = self.indices(name, &row.narrow(0, joint, 1)?, joint, &hint)?;
@@ -302,7 +311,7 @@ impl Arrays<'_> {
 
     fn faces(&self, count: usize) -> Result<Vec<[u32; 3]>, BodyError> {
         let (name, tensor) =
-            self.need(&["faces", "f", "faces_tensor"], "(F, 3): vertices of the triangles")?;
+            self.require(&["faces", "f", "faces_tensor"], "(F, 3): vertices of the triangles")?;
         self.triples(name, tensor, count, "the mesh's vertices")
     }
 
@@ -329,11 +338,11 @@ impl Arrays<'_> {
         };
         let values = self.finite(name, tensor)?;
         let points = values.chunks_exact(2).map(|point| [point[0], point[1]]).collect();
-        let (name, tensor) = self.need(&["uv_faces"], "(F, 3): the atlas' point of each corner")?;
+        let (name, tensor) = self.require(&["uv_faces"], "(F, 3): the UV point of each corner")?;
         if tensor.dims() != [faces, 3] {
             return Err(self.shape_error(name, tensor, format!("[{faces}, 3]")));
         }
-        Ok(Some(Uv { points, faces: self.triples(name, tensor, count, "the atlas' points")? }))
+        Ok(Some(Uv { points, faces: self.triples(name, tensor, count, "the UV points")? }))
     }
 
     fn regions(&self, faces: usize) -> Result<Option<Vec<Region>>, BodyError> {

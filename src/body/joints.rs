@@ -1,23 +1,23 @@
-//! HMR2's 44 joints: 25 in OpenPose's order and 19 of the earlier HMR's.
+//! HMR2's 44 joints: 25 in OpenPose's order and 19 of the original HMR.
 //!
-//! The first 25 are joints of the skeleton or single vertices of the face and feet (4D-Humans,
-//! `hmr2/models/smpl_wrapper.py`); the other 19 are weighted means of posed vertices (`SMPL_to_J19`).
+//! The first 25 are joints of SMPL's skeleton or single vertices of the face and feet (4D-Humans,
+//! `hmr2/models/smpl_wrapper.py`); the other 19 are linear regressions from posed vertices (`SMPL_to_J19`).
 
-use super::Sparse;
+use super::SparseMatrix;
 use crate::geometry::Vec3;
 use crate::person::JOINTS;
 
-/// Where one of the first 25 joints comes from.
+/// The source of one of the first 25 joints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum JointSource {
     /// A joint of the skeleton.
     Joint(usize),
     /// A vertex of the posed mesh.
     Vertex(usize),
 }
 
-/// Names of the vertices that a body must name, in the order in which they are stored.
-pub const OPENPOSE_VERTICES: [&str; 11] = [
+/// Names of the vertices in `openpose_vertices`, in their order.
+pub const OPENPOSE_VERTEX_NAMES: [&str; 11] = [
     "nose",
     "right_eye",
     "left_eye",
@@ -38,55 +38,58 @@ pub(super) const SMPL_VERTICES: [usize; 11] =
 /// OpenPose's neck, right arm, left arm, pelvis, right leg, left leg among SMPL's 24 joints.
 const OPENPOSE_JOINTS: [usize; 14] = [12, 17, 19, 21, 16, 18, 20, 0, 2, 5, 8, 1, 4, 7];
 
-/// How the 44 joints are read off a posed body.
+/// How the 44 joints are computed from a posed body.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Joints44 {
-    pub openpose: [Source; 25],
-    /// (19, V), rows in the order right ankle, knee, hip, left hip, knee, ankle, right wrist, elbow,
-    /// shoulder, left shoulder, elbow, wrist, neck, crown, pelvis, thorax, spine, jaw, head.
-    pub extra: Sparse,
+    /// The first 25.
+    pub openpose: [JointSource; 25],
+    /// Regressor of the other 19, (19, V): rows in the order right ankle, knee, hip, left hip, knee, ankle, right
+    /// wrist, elbow, shoulder, left shoulder, elbow, wrist, neck, crown, pelvis, thorax, spine, jaw, head.
+    pub extra: SparseMatrix,
 }
 
 impl Joints44 {
+    /// From the eleven vertices of [`OPENPOSE_VERTEX_NAMES`] and the regressor of the other 19.
+    ///
     /// # Panics
     /// If `extra` has not 19 rows.
-    pub fn new(vertices: [usize; 11], extra: Sparse) -> Joints44 {
+    pub fn new(vertices: [usize; 11], extra: SparseMatrix) -> Joints44 {
         assert_eq!(extra.rows(), JOINTS - 25, "rows of the extra regressor");
         let openpose = std::array::from_fn(|joint| match joint {
-            0 => Source::Vertex(vertices[0]),
-            1..=14 => Source::Joint(OPENPOSE_JOINTS[joint - 1]),
-            _ => Source::Vertex(vertices[joint - 14]),
+            0 => JointSource::Vertex(vertices[0]),
+            1..=14 => JointSource::Joint(OPENPOSE_JOINTS[joint - 1]),
+            _ => JointSource::Vertex(vertices[joint - 14]),
         });
         Joints44 { openpose, extra }
     }
 
-    /// The eleven vertices, in the order of [`OPENPOSE_VERTICES`].
+    /// The eleven vertices, in the order of [`OPENPOSE_VERTEX_NAMES`].
     pub fn vertices(&self) -> Vec<usize> {
-        let picked = self.openpose.iter().filter_map(|source| match source {
-            Source::Vertex(vertex) => Some(*vertex),
-            Source::Joint(_) => None,
+        let vertices = self.openpose.iter().filter_map(|source| match source {
+            JointSource::Vertex(vertex) => Some(*vertex),
+            JointSource::Joint(_) => None,
         });
-        picked.collect()
+        vertices.collect()
     }
 
     /// The 44 joints of a posed body, from its 24 joints and its vertices.
-    pub fn read(&self, joints24: &[Vec3], vertices: &[Vec3]) -> Vec<Vec3> {
+    pub fn regress(&self, joints24: &[Vec3], vertices: &[Vec3]) -> Vec<Vec3> {
         let first = self.openpose.iter().map(|source| match *source {
-            Source::Joint(joint) => joints24[joint],
-            Source::Vertex(vertex) => vertices[vertex],
+            JointSource::Joint(joint) => joints24[joint],
+            JointSource::Vertex(vertex) => vertices[vertex],
         });
-        first.chain((0..self.extra.rows()).map(|row| self.extra.point(row, vertices))).collect()
+        first.chain((0..self.extra.rows()).map(|row| self.extra.combine_row(row, vertices))).collect()
     }
 }
 
-/// 4D-Humans' `update_hips`: moves OpenPose's hips (9 and 12) apart by half their distance and up
-/// to the height of the pelvis (8). Both are computed from the old values.
+/// 4D-Humans' `update_hips`: moves OpenPose's hips (9 and 12) apart by half their distance, and to the height of the
+/// pelvis (8). Both are computed from the old values.
 pub fn update_hips(joints: &mut [Vec3]) {
     let (pelvis, right, left) = (joints[8], joints[9], joints[12]);
     let moved = |hip: Vec3, other: Vec3| -> Vec3 {
         std::array::from_fn(|axis| {
-            let apart = 0.25 * (hip[axis] - other[axis]);
-            hip[axis] + apart + 0.5 * (pelvis[axis] - 0.5 * (hip[axis] + other[axis]))
+            let outward = 0.25 * (hip[axis] - other[axis]);
+            hip[axis] + outward + 0.5 * (pelvis[axis] - 0.5 * (hip[axis] + other[axis]))
         })
     };
     joints[9] = moved(right, left);
@@ -99,11 +102,11 @@ mod tests {
 
     #[test]
     fn openpose_order() {
-        let joints = Joints44::new(SMPL_VERTICES, Sparse::from_dense(&[0.0; 19], 1));
-        assert_eq!(joints.openpose[0], Source::Vertex(332));
-        assert_eq!(joints.openpose[8], Source::Joint(0));
-        assert_eq!(joints.openpose[15], Source::Vertex(6260));
-        assert_eq!(joints.openpose[24], Source::Vertex(6787));
+        let joints = Joints44::new(SMPL_VERTICES, SparseMatrix::from_dense(&[0.0; 19], 1));
+        assert_eq!(joints.openpose[0], JointSource::Vertex(332));
+        assert_eq!(joints.openpose[8], JointSource::Joint(0));
+        assert_eq!(joints.openpose[15], JointSource::Vertex(6260));
+        assert_eq!(joints.openpose[24], JointSource::Vertex(6787));
         assert_eq!(joints.vertices(), SMPL_VERTICES);
     }
 

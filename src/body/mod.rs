@@ -1,41 +1,39 @@
-//! The body: SMPL's format, its forward pass, and the free stand-in for it.
+//! SMPL bodies: the file format, the forward pass, and the free built-in body.
 //!
-//! A [`Body`] turns ten shape coefficients and 24 rotations into vertices and joints (Loper et al.,
-//! "SMPL: A Skinned Multi-Person Linear Model", 2015). It is read from a file in SMPL's format, or it
-//! is the stand-in that comes with the program, baked from MakeHuman's CC0 mesh ([`bake`]).
-//! Axes in rest pose: x to the body's left, y up, z to the front; metres.
-//!
-//! Must not know networks, cameras or pictures.
+//! In: ten shape coefficients (betas) and 24 rotations; out: vertices and joints (Loper et al., "SMPL: A Skinned
+//! Multi-Person Linear Model", 2015). A [`Body`] is read from a file in SMPL's format, or it is the built-in body,
+//! baked from MakeHuman's CC0 mesh ([`bake`]). Axes in the rest pose: x to the body's left, y up, z to the front;
+//! meters. Does not depend on networks, cameras or images.
 
 pub mod bake;
+pub mod batched;
+mod built_in;
 mod error;
 mod format;
 mod joints;
 mod pose;
 mod region;
 mod sparse;
-mod standin;
-pub mod tensor;
 #[cfg(test)]
 mod tests;
 
 pub use error::BodyError;
-pub use joints::{Joints44, OPENPOSE_VERTICES, Source, update_hips};
-pub use pose::Posed;
+pub use joints::{JointSource, Joints44, OPENPOSE_VERTEX_NAMES, update_hips};
+pub use pose::PosedBody;
 pub use region::Region;
-pub use sparse::Sparse;
+pub use sparse::SparseMatrix;
 
 use crate::geometry::Vec3;
 
-/// Joints of SMPL's skeleton, the pelvis first.
-pub const SKELETON: usize = 24;
-/// Shape coefficients.
-pub const BETAS: usize = 10;
-/// Pose features of the corrective blend shapes: 23 rotations less the identity.
-pub const POSE_FEATURES: usize = 207;
+/// Number of joints of SMPL's skeleton; the pelvis is the first.
+pub const NUM_JOINTS: usize = 24;
+/// Number of shape coefficients.
+pub const NUM_BETAS: usize = 10;
+/// Number of features of the pose blend shapes: 23 rotation matrices minus the identity.
+pub const NUM_POSE_FEATURES: usize = 207;
 
 /// SMPL's names for its joints, in order.
-pub const JOINT_NAMES: [&str; SKELETON] = [
+pub const JOINT_NAMES: [&str; NUM_JOINTS] = [
     "pelvis",
     "left_hip",
     "right_hip",
@@ -62,8 +60,9 @@ pub const JOINT_NAMES: [&str; SKELETON] = [
     "right_hand",
 ];
 
-/// SMPL's tree. A body read from a file may have another, but each parent must come before its child.
-pub const PARENTS: [Option<usize>; SKELETON] = [
+/// SMPL's kinematic tree: the parent of each joint. A body from a file may have another tree in which parents precede
+/// their children.
+pub const PARENTS: [Option<usize>; NUM_JOINTS] = [
     None,
     Some(0),
     Some(0),
@@ -90,38 +89,39 @@ pub const PARENTS: [Option<usize>; SKELETON] = [
     Some(21),
 ];
 
-/// A texture atlas: coordinates of its own corners, since a vertex on a seam has several.
+/// A UV map. It has its own points, since a vertex on a seam has several.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Uv {
-    /// Points of the atlas, u to the right and v up, 0 to 1.
+    /// UV points, u to the right and v up, 0 to 1.
     pub points: Vec<[f32; 2]>,
-    /// For each face of the body, the point of each of its corners.
+    /// For each face of the body, the index of each corner's point.
     pub faces: Vec<[u32; 3]>,
 }
 
-/// A linearly shaped, linearly skinned body of V vertices and F triangles.
+/// An SMPL body of V vertices and F triangles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Body {
-    /// The mean shape in T-pose (V), metres.
+    /// The mean shape in T-pose (V), meters.
     pub v_template: Vec<Vec3>,
-    /// Displacements per shape coefficient, (10, 3V): component by component, the vertices' x, y, z within.
+    /// Shape blend shapes, (10, 3V): for each coefficient the vertices' displacements x, y, z.
     pub shapedirs: Vec<f32>,
-    /// Corrective displacements per pose feature, (207, 3V); `None` where they are all zero.
+    /// Pose blend shapes, (207, 3V): displacements per pose feature; `None` where they are all zero.
     pub posedirs: Option<Vec<f32>>,
-    /// Joints from shaped vertices, (24, V).
-    pub joint_regressor: Sparse,
-    /// Share of each joint in each vertex, (V, 24), rows sum to one.
-    pub weights: Sparse,
-    /// The joint before each joint; the first has none.
-    pub parents: [Option<usize>; SKELETON],
+    /// Joint regressor: rest joints from shaped vertices, (24, V).
+    pub joint_regressor: SparseMatrix,
+    /// Skinning weights of each vertex, (V, 24); rows sum to one.
+    pub weights: SparseMatrix,
+    /// The parent of each joint; the first has none.
+    pub parents: [Option<usize>; NUM_JOINTS],
     /// Triangles, counter-clockwise seen from outside (F).
     pub faces: Vec<[u32; 3]>,
-    /// How HMR2's 44 joints are read off.
+    /// How HMR2's 44 joints are computed.
     pub joints44: Joints44,
+    /// The UV map.
     pub uv: Option<Uv>,
-    /// What covers each face (F).
+    /// The surface region of each face (F).
     pub regions: Option<Vec<Region>>,
-    /// Joints of the mean shape (24) and their displacements (10 x 24): the regressor applied once.
+    /// The joint regressor applied to template and shape blend shapes.
     rest: pose::RestJoints,
 }
 

@@ -1,33 +1,33 @@
-//! Small sparse matrices: regressors and skinning weights, of which nearly all entries are zero.
+//! Sparse matrices, for joint regressors and skinning weights.
 
 use crate::geometry::Vec3;
 
-/// A matrix by rows, zeros left out.
+/// A sparse matrix by rows (CSR).
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sparse {
+pub struct SparseMatrix {
     columns: usize,
-    /// Row r's entries are `starts[r]..starts[r + 1]`.
+    /// The entries of row r are `starts[r]..starts[r + 1]`.
     starts: Vec<u32>,
     entries: Vec<(u32, f32)>,
 }
 
-impl Sparse {
+impl SparseMatrix {
     /// From a dense (rows, columns) matrix in row-major order.
     ///
     /// # Panics
     /// If the length of `dense` is not a multiple of `columns`.
-    pub fn from_dense(dense: &[f32], columns: usize) -> Sparse {
+    pub fn from_dense(dense: &[f32], columns: usize) -> SparseMatrix {
         assert!(columns > 0 && dense.len().is_multiple_of(columns), "whole rows");
         let rows = dense.chunks_exact(columns).map(|row| {
             let numbered = row.iter().enumerate().filter(|(_, value)| **value != 0.0);
             numbered.map(|(column, &value)| (column as u32, value)).collect()
         });
-        Sparse::from_rows(rows.collect(), columns)
+        SparseMatrix::from_rows(rows.collect(), columns)
     }
 
     /// From the (column, value) pairs of every row.
-    pub fn from_rows(rows: Vec<Vec<(u32, f32)>>, columns: usize) -> Sparse {
-        let mut sparse = Sparse { columns, starts: vec![0], entries: Vec::new() };
+    pub fn from_rows(rows: Vec<Vec<(u32, f32)>>, columns: usize) -> SparseMatrix {
+        let mut sparse = SparseMatrix { columns, starts: vec![0], entries: Vec::new() };
         for row in rows {
             sparse.entries.extend(row);
             sparse.starts.push(sparse.entries.len() as u32);
@@ -35,20 +35,22 @@ impl Sparse {
         sparse
     }
 
+    /// Number of rows.
     pub fn rows(&self) -> usize {
         self.starts.len() - 1
     }
 
+    /// Number of columns.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// The (column, value) pairs of a row that are not zero.
+    /// The (column, value) pairs of a row.
     pub fn row(&self, row: usize) -> &[(u32, f32)] {
         &self.entries[self.starts[row] as usize..self.starts[row + 1] as usize]
     }
 
-    /// The matrix written out, (rows, columns) in row-major order.
+    /// The dense matrix, (rows, columns) in row-major order.
     pub fn to_dense(&self) -> Vec<f32> {
         let mut dense = vec![0.0; self.rows() * self.columns];
         for row in 0..self.rows() {
@@ -59,8 +61,8 @@ impl Sparse {
         dense
     }
 
-    /// One row times a list of points.
-    pub fn point(&self, row: usize, points: &[Vec3]) -> Vec3 {
+    /// One row times a list of points: their weighted sum.
+    pub fn combine_row(&self, row: usize, points: &[Vec3]) -> Vec3 {
         let mut sum = [0.0; 3];
         for &(column, value) in self.row(row) {
             let point = points[column as usize];
@@ -71,9 +73,9 @@ impl Sparse {
         sum
     }
 
-    /// The matrix times a list of points: one point a row.
-    pub fn points(&self, points: &[Vec3]) -> Vec<Vec3> {
-        (0..self.rows()).map(|row| self.point(row, points)).collect()
+    /// The matrix times a list of points: one point per row.
+    pub fn combine(&self, points: &[Vec3]) -> Vec<Vec3> {
+        (0..self.rows()).map(|row| self.combine_row(row, points)).collect()
     }
 }
 
@@ -82,13 +84,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_are_left_out_and_come_back() {
+    fn dense_and_sparse_matrices_convert() {
         let dense = [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.5];
-        let sparse = Sparse::from_dense(&dense, 3);
+        let sparse = SparseMatrix::from_dense(&dense, 3);
         assert_eq!((sparse.rows(), sparse.columns()), (3, 3));
         assert_eq!(sparse.row(2), &[(0, 0.5), (2, 0.5)]);
         assert_eq!(sparse.to_dense(), dense);
         let points = [[0.0, 0.0, 2.0], [1.0, 0.0, 0.0], [0.0, 4.0, 0.0]];
-        assert_eq!(sparse.points(&points), vec![[2.0, 0.0, 0.0], [0.0; 3], [0.0, 2.0, 1.0]]);
+        assert_eq!(sparse.combine(&points), vec![[2.0, 0.0, 0.0], [0.0; 3], [0.0, 2.0, 1.0]]);
     }
 }

@@ -1,4 +1,4 @@
-//! `posebook completions`: a completion script on standard output.
+//! `posebook completions`: prints a completion script.
 
 use anyhow::Result;
 use clap::CommandFactory;

@@ -1,13 +1,13 @@
-//! `posebook dataset`: make, fetch, list, verify.
+//! `posebook dataset`: makes, fetches, lists and verifies clips.
 
 use super::experiment::project;
 use super::fetching::{self, FetchOptions, ProgressLines};
-use crate::dataset::{ClipSpec, Dataset, DrawnLock, FootageSource, MadeClip, Recorded, walkers};
+use crate::dataset::{CachedClip, ClipSpec, Dataset, DrawnLock, FootageSource, RecordOutcome, walkers};
 use crate::fetch;
 use crate::runner::Project;
 use crate::runner::interrupt;
-use crate::runner::progress::{Event, for_stderr};
-use crate::sources::Patience;
+use crate::runner::progress::{ProgressEvent, stderr_listener};
+use crate::sources::DownloadLimits;
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 
@@ -19,15 +19,15 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Make the clips that are not made yet, and fetch the footage that they need
+    /// Make missing clips, and fetch the footage that they need
     Make(Make),
-    /// Fetch the footage of a dataset, by the manifests in `datasets/sources/`
+    /// Fetch the footage of a dataset, as described in `datasets/sources/`
     Fetch(Fetch),
     /// List datasets and their clips
     List,
-    /// Put the decoded frames' SHA-256 of all drawn clips in the cache on record, in `datasets/drawn.lock`
+    /// Record the SHA-256 of the decoded frames of all drawn clips in the cache, in `datasets/drawn.lock`
     Record(RecordArgs),
-    /// Read made clips again and compare their SHA-256
+    /// Verify the SHA-256 of the cached clips
     Verify(Names),
 }
 
@@ -44,21 +44,21 @@ struct Make {
 struct Fetch {
     /// The manifest's name in `datasets/sources/`
     name: String,
-    /// A file that you have, instead of a download: the manifest's archive, or a file out of it
+    /// A local file instead of a download: the manifest's archive, or a file from it
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
 struct RecordArgs {
-    /// Replace hashes that are on record and differ
+    /// Replace recorded hashes that differ
     #[arg(long)]
     replace: bool,
 }
 
 #[derive(clap::Args)]
 struct Names {
-    /// Names in `datasets/`; all where none is given
+    /// Names in `datasets/`; without any, all
     names: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
     let project = project()?;
     match args.command {
         Command::Make(args) => {
-            ensure!(args.all || !args.names.is_empty(), "name the datasets to make, or say --all");
+            ensure!(args.all || !args.names.is_empty(), "name the datasets to make, or use --all");
             make(&project, &datasets(&project, &args.names)?)
         }
         Command::Fetch(args) => fetch_source(&project, &args),
@@ -76,7 +76,7 @@ pub fn run(args: Args) -> Result<()> {
     }
 }
 
-/// The datasets called `names`, or all that there are.
+/// The datasets called `names`, or all datasets.
 fn datasets(project: &Project, names: &[String]) -> Result<Vec<Dataset>> {
     let paths: Vec<PathBuf> = if names.is_empty() {
         let folder = project.root.join("datasets");
@@ -95,7 +95,7 @@ fn datasets(project: &Project, names: &[String]) -> Result<Vec<Dataset>> {
 fn fetch_source(project: &Project, args: &Fetch) -> Result<()> {
     let manifest = fetching::find(&project.root.join("datasets/sources"), &args.name)?;
     let folder = fetch::footage_folder(&args.name)?;
-    let stall_secs = Patience::default().stall_secs;
+    let stall_secs = DownloadLimits::default().stall_secs;
     fetching::run(
         &manifest,
         &folder,
@@ -107,18 +107,19 @@ fn make(project: &Project, datasets: &[Dataset]) -> Result<()> {
     let mut errors = Vec::new();
     for dataset in datasets {
         if let Some(source) = &dataset.footage {
-            let shown = ProgressLines::new();
-            // footage that cannot be had does not keep other datasets from being made
-            if let Err(error) = source.fetch(&mut |event| shown.show(&event), interrupt::listen()) {
+            let progress = ProgressLines::new();
+            // datasets whose footage cannot be fetched do not prevent others from being made
+            if let Err(error) = source.fetch(&mut |event| progress.show(&event), interrupt::install()) {
                 errors.push(format!("{}: {error}", dataset.name));
                 continue;
             }
         }
-        let mut listener = for_stderr();
+        let mut listener = stderr_listener();
         for clip in dataset.clips() {
-            let mut show = |done, of| listener.hear(Event::Clip { name: &clip.name, done, of });
-            let made = clip.make(&project.clips(), &mut show)?;
-            made.notes.iter().for_each(|note| listener.hear(Event::Note(note)));
+            let mut show =
+                |done, total| listener.on_event(ProgressEvent::Clip { name: &clip.name, done, total });
+            let made = clip.prepare(&project.clips(), &mut show)?;
+            made.notes.iter().for_each(|note| listener.on_event(ProgressEvent::Note(note)));
         }
     }
     ensure!(errors.is_empty(), "{}", errors.join("\n"));
@@ -129,40 +130,40 @@ fn list(project: &Project, datasets: &[Dataset]) -> Result<()> {
     for dataset in datasets {
         println!("{}: {}", dataset.name, dataset.about);
         if let Some(source) = &dataset.footage {
-            println!("    {}", in_words(source)?);
+            println!("    {}", describe_footage(source)?);
         }
         for clip in dataset.clips() {
-            println!("    {}", line(project, clip)?);
+            println!("    {}", describe_clip(project, clip)?);
         }
     }
     Ok(())
 }
 
-/// Where footage comes from, in one line: licence, size, and whether it was fetched.
-fn in_words(source: &FootageSource) -> Result<String> {
+/// License, size and location of footage in one line.
+fn describe_footage(source: &FootageSource) -> Result<String> {
     let FootageSource { manifest, folder, .. } = source;
-    let place = match (source.is_fetched()?, manifest.bytes()) {
+    let location = match (source.is_fetched()?, manifest.bytes()) {
         (true, _) => format!("fetched to {}", folder.display()),
-        (false, Some(bytes)) => format!("not fetched yet, {}", fetch::size_in_words(bytes)),
+        (false, Some(bytes)) => format!("not fetched yet, {}", fetch::format_size(bytes)),
         (false, None) => "not fetched yet".to_string(),
     };
     let truth = source.views.as_ref().map(|plan| {
-        let made = if plan.is_made() { "made" } else { "not made yet" };
-        format!("; truth in space: {}, {made}", plan.origin)
+        let made = if plan.truth_exists() { "made" } else { "not made yet" };
+        format!("; 3D ground truth: {}, {made}", plan.origin)
     });
-    Ok(format!("licence: {}; {place}{}", manifest.licence, truth.unwrap_or_default()))
+    Ok(format!("licence: {}; {location}{}", manifest.licence, truth.unwrap_or_default()))
 }
 
-/// A clip in one line: name, size, length, and where it lies if it is made.
-fn line(project: &Project, clip: &ClipSpec) -> Result<String> {
-    let size = clip.size().map(|(width, height)| format!(", {width}x{height}")).unwrap_or_default();
-    let frames = clip.frames().map(|frames| format!(", {frames} frames")).unwrap_or_default();
-    let place = match clip.ready(&project.clips()) {
+/// Name, size, length and location of a clip in one line.
+fn describe_clip(project: &Project, clip: &ClipSpec) -> Result<String> {
+    let size = clip.frame_size().map(|size| format!(", {size}")).unwrap_or_default();
+    let frames = clip.frame_count().map(|frames| format!(", {frames} frames")).unwrap_or_default();
+    let location = match clip.find_cached(&project.clips()) {
         Ok(Some(ready)) => format!("made: {}", ready.path.display()),
         Ok(None) => "not made yet".to_string(),
-        Err(error) => format!("cannot be had: {error}"),
+        Err(error) => format!("not available: {error}"),
     };
-    Ok(format!("{}{size}{frames}; {place}", clip.name))
+    Ok(format!("{}{size}{frames}; {location}", clip.name))
 }
 
 fn record(project: &Project, replace: bool) -> Result<()> {
@@ -170,40 +171,40 @@ fn record(project: &Project, replace: bool) -> Result<()> {
     let version = walkers::version();
     let mut lock = DrawnLock::load(&datasets, &version)?;
     let (mut added, mut same, mut differing) = (0, 0, 0);
-    for clip in MadeClip::drawn(&project.clips(), &version)? {
+    for clip in CachedClip::list_drawn(&project.clips(), &version)? {
         match lock.record(&clip.key, clip.description.clone(), &clip.decoded_sha256, replace) {
-            Recorded::Added => added += 1,
-            Recorded::Same => same += 1,
-            Recorded::Differs(recorded) => {
+            RecordOutcome::Added => added += 1,
+            RecordOutcome::Same => same += 1,
+            RecordOutcome::Differs(recorded) => {
                 differing += 1;
-                let done = if replace { "replaced" } else { "kept; --replace replaces it" };
+                let done = if replace { "replaced" } else { "not replaced; use --replace" };
                 eprintln!(
-                    "{}: the decoded frames' SHA-256 is {}, and {recorded} is on record ({done})",
+                    "{}: the SHA-256 of the decoded frames is {}, but {recorded} is recorded ({done})",
                     clip.description, clip.decoded_sha256
                 );
             }
         }
     }
     lock.save(&datasets)?;
-    println!("{added} clips added, {same} as on record, {differing} different");
-    ensure!(differing == 0 || replace, "{differing} clips have other decoded frames than those on record");
+    println!("{added} clips added, {same} unchanged, {differing} different");
+    ensure!(differing == 0 || replace, "the decoded frames of {differing} clips differ from the record");
     Ok(())
 }
 
 fn verify(project: &Project, datasets: &[Dataset]) -> Result<()> {
-    let mut wrong = 0;
+    let mut changed = 0;
     for clip in datasets.iter().flat_map(Dataset::clips) {
         match clip.verify(&project.clips()) {
-            Ok(Some(_)) => println!("{}: as it was made", clip.name),
+            Ok(Some(_)) => println!("{}: unchanged", clip.name),
             Ok(None) => println!("{}: not made yet", clip.name),
             Err(error) => {
-                wrong += 1;
+                changed += 1;
                 eprintln!("{}: {error}", clip.name);
             }
         }
     }
-    if wrong > 0 {
-        bail!("{wrong} clips are not as they were made");
+    if changed > 0 {
+        bail!("{changed} clips have changed");
     }
     Ok(())
 }

@@ -1,141 +1,146 @@
-//! `posebook device`: what this build can, what this machine has, what opening a card costs.
+//! `posebook device`: shows the kernels of this build, the GPUs of this machine and the memory of their contexts.
 
-use crate::device::kernels::Kernels;
-use crate::device::{self, Card, Choice, DeviceError};
+use crate::device::kernels::KernelGroup;
+use crate::device::{self, DeviceChoice, DeviceError, Gpu};
 use crate::memory::device::open;
 use anyhow::Result;
 use std::io::Write;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-A card's fixed cost is what opening it takes of its memory before any tensor; it is measured by opening \
-each card once. Where the driver does not tell, it is left out.")]
+The fixed memory of a GPU is that of its context, before any tensor. It is measured by opening each GPU once, and left \
+out if the driver does not report it.")]
 pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// All that is known about where networks can run.
+/// The devices for networks.
 #[derive(serde::Serialize)]
-struct Answer {
-    /// What `device = "auto"` means here.
+struct DeviceReport {
+    /// The device that `device = "auto"` selects.
     auto: String,
-    /// Which cards the kernels of this build are for; `None` without kernels.
+    /// Compute capability of the build's kernels; `None` without kernels.
     kernels_for: Option<String>,
-    kernels: Vec<Group>,
-    cards: Vec<Seen>,
-    /// Why there are no cards.
+    kernels: Vec<KernelEntry>,
+    #[serde(rename = "cards")]
+    gpus: Vec<GpuEntry>,
+    /// Why there are no GPUs.
     none: Option<String>,
 }
 
 /// A group of kernels.
 #[derive(serde::Serialize)]
-struct Group {
+struct KernelEntry {
     name: &'static str,
     built: bool,
     about: &'static str,
 }
 
-/// A card, and whether a run could use it.
+/// A GPU, and whether a run could use it.
 #[derive(serde::Serialize)]
-struct Seen {
+struct GpuEntry {
     device: String,
     usable: bool,
     /// Why a run could not use it.
     error: Option<String>,
-    card: Option<Card>,
+    #[serde(rename = "card")]
+    gpu: Option<Gpu>,
     free_bytes: Option<u64>,
-    /// What opening it took.
+    /// Memory of its context.
     context_bytes: Option<u64>,
-    /// Who else held memory of it.
+    /// Other processes with memory on it.
     others: Option<String>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let answer = answer()?;
+    let report = device_report()?;
     let mut out = std::io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        write!(out, "{}", text(&answer))?;
+        write!(out, "{}", text(&report))?;
     }
     Ok(())
 }
 
-fn answer() -> Result<Answer> {
+fn device_report() -> Result<DeviceReport> {
     let (auto, _) = device::resolve("auto")?;
-    let kernels =
-        Kernels::ALL.map(|group| Group { name: group.name(), built: group.is_built(), about: group.about() });
-    let (cards, none) = match device::cards() {
-        Ok(cards) if cards.is_empty() => {
-            (Vec::new(), Some(DeviceError::NoCard { index: 0, cards: 0 }.to_string()))
+    let kernels = KernelGroup::ALL.map(|group| KernelEntry {
+        name: group.name(),
+        built: group.is_built(),
+        about: group.description(),
+    });
+    let (gpus, none) = match device::list_gpus() {
+        Ok(gpus) if gpus.is_empty() => {
+            (Vec::new(), Some(DeviceError::NoGpu { index: 0, count: 0 }.to_string()))
         }
-        Ok(cards) => (cards.into_iter().enumerate().map(|(index, card)| seen(index, card)).collect(), None),
+        Ok(gpus) => (gpus.into_iter().enumerate().map(|(index, gpu)| inspect(index, gpu)).collect(), None),
         Err(error) => (Vec::new(), Some(error.to_string())),
     };
     let kernels_for = device::target().map(|target| target.to_string());
-    Ok(Answer { auto: auto.to_string(), kernels_for, kernels: kernels.into(), cards, none })
+    Ok(DeviceReport { auto: auto.to_string(), kernels_for, kernels: kernels.into(), gpus, none })
 }
 
-/// Opens a card that can be used, to see what that costs.
-fn seen(index: usize, card: Result<Card, DeviceError>) -> Seen {
-    let choice = Choice::Cuda(index);
-    let nothing = Seen {
+/// Opens a usable GPU to measure the memory of its context.
+fn inspect(index: usize, gpu: Result<Gpu, DeviceError>) -> GpuEntry {
+    let choice = DeviceChoice::Cuda(index);
+    let unknown = GpuEntry {
         device: choice.to_string(),
         usable: false,
         error: None,
-        card: card.as_ref().ok().cloned(),
+        gpu: gpu.as_ref().ok().cloned(),
         free_bytes: None,
         context_bytes: None,
         others: None,
     };
-    match card.and_then(|card| open(&choice, Some(&card))) {
-        Err(error) => Seen { error: Some(error.to_string()), ..nothing },
-        Ok(opened) => Seen {
+    match gpu.and_then(|gpu| open(&choice, Some(&gpu))) {
+        Err(error) => GpuEntry { error: Some(error.to_string()), ..unknown },
+        Ok(opened) => GpuEntry {
             usable: true,
-            free_bytes: opened.handle.and_then(|handle| handle.room()).map(|room| room.free_bytes),
+            free_bytes: opened.handle.and_then(|handle| handle.memory()).map(|memory| memory.free_bytes),
             context_bytes: opened.context_bytes,
-            others: opened.others,
-            ..nothing
+            others: opened.other_processes,
+            ..unknown
         },
     }
 }
 
-fn text(answer: &Answer) -> String {
-    let mut lines = vec![format!("auto means {}", answer.auto)];
-    if let Some(cards) = &answer.kernels_for {
-        lines.push(format!("kernels are for cards of compute capability {cards}"));
+fn text(report: &DeviceReport) -> String {
+    let mut lines = vec![format!("auto selects {}", report.auto)];
+    if let Some(capability) = &report.kernels_for {
+        lines.push(format!("kernels are for GPUs of compute capability {capability}"));
     }
-    for (built, title) in [(true, "in this build:"), (false, "left out of it:")] {
-        let groups = answer.kernels.iter().filter(|group| group.built == built);
+    for (built, title) in [(true, "in this build:"), (false, "not in this build:")] {
+        let groups = report.kernels.iter().filter(|group| group.built == built);
         let named: Vec<String> = groups.map(|group| format!("    {}: {}", group.name, group.about)).collect();
         if !named.is_empty() {
             lines.push(format!("kernels {title}"));
             lines.extend(named);
         }
     }
-    lines.extend(answer.none.iter().map(|why| format!("no card: {why}")));
-    for seen in &answer.cards {
+    lines.extend(report.none.iter().map(|reason| format!("no GPU: {reason}")));
+    for entry in &report.gpus {
         let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        if let Some(card) = &seen.card {
-            let (name, capability, driver) = (&card.name, card.capability, card.driver_in_words());
-            let total = mib(card.total_bytes);
-            let line = format!("{}: {name}, compute capability {capability}, {total} MiB", seen.device);
+        if let Some(gpu) = &entry.gpu {
+            let (name, capability, driver) = (&gpu.name, gpu.capability, gpu.driver_description());
+            let total = mib(gpu.total_bytes);
+            let line = format!("{}: {name}, compute capability {capability}, {total} MiB", entry.device);
             lines.push(format!("{line}, driver {driver}"));
         }
-        if let Some(error) = &seen.error {
+        if let Some(error) = &entry.error {
             lines.push(format!("    cannot be used: {error}"));
             continue;
         }
-        if let Some(free) = seen.free_bytes {
-            lines.push(format!("    {} MiB free once opened", mib(free)));
+        if let Some(free) = entry.free_bytes {
+            lines.push(format!("    {} MiB free after opening it", mib(free)));
         }
-        lines.push(match seen.context_bytes {
-            Some(bytes) => format!("    opening it takes {} MiB", mib(bytes)),
-            None => "    the driver does not tell what opening it takes".to_string(),
+        lines.push(match entry.context_bytes {
+            Some(bytes) => format!("    its context takes {} MiB", mib(bytes)),
+            None => "    the driver does not report the memory of its context".to_string(),
         });
-        lines.extend(seen.others.iter().map(|others| format!("    {others}")));
+        lines.extend(entry.others.iter().map(|others| format!("    {others}")));
     }
     lines.join("\n") + "\n"
 }
@@ -143,48 +148,48 @@ fn text(answer: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::card::{Capability, Version};
+    use crate::device::gpu::{ComputeCapability, CudaVersion};
 
     #[test]
-    fn a_card_and_one_that_cannot_be_used_are_told() {
-        let card = Card {
+    fn usable_and_unusable_gpus_are_reported() {
+        let gpu = Gpu {
             index: 0,
             name: "NVIDIA H100 80GB HBM3".into(),
             uuid: "GPU-0".into(),
-            capability: Capability { major: 9, minor: 0 },
+            capability: ComputeCapability { major: 9, minor: 0 },
             total_bytes: 81_559 << 20,
             driver: Some("580.65.06".into()),
-            cuda: Version { major: 13, minor: 0 },
+            cuda: CudaVersion { major: 13, minor: 0 },
         };
-        let usable = Seen {
+        let usable = GpuEntry {
             device: "cuda:0".into(),
             usable: true,
             error: None,
-            card: Some(card),
+            gpu: Some(gpu),
             free_bytes: Some(80_000 << 20),
             context_bytes: Some(520 << 20),
             others: None,
         };
-        let wrong = seen(1, Err(DeviceError::NoCard { index: 1, cards: 1 }));
-        let group = Group { name: "basic", built: true, about: "candle's own" };
-        let answer = Answer {
+        let unusable = inspect(1, Err(DeviceError::NoGpu { index: 1, count: 1 }));
+        let group = KernelEntry { name: "basic", built: true, about: "candle's own" };
+        let report = DeviceReport {
             auto: "cuda:0".into(),
-            kernels_for: Some("9.0 alone (sm_90a)".into()),
+            kernels_for: Some("9.0 only (sm_90a)".into()),
             kernels: vec![group],
-            cards: vec![usable, wrong],
+            gpus: vec![usable, unusable],
             none: None,
         };
-        insta::assert_snapshot!(text(&answer), @r"
-        auto means cuda:0
-        kernels are for cards of compute capability 9.0 alone (sm_90a)
+        insta::assert_snapshot!(text(&report), @r"
+        auto selects cuda:0
+        kernels are for GPUs of compute capability 9.0 only (sm_90a)
         kernels in this build:
             basic: candle's own
         cuda:0: NVIDIA H100 80GB HBM3, compute capability 9.0, 81559 MiB, driver 580.65.06, CUDA 13.0
-            80000 MiB free once opened
-            opening it takes 520 MiB
-            cannot be used: there is no card cuda:1: the driver sees one card, cuda:0
+            80000 MiB free after opening it
+            its context takes 520 MiB
+            cannot be used: there is no GPU cuda:1: the driver finds one, cuda:0
         ");
-        let json = serde_json::to_value(&answer).unwrap();
+        let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["cards"][0]["card"]["cuda"]["major"], 13);
         assert_eq!(json["cards"][1]["context_bytes"], serde_json::Value::Null);
     }

@@ -1,9 +1,9 @@
 //! `posebook experiment`: run, list, show.
 
-use crate::experiment::{Experiment, Override, Size};
-use crate::report::Page;
-use crate::runner::progress::for_stderr;
-use crate::runner::{self, Estimator, Finished, Options, Plan, Project, interrupt};
+use crate::experiment::{Experiment, ExperimentSize, Override};
+use crate::report::RenderedReport;
+use crate::runner::progress::stderr_listener;
+use crate::runner::{self, ExecuteOptions, ExperimentResult, Plan, Project, SizeEstimator, interrupt};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,12 +18,12 @@ pub struct Args {
 enum Command {
     /// Run an experiment and write its report
     ///
-    /// Runs that ended well before are found again and not made twice. The exit status is 1 if a claim's
-    /// verdict is another than the experiment expects, and 130 after Ctrl-C.
+    /// Runs that already succeeded are reused. The exit status is 1 if a claim has an unexpected verdict, and 130
+    /// after Ctrl-C.
     Run(Run),
-    /// List the experiments: question, number of runs, rough time
+    /// List the experiments with their question, number of runs and estimated time
     List,
-    /// Show an experiment as it would run, every default spelled out, as TOML
+    /// Show an experiment as TOML with all defaults filled in
     Show(Show),
 }
 
@@ -31,16 +31,16 @@ enum Command {
 struct Run {
     /// A name in `experiments/`, or the path of a TOML file
     name: String,
-    /// What to change: seed=2, dataset.frames=60, video.mode=extract-png, sweep.dataset.frames=[60,120]
+    /// Changed settings: seed=2, dataset.frames=60, video.mode=extract-png, sweep.dataset.frames=[60,120]
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Make the smaller experiment that the table [quick] of its file describes
+    /// Run the smaller version of the experiment, as described in the table [quick] of its file
     #[arg(long)]
     quick: bool,
-    /// List the runs, which of them are done and why the others are not, and stop there
+    /// Only list the runs and whether they are already done
     #[arg(long)]
     dry_run: bool,
-    /// Make every run again, those included that ended well before
+    /// Repeat all runs, also those that already succeeded
     #[arg(long)]
     fresh: bool,
 }
@@ -49,10 +49,10 @@ struct Run {
 struct Show {
     /// A name in `experiments/`, or the path of a TOML file
     name: String,
-    /// What to change, as in `experiment run`
+    /// Changed settings, as in `experiment run`
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Show the smaller experiment that `experiment run --quick` makes
+    /// Show the smaller version of `experiment run --quick`
     #[arg(long)]
     quick: bool,
 }
@@ -63,14 +63,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::List => list(),
         Command::Show(args) => {
             let (_, experiment) = load(&args.name, size(args.quick), &args.overrides)?;
-            print!("{}", experiment.to_toml());
+            print!("{}", experiment.to_toml()?);
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-/// The project here and one of its experiments, with what was changed said aloud.
-pub(super) fn load(name: &str, size: Size, overrides: &[String]) -> Result<(Project, Experiment)> {
+/// Loads the project of the current folder and one of its experiments. Prints notes on translated overrides.
+pub(super) fn load(name: &str, size: ExperimentSize, overrides: &[String]) -> Result<(Project, Experiment)> {
     let project = project()?;
     let path = project.experiment(name);
     if !path.is_file() {
@@ -82,19 +82,19 @@ pub(super) fn load(name: &str, size: Size, overrides: &[String]) -> Result<(Proj
         bail!("no experiment `{name}` at {}{hint} (known: {})", path.display(), known.join(", "));
     }
     let overrides = Override::parse_all(overrides)?;
-    for became in overrides.iter().filter_map(|given| given.became.as_ref()) {
-        eprintln!("note: {became}");
+    for note in overrides.iter().filter_map(|given| given.translation.as_ref()) {
+        eprintln!("note: {note}");
     }
-    Ok((project, Experiment::load_in(size, &path, &overrides)?))
+    Ok((project, Experiment::load_sized(size, &path, &overrides)?))
 }
 
-fn size(quick: bool) -> Size {
-    if quick { Size::Quick } else { Size::Whole }
+fn size(quick: bool) -> ExperimentSize {
+    if quick { ExperimentSize::Quick } else { ExperimentSize::Full }
 }
 
-/// The project that the current folder lies in.
+/// The project that contains the current folder.
 pub(super) fn project() -> Result<Project> {
-    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let here = std::env::current_dir().context("cannot determine the current folder")?;
     Ok(Project::find(&here)?)
 }
 
@@ -104,14 +104,14 @@ fn stem(path: &Path) -> String {
 
 fn list() -> Result<ExitCode> {
     let project = project()?;
-    let mut estimator = Estimator::new(&project, &Options::this_program()?.program)?;
+    let mut estimator = SizeEstimator::new(&project, &ExecuteOptions::this_program()?.program)?;
     for path in project.experiments()? {
         let experiment = Experiment::load(&path, &[])?;
-        let whole = estimator.rough(&experiment)?;
+        let whole = estimator.estimate(&experiment)?;
         let quick = match experiment.has_quick() {
             true => {
-                let quick = Experiment::load_in(Size::Quick, &path, &[])?;
-                format!("; --quick: {}", estimator.rough(&quick)?)
+                let quick = Experiment::load_sized(ExperimentSize::Quick, &path, &[])?;
+                format!("; --quick: {}", estimator.estimate(&quick)?)
             }
             false => String::new(),
         };
@@ -123,57 +123,60 @@ fn list() -> Result<ExitCode> {
 
 fn run_one(args: &Run) -> Result<ExitCode> {
     let (project, experiment) = load(&args.name, size(args.quick), &args.overrides)?;
-    let options = Options { fresh: args.fresh, ..Options::this_program()? };
-    let mut listener = for_stderr();
+    let options = ExecuteOptions { fresh: args.fresh, ..ExecuteOptions::this_program()? };
+    let mut listener = stderr_listener();
     if args.dry_run {
         let plan = runner::plan(&project, &experiment, &options.program, false, listener.as_mut())?;
         print_plan(&plan, args.fresh);
         return Ok(ExitCode::SUCCESS);
     }
-    let interrupt = interrupt::listen();
+    let interrupt = interrupt::install();
     let finished = runner::execute(&project, &experiment, &options, interrupt, listener.as_mut())?;
     drop(listener);
-    let again = if args.quick { format!("{} --quick", args.name) } else { args.name.clone() };
-    Ok(summarise(&finished, &again))
+    let arguments = if args.quick { format!("{} --quick", args.name) } else { args.name.clone() };
+    Ok(print_summary(&finished, &arguments))
 }
 
 fn print_plan(plan: &Plan, fresh: bool) {
-    for (at, run) in plan.runs.iter().enumerate() {
-        println!("{:>4}  {}: {}", at + 1, run.label, run.status);
+    for (index, run) in plan.runs.iter().enumerate() {
+        println!("{:>4}  {}: {}", index + 1, run.label, run.status);
     }
-    for sought in &plan.searches {
-        println!("      {sought}");
+    for search in &plan.searches {
+        println!("      {search}");
     }
-    for left_out in &plan.left_out {
+    for left_out in &plan.skipped {
         println!("      left out: {left_out}");
     }
-    let left = plan.rough_left(fresh).left_in_words();
+    let left = plan.time_left(fresh).describe_left();
     let at_most = if plan.searches.is_empty() { "" } else { "at most " };
-    println!("{at_most}{} runs, {} done; {left}", plan.runs_at_most(), plan.done());
+    println!("{at_most}{} runs, {} done; {left}", plan.max_runs(), plan.done_count());
 }
 
-/// What came of it, on standard output; the exit status says whether it was as expected.
-fn summarise(finished: &Finished, name: &str) -> ExitCode {
+/// Prints the outcome to standard output and returns the exit status.
+fn print_summary(finished: &ExperimentResult, name: &str) -> ExitCode {
     let runs = finished.rows.len();
     let Some(page) = &finished.page else {
-        println!("interrupted after {runs} of {} runs; what is finished is kept.", finished.planned);
-        println!("go on with: ./just experiment {name}");
+        println!("interrupted after {runs} of {} runs; finished runs are stored.", finished.planned);
+        println!("continue with: ./just experiment {name}");
         return ExitCode::from(130);
     };
-    println!("{runs} runs ({} found as done before), {} failed", finished.again, finished.failed());
-    verdicts(page);
+    println!("{runs} runs ({} reused), {} failed", finished.reused, finished.failed());
+    print_verdicts(page);
     println!("page:   {}", finished.folder.join("report.html").display());
     println!("tables: {}", finished.folder.display());
     if page.is_as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The claims in short; what came out otherwise than expected on standard error.
-pub(super) fn verdicts(page: &Page) {
-    println!("{}", page.in_short());
+/// Prints a summary of the claims to standard output, and unexpected verdicts and errors to standard error.
+pub(super) fn print_verdicts(page: &RenderedReport) {
+    println!("{}", page.claims_summary());
     for judged in page.unexpected() {
         let number = judged.number.map_or("no number".to_string(), |number| number.to_string());
-        let (statement, word) = (&judged.claim.statement, judged.verdict_word());
-        eprintln!("unexpected: \"{statement}\": {word} ({number}, wanted {})", judged.claim.holds.in_words());
+        let (statement, word) = (&judged.claim.statement, judged.verdict_name());
+        eprintln!(
+            "unexpected: \"{statement}\": {word} ({number}, expected {})",
+            judged.claim.holds.describe()
+        );
     }
     for problem in &page.problems {
         eprintln!("problem: {problem}");

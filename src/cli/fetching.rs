@@ -1,8 +1,8 @@
-//! What fetching reports, as lines and a progress bar. Must not know what is fetched.
+//! Fetches the files of a manifest for a command, with lines of progress and a progress bar.
 
 use crate::fetch::{self, Event, FetchError, Manifest};
 use crate::runner::interrupt;
-use crate::sources::Patience;
+use crate::sources::DownloadLimits;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::time::Duration;
 const SIZED: &str = "{msg}  {bar:24.cyan/dim} {bytes}/{total_bytes}, {bytes_per_sec}, {elapsed}, {eta} left";
 const UNSIZED: &str = "{spinner} {msg}  {bytes}, {bytes_per_sec}, {elapsed}";
 
-/// Shows the events of one source: lines on the standard output, and a bar where there is a terminal.
+/// Prints the events of one source: lines on standard output, and a bar on a terminal.
 pub struct ProgressLines {
     bar: ProgressBar,
 }
@@ -21,11 +21,11 @@ impl ProgressLines {
         ProgressLines { bar: ProgressBar::new(0) }
     }
 
-    /// Shows an event.
+    /// Prints an event.
     pub fn show(&self, event: &Event) {
         match event {
-            Event::Grew { bytes, .. } => self.bar.set_position(*bytes),
-            Event::Began { file } => {
+            Event::Progress { bytes, .. } => self.bar.set_position(*bytes),
+            Event::Started { file } => {
                 self.bar.set_position(0);
                 self.bar.set_length(file.bytes.unwrap_or(0));
                 let template = if file.bytes.is_some() { SIZED } else { UNSIZED };
@@ -37,7 +37,7 @@ impl ProgressLines {
             }
             _ => {}
         }
-        if let Some(line) = event.line() {
+        if let Some(line) = event.message() {
             if self.bar.is_hidden() { println!("{line}") } else { self.bar.println(line) }
         }
     }
@@ -49,18 +49,18 @@ impl Drop for ProgressLines {
     }
 }
 
-/// What a person asks of a fetch.
+/// Options of a fetch from the command line.
 pub struct FetchOptions<'a> {
-    /// An archive or file that the user has, instead of a download.
+    /// A local archive or file instead of a download.
     pub from: Option<&'a Path>,
     pub accept_licence: bool,
     pub stall_secs: u32,
 }
 
-/// Fetches a manifest's files into `folder`, or takes them out of the user's file; says licence and place.
+/// Fetches a manifest's files into `folder`, or takes them from a local file. Prints license and folder.
 ///
 /// # Errors
-/// If the licence has to be agreed to, or a file cannot be had.
+/// If the license needs agreement, or a file cannot be fetched.
 pub fn run(manifest: &Manifest, folder: &Path, options: &FetchOptions) -> Result<()> {
     println!("{}: {}", manifest.name, manifest.description);
     println!("licence: {}", manifest.licence);
@@ -69,34 +69,36 @@ pub fn run(manifest: &Manifest, folder: &Path, options: &FetchOptions) -> Result
     }
     if manifest.agreement && !options.accept_licence {
         bail!(
-            "the licence of `{}` wants your agreement: read it, and give `--accept-licence` if you agree",
+            "the licence of `{}` requires your agreement: read it, and give `--accept-licence` if you agree",
             manifest.name
         );
     }
     if options.from.is_none() && fetch::is_complete(manifest, folder)? {
-        println!("all files are there already, nothing is fetched");
+        println!("all files exist already, nothing is fetched");
     } else {
-        let shown = ProgressLines::new();
-        let mut tell = |event: Event| shown.show(&event);
-        let patience = Patience { stall_secs: options.stall_secs.max(1), ..Patience::default() };
-        let stop = interrupt::listen();
+        let progress = ProgressLines::new();
+        let mut on_event = |event: Event| progress.show(&event);
+        let limits = DownloadLimits { stall_secs: options.stall_secs.max(1), ..DownloadLimits::default() };
+        let stop = interrupt::install();
         match options.from {
-            Some(given) => fetch::take(manifest, given, folder, &mut tell, stop)?,
-            None => fetch::fetch(manifest, folder, patience, &mut tell, stop).map_err(FetchError::Several)?,
+            Some(given) => fetch::import_file(manifest, given, folder, &mut on_event, stop)?,
+            None => {
+                fetch::fetch(manifest, folder, limits, &mut on_event, stop).map_err(FetchError::Multiple)?
+            }
         }
     }
     println!("the files are in {}", folder.display());
     if !fetch::is_complete(manifest, folder)? {
-        println!("not all files of `{}` are there yet", manifest.name);
+        println!("some files of `{}` are still missing", manifest.name);
     }
     println!("next: {}", manifest.next.replace("FOLDER", &folder.display().to_string()));
     Ok(())
 }
 
-/// The manifest `name` in `folder`.
+/// Finds the manifest `name` in `folder`.
 ///
 /// # Errors
-/// If there is none: which there are.
+/// If there is none. The message lists the existing ones.
 pub fn find(folder: &Path, name: &str) -> Result<Manifest> {
     let path: PathBuf = folder.join(format!("{name}.toml"));
     if path.is_file() && !name.contains(['/', '\\']) {
@@ -109,5 +111,5 @@ pub fn find(folder: &Path, name: &str) -> Result<Manifest> {
         .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".toml")?.to_string()))
         .collect();
     names.sort();
-    bail!("there is no manifest `{name}` in {}; there are: {}", folder.display(), names.join(", "))
+    bail!("no manifest `{name}` in {} (known: {})", folder.display(), names.join(", "))
 }

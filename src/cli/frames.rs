@@ -1,6 +1,6 @@
-//! `posebook frames`: the frames of a video as a run would read them.
+//! `posebook frames`: lists the frames of a video that a run would read.
 
-use crate::experiment::{Override, explain};
+use crate::experiment::{Override, explain_toml_error};
 use crate::provenance::sha256_of_bytes;
 use crate::runner::interrupt;
 use crate::scratch;
@@ -14,23 +14,23 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The video: a file, or a folder of pictures
+    /// The video: a file, or a folder of images
     source: PathBuf,
-    /// Settings of the video room: video.mode=extract-png, video.start_frame=10, video.end_time=2.5, ...; fps=30 for
-    /// a folder of pictures
+    /// Settings of the video: video.mode=extract-png, video.start_frame=10, video.end_time=2.5, ...; fps=30 for
+    /// a folder of images
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
     /// Decode every frame in the chosen mode and print the SHA-256 of its RGB bytes
     #[arg(long)]
     sha256: bool,
-    /// Print one JSON object with the video's facts and a list of frames
+    /// Print one JSON object with the video's properties and a list of frames
     #[arg(long)]
     json: bool,
 }
 
-/// One frame, as printed.
+/// One printed frame.
 #[derive(serde::Serialize)]
-struct Line {
+struct FrameLine {
     index: usize,
     time_secs: f64,
     key: bool,
@@ -40,17 +40,17 @@ struct Line {
 
 pub fn run(args: Args) -> Result<()> {
     let (settings, fps) = settings(&args.overrides)?;
-    let probe = video::probe_at(&args.source, fps)?;
+    let probe = video::probe_with_fps(&args.source, fps)?;
     for note in &probe.notes {
         eprintln!("note: {note}");
     }
     let probe = probe.looped(settings.loops());
-    let selection = video::selected(&settings, &probe)?;
-    let mut hashes = if args.sha256 { Some(Hashes::open(&probe, &settings)?) } else { None };
+    let selection = video::select_frames(&settings, &probe)?;
+    let mut hasher = if args.sha256 { Some(FrameHasher::open(&probe, &settings)?) } else { None };
     let mut printer = Printer::begin(args.json, args.sha256, &probe, &settings, &selection.range)?;
-    for index in selection.numbers() {
-        let sha256 = hashes.as_mut().map(|hashes| hashes.next(index)).transpose()?;
-        printer.frame(&Line {
+    for index in selection.frame_indices() {
+        let sha256 = hasher.as_mut().map(|hasher| hasher.next(index)).transpose()?;
+        printer.frame(&FrameLine {
             index,
             time_secs: probe.time_secs(index),
             key: probe.is_key(index),
@@ -60,59 +60,59 @@ pub fn run(args: Args) -> Result<()> {
     printer.end()
 }
 
-/// The video's part of the settings, and the rate of a folder of pictures; anything else is refused, since it would
-/// change nothing here.
+/// Parses the settings of the video and the frame rate of a folder of images. Other settings are refused, because they have
+/// no effect here.
 fn settings(overrides: &[String]) -> Result<(Settings, Option<f64>)> {
     let mut table = toml::Table::new();
     let mut fps = None;
     for given in Override::parse_all(overrides)? {
-        if let Some(became) = &given.became {
-            eprintln!("note: {became}");
+        if let Some(note) = &given.translation {
+            eprintln!("note: {note}");
         }
         if matches!(given.key.as_str(), "fps" | "video.fps") {
             let number = given.value.as_float().or(given.value.as_integer().map(|whole| whole as f64));
             fps = Some(
-                number.with_context(|| format!("fps={}: give a number of frames a second", given.value))?,
+                number.with_context(|| format!("fps={}: give a number of frames per second", given.value))?,
             );
             continue;
         }
         let Some(key) = given.key.strip_prefix("video.") else {
-            bail!("`{}` does not concern the frames; settings here start with `video.`", given.key);
+            bail!("`{}` has no effect on frames; settings here start with `video.`", given.key);
         };
         table.insert(key.to_string(), given.value);
     }
     let read = toml::Value::Table(table).try_into();
-    let settings: Settings =
-        read.map_err(|error| anyhow::anyhow!("in the settings of the video: {}", explain(&error)))?;
-    Ok((settings.spelled_out()?, fps))
+    let settings: Settings = read
+        .map_err(|error| anyhow::anyhow!("in the settings of the video: {}", explain_toml_error(&error)))?;
+    Ok((settings.with_defaults()?, fps))
 }
 
-/// Decodes frame after frame in the chosen mode.
-struct Hashes {
+/// Decodes frames in the chosen mode and hashes them.
+struct FrameHasher {
     source: Box<dyn FrameSource + Send>,
-    // dropped after the source, whose files lie in it
-    _scratch: Scratch,
+    // dropped after the source, whose files are in it
+    _scratch: ScratchFolder,
 }
 
-/// What names of folders for extracted frames begin with, in the folder for temporary files.
-const SCRATCH: &str = "posebook-frames";
-/// How often the folder is tried to be removed after Ctrl-C; the next call removes what is left even so.
-const REMOVALS: usize = 100;
+/// Prefix of the names of folders for extracted frames in the folder for temporary files.
+const SCRATCH_PREFIX: &str = "posebook-frames";
+/// Maximum number of attempts to remove the folder after Ctrl-C. The next call removes what remains.
+const REMOVE_ATTEMPTS: usize = 100;
 
-/// A folder for extracted frames, removed at the end.
-struct Scratch(PathBuf);
+/// A folder for extracted frames, removed on drop.
+struct ScratchFolder(PathBuf);
 
-impl Scratch {
-    /// A folder of this process alone; those of processes that were killed are swept away. Ctrl-C removes it.
-    fn create() -> Result<Scratch> {
-        let place = std::env::temp_dir();
-        scratch::sweep(&place, |stem| stem == SCRATCH);
-        let folder = place.join(scratch::name(SCRATCH));
-        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let scratch = Scratch(folder.clone());
+impl ScratchFolder {
+    /// Creates a folder for this process, and removes those of killed processes. Ctrl-C removes the folder.
+    fn create() -> Result<ScratchFolder> {
+        let parent = std::env::temp_dir();
+        scratch::remove_abandoned(&parent, |stem| stem == SCRATCH_PREFIX);
+        let folder = parent.join(scratch::temporary_name(SCRATCH_PREFIX));
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let scratch = ScratchFolder(folder.clone());
         let end = move || {
-            // a frame may be written while the folder is being removed, which then is not empty
-            for _ in 0..REMOVALS {
+            // a frame may be written while the folder is being removed
+            for _ in 0..REMOVE_ATTEMPTS {
                 if std::fs::remove_dir_all(&folder).is_ok() {
                     break;
                 }
@@ -120,34 +120,34 @@ impl Scratch {
             }
             std::process::exit(130);
         };
-        interrupt::end_with(end).context("Ctrl-C cannot be listened to")?;
+        interrupt::exit_with(end).context("cannot install a handler for Ctrl-C")?;
         Ok(scratch)
     }
 }
 
-impl Drop for Scratch {
+impl Drop for ScratchFolder {
     fn drop(&mut self) {
-        // what cannot be removed lies in the system's own folder for such things
+        // what cannot be removed remains in the folder for temporary files
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-impl Hashes {
-    fn open(probe: &Probe, settings: &Settings) -> Result<Hashes> {
-        let scratch = Scratch::create()?;
+impl FrameHasher {
+    fn open(probe: &Probe, settings: &Settings) -> Result<FrameHasher> {
+        let scratch = ScratchFolder::create()?;
         let source = video::open_probed(probe.clone(), settings, &scratch.0, &Device::Cpu)?;
-        Ok(Hashes { source, _scratch: scratch })
+        Ok(FrameHasher { source, _scratch: scratch })
     }
 
     fn next(&mut self, index: usize) -> Result<String> {
         let frame =
             self.source.next_frame()?.with_context(|| format!("the video ended before frame {index}"))?;
-        let frame = frame.brought_to_host().with_context(|| format!("frame {index} stays on its device"))?;
+        let frame = frame.to_host().with_context(|| format!("cannot copy frame {index} to the host"))?;
         Ok(sha256_of_bytes(frame.rgb()))
     }
 }
 
-/// Writes lines as they come, so that a long video shows its first frame at once.
+/// Prints frames one by one, so that the first frame of a long video appears at once.
 struct Printer {
     out: std::io::StdoutLock<'static>,
     json: bool,
@@ -165,15 +165,15 @@ impl Printer {
         let mut out = std::io::stdout().lock();
         let mode = settings.mode()?;
         if json {
-            let facts = serde_json::json!({
+            let properties = serde_json::json!({
                 "source": probe.path, "container": probe.container, "codec": probe.codec,
                 "width": probe.width, "height": probe.height, "fps": probe.fps,
                 "fps_is_mean": probe.rate().is_mean,
                 "duration_secs": probe.duration_secs, "total_frames": probe.frames(), "mode": mode.name(),
                 "start_frame": range.start, "end_frame": range.end,
             });
-            let facts = facts.to_string();
-            writeln!(out, "{},\"frames\":[", facts.strip_suffix('}').unwrap_or(&facts))?;
+            let properties = properties.to_string();
+            writeln!(out, "{},\"frames\":[", properties.strip_suffix('}').unwrap_or(&properties))?;
         } else {
             writeln!(
                 out,
@@ -193,7 +193,7 @@ impl Printer {
         Ok(Printer { out, json, first: true })
     }
 
-    fn frame(&mut self, line: &Line) -> Result<()> {
+    fn frame(&mut self, line: &FrameLine) -> Result<()> {
         if self.json {
             let comma = if self.first { "" } else { ",\n" };
             write!(self.out, "{comma}{}", serde_json::to_string(line)?)?;

@@ -1,6 +1,6 @@
-//! The command line: one file per subcommand, each with its `Args` and `run`.
+//! The command line interface: one module per subcommand, each with its `Args` and `run`.
 //!
-//! Must not know how anything is done: it asks the runner and prints what comes back.
+//! Commands call the other modules and print their results.
 
 mod arguments;
 mod completions;
@@ -20,22 +20,21 @@ mod report;
 mod track;
 mod worker;
 
-pub use arguments::{as_paths, not_text};
+pub use arguments::{mark_file_arguments, non_utf8_message};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Experiments on human mesh recovery and tracking in video (HMR2 and PHALP on candle) that anyone can
-/// run again.
+/// Reproducible experiments on human mesh recovery and tracking in video (HMR2 and PHALP on candle).
 #[derive(Parser)]
 #[command(
     name = "posebook",
     version,
     propagate_version = true,
     after_help = "\
-Start with `posebook experiment run quickstart`: it makes its own clips, needs no weights and no graphics \
-card, and writes a page to read. Settings are given as key=value, such as video.mode=stream-sequential."
+Start with `posebook experiment run quickstart`: it makes its own clips, needs no weights and no GPU, and writes a \
+report as a web page. Settings are given as key=value, such as video.mode=stream-sequential."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -44,61 +43,61 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run experiments, list them, show one as it would run
+    /// Run or list experiments, or show one with all settings
     Experiment(experiment::Args),
-    /// Track the people of one video: a table, an overlay, a summary
+    /// Track the people in a video: writes a table, an overlay and a summary
     Track(track::Args),
-    /// Recover the bodies of the people in pictures: renders, meshes, parameters
+    /// Reconstruct the bodies of the people in images: renderings, meshes, parameters
     Reconstruct(reconstruct::Args),
-    /// Say what a run over a video will take, mode by mode, before it is made
+    /// Estimate memory, disk and time of a run over a video in every mode
     Plan(plan::Args),
-    /// List a video's frames as they would be read: time, key frame, hash
+    /// List the frames that a run would read from a video: time, key frame, hash
     Frames(frames::Args),
-    /// Score tracks or bodies against the truth
+    /// Score tracks or bodies against the ground truth
     Metrics(metrics::Args),
-    /// Make, list and verify benchmark clips
+    /// Make, list and verify the clips of datasets
     Dataset(dataset::Args),
-    /// List, verify and train model sets; bake the stand-in body
+    /// List, verify, import and train model sets; make the built-in body
     Model(model::Args),
-    /// Say where networks can run here: cards, driver, what this build holds
+    /// Show the devices for networks: GPUs, driver, kernels of this build
     Device(device::Args),
-    /// Hold the network against the original's numbers
+    /// Compare the network with recorded outputs of the original
     Parity(parity::Args),
-    /// Put a graphics card through parity, pipeline, memory and speed, and write it down
+    /// Test parity, pipeline, memory and speed on a GPU, and write a report
     Gpu(gpu::Args),
-    /// Redraw an experiment's newest report from its tables
+    /// Render an experiment's newest report again from its tables
     Report(report::Args),
-    /// Make the reports that git keeps again, and compare
+    /// Reproduce the committed reports and compare them
     References(references::Args),
     /// Print a completion script for your shell
     Completions(completions::Args),
-    /// One run in a process of its own; started by the runner, not by people
+    /// Make one run; started by the runner as a separate process
     #[command(hide = true)]
     Worker(worker::Args),
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Runs the command and returns the exit status.
     ///
     /// # Errors
-    /// If it cannot be done; the message says what, where and what to do next.
+    /// If the command fails. The message says what failed, where, and what to do next.
     pub fn run(self) -> Result<ExitCode> {
-        let done = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
+        let success = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
         match self.command {
             Command::Experiment(args) => experiment::run(args),
-            Command::Track(args) => done(track::run(args)),
-            Command::Reconstruct(args) => done(reconstruct::run(args)),
-            Command::Plan(args) => done(plan::run(args)),
-            Command::Frames(args) => done(frames::run(args)),
-            Command::Metrics(args) => done(metrics::run(args)),
-            Command::Dataset(args) => done(dataset::run(args)),
-            Command::Model(args) => done(model::run(args)),
-            Command::Device(args) => done(device::run(&args)),
+            Command::Track(args) => success(track::run(args)),
+            Command::Reconstruct(args) => success(reconstruct::run(args)),
+            Command::Plan(args) => success(plan::run(args)),
+            Command::Frames(args) => success(frames::run(args)),
+            Command::Metrics(args) => success(metrics::run(args)),
+            Command::Dataset(args) => success(dataset::run(args)),
+            Command::Model(args) => success(model::run(args)),
+            Command::Device(args) => success(device::run(&args)),
             Command::Parity(args) => parity::run(args),
             Command::Gpu(args) => gpu::run(args),
             Command::Report(args) => report::run(args),
             Command::References(args) => references::run(args),
-            Command::Completions(args) => done(completions::run(args)),
+            Command::Completions(args) => success(completions::run(args)),
             Command::Worker(args) => worker::run(args),
         }
     }

@@ -1,17 +1,20 @@
-//! `posebook plan`: what a run over a video will take, before it is made.
+//! `posebook plan`: estimates memory, disk and time of a run over a video.
 
 use super::experiment::project;
 use super::track::split;
 use crate::experiment::Override;
-use crate::runner::progress::{duration, for_stderr};
-use crate::runner::{Foreseen, Foresight, Options, TrackRequest, foresee, interrupt};
-use crate::video::Rate;
+use crate::runner::progress::stderr_listener;
+use crate::runner::{
+    ExecuteOptions, ModeEstimate, ResourceEstimate, TrackRequest, estimate_resources, format_duration,
+    interrupt,
+};
+use crate::video::FrameRate;
 use anyhow::Result;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Every mode is rehearsed over a few frames, and what grows with the length is added. Memory and disk are meant to \
-be right within 15%; times are rough.
+A trial run over a few frames is made in every mode and extrapolated to the length of the video. Estimates of memory \
+and disk should be right within 15%; times are rough.
 
 Examples:
   posebook plan my.mp4
@@ -21,10 +24,10 @@ pub struct Args {
     /// The video, then settings as in `posebook track`: boxes=FILE, model=..., device=..., limits.host_mib=...
     #[arg(value_name = "SOURCE | KEY=VALUE", required = true)]
     given: Vec<String>,
-    /// How many people to assume in every frame where no boxes are given, for what grows with them
+    /// Number of people to assume in every frame if no boxes are given
     #[arg(long, value_name = "N", default_value_t = 2)]
     people: usize,
-    /// Print one JSON object, bytes and seconds unrounded
+    /// Print one JSON object with unrounded bytes and seconds
     #[arg(long)]
     json: bool,
 }
@@ -35,50 +38,56 @@ pub fn run(args: Args) -> Result<()> {
     for note in &request.notes {
         eprintln!("note: {note}");
     }
-    let mut listener = for_stderr();
-    let options = Options::this_program()?;
-    let foresight =
-        foresee(&project()?, &request, args.people, &options, interrupt::listen(), listener.as_mut())?;
+    let mut listener = stderr_listener();
+    let options = ExecuteOptions::this_program()?;
+    let estimate = estimate_resources(
+        &project()?,
+        &request,
+        args.people,
+        &options,
+        interrupt::install(),
+        listener.as_mut(),
+    )?;
     drop(listener);
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&foresight)?);
+        println!("{}", serde_json::to_string_pretty(&estimate)?);
     } else {
-        print(&foresight);
+        print(&estimate);
     }
     Ok(())
 }
 
-fn print(foresight: &Foresight) {
-    let Foresight { source, codec, width, height, frames, key_frames, .. } = foresight;
-    let rate = Rate { fps: foresight.fps, is_mean: foresight.fps_is_mean };
+fn print(estimate: &ResourceEstimate) {
+    let ResourceEstimate { source, codec, width, height, frames, key_frames, .. } = estimate;
+    let rate = FrameRate { fps: estimate.fps, is_mean: estimate.fps_is_mean };
     println!(
-        "{}: {codec}, {width}x{height}, {rate}; {frames} frames to give out, {key_frames} key frames",
+        "{}: {codec}, {width}x{height}, {rate}; {frames} frames to read, {key_frames} key frames",
         source.display()
     );
-    let people = if foresight.people_assumed { "assumed" } else { "given" };
+    let people = if estimate.people_assumed { "assumed" } else { "given" };
     println!(
-        "model {}, device {}; {:.1} people a frame, {} at most ({people})",
-        foresight.model, foresight.device, foresight.people_mean, foresight.people_most
+        "model {}, device {}; {:.1} people per frame, {} at most ({people})",
+        estimate.model, estimate.device, estimate.people_mean, estimate.people_most
     );
     println!("\nMiB of memory and disk:\n");
-    let head = ["mode", "decoded", "heap", "process", "decoder", "device", "disk", "time", "fits"];
-    line(&head.map(str::to_string));
-    for mode in &foresight.modes {
-        line(&cells(mode));
+    let headings = ["mode", "decoded", "heap", "process", "decoder", "device", "disk", "time", "fits"];
+    print_row(&headings.map(str::to_string));
+    for mode in &estimate.modes {
+        print_row(&cells(mode));
     }
     println!();
-    let budget = &foresight.budget;
-    let of = if budget.is_limit { "limits.host_mib" } else { "memory free here" };
+    let budget = &estimate.budget;
+    let host = if budget.is_limit { "limits.host_mib" } else { "free memory" };
     println!(
-        "there is: {of} {}, disk {}, graphics card {}",
+        "available: {host} {}, disk {}, GPU {}",
         mib(budget.host_bytes),
         mib(budget.disk_bytes),
         mib(budget.device_bytes)
     );
-    foresight.notes.iter().for_each(|note| println!("note: {note}"));
+    estimate.notes.iter().for_each(|note| println!("note: {note}"));
 }
 
-fn cells(mode: &Foreseen) -> [String; 9] {
+fn cells(mode: &ModeEstimate) -> [String; 9] {
     let fits = match (&mode.why_not, mode.fits) {
         (None, true) => "yes".to_string(),
         (Some(why), _) => format!("no: {why}"),
@@ -92,12 +101,12 @@ fn cells(mode: &Foreseen) -> [String; 9] {
         mib(mode.decoder_bytes),
         mib(mode.device_bytes),
         mib(mode.disk_bytes),
-        mode.secs.map_or_else(absent, duration),
+        mode.secs.map_or_else(absent, format_duration),
         fits,
     ]
 }
 
-fn line(cells: &[String; 9]) {
+fn print_row(cells: &[String; 9]) {
     let [mode, numbers @ .., fits] = cells;
     let numbers: Vec<String> = numbers.iter().map(|cell| format!("{cell:>9}")).collect();
     println!("{mode:<18}{}  {fits}", numbers.join(""));

@@ -1,6 +1,6 @@
-//! `posebook report`: the newest report of an experiment, drawn again from its tables.
+//! `posebook report`: renders the newest report of an experiment again from its tables.
 
-use super::experiment::{project, verdicts};
+use super::experiment::{print_verdicts, project};
 use crate::experiment::Experiment;
 use crate::report::{self, Notebook};
 use anyhow::{Context, Result, ensure};
@@ -28,13 +28,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
         args.name
     );
     let mut experiment = Experiment::load(&toml, &[])?;
-    // the file is called experiment.toml in every report; the folder above bears the experiment's name
-    let whole = folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))?;
-    if let Some(name) = whole.parent().and_then(|above| above.file_name()) {
+    // the file is always called experiment.toml; the parent folder has the experiment's name
+    let absolute = folder.canonicalize().with_context(|| format!("cannot read {}", folder.display()))?;
+    if let Some(name) = absolute.parent().and_then(|parent| parent.file_name()) {
         experiment.name = name.to_string_lossy().into_owned();
     }
     let page = report::write(&Notebook::from(&experiment), &folder)?;
-    verdicts(&page);
+    print_verdicts(&page);
     println!("page: {}", folder.join("report.html").display());
     Ok(if page.is_as_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,4 +1,4 @@
-//! `posebook worker`: one run, started by the runner in a process of its own.
+//! `posebook worker`: executes one run; started by the runner as a separate process.
 
 use anyhow::Result;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The run's folder, with its settings; rows are written into it
+    /// The run's folder, with its job; rows are written into it
     folder: PathBuf,
 }
 

@@ -1,53 +1,53 @@
-//! Folders of made things under the hash of what made them: whole or absent.
+//! Cache folders named by the hash of what produced their content: complete or absent.
 //!
-//! Must not know what is in them.
+//! Input: a cache folder and a key. A folder is filled under a temporary name and renamed when complete.
 
 use crate::scratch;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A folder under construction. Dropped before [`Making::finish`], what was made is removed.
-pub struct Making {
-    beside: PathBuf,
-    place: PathBuf,
+/// A folder being filled. Dropped before [`StagingFolder::commit`], it is removed with its content.
+pub struct StagingFolder {
+    temporary: PathBuf,
+    target: PathBuf,
 }
 
-impl Making {
-    /// Starts making `cache/key`. What processes that are gone left of it is removed.
+impl StagingFolder {
+    /// Creates a folder for `cache/key`, and removes those left behind by processes that no longer run.
     ///
     /// # Errors
-    /// If the folder cannot be made.
-    pub fn start(cache: &Path, key: &str) -> io::Result<Making> {
+    /// If the folder cannot be created.
+    pub fn create(cache: &Path, key: &str) -> io::Result<StagingFolder> {
         fs::create_dir_all(cache)?;
-        scratch::sweep(cache, |stem| stem == key);
-        let beside = cache.join(scratch::name(key));
-        fs::create_dir(&beside)?;
-        Ok(Making { beside, place: cache.join(key) })
+        scratch::remove_abandoned(cache, |stem| stem == key);
+        let temporary = cache.join(scratch::temporary_name(key));
+        fs::create_dir(&temporary)?;
+        Ok(StagingFolder { temporary, target: cache.join(key) })
     }
 
-    /// Where to write.
+    /// The folder to write to.
     pub fn folder(&self) -> &Path {
-        &self.beside
+        &self.temporary
     }
 
-    /// Puts the folder in its place. If another process was faster, its folder stays.
+    /// Renames the folder to `cache/key`. If another process was faster, its folder stays.
     ///
     /// # Errors
-    /// If it cannot be moved.
-    pub fn finish(self) -> io::Result<PathBuf> {
-        let place = self.place.clone();
-        match fs::rename(&self.beside, &place) {
-            Err(_) if place.is_dir() => Ok(place),
-            moved => moved.map(|()| place),
+    /// If the folder cannot be renamed.
+    pub fn commit(self) -> io::Result<PathBuf> {
+        let target = self.target.clone();
+        match fs::rename(&self.temporary, &target) {
+            Err(_) if target.is_dir() => Ok(target),
+            renamed => renamed.map(|()| target),
         }
     }
 }
 
-impl Drop for Making {
+impl Drop for StagingFolder {
     fn drop(&mut self) {
-        // after finish() there is nothing left to remove
-        let _ = fs::remove_dir_all(&self.beside);
+        // after commit() there is nothing to remove
+        let _ = fs::remove_dir_all(&self.temporary);
     }
 }
 
@@ -57,44 +57,59 @@ mod tests {
     use crate::scratch::Owner;
 
     #[test]
-    fn an_unfinished_folder_leaves_nothing_and_a_finished_one_is_whole() {
+    fn an_uncommitted_folder_is_removed_and_a_committed_one_is_complete() {
         let cache = tempfile::tempdir().unwrap();
-        let making = Making::start(cache.path(), "abc").unwrap();
-        fs::write(making.folder().join("half"), "x").unwrap();
-        drop(making);
+        let staging = StagingFolder::create(cache.path(), "abc").unwrap();
+        fs::write(staging.folder().join("half"), "x").unwrap();
+        drop(staging);
         assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0);
-        let making = Making::start(cache.path(), "abc").unwrap();
-        fs::write(making.folder().join("whole"), "x").unwrap();
-        let place = making.finish().unwrap();
-        assert!(place.join("whole").is_file());
+        let staging = StagingFolder::create(cache.path(), "abc").unwrap();
+        fs::write(staging.folder().join("complete"), "x").unwrap();
+        let target = staging.commit().unwrap();
+        assert!(target.join("complete").is_file());
         assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn what_an_ended_process_left_is_cleared_and_what_others_made_stays() {
+    fn folders_of_ended_processes_are_removed_and_those_of_others_stay() {
         let cache = tempfile::tempdir().unwrap();
-        // beyond the largest process number there is
-        let ended = Owner { process: 99_999_999, ..Owner::this().clone() };
-        fs::create_dir(cache.path().join(ended.name("abc"))).unwrap();
-        fs::create_dir(cache.path().join(ended.name("other"))).unwrap();
+        // above the largest process id
+        let ended = Owner { process: 99_999_999, ..Owner::current().clone() };
+        fs::create_dir(cache.path().join(ended.temporary_name("abc"))).unwrap();
+        fs::create_dir(cache.path().join(ended.temporary_name("other"))).unwrap();
         let elsewhere = Owner { host: "another-host".into(), ..ended };
-        fs::create_dir(cache.path().join(elsewhere.name("abc"))).unwrap();
-        let making = Making::start(cache.path(), "abc").unwrap();
+        fs::create_dir(cache.path().join(elsewhere.temporary_name("abc"))).unwrap();
+        let staging = StagingFolder::create(cache.path(), "abc").unwrap();
         fs::create_dir(cache.path().join("abc")).unwrap();
         fs::write(cache.path().join("abc/theirs"), "x").unwrap();
-        assert!(making.finish().unwrap().join("theirs").is_file());
+        assert!(staging.commit().unwrap().join("theirs").is_file());
         assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 3);
     }
 
+    /// Process 1 always runs. Signalling it gives EPERM unless the test runs as root, as for any process of another
+    /// user.
     #[test]
-    fn two_that_make_the_same_do_not_disturb_each_other() {
+    #[cfg(unix)]
+    fn an_unfinished_folder_of_another_users_process_stays() {
         let cache = tempfile::tempdir().unwrap();
-        let [first, second] = [1, 2].map(|_| Making::start(cache.path(), "abc").unwrap());
-        fs::write(first.folder().join("whole"), "1").unwrap();
-        fs::write(second.folder().join("whole"), "2").unwrap();
-        let place = second.finish().unwrap();
-        assert_eq!(first.finish().unwrap(), place);
-        assert_eq!(fs::read(place.join("whole")).unwrap(), b"2");
+        let init = Owner { process: 1, ..Owner::current().clone() };
+        let theirs = cache.path().join(init.temporary_name("abc"));
+        fs::create_dir(&theirs).unwrap();
+        let staging = StagingFolder::create(cache.path(), "abc").unwrap();
+        assert!(theirs.is_dir());
+        drop(staging);
+        assert!(theirs.is_dir());
+    }
+
+    #[test]
+    fn two_writers_of_one_key_do_not_interfere() {
+        let cache = tempfile::tempdir().unwrap();
+        let [first, second] = [1, 2].map(|_| StagingFolder::create(cache.path(), "abc").unwrap());
+        fs::write(first.folder().join("complete"), "1").unwrap();
+        fs::write(second.folder().join("complete"), "2").unwrap();
+        let target = second.commit().unwrap();
+        assert_eq!(first.commit().unwrap(), target);
+        assert_eq!(fs::read(target.join("complete")).unwrap(), b"2");
         assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 1);
     }
 }

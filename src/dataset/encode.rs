@@ -1,45 +1,67 @@
-//! Drawn frames to an H.264 file: a pipe into ffmpeg. Must not know what is drawn.
+//! Encodes frames to an H.264 file through a pipe to ffmpeg.
 
 use super::DatasetError;
-use super::walkers::Encoding;
 use crate::ffmpeg;
+use crate::frame::FrameSize;
+use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
-/// What makes x264 give the same bits on every processor.
+/// Makes x264's output independent of the processor.
 const X264_PARAMS: &str = "cpu-independent=1";
 
-/// An encoder at work. Dropped before [`Encoder::finish`] it is stopped.
+/// Encoder settings of drawn clips.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Encoding {
+    /// Key frame interval, frames.
+    pub gop: u32,
+    /// Consecutive B-frames at most.
+    pub b_frames: u32,
+    /// x264's constant rate factor, 0 (lossless) to 51; ignored if a bit rate is given.
+    pub crf: u32,
+    /// Target bit rate instead of constant quality.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bit_rate_kbps: Option<u32>,
+}
+
+impl Default for Encoding {
+    fn default() -> Encoding {
+        Encoding { gop: 48, b_frames: 3, crf: 0, bit_rate_kbps: None }
+    }
+}
+
+/// A running encoder. Dropped before [`Encoder::finish`], it is stopped.
 pub struct Encoder {
     ffmpeg: Child,
-    /// What ffmpeg complains of.
-    complaints: Option<JoinHandle<String>>,
+    /// Reads ffmpeg's stderr.
+    stderr: Option<JoinHandle<String>>,
 }
 
 impl Encoder {
-    /// Starts writing `path` with frames of `width` x `height` at `fps`.
+    /// Starts encoding frames of `size` at `fps` to `path`.
     ///
     /// The decoded frames are the same on every machine: colors are converted with swscale's exact arithmetic
     /// (`accurate_rnd`, `bitexact`); x264 uses one thread, and `cpu-independent` keeps its rate control from
     /// choosing algorithms by the processor (without it, the decoded frames differ between SSE2 and SSE4). With
-    /// `crf = 0` the encoder loses nothing, so that they do not depend on its decisions at all.
+    /// `crf = 0` encoding is lossless, so that they do not depend on the encoder's decisions at all.
     ///
     /// # Errors
     /// If ffmpeg cannot be started.
     pub fn start(
         path: &Path,
-        (width, height): (usize, usize),
+        size: FrameSize,
         fps: f64,
         encoding: &Encoding,
     ) -> Result<Encoder, DatasetError> {
-        Encoder::start_with(path, (width, height), fps, encoding, X264_PARAMS)
+        Encoder::start_with(path, size, fps, encoding, X264_PARAMS)
     }
 
     fn start_with(
         path: &Path,
-        (width, height): (usize, usize),
+        size: FrameSize,
         fps: f64,
         encoding: &Encoding,
         x264_params: &str,
@@ -56,7 +78,7 @@ impl Encoder {
             "-pix_fmt",
             "rgb24",
         ]);
-        command.args(["-video_size", &format!("{width}x{height}"), "-framerate", &format!("{fps}")]);
+        command.args(["-video_size", &size.to_string(), "-framerate", &format!("{fps}")]);
         command.args(["-i", "pipe:0", "-an", "-map_metadata", "-1", "-fflags", "+bitexact"]);
         command.args(["-vf", "scale=out_color_matrix=bt709:flags=accurate_rnd+full_chroma_int+bitexact"]);
         command.args(["-flags:v", "+bitexact", "-c:v", "libx264", "-preset", "medium", "-threads", "1"]);
@@ -68,26 +90,26 @@ impl Encoder {
             None => command.args(["-crf", &encoding.crf.to_string()]),
         };
         command.args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
-        command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(ffmpeg::file(path));
+        command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(ffmpeg::file_url(path));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let started = command.spawn();
         let missing = "cannot be started; `./just` installs it, or ask your package manager for ffmpeg";
         let mut ffmpeg = started.map_err(|_| DatasetError::program("ffmpeg", missing))?;
-        let complaints = ffmpeg.stderr.take().map(|mut stderr| {
+        let stderr = ffmpeg.stderr.take().map(|mut stderr| {
             std::thread::spawn(move || {
                 let mut text = String::new();
-                // what cannot be read is not said
+                // an unreadable stderr leaves the message empty
                 let _ = stderr.read_to_string(&mut text);
                 text
             })
         });
-        Ok(Encoder { ffmpeg, complaints })
+        Ok(Encoder { ffmpeg, stderr })
     }
 
     /// Adds a frame, `height * width * 3` bytes of RGB.
     ///
     /// # Errors
-    /// If ffmpeg has ended: what it says.
+    /// If ffmpeg has exited: its message.
     pub fn push(&mut self, rgb: &[u8]) -> Result<(), DatasetError> {
         let written = self.ffmpeg.stdin.as_mut().map(|stdin| stdin.write_all(rgb));
         match written {
@@ -96,10 +118,10 @@ impl Encoder {
         }
     }
 
-    /// Waits for the file to be whole.
+    /// Finishes the file.
     ///
     /// # Errors
-    /// If ffmpeg fails: what it says.
+    /// If ffmpeg fails: its message.
     pub fn finish(mut self) -> Result<(), DatasetError> {
         drop(self.ffmpeg.stdin.take());
         match self.ffmpeg.wait() {
@@ -111,9 +133,9 @@ impl Encoder {
     fn failed(&mut self) -> DatasetError {
         drop(self.ffmpeg.stdin.take());
         let status = self.ffmpeg.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-        let said = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        let said = said.trim().lines().last().unwrap_or("it says nothing").to_string();
-        DatasetError::program("ffmpeg", format!("could not encode ({status}: {said})"))
+        let text = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        let message = text.trim().lines().last().unwrap_or("no message").to_string();
+        DatasetError::program("ffmpeg", format!("could not encode ({status}: {message})"))
     }
 }
 
@@ -121,7 +143,7 @@ impl Drop for Encoder {
     fn drop(&mut self) {
         drop(self.ffmpeg.stdin.take());
         if matches!(self.ffmpeg.try_wait(), Ok(None)) {
-            // it may have ended in between
+            // it may have exited in the meantime
             let _ = self.ffmpeg.kill();
             let _ = self.ffmpeg.wait();
         }
@@ -130,14 +152,14 @@ impl Drop for Encoder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::decoded::decoded_sha256;
+    use super::super::frame_hash::decoded_sha256;
     use super::*;
 
-    const SIZE: (usize, usize) = (160, 96);
+    const SIZE: FrameSize = FrameSize::new(160, 96);
 
-    /// Frames that move and have noise, so that rate control has decisions to make.
+    /// Moving frames with noise, so that rate control has decisions to make.
     fn frame(n: usize) -> Vec<u8> {
-        let (width, height) = SIZE;
+        let FrameSize { width, height } = SIZE;
         let mut state = n as u32 + 1;
         let mut noise = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -159,7 +181,7 @@ mod tests {
         decoded_sha256(&path).unwrap()
     }
 
-    /// The instruction sets that x264 may choose stand in for processors that have no others.
+    /// Restricting x264's instruction sets simulates processors without the others.
     #[test]
     fn decoded_frames_do_not_depend_on_the_processor() {
         let by_rate = Encoding { bit_rate_kbps: Some(150), ..Encoding::default() };
@@ -174,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lossless_clip_decodes_to_the_same_frames_whatever_the_encoder_decides() {
+    fn a_lossless_clip_does_not_depend_on_encoder_decisions() {
         let lossless = Encoding::default();
         let here = decoded(&lossless, X264_PARAMS);
         for params in ["cpu-independent=0", "threads=3", "aq-mode=0:mbtree=0:scenecut=0", "b-adapt=0:me=umh"]

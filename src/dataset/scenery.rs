@@ -1,90 +1,98 @@
-//! Where people are: ground, what stands behind them, sky or room, light.
+//! Procedural scenery: ground, walls, sky and light.
 //!
-//! Nothing is stored as a picture: a ray through a pixel meets the ground, one of the walls around the
-//! place, or the sky, and procedural textures say what it looks like there. World axes: y up, the
-//! ground at y = 0, metres. Must not know people.
+//! No images are stored: a ray through a pixel hits the ground, a wall or the sky, whose color is a procedural
+//! texture. World axes: y up, the ground at y = 0, meters. Does not depend on people.
 
 use crate::geometry::{Mat3, Vec3, add, apply, scale, sub, transpose};
-use crate::random::{self, Stream};
+use crate::random::{self, RandomStream};
 use crate::render::color::{dim, from_srgb, mix};
 use crate::render::texture::{fractal, hash};
 use crate::render::{Camera, Light, Pattern, Rgb, ShadowMap, Texture};
 use serde::{Deserialize, Serialize};
 
-/// A camera and where it stands.
+/// A camera with its pose.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct View {
+pub struct CameraView {
+    /// Projection.
     pub camera: Camera,
+    /// Rotation from world to camera axes.
     pub camera_from_world: Mat3,
+    /// Position, meters.
     pub eye_in_world: Vec3,
 }
 
-impl View {
+impl CameraView {
     /// A camera at `eye` that looks `yaw` to the right of -z and `pitch` down, radians.
-    pub fn at(eye: Vec3, yaw: f64, pitch: f64, camera: Camera) -> View {
+    pub fn looking(eye: Vec3, yaw: f64, pitch: f64, camera: Camera) -> CameraView {
         let (sy, cy) = (libm::sin(yaw) as f32, libm::cos(yaw) as f32);
         let (sp, cp) = (libm::sin(pitch) as f32, libm::cos(pitch) as f32);
         let right = [cy, 0.0, sy];
         let away = [sy * cp, -sp, -cy * cp];
         let down = [-sy * sp, -cp, cy * sp];
-        View { camera, camera_from_world: [right, down, away], eye_in_world: eye }
+        CameraView { camera, camera_from_world: [right, down, away], eye_in_world: eye }
     }
 
-    /// Camera axes from world.
-    pub fn see(&self, point_in_world: Vec3) -> Vec3 {
+    /// A point from world to camera axes.
+    pub fn to_camera(&self, point_in_world: Vec3) -> Vec3 {
         apply(&self.camera_from_world, sub(point_in_world, self.eye_in_world))
     }
 }
 
-/// The kinds of places.
+/// Kinds of scenery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum PlaceKind {
+    /// A street between house fronts.
     Street,
+    /// Grass without walls.
     Park,
+    /// Indoors.
     Hall,
+    /// A paved square.
     Square,
 }
 
-impl Place {
-    pub const ALL: [Place; 4] = [Place::Street, Place::Park, Place::Hall, Place::Square];
+impl PlaceKind {
+    /// All kinds.
+    pub const ALL: [PlaceKind; 4] = [PlaceKind::Street, PlaceKind::Park, PlaceKind::Hall, PlaceKind::Square];
 }
 
-/// One place with its colours and light.
+/// One scenery with its colors and light.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenery {
-    pub place: Place,
+    /// Kind of scenery.
+    pub place: PlaceKind,
     ground: Texture,
-    /// Far along the ground textures are turned by this, so that joints do not run with the picture.
+    /// Cosine and sine of the rotation of the ground texture, so that joints are not parallel to the image.
     turn: [f32; 2],
     wall: Texture,
     plinth: Rgb,
     windows: bool,
-    /// The walls of a square room or yard: half its side, its height, metres.
+    /// Half the side of the square that the walls enclose, meters.
     half: f32,
     wall_height: f32,
     zenith: Rgb,
     horizon: Rgb,
     leaves: [Rgb; 2],
-    /// World axes, towards the sun or lamp.
+    /// Direction to the sun or lamp, world axes.
     toward: Vec3,
     sun: f32,
     seed: u32,
 }
 
-/// How far a ray goes at most, metres.
+/// Largest length of a ray, meters.
 const HORIZON: f32 = 120.0;
 
 impl Scenery {
-    /// The place `number` under `seed`; `place` as given or drawn.
-    pub fn draw(seed: u64, number: u64, place: Option<Place>) -> Scenery {
+    /// The scenery `number` under `seed`; `place` is its kind, random if `None`.
+    pub fn sample(seed: u64, number: u64, place: Option<PlaceKind>) -> Scenery {
         let mut stream = random::stream(seed, "dataset/scenery", &[number]);
-        let drawn = Place::ALL[stream.below(Place::ALL.len())];
+        let drawn = PlaceKind::ALL[stream.below(PlaceKind::ALL.len())];
         let place = place.unwrap_or(drawn);
         let turn = stream.range(0.0, 1.5);
         let (wall, windows) = walls(place, &mut stream);
         let elevation = stream.range(0.6, 1.15);
-        // from behind the camera or the side: a sun in the picture would leave people dark
+        // from behind the camera or the side: a sun in the image would leave people dark
         let azimuth = stream.range(-1.9, 1.9);
         let cloud = stream.range(0.0, 1.0) as f32;
         let toward = [
@@ -93,10 +101,10 @@ impl Scenery {
             (libm::cos(elevation) * libm::cos(azimuth)) as f32,
         ];
         let (half, wall_height) = match place {
-            Place::Street => (stream.range(11.0, 14.0), stream.range(5.0, 9.0)),
-            Place::Hall => (stream.range(10.5, 13.0), 40.0),
-            Place::Square => (stream.range(18.0, 30.0), stream.range(6.0, 12.0)),
-            Place::Park => (90.0, 0.0),
+            PlaceKind::Street => (stream.range(11.0, 14.0), stream.range(5.0, 9.0)),
+            PlaceKind::Hall => (stream.range(10.5, 13.0), 40.0),
+            PlaceKind::Square => (stream.range(18.0, 30.0), stream.range(6.0, 12.0)),
+            PlaceKind::Park => (90.0, 0.0),
         };
         Scenery {
             place,
@@ -112,33 +120,39 @@ impl Scenery {
             leaves: [shade(&mut stream, [40, 66, 30]), shade(&mut stream, [88, 112, 52])],
             toward,
             sun: 1.0 - 0.55 * cloud,
-            seed: stream.bits() as u32,
+            seed: stream.next_u64() as u32,
         }
     }
 
-    /// The light, in the axes of a camera.
+    /// The light in camera axes.
     pub fn light(&self, camera_from_world: &Mat3) -> Light {
         let toward = apply(camera_from_world, self.toward);
         let up = apply(camera_from_world, [0.0, 1.0, 0.0]);
         let mut light = match self.place {
-            Place::Hall => Light::indoors(toward, up),
+            PlaceKind::Hall => Light::indoors(toward, up),
             _ => Light::outdoors(toward, up),
         };
         light.sun = dim(light.sun, self.sun);
-        // what clouds take from the sun the sky gives back in part
+        // clouds scatter part of the sunlight into the sky
         light.sky = dim(light.sky, 1.0 + 0.9 * (1.0 - self.sun));
         light.ground = mix(light.ground, dim(self.ground.colors[0], 0.6), 0.5);
         light
     }
 
-    /// What a view sees through `pixel` where nobody stands; linear light. `shadows` are in camera axes.
-    pub fn color(&self, view: &View, light: &Light, shadows: Option<&ShadowMap>, pixel: [f32; 2]) -> Rgb {
+    /// Color of the scenery (without people) at `pixel` of a view; linear light. `shadows` are in camera axes.
+    pub fn color(
+        &self,
+        view: &CameraView,
+        light: &Light,
+        shadows: Option<&ShadowMap>,
+        pixel: [f32; 2],
+    ) -> Rgb {
         let ray_in_camera = view.camera.ray(pixel);
         let ray = apply(&transpose(&view.camera_from_world), ray_in_camera);
         let eye = view.eye_in_world;
         let lit = |distance: f32, normal: Vec3| {
             let at = scale(ray_in_camera, distance);
-            shadows.map_or(1.0, |map| map.lit(at, apply(&view.camera_from_world, normal)))
+            shadows.map_or(1.0, |map| map.sunlit_fraction(at, apply(&view.camera_from_world, normal)))
         };
         let (wall_distance, axis) = self.wall_along(eye, ray);
         let ground_distance = if ray[1] < -1e-4 { -eye[1] / ray[1] } else { f32::INFINITY };
@@ -168,7 +182,7 @@ impl Scenery {
         self.sky(ray, per_pixel)
     }
 
-    /// The distance along a ray (in units of its length) to the walls around, and which axis they cross.
+    /// Distance along a ray (in units of its length) to the enclosing walls, and the axis that they cross.
     fn wall_along(&self, eye: Vec3, ray: Vec3) -> (f32, usize) {
         let to = |axis: usize| {
             let distance = (self.half * ray[axis].signum() - eye[axis]) / ray[axis];
@@ -181,62 +195,62 @@ impl Scenery {
     fn ground_at(&self, at: Vec3, across: f32, along: f32, ray: Vec3) -> Rgb {
         let [c, s] = self.turn;
         let uv = [c * at[0] + s * at[2], c * at[2] - s * at[0]];
-        // how much of the view's direction lies along each of the texture's axes
+        // share of the view direction along each of the texture's axes
         let flat = (ray[0] * ray[0] + ray[2] * ray[2]).sqrt().max(1e-6);
         let (du, dv) = ((c * ray[0] + s * ray[2]).abs() / flat, (c * ray[2] - s * ray[0]).abs() / flat);
         let width = [across + (along - across) * du, across + (along - across) * dv];
         let worn = fractal(self.seed, [uv[0] * 0.35, uv[1] * 0.35], along * 0.35, 2);
-        dim(self.ground.at(uv, width), 0.85 + 0.3 * worn)
+        dim(self.ground.color_at(uv, width), 0.85 + 0.3 * worn)
     }
 
     fn wall_at(&self, at: Vec3, axis: usize, width: f32) -> Rgb {
         let side = if at[axis] > 0.0 { 1 } else { 2 } + axis as i32;
         let uv = [at[2 - axis], at[1]];
         let plinth_height = match (self.place, self.windows) {
-            (Place::Hall, _) => 0.12,
+            (PlaceKind::Hall, _) => 0.12,
             (_, true) => 0.5,
             _ => 0.0,
         };
-        let base = self.wall.at(uv, [width; 2]);
+        let base = self.wall.color_at(uv, [width; 2]);
         let stains = 0.8 + 0.4 * fractal(self.seed ^ 0x77, [uv[0] * 0.4, uv[1] * 0.7], width * 0.7, 6);
         let above = ((at[1] - plinth_height) / width + 0.5).clamp(0.0, 1.0);
-        let plain = mix(self.plinth, dim(base, stains), above);
-        self.opening(uv, side, width).map_or(plain, |(color, inside)| mix(plain, color, inside))
+        let wall = mix(self.plinth, dim(base, stains), above);
+        self.opening(uv, side, width).map_or(wall, |(color, inside)| mix(wall, color, inside))
     }
 
-    /// Windows in rows, or posters: their colour, and how much of a pixel of `width` metres is inside.
+    /// Windows in rows, or posters: their color, and the share of a pixel of `width` meters that they cover.
     fn opening(&self, uv: [f32; 2], side: i32, width: f32) -> Option<(Rgb, f32)> {
         let (pitch, size) = if self.windows { ([2.6, 2.9], [1.3, 1.7]) } else { ([3.4, 40.0], [1.1, 1.5]) };
         let base = if self.windows { 1.1 } else { 0.9 };
         let cell = [(uv[0] / pitch[0]).floor(), ((uv[1] - base + 0.5) / pitch[1]).floor()];
         let bits = hash(self.seed ^ side as u32, cell[0] as i32, cell[1] as i32);
         let at = [uv[0] - cell[0] * pitch[0] - 0.5, uv[1] - base - cell[1] * pitch[1]];
-        // the distance to the rim, positive inside
-        let rim = at[0].min(size[0] - at[0]).min(at[1]).min(size[1] - at[1]);
+        // distance to the edge, positive inside
+        let edge = at[0].min(size[0] - at[0]).min(at[1]).min(size[1] - at[1]);
         let soft = |distance: f32| (distance / width + 0.5).clamp(0.0, 1.0);
-        let inside = soft(rim);
+        let inside = soft(edge);
         if !self.windows && bits.is_multiple_of(3) || inside == 0.0 {
             return None;
         }
         let tone = (bits >> 8 & 255) as f32 / 255.0;
         if self.windows {
-            let pane = rim.min((at[0] - size[0] / 2.0).abs() + 0.025) - 0.06;
+            let pane = edge.min((at[0] - size[0] / 2.0).abs() + 0.025) - 0.06;
             let glass = mix([0.03, 0.04, 0.05], self.horizon, 0.15 + 0.35 * tone * at[1] / size[1]);
             return Some((mix([0.62, 0.60, 0.56], glass, soft(pane)), inside));
         }
         let hue = [tone, (bits >> 16 & 255) as f32 / 255.0, (bits >> 24) as f32 / 255.0];
         let print = fractal(bits, [at[0] * 4.0, at[1] * 4.0], width * 4.0, 4);
-        Some((mix([0.8; 3], dim(mix([0.5; 3], hue, 0.7), 0.3 + print), soft(rim - 0.05)), inside))
+        Some((mix([0.8; 3], dim(mix([0.5; 3], hue, 0.7), 0.3 + print), soft(edge - 0.05)), inside))
     }
 
     fn sky(&self, ray: Vec3, per_pixel: f32) -> Rgb {
         let flat = (ray[0] * ray[0] + ray[2] * ray[2]).sqrt().max(1e-6);
         let slope = ray[1] / flat;
         let around = [ray[0] / flat * 3.0, ray[2] / flat * 3.0];
-        if self.place != Place::Hall {
-            // trees or hills on the horizon, rough at their upper edge
+        if self.place != PlaceKind::Hall {
+            // trees or hills on the horizon, with a rough upper edge
             let crown = fractal(self.seed ^ 0x1f, [around[0] * 3.0 + around[1] * 5.0, 0.0], 0.0, 5);
-            let top = 0.02 + if self.place == Place::Park { 0.28 * crown } else { 0.10 * crown };
+            let top = 0.02 + if self.place == PlaceKind::Park { 0.28 * crown } else { 0.10 * crown };
             let covered = ((top - slope) / per_pixel + 0.5).clamp(0.0, 1.0);
             if covered > 0.0 {
                 let leaf = [around[0] * 26.0 + around[1] * 17.0, slope * 90.0];
@@ -256,31 +270,35 @@ impl Scenery {
     }
 
     fn haze(&self, color: Rgb, distance: f32) -> Rgb {
-        if self.place == Place::Hall { color } else { mix(color, self.horizon, (distance / 250.0).min(0.35)) }
+        if self.place == PlaceKind::Hall {
+            color
+        } else {
+            mix(color, self.horizon, (distance / 250.0).min(0.35))
+        }
     }
 }
 
-fn shade(stream: &mut Stream, srgb: [u8; 3]) -> Rgb {
+fn shade(stream: &mut RandomStream, srgb: [u8; 3]) -> Rgb {
     let by = stream.range(0.75, 1.3) as f32;
     dim(from_srgb(srgb), by)
 }
 
-fn ground(place: Place, stream: &mut Stream) -> Texture {
+fn ground(place: PlaceKind, stream: &mut RandomStream) -> Texture {
     let choices: &[(Pattern, [[u8; 3]; 2], f64)] = match place {
-        Place::Park => &[
+        PlaceKind::Park => &[
             (Pattern::Grass, [[58, 92, 34], [112, 138, 58]], 0.5),
             (Pattern::Grass, [[92, 96, 48], [140, 132, 78]], 0.5),
         ],
-        Place::Street => &[
+        PlaceKind::Street => &[
             (Pattern::Asphalt, [[92, 92, 94], [120, 118, 114]], 0.5),
             (Pattern::Tiles, [[150, 146, 138], [104, 100, 94]], 0.6),
         ],
-        Place::Hall => &[
+        PlaceKind::Hall => &[
             (Pattern::Planks, [[164, 120, 76], [70, 46, 28]], 0.18),
             (Pattern::Tiles, [[196, 192, 184], [120, 116, 110]], 0.5),
             (Pattern::Checks, [[188, 184, 176], [92, 88, 84]], 0.5),
         ],
-        Place::Square => &[
+        PlaceKind::Square => &[
             (Pattern::Tiles, [[168, 158, 142], [110, 102, 92]], 0.8),
             (Pattern::Bricks, [[150, 104, 84], [128, 116, 106]], 0.12),
         ],
@@ -290,47 +308,47 @@ fn ground(place: Place, stream: &mut Stream) -> Texture {
         pattern,
         colors: colors.map(|c| shade(stream, c)),
         scale: (size * stream.range(0.8, 1.25)) as f32,
-        seed: stream.bits() as u32,
+        seed: stream.next_u64() as u32,
     }
 }
 
-/// Walls and whether they have windows.
-fn walls(place: Place, stream: &mut Stream) -> (Texture, bool) {
+/// The walls' texture, and whether they have windows.
+fn walls(place: PlaceKind, stream: &mut RandomStream) -> (Texture, bool) {
     let colors =
         [[158, 96, 74], [196, 178, 148], [176, 172, 166], [204, 190, 160], [140, 146, 150], [188, 148, 120]];
     let bare = colors[stream.below(colors.len())];
     let color = shade(stream, bare);
-    let brick = place != Place::Hall && stream.chance(0.5);
+    let brick = place != PlaceKind::Hall && stream.bernoulli(0.5);
     let (pattern, scale) = if brick { (Pattern::Bricks, 0.09) } else { (Pattern::Mottled, 0.12) };
     let joint = mix(color, [0.5; 3], 0.6);
-    let texture = Texture { pattern, colors: [color, joint], scale, seed: stream.bits() as u32 };
-    (texture, place != Place::Hall && stream.chance(0.8))
+    let texture = Texture { pattern, colors: [color, joint], scale, seed: stream.next_u64() as u32 };
+    (texture, place != PlaceKind::Hall && stream.bernoulli(0.8))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn view() -> View {
+    fn view() -> CameraView {
         let camera = Camera { fx: 600.0, fy: 600.0, cx: 320.0, cy: 180.0 };
-        View::at([0.0, 1.5, 0.0], 0.3, 0.1, camera)
+        CameraView::looking([0.0, 1.5, 0.0], 0.3, 0.1, camera)
     }
 
     #[test]
-    fn a_view_is_a_rotation_and_looks_away() {
+    fn a_view_is_a_rotation_and_looks_along_z() {
         let m = view().camera_from_world;
         let determinant = crate::geometry::dot(crate::geometry::cross(m[0], m[1]), m[2]);
         assert!((determinant - 1.0).abs() < 1e-6);
-        let ahead = view().see([3.0, 1.5, -10.0]);
+        let ahead = view().to_camera([3.0, 1.5, -10.0]);
         assert!(ahead[2] > 10.0 && ahead[0].abs() < 0.2 && ahead[1] < 0.0, "{ahead:?}");
-        let right = view().see([6.0, 0.0, -8.0]);
+        let right = view().to_camera([6.0, 0.0, -8.0]);
         assert!(right[0] > 0.0 && right[1] > 0.0);
     }
 
     #[test]
-    fn every_place_has_ground_below_and_colours_everywhere() {
+    fn every_scenery_has_colors_in_range() {
         for number in 0..24 {
-            let scenery = Scenery::draw(3, number, None);
+            let scenery = Scenery::sample(3, number, None);
             let view = view();
             let light = scenery.light(&view.camera_from_world);
             for i in 0..400 {

@@ -1,7 +1,6 @@
-//! The truth as a table: a row per frame and person in Parquet, written in batches.
+//! Ground truth as a Parquet table: a row per frame and person, written in batches.
 //!
-//! Columns carry their units; lists are flat, row by row. What is unknown is null. Must not know where
-//! the truth comes from.
+//! Column names include their units; lists are flattened row by row. Unknown values are null.
 
 use super::truth::TruthPerson;
 use polars::prelude::*;
@@ -10,7 +9,7 @@ use std::fs::File;
 
 const BATCH_ROWS: usize = 512;
 
-const NUMBERS: [&str; 16] = [
+const SCALAR_COLUMNS: [&str; 16] = [
     "x1_px",
     "y1_px",
     "x2_px",
@@ -28,43 +27,43 @@ const NUMBERS: [&str; 16] = [
     "cx_px",
     "cy_px",
 ];
-const LISTS: [&str; 5] =
+const LIST_COLUMNS: [&str; 5] =
     ["betas", "global_orient_in_camera", "body_pose", "joints_in_camera_m", "joints_in_image_px"];
 
-/// Rows that wait for their batch.
+/// Rows of the current batch.
 #[derive(Default)]
-struct Waiting {
+struct Batch {
     frames: Vec<u64>,
     ids: Vec<u32>,
-    /// Whether the person counts when runs are scored.
+    /// Whether the person counts in scores.
     scored: Vec<bool>,
-    numbers: [Vec<Option<f32>>; NUMBERS.len()],
-    lists: [Vec<Option<Series>>; LISTS.len()],
+    numbers: [Vec<Option<f32>>; SCALAR_COLUMNS.len()],
+    lists: [Vec<Option<Series>>; LIST_COLUMNS.len()],
 }
 
 /// Writes `truth.parquet`.
-pub struct TruthTable {
+pub struct TruthTableWriter {
     writer: BatchedWriter<File>,
-    waiting: Waiting,
+    batch: Batch,
 }
 
-impl TruthTable {
+impl TruthTableWriter {
     /// Starts a table in `file`.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn new(file: File) -> PolarsResult<TruthTable> {
+    pub fn new(file: File) -> PolarsResult<TruthTableWriter> {
         let field = |name: &str, kind: DataType| Field::new(name.into(), kind);
         let mut fields = vec![
             field("frame", DataType::UInt64),
             field("person", DataType::UInt32),
             field("scored", DataType::Boolean),
         ];
-        fields.extend(NUMBERS.iter().map(|name| field(name, DataType::Float32)));
-        fields.extend(LISTS.iter().map(|name| field(name, list())));
+        fields.extend(SCALAR_COLUMNS.iter().map(|name| field(name, DataType::Float32)));
+        fields.extend(LIST_COLUMNS.iter().map(|name| field(name, list())));
         let schema: Schema = fields.into_iter().collect();
         let writer = ParquetWriter::new(file).set_parallel(false).batched(&schema)?;
-        Ok(TruthTable { writer, waiting: Waiting::default() })
+        Ok(TruthTableWriter { writer, batch: Batch::default() })
     }
 
     /// Adds a row.
@@ -72,21 +71,21 @@ impl TruthTable {
     /// # Errors
     /// If the table cannot be written.
     pub fn push(&mut self, frame: usize, person: &TruthPerson, scored: bool) -> PolarsResult<()> {
-        self.waiting.push(frame, person, scored);
-        if self.waiting.ids.len() >= BATCH_ROWS { self.write_batch() } else { Ok(()) }
+        self.batch.push(frame, person, scored);
+        if self.batch.ids.len() >= BATCH_ROWS { self.write_batch() } else { Ok(()) }
     }
 
     fn write_batch(&mut self) -> PolarsResult<()> {
-        let frame = std::mem::take(&mut self.waiting).frame()?;
+        let frame = std::mem::take(&mut self.batch).frame()?;
         self.writer.write_batch(&frame)
     }
 
-    /// Writes what is left.
+    /// Writes the remaining rows and finishes the file.
     ///
     /// # Errors
     /// If the table cannot be written.
     pub fn finish(mut self) -> PolarsResult<()> {
-        if !self.waiting.ids.is_empty() {
+        if !self.batch.ids.is_empty() {
             self.write_batch()?;
         }
         self.writer.finish().map(|_| ())
@@ -97,12 +96,12 @@ fn list() -> DataType {
     DataType::List(Box::new(DataType::Float32))
 }
 
-impl Waiting {
+impl Batch {
     fn push(&mut self, frame: usize, person: &TruthPerson, scored: bool) {
         self.frames.push(frame as u64);
         self.ids.push(person.id);
         self.scored.push(scored);
-        let (full, seen) = (person.bbox, person.visible_bbox);
+        let (full, visible) = (person.bbox, person.visible_bbox);
         let body = person.body.as_ref();
         let number = |of: fn(&super::truth::TruthBody) -> f32| body.map(of);
         let numbers = [
@@ -110,10 +109,10 @@ impl Waiting {
             Some(full.y1),
             Some(full.x2),
             Some(full.y2),
-            seen.map(|b| b.x1),
-            seen.map(|b| b.y1),
-            seen.map(|b| b.x2),
-            seen.map(|b| b.y2),
+            visible.map(|b| b.x1),
+            visible.map(|b| b.y1),
+            visible.map(|b| b.x2),
+            visible.map(|b| b.y2),
             person.visible_share,
             number(|b| b.translation_in_camera[0]),
             number(|b| b.translation_in_camera[1]),
@@ -124,7 +123,7 @@ impl Waiting {
             number(|b| b.camera.cy),
         ];
         self.numbers.iter_mut().zip(numbers).for_each(|(column, value)| column.push(value));
-        let lists: [Option<Vec<f32>>; LISTS.len()] = [
+        let lists: [Option<Vec<f32>>; LIST_COLUMNS.len()] = [
             body.map(|b| b.params.betas.to_vec()),
             body.map(|b| b.params.global_orient.as_flattened().to_vec()),
             body.map(|b| b.params.body_pose.as_flattened().as_flattened().to_vec()),
@@ -143,10 +142,10 @@ impl Waiting {
             Series::new("person".into(), self.ids).into(),
             Series::new("scored".into(), self.scored).into(),
         ];
-        for (name, values) in NUMBERS.iter().zip(self.numbers) {
+        for (name, values) in SCALAR_COLUMNS.iter().zip(self.numbers) {
             columns.push(Series::new((*name).into(), values).into());
         }
-        for (name, values) in LISTS.iter().zip(self.lists) {
+        for (name, values) in LIST_COLUMNS.iter().zip(self.lists) {
             columns.push(Series::new((*name).into(), values).cast(&list())?.into());
         }
         DataFrame::new(rows, columns)

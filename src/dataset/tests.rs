@@ -6,7 +6,7 @@ use toml::Table;
 const TINY: &str = "kind = 'walkers'\nabout = 'tiny'\nseed = 10007\nwidth = 96\nheight = 64\nframes = 6\nfps = 30.0\n\
                     [[clip]]\nname = 'one'\npeople = 2\n";
 
-fn written(folder: &Path, text: &str) -> PathBuf {
+fn write_dataset(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("tiny.toml");
     std::fs::write(&path, text).unwrap();
     path
@@ -15,12 +15,12 @@ fn written(folder: &Path, text: &str) -> PathBuf {
 fn load(text: &str, changes: &str) -> Result<Dataset, String> {
     let folder = tempfile::tempdir().unwrap();
     let changes: Table = toml::from_str(changes).unwrap();
-    Dataset::load(&written(folder.path(), text), &changes).map_err(|error| error.to_string())
+    Dataset::load(&write_dataset(folder.path(), text), &changes).map_err(|error| error.to_string())
 }
 
 fn make(spec: &ClipSpec, cache: &Path) -> (Clip, usize) {
     let mut drawn = 0;
-    let clip = spec.make(cache, &mut |done, of| {
+    let clip = spec.prepare(cache, &mut |done, of| {
         assert_eq!(of, 6);
         drawn = done;
     });
@@ -40,7 +40,7 @@ fn every_shipped_dataset_loads() {
 }
 
 #[test]
-fn mistakes_are_named_with_file_and_line() {
+fn errors_name_file_and_line() {
     for (from, to, message) in [
         ("frames", "framse", "tiny.toml:6: unknown key or value `framse`; did you mean `frames`?"),
         ("people = 2", "peple = 2", "tiny.toml:10: unknown key or value `peple`; did you mean `people`?"),
@@ -50,7 +50,7 @@ fn mistakes_are_named_with_file_and_line() {
         ("frames = 6", "frames = 0", "frames = 0"),
         ("seed = 10007", "seed = 7", "seed = 7 must be 10000 or more"),
         ("'walkers'", "'walker'", "there is no kind `walker`"),
-        ("people = 2", "people = 2000", "a scene holds 64 at most"),
+        ("people = 2", "people = 2000", "a scene has 64 at most"),
     ] {
         let error = load(&TINY.replace(from, to), "").unwrap_err();
         assert!(error.contains(message), "{error}");
@@ -60,32 +60,32 @@ fn mistakes_are_named_with_file_and_line() {
 }
 
 #[test]
-fn changes_are_laid_over_the_file() {
+fn changes_override_the_file() {
     let dataset = load(TINY, "frames = 9\nencoding = { gop = 5 }\npeople = 3").unwrap();
-    let Source::Walkers(clip) = &dataset.clips()[0].source else { panic!("another kind") };
+    let ClipSource::Walkers(clip) = &dataset.clips()[0].source else { panic!("another kind") };
     assert_eq!((clip.frames, clip.encoding.gop, clip.encoding.b_frames, clip.people), (9, 5, 3, 3));
-    assert!(load(TINY, "only = ['two']").unwrap_err().contains("there is no clip `two`; there are one"));
+    assert!(load(TINY, "only = ['two']").unwrap_err().contains("there is no clip `two`; the clips are one"));
 }
 
 #[test]
-fn training_and_benchmark_never_share_a_seed() {
-    // a scene adds its own seed to the dataset's: upwards, away from training's
+fn training_and_benchmark_seeds_are_disjoint() {
+    // a scene adds its own seed to the dataset's, away from training's range
     const { assert!(TRAINING_SEEDS.end <= BENCHMARK_SEEDS.start) };
     assert!(load(&TINY.replace("seed = 10007", "seed = 9999"), "").is_err());
 }
 
 #[test]
-fn a_clip_is_made_once_whole_and_the_same() {
+fn a_clip_is_created_once_and_reproducibly() {
     let (folder, cache, other) =
         (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let dataset = Dataset::load(&written(folder.path(), TINY), &Table::new()).unwrap();
+    let dataset = Dataset::load(&write_dataset(folder.path(), TINY), &Table::new()).unwrap();
     let spec = &dataset.clips()[0];
-    assert_eq!(spec.ready(cache.path()).unwrap(), None);
+    assert_eq!(spec.find_cached(cache.path()).unwrap(), None);
     assert_eq!(spec.verify(cache.path()).unwrap(), None);
     let (clip, drawn) = make(spec, cache.path());
     assert_eq!((drawn, clip.frames, clip.width, clip.height), (6, 6, 96, 64));
     let (again, drawn) = make(spec, cache.path());
-    assert_eq!((again, drawn), (clip.clone(), 0), "the second time it lies ready");
+    assert_eq!((again, drawn), (clip.clone(), 0), "the second call uses the cache");
     let (elsewhere, _) = make(spec, other.path());
     assert_eq!(elsewhere.sha256, clip.sha256);
     let (truth, theirs) = (clip.truth.clone().unwrap(), elsewhere.truth.unwrap());
@@ -94,15 +94,15 @@ fn a_clip_is_made_once_whole_and_the_same() {
     assert_eq!(spec.verify(cache.path()).unwrap(), Some(clip.clone()));
     std::fs::write(&clip.path, b"other").unwrap();
     let error = spec.verify(cache.path()).unwrap_err().to_string();
-    assert!(error.contains("clip.mp4") && error.contains("make it again"), "{error}");
+    assert!(error.contains("clip.mp4") && error.contains("create the clip again"), "{error}");
 }
 
 #[test]
-fn the_table_has_the_truth_and_those_who_are_hidden() {
+fn the_table_has_scored_and_hidden_people() {
     use polars_io::SerReader as _;
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let dataset =
-        Dataset::load(&written(folder.path(), TINY), &toml::from_str("least_visible = 0.9").unwrap())
+        Dataset::load(&write_dataset(folder.path(), TINY), &toml::from_str("least_visible = 0.9").unwrap())
             .unwrap();
     let (clip, _) = make(&dataset.clips()[0], cache.path());
     let file = std::fs::File::open(clip.table.unwrap()).unwrap();
@@ -116,31 +116,31 @@ fn the_table_has_the_truth_and_those_who_are_hidden() {
 }
 
 #[test]
-fn own_videos_come_with_their_boxes() {
+fn the_users_videos_have_their_boxes() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let drawn = Dataset::load(&written(folder.path(), TINY), &Table::new()).unwrap();
+    let drawn = Dataset::load(&write_dataset(folder.path(), TINY), &Table::new()).unwrap();
     let (clip, _) = make(&drawn.clips()[0], cache.path());
     std::fs::copy(&clip.path, folder.path().join("mine.mp4")).unwrap();
     std::fs::write(folder.path().join("gt.txt"), "1,4,10,10,20,30,1,1,1\n6,4,12,10,20,30,1,1,0.5\n").unwrap();
     let text =
         "kind = 'files'\nabout = 'mine'\n[[clip]]\nname = 'mine'\nvideo = 'mine.mp4'\ntruth = 'gt.txt'\n";
-    let dataset = Dataset::load(&written(folder.path(), text), &Table::new()).unwrap();
+    let dataset = Dataset::load(&write_dataset(folder.path(), text), &Table::new()).unwrap();
     let spec = &dataset.clips()[0];
-    let mine = spec.make(cache.path(), &mut |_, _| ()).unwrap();
+    let mine = spec.prepare(cache.path(), &mut |_, _| ()).unwrap();
     assert_eq!((mine.width, mine.height, mine.frames, mine.fps), (96, 64, 6, 30.0));
     assert_eq!(mine.sha256, clip.sha256);
     let truth = mine.truth.clone().unwrap().read_all().unwrap();
     assert_eq!(truth.iter().map(Vec::len).collect::<Vec<_>>(), [1, 0, 0, 0, 0, 1]);
     assert_eq!(truth[5][0].visible_share, Some(0.5));
-    assert_eq!(spec.ready(cache.path()).unwrap(), Some(mine));
+    assert_eq!(spec.find_cached(cache.path()).unwrap(), Some(mine));
     std::fs::write(folder.path().join("gt.txt"), "7,4,10,10,20,30\n").unwrap();
-    let error = spec.make(cache.path(), &mut |_, _| ()).unwrap_err().to_string();
+    let error = spec.prepare(cache.path(), &mut |_, _| ()).unwrap_err().to_string();
     assert!(error.contains("gt.txt:1: frame 7 is not in the video"), "{error}");
 }
 
-/// A lossless cut keeps packets that are decoded and not shown.
+/// A lossless cut keeps packets that are decoded but not shown.
 #[test]
-fn boxes_count_the_frames_that_are_shown() {
+fn box_frames_count_the_displayed_frames() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ffmpeg = |words: &str| {
         let mut command = std::process::Command::new("ffmpeg");
@@ -155,7 +155,7 @@ fn boxes_count_the_frames_that_are_shown() {
     let (video, boxes) = (folder.path().join("cut.mp4"), folder.path().join("boxes.txt"));
     let make = |frame: usize| {
         std::fs::write(&boxes, format!("{frame},1,10,10,20,30\n")).unwrap();
-        Dataset::of_video(&video, None, None, Some(&boxes)).clips()[0].make(cache.path(), &mut |_, _| ())
+        Dataset::from_video(&video, None, None, Some(&boxes)).clips()[0].prepare(cache.path(), &mut |_, _| ())
     };
     assert_eq!(make(shown).unwrap().frames, shown);
     let error = make(shown + 1).unwrap_err().to_string();
@@ -163,17 +163,18 @@ fn boxes_count_the_frames_that_are_shown() {
 }
 
 #[test]
-fn what_is_no_video_is_refused() {
+fn a_file_that_is_not_a_video_is_an_error() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let path = folder.path().join("no.mp4");
-    let make = || Dataset::of_video(&path, None, None, None).clips()[0].make(cache.path(), &mut |_, _| ());
+    let make =
+        || Dataset::from_video(&path, None, None, None).clips()[0].prepare(cache.path(), &mut |_, _| ());
     assert!(make().unwrap_err().to_string().contains("cannot read the video"));
     std::fs::write(&path, b"this is text").unwrap();
-    assert!(make().unwrap_err().to_string().contains("no video can be read"));
+    assert!(make().unwrap_err().to_string().contains("cannot be read as a video"));
 }
 
 #[test]
-fn a_folder_of_pictures_is_a_clip() {
+fn a_folder_of_images_is_a_clip() {
     let (folder, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let stills = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/opencv/stills");
     let (pictures, truth) = (folder.path().join("walk.v2"), folder.path().join("gt.txt"));
@@ -182,14 +183,14 @@ fn a_folder_of_pictures_is_a_clip() {
         std::fs::copy(stills.join(from), pictures.join(to)).unwrap();
     }
     std::fs::write(&truth, "1,4,0,0,5,9,1,1,1\n2,4,1,1,5,9,1,1,1\n").unwrap();
-    let spec = |fps| Dataset::of_video(&pictures, fps, Some(&truth), None).clips()[0].clone();
-    let make = |fps| spec(fps).make(cache.path(), &mut |_, _| ());
+    let spec = |fps| Dataset::from_video(&pictures, fps, Some(&truth), None).clips()[0].clone();
+    let make = |fps| spec(fps).prepare(cache.path(), &mut |_, _| ());
     let clip = make(Some(12.5)).unwrap();
-    // both are stored 11x7 and seen 7x11
+    // both are stored as 11x7 and displayed as 7x11
     let about = (clip.name.as_str(), clip.width, clip.height, clip.frames, clip.fps);
     assert_eq!(about, ("walk.v2", 7, 11, 2, 12.5));
     assert_eq!(clip.path, std::fs::canonicalize(&pictures).unwrap());
-    assert_eq!(spec(Some(12.5)).ready(cache.path()).unwrap(), Some(clip.clone()));
+    assert_eq!(spec(Some(12.5)).find_cached(cache.path()).unwrap(), Some(clip.clone()));
     assert_eq!(spec(Some(12.5)).verify(cache.path()).unwrap(), Some(clip.clone()));
     let faster = make(None).unwrap();
     assert_eq!(faster.fps, 30.0);
@@ -203,13 +204,13 @@ fn a_folder_of_pictures_is_a_clip() {
     assert!(error.contains("gt.txt:1: frame 4 is not in the video"), "{error}");
 }
 
-/// Everything that experiments sweep goes into the clip, and so into its name in the cache.
+/// Everything that experiments vary is part of the clip's cache key.
 #[test]
-fn every_knob_makes_another_clip() {
-    let drawn = |changes: &str| load(TINY, changes).unwrap().clips()[0].drawn().unwrap().clone();
+fn every_setting_changes_the_cache_key() {
+    let drawn = |changes: &str| load(TINY, changes).unwrap().clips()[0].walkers().unwrap().clone();
     let own = drawn("");
     assert!(!own.is_varied && !drawn("seed = 10007").is_varied);
-    let mut keys = vec![walkers::key(&own)];
+    let mut keys = vec![walkers::cache_key(&own)];
     for changes in [
         "frames = 7",
         "width = 128",
@@ -222,7 +223,7 @@ fn every_knob_makes_another_clip() {
     ] {
         let changed = drawn(changes);
         assert_eq!(changed.is_varied, changes.starts_with("seed"));
-        keys.push(walkers::key(&changed));
+        keys.push(walkers::cache_key(&changed));
     }
     let all = keys.len();
     keys.sort();

@@ -1,82 +1,98 @@
-//! What is true of a clip: who is where in each frame.
+//! Ground truth of a clip: the people in each frame.
 //!
-//! Two files say the same. `truth.jsonl` is for programs that go through a clip: line n is frame n of the
-//! clip, `{"frame": n, "people": [..]}`, so that one line at a time is held. `truth.parquet` is for
-//! questions (`table`), and has the people that hardly anything is seen of as well.
-//! Must not know where the truth comes from.
+//! It is written as two files. `truth.jsonl` is for sequential readers: line n is frame n of the clip, `{"frame":
+//! n, "people": [..]}`, so that one line at a time is in memory. `truth.parquet` is for queries (`table`), and also
+//! has people who are almost completely hidden. Does not depend on where the ground truth comes from.
 
 use super::DatasetError;
+use super::frame_lines::{FrameLine, FrameLineReader};
 use crate::geometry::Vec3;
 use crate::person::{BBox, SmplParams};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// One person in one frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TruthPerson {
+    /// Identity, the same in all frames.
     pub id: u32,
-    /// Around the whole body, what is hidden or beyond the picture's edge included, pixels.
+    /// Box of the whole body, including hidden parts and those outside the image, pixels.
     pub bbox: BBox,
-    /// Around what is seen; `None` where that is nothing or unknown.
+    /// Box of the visible part; `None` if nothing is visible or it is unknown.
     pub visible_bbox: Option<BBox>,
-    /// The seen part of the whole body, 0 to 1; `None` where unknown.
+    /// Visible share of the body, 0 to 1; `None` if unknown.
     pub visible_share: Option<f32>,
-    /// `None` where only boxes are known.
+    /// Body parameters and joints; `None` if only boxes are known.
     pub body: Option<TruthBody>,
 }
 
-/// A body and the camera that sees it. Camera axes are x right, y down, z away, metres.
+/// A body and its camera. Camera axes are x right, y down, z away, meters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TruthBody {
-    /// The orientation is in camera axes.
+    /// SMPL parameters; the orientation is in camera axes.
     pub params: SmplParams,
-    /// Added to the posed body's vertices and joints to bring them before the camera.
+    /// Added to the posed body's vertices and joints to get camera coordinates.
     pub translation_in_camera: Vec3,
-    /// HMR2's 44 joints.
+    /// HMR2's 44 joints, meters.
     pub joints_in_camera: Vec<Vec3>,
-    /// The same joints, pixels.
+    /// The same joints in the image, pixels.
     pub joints_in_image: Vec<[f32; 2]>,
+    /// The camera.
     pub camera: Intrinsics,
 }
 
-/// A pinhole camera, pixels.
+/// A pinhole camera without distortion, pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Intrinsics {
+    /// Focal length along x.
     pub fx: f32,
+    /// Focal length along y.
     pub fy: f32,
+    /// Principal point, x.
     pub cx: f32,
+    /// Principal point, y.
     pub cy: f32,
 }
 
-/// A box of the truth that is no person to be found.
+/// A box of the ground truth that is not a person to be detected.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct PassedOver {
+pub struct IgnoredBox {
     /// Pixels.
     pub bbox: BBox,
-    /// Whether a track that lies on it is to be left out of the scores.
+    /// Whether a track on it is removed before scoring.
     pub distractor: bool,
 }
 
 /// A line of `truth.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Line {
+struct TruthLine {
     frame: usize,
     people: Vec<TruthPerson>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    passed_over: Vec<PassedOver>,
+    #[serde(rename = "passed_over")]
+    ignored: Vec<IgnoredBox>,
 }
 
-/// The truth of a clip on disk.
+impl FrameLine for TruthLine {
+    const ACTION: &'static str = "read the truth";
+
+    fn frame(&self) -> usize {
+        self.frame
+    }
+}
+
+/// A clip's ground truth on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TruthFile {
+    /// The `truth.jsonl`.
     pub path: PathBuf,
+    /// SHA-256 of the file.
     pub sha256: String,
 }
 
 impl TruthFile {
-    /// A reader at the first frame.
+    /// Opens a reader at the first frame.
     ///
     /// # Errors
     /// If the file cannot be opened.
@@ -84,7 +100,7 @@ impl TruthFile {
         TruthReader::open(&self.path)
     }
 
-    /// All frames, in order. Not for a process whose memory is measured.
+    /// Reads all frames. Not for a process whose memory is measured.
     ///
     /// # Errors
     /// If the file cannot be read or is damaged.
@@ -97,27 +113,23 @@ impl TruthFile {
         Ok(frames)
     }
 
-    /// What is no person to be found, of all frames, in order.
+    /// Reads the boxes to ignore of all frames.
     ///
     /// # Errors
     /// If the file cannot be read or is damaged.
-    pub fn read_passed_over(&self) -> Result<Vec<Vec<PassedOver>>, DatasetError> {
+    pub fn read_ignored_boxes(&self) -> Result<Vec<Vec<IgnoredBox>>, DatasetError> {
         let mut reader = self.open()?;
         let mut frames = Vec::new();
-        while let Some(line) = reader.next_line()? {
-            frames.push(line.passed_over);
+        while let Some(line) = reader.lines.next_line()? {
+            frames.push(line.ignored);
         }
         Ok(frames)
     }
 }
 
-/// Goes through a clip's truth, holding one frame at a time.
+/// Reads a clip's ground truth, one frame at a time.
 pub struct TruthReader {
-    path: PathBuf,
-    file: BufReader<File>,
-    line: String,
-    /// The frame that the next line is of.
-    next: usize,
+    lines: FrameLineReader<TruthLine>,
 }
 
 impl TruthReader {
@@ -126,8 +138,7 @@ impl TruthReader {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<TruthReader, DatasetError> {
-        let file = File::open(path).map_err(|source| DatasetError::io("read the truth", path, source))?;
-        Ok(TruthReader { path: path.to_path_buf(), file: BufReader::new(file), line: String::new(), next: 0 })
+        Ok(TruthReader { lines: FrameLineReader::open(path)? })
     }
 
     /// The people of the next frame; `None` at the end.
@@ -135,46 +146,16 @@ impl TruthReader {
     /// # Errors
     /// If the file cannot be read or is damaged.
     pub fn next_frame(&mut self) -> Result<Option<Vec<TruthPerson>>, DatasetError> {
-        Ok(self.next_line()?.map(|line| line.people))
+        Ok(self.lines.next_line()?.map(|line| line.people))
     }
 
-    fn next_line(&mut self) -> Result<Option<Line>, DatasetError> {
-        if !self.read_line()? {
-            return Ok(None);
-        }
-        let number = self.next;
-        let damaged = |message: String| DatasetError::wrong(&self.path, number, message);
-        let line: Line = serde_json::from_str(&self.line).map_err(|error| damaged(error.to_string()))?;
-        if line.frame + 1 != number {
-            return Err(damaged(format!("is of frame {}, not of frame {}", line.frame, number - 1)));
-        }
-        Ok(Some(line))
-    }
-
-    /// The people of frame `index`, counted from the clip's start. Frames are asked for in rising order;
-    /// those between are passed over unread. Beyond the truth's end there is nobody.
+    /// The people of frame `index`, counted from the clip's start. Frames have to be requested in ascending order;
+    /// those between are skipped without parsing. After the end there are no people.
     ///
     /// # Errors
     /// If the frame was passed already, or the file is damaged.
-    pub fn frame(&mut self, index: usize) -> Result<Vec<TruthPerson>, DatasetError> {
-        if index < self.next {
-            let message = format!("frame {index} was asked for after frame {}", self.next - 1);
-            return Err(DatasetError::wrong(&self.path, index + 1, message));
-        }
-        while self.next < index {
-            if !self.read_line()? {
-                return Ok(Vec::new());
-            }
-        }
-        Ok(self.next_frame()?.unwrap_or_default())
-    }
-
-    fn read_line(&mut self) -> Result<bool, DatasetError> {
-        self.line.clear();
-        let read = self.file.read_line(&mut self.line);
-        let read = read.map_err(|source| DatasetError::io("read the truth", &self.path, source))?;
-        self.next += usize::from(read > 0);
-        Ok(read > 0)
+    pub fn read_frame(&mut self, index: usize) -> Result<Vec<TruthPerson>, DatasetError> {
+        Ok(self.lines.line(index)?.map(|line| line.people).unwrap_or_default())
     }
 }
 
@@ -185,6 +166,7 @@ pub struct TruthWriter<W: Write> {
 }
 
 impl<W: Write> TruthWriter<W> {
+    /// A writer at the first frame.
     pub fn new(out: W) -> TruthWriter<W> {
         TruthWriter { out, frames: 0 }
     }
@@ -194,24 +176,24 @@ impl<W: Write> TruthWriter<W> {
     /// # Errors
     /// If it cannot be written.
     pub fn push(&mut self, people: Vec<TruthPerson>) -> std::io::Result<()> {
-        self.push_with(people, Vec::new())
+        self.push_with_ignored(people, Vec::new())
     }
 
-    /// Adds the next frame with what is no person to be found in it.
+    /// Adds the next frame with its boxes to ignore.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn push_with(
+    pub fn push_with_ignored(
         &mut self,
         people: Vec<TruthPerson>,
-        passed_over: Vec<PassedOver>,
+        ignored: Vec<IgnoredBox>,
     ) -> std::io::Result<()> {
-        serde_json::to_writer(&mut self.out, &Line { frame: self.frames, people, passed_over })?;
+        serde_json::to_writer(&mut self.out, &TruthLine { frame: self.frames, people, ignored })?;
         self.frames += 1;
         self.out.write_all(b"\n")
     }
 
-    /// What was written to, with nothing left in between.
+    /// Flushes and returns the output.
     ///
     /// # Errors
     /// If the last bytes cannot be written.
@@ -225,6 +207,7 @@ impl<W: Write> TruthWriter<W> {
 mod tests {
     use super::*;
     use crate::geometry::IDENTITY;
+    use std::fs::File;
 
     fn person(id: u32) -> TruthPerson {
         let third = 1.0 / 3.0;
@@ -253,24 +236,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_to_the_bit() {
+    fn ground_truth_is_read_back_exactly() {
         let frames = vec![vec![person(1), person(2)], vec![], vec![person(2)]];
         let (_folder, truth) = file(&frames);
         assert_eq!(truth.read_all().unwrap(), frames);
     }
 
     #[test]
-    fn a_range_starts_anywhere_and_goes_forward_only() {
+    fn frames_are_read_in_ascending_order_from_any_start() {
         let (_folder, truth) = file(&[vec![person(0)], vec![person(1)], vec![person(2)], vec![]]);
         let mut reader = truth.open().unwrap();
-        assert_eq!(reader.frame(2).unwrap()[0].id, 2);
-        assert!(reader.frame(1).unwrap_err().to_string().contains("frame 1 was asked for after frame 2"));
-        assert!(reader.frame(3).unwrap().is_empty());
-        assert!(reader.frame(9).unwrap().is_empty());
+        assert_eq!(reader.read_frame(2).unwrap()[0].id, 2);
+        assert!(
+            reader.read_frame(1).unwrap_err().to_string().contains("frame 1 was requested after frame 2")
+        );
+        assert!(reader.read_frame(3).unwrap().is_empty());
+        assert!(reader.read_frame(9).unwrap().is_empty());
     }
 
     #[test]
-    fn damage_is_named_by_line() {
+    fn damage_is_an_error_with_its_line() {
         let (_folder, truth) = file(&[vec![], vec![]]);
         std::fs::write(&truth.path, "{\"frame\":0,\"people\":[]}\n{\"frame\":1,\"peop").unwrap();
         let error = truth.read_all().unwrap_err().to_string();

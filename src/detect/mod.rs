@@ -1,70 +1,74 @@
-//! Frame -> boxes: by a network ([`nanodet`]), or given (PHALP's `use_gt`) from the truth or a file, made worse on
-//! purpose by seeded jitter, misses and false alarms.
+//! Person detection: boxes in a frame, from a network ([`nanodet`]) or provided by the user or the ground truth
+//! ([`ProvidedBoxes`], PHALP's `use_gt`), optionally degraded by seeded jitter, misses and false alarms.
 //!
-//! A frame's detections do not depend on the frames before: given ones depend on the seed, the frame's number and
-//! its truth, a network's on the pixels. Must not know tracks, nor where given boxes come from.
+//! Input: a frame or its provided boxes. Output: detections. They do not depend on earlier frames: those of a network
+//! depend on the pixels, provided ones on the seed, the frame index and the boxes.
 
-mod given;
 pub mod nanodet;
 mod nms;
+mod provided_boxes;
+mod settings_error;
 
-pub use given::{DetectError, Detected, Given};
+pub use provided_boxes::{DetectError, FrameDetections, ProvidedBoxes};
+pub use settings_error::SettingsError;
 
 use serde::{Deserialize, Serialize};
 
-/// What finds people.
+/// The source of detections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Model {
-    /// Nothing: boxes are given.
+    /// Boxes provided by the user or the ground truth.
     #[default]
-    Given,
-    /// NanoDet-g, fetched by `posebook model fetch nanodet`.
+    #[serde(rename = "given")]
+    Provided,
+    /// The NanoDet-g network, fetched by `posebook model fetch nanodet`.
     Nanodet,
 }
 
 impl Model {
-    /// As it is written in settings and tables.
+    /// Name in settings and tables.
     pub fn name(self) -> &'static str {
         match self {
-            Model::Given => "given",
+            Model::Provided => "given",
             Model::Nanodet => "nanodet",
         }
     }
 
-    fn is_given(&self) -> bool {
-        *self == Model::Given
+    fn is_provided(&self) -> bool {
+        *self == Model::Provided
     }
 }
 
-/// What finds people, how given boxes are made worse, and which are left out.
+/// Settings of the detection (`[detect]`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// `given` or `nanodet`. `posebook track` chooses `nanodet` where no boxes are given.
-    #[serde(skip_serializing_if = "Model::is_given")]
+    /// `given` (provided boxes) or `nanodet`. `posebook track` uses `nanodet` if no boxes are provided.
+    #[serde(skip_serializing_if = "Model::is_provided")]
     pub model: Model,
-    /// Where the model is `nanodet`; the settings below concern given boxes.
+    /// Settings of `nanodet`; those below apply to provided boxes.
     #[serde(skip_serializing_if = "is_default")]
     pub nanodet: nanodet::Settings,
-    /// Standard deviation of a box's centre, and of the logarithm of its size, as a share of its size.
+    /// Standard deviation of a box's center, and of the logarithm of its size, as a fraction of its size.
     pub jitter: f64,
-    /// Share of boxes that are missed.
+    /// Fraction of boxes that are removed at random.
     pub misses: f64,
-    /// Frames that a miss lasts: whether a person is missed is drawn anew every so many frames.
+    /// Duration of a miss in frames: whether a person is missed is drawn again every `miss_frames` frames.
     pub miss_frames: u64,
     /// False alarms per frame, on average.
     pub false_alarms: f64,
-    /// Boxes narrower or lower than this many pixels are left out. PHALP leaves out what is narrower
-    /// than 50 or lower than 100 (`small_w`, `small_h`), which loses people in small pictures.
+    /// Minimum width of a box, pixels. PHALP removes boxes narrower than 50 or lower than 100 pixels (`small_w`, `small_h`),
+    /// which loses people in small images.
     pub smallest_width: f64,
+    /// Minimum height of a box, pixels.
     pub smallest_height: f64,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            model: Model::Given,
+            model: Model::Provided,
             nanodet: nanodet::Settings::default(),
             jitter: 0.0,
             misses: 0.0,
@@ -80,16 +84,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A setting that makes no sense.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("detect.{name} is {value}; set it to {range}")]
-pub struct SettingsError {
-    name: &'static str,
-    value: f64,
-    range: &'static str,
-}
-
 impl Settings {
+    /// Validates the settings of provided boxes.
+    ///
     /// # Errors
     /// If a number is outside of its range.
     pub fn check(&self) -> Result<(), SettingsError> {
@@ -102,7 +99,7 @@ impl Settings {
             ("smallest_width", self.smallest_width, 0.0..=f64::MAX, not_negative),
             ("smallest_height", self.smallest_height, 0.0..=f64::MAX, not_negative),
         ];
-        let wrong = checks.into_iter().find(|(_, value, range, _)| !range.contains(value));
-        wrong.map_or(Ok(()), |(name, value, _, range)| Err(SettingsError { name, value, range }))
+        let invalid = checks.into_iter().find(|(_, value, range, _)| !range.contains(value));
+        invalid.map_or(Ok(()), |(name, value, _, range)| Err(SettingsError { name, value, range }))
     }
 }

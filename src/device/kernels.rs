@@ -1,101 +1,104 @@
-//! What this build holds for a graphics card, and what was left out of it.
+//! The groups of GPU kernels, and which of them this build contains.
 //!
-//! Kernels take hours to compile and hundreds of megabytes to carry, so that a build holds those which
-//! Posebook uses. Asking for one that was left out is refused before a run, since candle would end the
-//! process with its name in the middle of one.
+//! All kernels take hours to compile and hundreds of megabytes, so a build contains only those that Posebook uses. A
+//! run that needs a group that was not built is refused before it starts; candle would abort in the middle of it.
 
-use super::{Choice, DeviceError};
+use super::{DeviceChoice, DeviceError};
 
-/// Which kernels `tools/build_cuda.sh` compiled: `needed`, or all of them, as a system's toolkit does.
+/// Which kernels `tools/build_cuda.sh` compiled: `needed`, or all (also where it was not used).
 const COMPILED: Option<&str> = option_env!("POSEBOOK_CUDA_KERNELS");
 
-/// A group of kernels.
+/// A group of GPU kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kernels {
+pub enum KernelGroup {
     /// candle's own: element-wise, reductions, indexing, im2col; matrix products by cuBLAS.
     Basic,
-    /// Fused attention (crate candle-flash-attn) for heads of 65 to 96 numbers in bf16 and f16: not causal,
-    /// without dropout, windows, alibi and soft caps.
+    /// FlashAttention (crate candle-flash-attn) for heads of 65 to 96 values in bf16 and f16, without causal masks,
+    /// dropout, windows, ALiBi and soft caps.
     FlashAttention,
-    /// Fused attention for heads of other widths, and with the rest of what that crate can.
-    FlashAttentionWhole,
+    /// FlashAttention for other head sizes, and with the options above.
+    FlashAttentionFull,
     /// cuDNN's convolutions.
     Cudnn,
-    /// Products with quantised (GGUF) weights and mixtures of experts.
-    Quantised,
+    /// Products with quantized (GGUF) weights and mixtures of experts.
+    Quantized,
 }
 
-impl Kernels {
-    /// All groups, in the order in which they are listed.
-    pub const ALL: [Kernels; 5] = [
-        Kernels::Basic,
-        Kernels::FlashAttention,
-        Kernels::FlashAttentionWhole,
-        Kernels::Quantised,
-        Kernels::Cudnn,
+impl KernelGroup {
+    /// All groups, in the order of listings.
+    pub const ALL: [KernelGroup; 5] = [
+        KernelGroup::Basic,
+        KernelGroup::FlashAttention,
+        KernelGroup::FlashAttentionFull,
+        KernelGroup::Quantized,
+        KernelGroup::Cudnn,
     ];
 
     /// The name of the group.
     pub fn name(self) -> &'static str {
         match self {
-            Kernels::Basic => "basic",
-            Kernels::FlashAttention => "flash-attn",
-            Kernels::FlashAttentionWhole => "flash-attn-whole",
-            Kernels::Cudnn => "cudnn",
-            Kernels::Quantised => "quantised",
+            KernelGroup::Basic => "basic",
+            KernelGroup::FlashAttention => "flash-attn",
+            KernelGroup::FlashAttentionFull => "flash-attn-whole",
+            KernelGroup::Cudnn => "cudnn",
+            KernelGroup::Quantized => "quantised",
         }
     }
 
-    /// What the group is, in words.
-    pub fn about(self) -> &'static str {
+    /// A description for listings.
+    pub fn description(self) -> &'static str {
         match self {
-            Kernels::Basic => "candle's own kernels, and matrix products by cuBLAS",
-            Kernels::FlashAttention => "fused attention in bf16 and f16, heads of 65 to 96 numbers",
-            Kernels::FlashAttentionWhole => {
+            KernelGroup::Basic => "candle's own kernels, and matrix products by cuBLAS",
+            KernelGroup::FlashAttention => "fused attention in bf16 and f16, heads of 65 to 96 numbers",
+            KernelGroup::FlashAttentionFull => {
                 "fused attention for other heads, causal, with dropout or windows"
             }
-            Kernels::Cudnn => "cuDNN's convolutions",
-            Kernels::Quantised => "quantised weights and mixtures of experts",
+            KernelGroup::Cudnn => "cuDNN's convolutions",
+            KernelGroup::Quantized => "quantized weights and mixtures of experts",
         }
     }
 
-    /// Whether this build holds the group.
+    /// Whether this build contains the group.
     pub fn is_built(self) -> bool {
-        built(self, cfg!(feature = "cuda"), cfg!(feature = "flash-attn"), COMPILED != Some("needed"))
+        is_group_built(self, cfg!(feature = "cuda"), cfg!(feature = "flash-attn"), COMPILED != Some("needed"))
     }
 
-    /// What to do where the group was left out.
-    fn instead(self) -> &'static str {
+    /// What to do where the group was not built.
+    fn alternative(self) -> &'static str {
         match self {
-            Kernels::Basic => "make a build with CUDA: `just build-cuda`",
-            Kernels::FlashAttention => "build with the feature `flash-attn`, or choose plain attention",
-            Kernels::FlashAttentionWhole => "build with POSEBOOK_CUDA_KERNELS=all, or choose plain attention",
-            Kernels::Cudnn => "Posebook does without: its convolutions are matrix products",
-            Kernels::Quantised => "Posebook has no quantised models",
+            KernelGroup::Basic => "make a build with CUDA: `just build-cuda`",
+            KernelGroup::FlashAttention => "build with the feature `flash-attn`, or choose plain attention",
+            KernelGroup::FlashAttentionFull => {
+                "build with POSEBOOK_CUDA_KERNELS=all, or choose plain attention"
+            }
+            KernelGroup::Cudnn => "Posebook does without: its convolutions are matrix products",
+            KernelGroup::Quantized => "Posebook has no quantized models",
         }
     }
 }
 
-/// Whether a build of these features holds a group, with all kernels compiled or only those needed.
-fn built(group: Kernels, cuda: bool, flash_attn: bool, all: bool) -> bool {
+/// Whether a build with these features contains a group; `all` says whether all kernels were compiled.
+fn is_group_built(group: KernelGroup, cuda: bool, flash_attn: bool, all: bool) -> bool {
     match group {
-        Kernels::Basic => cuda,
-        Kernels::Quantised => cuda && all,
-        Kernels::FlashAttention => flash_attn,
-        Kernels::FlashAttentionWhole => flash_attn && all,
-        Kernels::Cudnn => false,
+        KernelGroup::Basic => cuda,
+        KernelGroup::Quantized => cuda && all,
+        KernelGroup::FlashAttention => flash_attn,
+        KernelGroup::FlashAttentionFull => flash_attn && all,
+        KernelGroup::Cudnn => false,
     }
 }
 
-/// Whether `group` can be asked for on `device`.
+/// Checks that `group` can be used on `device`.
 ///
 /// # Errors
-/// If it was left out of this build, or the device is no graphics card.
-pub fn require(group: Kernels, device: &Choice) -> Result<(), DeviceError> {
+/// If this build does not contain it, or the device is not a GPU.
+pub fn require(group: KernelGroup, device: &DeviceChoice) -> Result<(), DeviceError> {
     match device {
-        Choice::Cpu => Err(DeviceError::NeedsCard { kernels: group.name() }),
-        Choice::Cuda(_) if group.is_built() => Ok(()),
-        Choice::Cuda(_) => Err(DeviceError::LeftOut { kernels: group.name(), instead: group.instead() }),
+        DeviceChoice::Cpu => Err(DeviceError::NeedsGpu { kernels: group.name() }),
+        DeviceChoice::Cuda(_) if group.is_built() => Ok(()),
+        DeviceChoice::Cuda(_) => {
+            Err(DeviceError::KernelsNotBuilt { kernels: group.name(), alternative: group.alternative() })
+        }
     }
 }
 
@@ -104,23 +107,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_follow_the_features_and_what_was_compiled() {
-        let held = |cuda, flash, all| -> Vec<&str> {
-            let groups = Kernels::ALL.into_iter().filter(|group| built(*group, cuda, flash, all));
-            groups.map(Kernels::name).collect()
+    fn groups_depend_on_features_and_on_what_was_compiled() {
+        let built = |cuda, flash, all| -> Vec<&str> {
+            let groups =
+                KernelGroup::ALL.into_iter().filter(|group| is_group_built(*group, cuda, flash, all));
+            groups.map(KernelGroup::name).collect()
         };
-        assert!(held(false, false, true).is_empty());
-        assert_eq!(held(true, false, false), ["basic"]);
-        assert_eq!(held(true, true, false), ["basic", "flash-attn"]);
-        assert_eq!(held(true, true, true), ["basic", "flash-attn", "flash-attn-whole", "quantised"]);
+        assert!(built(false, false, true).is_empty());
+        assert_eq!(built(true, false, false), ["basic"]);
+        assert_eq!(built(true, true, false), ["basic", "flash-attn"]);
+        assert_eq!(built(true, true, true), ["basic", "flash-attn", "flash-attn-whole", "quantised"]);
     }
 
     #[test]
-    fn what_was_left_out_is_refused_by_its_name() {
-        let refused = require(Kernels::Cudnn, &Choice::Cuda(0)).unwrap_err().to_string();
-        assert!(refused.starts_with("the kernels `cudnn` were left out of this build; "), "{refused}");
-        let refused = require(Kernels::FlashAttention, &Choice::Cpu).unwrap_err().to_string();
-        assert!(refused.contains("flash-attn") && refused.contains("graphics card"), "{refused}");
-        assert_eq!(require(Kernels::FlashAttention, &Choice::Cuda(0)).is_ok(), cfg!(feature = "flash-attn"));
+    fn a_group_that_was_not_built_is_refused_by_name() {
+        let refused = require(KernelGroup::Cudnn, &DeviceChoice::Cuda(0)).unwrap_err().to_string();
+        assert!(refused.starts_with("the kernels `cudnn` are not part of this build; "), "{refused}");
+        let refused = require(KernelGroup::FlashAttention, &DeviceChoice::Cpu).unwrap_err().to_string();
+        assert!(refused.contains("flash-attn") && refused.contains("GPU"), "{refused}");
+        assert_eq!(
+            require(KernelGroup::FlashAttention, &DeviceChoice::Cuda(0)).is_ok(),
+            cfg!(feature = "flash-attn")
+        );
     }
 }

@@ -1,27 +1,24 @@
-//! The device: the one place that decides where networks run, and says why not elsewhere.
+//! Selects and opens the device that networks run on, and says why a device cannot be used.
 //!
-//! candle's own `cuda_if_available` looks at the build and not at the machine, so that nothing here
-//! calls it. What is asked for is text (`auto`, `cpu`, `cuda:0`); [`resolve`] makes a [`Choice`] of it
-//! without opening anything, so that a plan can be refused before its first run; [`open`] opens it.
+//! In: text (`auto`, `cpu`, `cuda:0`). [`resolve`] turns it into a [`DeviceChoice`] without opening anything, so that
+//! a plan is refused before its first run; [`open`] opens a candle device. candle's own `cuda_if_available` checks
+//! the build and not the machine, so it is not used.
 //!
-//! | part | what it holds |
+//! | module | content |
 //! |---|---|
-//! | [`card`] | what the driver answers, judged: which cards there are and whether this build runs on them |
-//! | [`kernels`] | what this build holds and what was left out of it |
-//! | [`fault`] | an error's text, told apart: no memory left, the card lost, the wrong card |
-//! | [`budget`] | how much ballast makes a large card a small one |
+//! | [`gpu`] | which GPUs exist and whether this build runs on them |
+//! | [`kernels`] | the groups of kernels that this build contains |
+//! | [`error_kind`] | classifies GPU errors: out of memory, device lost, wrong kernels |
+//! | [`reservation`] | how much memory to reserve to simulate a smaller GPU |
 //!
-//! All calls of the driver lie in `cuda.rs`, which a build without the feature `cuda` has not; its
-//! place is taken by `no_cuda.rs`, of the same form. So everything that is plain logic is tested in
-//! every build.
-//!
-//! Must not know which network runs, nor what a run is.
+//! All driver calls are in `cuda.rs`; without the feature `cuda`, `no_cuda.rs` with the same interface takes its
+//! place, so that everything else is tested in every build. Does not depend on networks or runs.
 
-pub mod budget;
-pub mod card;
 mod error;
-pub mod fault;
+pub mod error_kind;
+pub mod gpu;
 pub mod kernels;
+pub mod reservation;
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -29,104 +26,112 @@ mod cuda;
 #[path = "no_cuda.rs"]
 mod cuda;
 
-pub use card::Card;
-pub use cuda::{Ballast, Handle, target};
+pub use cuda::{DeviceHandle, Reservation, target};
 pub use error::DeviceError;
-pub use fault::Fault;
+pub use error_kind::GpuErrorKind;
+pub use gpu::Gpu;
 
 use std::fmt;
 
 /// Where networks run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub enum DeviceChoice {
+    /// The processor.
     Cpu,
-    /// The graphics card of this number, as the driver counts them.
+    /// The GPU of this index, in the driver's order.
     Cuda(usize),
 }
 
-impl fmt::Display for Choice {
+impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Choice::Cpu => write!(f, "cpu"),
-            Choice::Cuda(index) => write!(f, "cuda:{index}"),
+            DeviceChoice::Cpu => write!(f, "cpu"),
+            DeviceChoice::Cuda(index) => write!(f, "cuda:{index}"),
         }
     }
 }
 
-/// What the pool of an opened card holds. *Used* is held by tensors; *reserved* is what the pool took
-/// from the card for them, some of it free.
+/// The CUDA memory pool of an opened GPU. *Used* memory is held by tensors; *reserved* memory is what the pool has
+/// allocated from the driver for them, some of it free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pool {
+pub struct MemoryPool {
+    /// Held by tensors now.
     pub used_bytes: u64,
+    /// Held by the pool now.
     pub reserved_bytes: u64,
-    /// The most since the marks were set back.
+    /// Largest `used_bytes` since the peaks were reset.
     pub used_peak_bytes: u64,
+    /// Largest `reserved_bytes` since the peaks were reset.
     pub reserved_peak_bytes: u64,
 }
 
-/// The memory of a whole card, all processes together.
+/// The memory of a GPU, over all processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct DeviceMemory {
+    /// Free.
     pub free_bytes: u64,
+    /// Size.
     pub total_bytes: u64,
 }
 
-/// What a person asked for; `None` is `auto`.
+/// Parses a device setting; `None` is `auto`.
 ///
 /// # Errors
-/// If it is neither `auto` nor `cpu` nor a card such as `cuda:0`.
-pub fn parse(text: &str) -> Result<Option<Choice>, DeviceError> {
+/// If it is neither `auto` nor `cpu` nor a GPU such as `cuda:0`.
+pub fn parse(text: &str) -> Result<Option<DeviceChoice>, DeviceError> {
     let unknown = || DeviceError::Unknown { device: text.to_string() };
     match text {
         "auto" => Ok(None),
-        "cpu" => Ok(Some(Choice::Cpu)),
+        "cpu" => Ok(Some(DeviceChoice::Cpu)),
         _ => {
             let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;
-            // the driver counts in 31 bits; a sign or a space is a slip of the finger
-            let plain = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-            let index = number.parse::<i32>().ok().filter(|_| plain).ok_or_else(unknown)?;
-            Ok(Some(Choice::Cuda(index as usize)))
+            // the driver's indices are positive `i32`; signs and spaces are refused
+            let is_digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            let index = number.parse::<i32>().ok().filter(|_| is_digits).ok_or_else(unknown)?;
+            Ok(Some(DeviceChoice::Cuda(index as usize)))
         }
     }
 }
 
-/// Where a network runs that is asked to run on `text`, and the card there; `auto` takes the first card
-/// that this build runs on, and the CPU where there is none. Nothing is opened, and no memory taken.
+/// The device that a setting selects, and its GPU; `auto` selects the first GPU that this build runs on, else the
+/// CPU. Nothing is opened and no memory is allocated.
 ///
 /// # Errors
-/// If a card was asked for by its number and cannot be had. The message says why.
-pub fn resolve(text: &str) -> Result<(Choice, Option<Card>), DeviceError> {
+/// If a GPU was selected by its index and cannot be used. The message says why.
+pub fn resolve(text: &str) -> Result<(DeviceChoice, Option<Gpu>), DeviceError> {
     match parse(text)? {
-        Some(Choice::Cpu) => Ok((Choice::Cpu, None)),
-        Some(Choice::Cuda(index)) => cuda::card(index).map(|card| (Choice::Cuda(index), Some(card))),
+        Some(DeviceChoice::Cpu) => Ok((DeviceChoice::Cpu, None)),
+        Some(DeviceChoice::Cuda(index)) => {
+            cuda::find_gpu(index).map(|gpu| (DeviceChoice::Cuda(index), Some(gpu)))
+        }
         None => {
-            Ok(first_usable(cards())
-                .map_or((Choice::Cpu, None), |card| (Choice::Cuda(card.index), Some(card))))
+            let gpu = first_usable(list_gpus());
+            Ok(gpu.map_or((DeviceChoice::Cpu, None), |gpu| (DeviceChoice::Cuda(gpu.index), Some(gpu))))
         }
     }
 }
 
-/// Every card of this machine, and for those that this build cannot use, why not.
+/// Every GPU of this machine; an error for those that this build cannot use.
 ///
 /// # Errors
-/// If the build knows no cards, or there is no driver to ask for them.
-pub fn cards() -> Result<Vec<Result<Card, DeviceError>>, DeviceError> {
-    cuda::cards()
+/// If the build has no CUDA, or there is no working driver.
+pub fn list_gpus() -> Result<Vec<Result<Gpu, DeviceError>>, DeviceError> {
+    cuda::list_gpus()
 }
 
-fn first_usable(cards: Result<Vec<Result<Card, DeviceError>>, DeviceError>) -> Option<Card> {
-    cards.ok()?.into_iter().find_map(Result::ok)
+fn first_usable(gpus: Result<Vec<Result<Gpu, DeviceError>>, DeviceError>) -> Option<Gpu> {
+    gpus.ok()?.into_iter().find_map(Result::ok)
 }
 
-/// Opens the device. On a card all work goes to one stream, from whichever thread it comes, and memory
-/// once taken stays in the pool until the process ends or [`Handle::trim`] gives it back.
+/// Opens a device. On a GPU all work of all threads goes to one stream, and the pool keeps freed memory until the
+/// process ends or [`DeviceHandle::trim`] returns it to the driver.
 ///
 /// # Errors
-/// If the card cannot be had, has no memory left for a context, or a library is missing.
-pub fn open(choice: &Choice) -> Result<candle_core::Device, DeviceError> {
+/// If the GPU cannot be used, has no memory left for a context, or a library is missing.
+pub fn open(choice: &DeviceChoice) -> Result<candle_core::Device, DeviceError> {
     match choice {
-        Choice::Cpu => Ok(candle_core::Device::Cpu),
-        Choice::Cuda(index) => cuda::open(*index),
+        DeviceChoice::Cpu => Ok(candle_core::Device::Cpu),
+        DeviceChoice::Cuda(index) => cuda::open(*index),
     }
 }
 
@@ -134,22 +139,22 @@ pub fn open(choice: &Choice) -> Result<candle_core::Device, DeviceError> {
 mod tests {
     use super::*;
 
-    fn card(index: usize) -> Card {
-        Card {
+    fn h100(index: usize) -> Gpu {
+        Gpu {
             index,
             name: "NVIDIA H100 80GB HBM3".into(),
             uuid: "GPU-0".into(),
-            capability: card::Capability { major: 9, minor: 0 },
+            capability: gpu::ComputeCapability { major: 9, minor: 0 },
             total_bytes: 80 << 30,
             driver: None,
-            cuda: card::Version { major: 13, minor: 0 },
+            cuda: gpu::CudaVersion { major: 13, minor: 0 },
         }
     }
 
     #[test]
-    fn devices_are_read_and_written_alike() {
+    fn device_names_are_parsed_and_printed_alike() {
         assert_eq!(parse("auto"), Ok(None));
-        for choice in [Choice::Cpu, Choice::Cuda(0), Choice::Cuda(7)] {
+        for choice in [DeviceChoice::Cpu, DeviceChoice::Cuda(0), DeviceChoice::Cuda(7)] {
             assert_eq!(parse(&choice.to_string()), Ok(Some(choice)));
         }
         for wrong in
@@ -160,21 +165,21 @@ mod tests {
     }
 
     #[test]
-    fn auto_takes_the_first_card_that_can_be_used() {
-        let other = || Err(DeviceError::NoCard { index: 0, cards: 0 });
-        assert_eq!(first_usable(Ok(vec![other(), Ok(card(1)), Ok(card(2))])), Some(card(1)));
+    fn auto_selects_the_first_usable_gpu() {
+        let other = || Err(DeviceError::NoGpu { index: 0, count: 0 });
+        assert_eq!(first_usable(Ok(vec![other(), Ok(h100(1)), Ok(h100(2))])), Some(h100(1)));
         assert_eq!(first_usable(Ok(vec![other()])), None);
-        assert_eq!(first_usable(Err(DeviceError::NoDriver { said: "nothing".into() })), None);
+        assert_eq!(first_usable(Err(DeviceError::NoDriver { reason: "nothing".into() })), None);
     }
 
     #[test]
     #[cfg(not(feature = "cuda"))]
-    fn a_build_for_the_cpu_says_so_in_one_line() {
-        assert_eq!(resolve("auto"), Ok((Choice::Cpu, None)));
-        assert!(matches!(open(&Choice::Cpu), Ok(candle_core::Device::Cpu)));
+    fn a_build_without_cuda_says_so_in_one_line() {
+        assert_eq!(resolve("auto"), Ok((DeviceChoice::Cpu, None)));
+        assert!(matches!(open(&DeviceChoice::Cpu), Ok(candle_core::Device::Cpu)));
         let message = resolve("cuda:0").unwrap_err().to_string();
         assert!(message.contains("cuda:0") && message.contains("just build-cuda"), "{message}");
         assert_eq!(message.lines().count(), 1);
-        assert_eq!(open(&Choice::Cuda(0)).unwrap_err().to_string(), message);
+        assert_eq!(open(&DeviceChoice::Cuda(0)).unwrap_err().to_string(), message);
     }
 }

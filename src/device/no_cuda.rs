@@ -1,72 +1,95 @@
-//! A build without CUDA: there is no card, and nothing to be read from one. The form is `cuda.rs`'s.
+//! The interface of `cuda.rs` for a build without CUDA: no GPU is found, and a [`DeviceHandle`] cannot exist.
 
-use super::card::{Card, Target};
-use super::{Choice, DeviceError};
+use super::gpu::{Gpu, KernelTarget};
+use super::{DeviceChoice, DeviceError};
 use std::convert::Infallible;
 
 fn not_built(index: usize) -> DeviceError {
-    DeviceError::NotBuilt { device: Choice::Cuda(index).to_string() }
+    DeviceError::NotBuilt { device: DeviceChoice::Cuda(index).to_string() }
 }
 
-pub fn cards() -> Result<Vec<Result<Card, DeviceError>>, DeviceError> {
+/// Every GPU of this machine.
+///
+/// # Errors
+/// Always.
+pub fn list_gpus() -> Result<Vec<Result<Gpu, DeviceError>>, DeviceError> {
     Err(not_built(0))
 }
 
-pub fn card(index: usize) -> Result<Card, DeviceError> {
+/// The GPU of an index.
+///
+/// # Errors
+/// Always.
+pub fn find_gpu(index: usize) -> Result<Gpu, DeviceError> {
     Err(not_built(index))
 }
 
+/// Opens a GPU.
+///
+/// # Errors
+/// Always.
 pub fn open(index: usize) -> Result<candle_core::Device, DeviceError> {
     Err(not_built(index))
 }
 
-/// What the kernels of this build are for: it has none.
-pub fn target() -> Option<Target> {
+/// The target of this build's kernels: it has none.
+pub fn target() -> Option<KernelTarget> {
     None
 }
 
-/// An opened card; there is none in this build.
+/// An opened GPU; cannot exist in this build.
 #[derive(Clone)]
-pub struct Handle {
+pub struct DeviceHandle {
     none: Infallible,
 }
 
-impl Handle {
-    pub fn of(_: &candle_core::Device) -> Option<Handle> {
+impl DeviceHandle {
+    /// The GPU of a candle device.
+    pub fn from_device(_: &candle_core::Device) -> Option<DeviceHandle> {
         None
     }
 
-    pub fn pool(&self) -> Option<super::Pool> {
+    /// The state of the memory pool.
+    pub fn pool(&self) -> Option<super::MemoryPool> {
         match self.none {}
     }
 
-    pub fn reset_marks(&self) {
+    /// Resets the pool's peaks.
+    pub fn reset_peaks(&self) {
         match self.none {}
     }
 
-    pub fn room(&self) -> Option<super::Room> {
+    /// The GPU's memory.
+    pub fn memory(&self) -> Option<super::DeviceMemory> {
         match self.none {}
     }
 
+    /// Waits for all work.
     pub fn synchronize(&self) {
         match self.none {}
     }
 
+    /// Returns unused memory of the pool to the driver.
     pub fn trim(&self) {
         match self.none {}
     }
 
-    pub fn ballast(&self, _: u64) -> Result<Ballast, DeviceError> {
+    /// Reserves memory outside the pool.
+    ///
+    /// # Errors
+    /// Never.
+    pub fn reserve(&self, _: u64) -> Result<Reservation, DeviceError> {
         match self.none {}
     }
 }
 
-/// Memory of a card that is kept from the run; there is none in this build.
-pub struct Ballast {
+/// Reserved GPU memory; cannot exist in this build.
+pub struct Reservation {
     none: Infallible,
 }
 
-impl Ballast {
+impl Reservation {
+    /// Its size.
     pub fn bytes(&self) -> u64 {
         match self.none {}
     }

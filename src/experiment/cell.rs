@@ -1,4 +1,4 @@
-//! The cells of a notebook: text, tables, figures and claims, checked.
+//! The cells of a notebook after validation: texts, tables, figures and claims.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 pub enum Cell {
     /// Markdown.
     Text(String),
+    /// The rows of a query.
     Table(Table),
+    /// A drawing of the rows of a query.
     Figure(Figure),
+    /// A statement that a number supports or refutes.
     Claim(Claim),
 }
 
 impl Cell {
-    /// The cell's query, where it has one.
+    /// The query of a table, figure or claim.
     pub fn sql(&self) -> Option<&str> {
         match self {
             Cell::Text(_) => None,
@@ -22,11 +25,9 @@ impl Cell {
             Cell::Claim(claim) => Some(&claim.sql),
         }
     }
-}
 
-impl Cell {
-    /// What the cell cannot do without.
-    pub fn needs(&self) -> Option<Needs> {
+    /// What the cell requires of the runs.
+    pub fn requirement(&self) -> Option<Requirement> {
         match self {
             Cell::Text(_) => None,
             Cell::Table(table) => table.needs,
@@ -36,123 +37,138 @@ impl Cell {
     }
 }
 
-/// What a cell cannot be answered without. Where it is missing the cell says so, and nothing is wrong.
+/// What a cell requires of the runs. A cell whose requirement is not met is shown as not measured, which is no failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Needs {
-    /// A run on a graphics card.
+pub enum Requirement {
+    /// A run on a GPU.
     Cuda,
-    /// A run of the published network, whose weights have to be imported.
+    /// A run of the published HMR2 network, whose weights have to be imported.
     Hmr2,
-    /// The whole experiment, and not the smaller one of `--quick`.
-    Whole,
+    /// The full experiment, not the smaller one of `--quick`.
+    #[serde(rename = "whole")]
+    FullSize,
 }
 
-impl Needs {
-    /// What is missing, in words.
-    pub fn missing(self) -> &'static str {
+impl Requirement {
+    /// Why the requirement is not met.
+    pub fn missing_reason(self) -> &'static str {
         match self {
-            Needs::Cuda => "no graphics card",
-            Needs::Hmr2 => "HMR2's weights are not imported here",
-            Needs::Whole => "the quick version leaves it out",
+            Requirement::Cuda => "no GPU",
+            Requirement::Hmr2 => "HMR2's weights are not imported here",
+            Requirement::FullSize => "not part of the quick version",
         }
     }
 }
 
-/// What a query gave, as it is.
+/// A table of the rows of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
+    /// Title above the table.
     pub title: String,
-    /// Markdown under the table.
+    /// Markdown below the table.
     pub note: Option<String>,
+    /// The query.
     pub sql: String,
-    pub needs: Option<Needs>,
+    /// What the table requires of the runs.
+    pub needs: Option<Requirement>,
 }
 
-/// What a query gave, drawn.
+/// A drawing of the rows of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
+    /// How it is drawn.
     pub spec: FigureSpec,
+    /// The query.
     pub sql: String,
-    pub needs: Option<Needs>,
+    /// What the figure requires of the runs.
+    pub needs: Option<Requirement>,
 }
 
-/// How a figure is drawn. The columns that it names come from the cell's query.
+/// How a figure is drawn. Columns are those of the cell's query.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FigureSpec {
+    /// Title above the figure.
     pub title: String,
+    /// Kind of chart.
     pub kind: FigureKind,
-    /// The column along the horizontal axis (for `strip`: the column with the run's id; for `timeline`: when
-    /// something began).
+    /// Column of the horizontal axis (`strip`: the run id; `timeline`: start time of an activity).
     pub x: String,
-    /// For `timeline`: the column that says when it ended.
+    /// `timeline` only: column with the end time of an activity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
-    /// The column along the vertical axis (for `timeline`: who was at work); `strip` has none.
+    /// Column of the vertical axis (`timeline`: the worker, one lane each); `strip` has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub y: Option<String>,
-    /// The column that tells one line, colour or strip from another (for `timeline`: what stands on a bar).
+    /// Column that names series or layers (`timeline`: text on the bars; `strip`: captions).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// The values of `by` in the order that layers, lines and bars are drawn and listed in. Those that are not
-    /// named follow, in the order of the query's answer.
+    /// Order of the values of `by` in the drawing and its legend. Other values follow in the order of the query.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub order: Vec<String>,
-    /// The columns with the ends of an interval around `y`: whiskers in place of the smallest and the largest
-    /// repeat. Both or none.
+    /// Column with the lower end of an interval around `y`. With `high`, whiskers show this interval instead of the
+    /// range of repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low: Option<String>,
+    /// Column with the upper end of the interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub high: Option<String>,
+    /// Label of the horizontal axis; without it the column's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub x_label: Option<String>,
+    /// Label of the vertical axis; without it the column's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub y_label: Option<String>,
-    /// A vertical axis by powers of ten.
+    /// Whether the vertical axis is logarithmic.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub log_y: bool,
-    /// Markdown under the figure.
+    /// Markdown below the figure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
 
-/// The kinds of figure.
+/// Kinds of figures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FigureKind {
-    /// Points joined in the order of `x`.
+    /// Points connected in the order of `x`.
     #[default]
     Line,
-    /// Points alone.
+    /// Unconnected points.
     Scatter,
-    /// Bars side by side, one group per `x`.
+    /// Grouped bars, one group per `x`.
     Bar,
-    /// Bars upon each other, one stack per `x`, one layer per `by`.
+    /// Stacked bars, one stack per `x`, one layer per `by`.
     Stack,
-    /// Who was at work from when to when: a lane per `y`, a bar per row.
+    /// Activities over time: one lane per `y`, one bar per row.
     Timeline,
-    /// The film strip of every run that the query names.
-    Strip,
+    /// Selected frames of every run that the query names.
+    #[serde(rename = "strip")]
+    ContactSheet,
 }
 
-/// A statement with the numbers that would refute it.
+/// A statement with the range of numbers that supports it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
+    /// The statement, as inline Markdown.
     pub statement: String,
-    /// Who says so, and where.
+    /// Origin of the statement.
     pub source: Option<String>,
-    /// Gives one number.
+    /// A query for one number.
     pub sql: String,
-    pub holds: Holds,
+    /// The range of numbers for which the claim holds.
+    pub holds: Bounds,
+    /// The expected verdict.
     pub expect: Verdict,
-    pub needs: Option<Needs>,
+    /// What the claim requires of the runs.
+    pub needs: Option<Requirement>,
 }
 
-/// The range in which a claim's number must lie: every bound that is given must hold.
+/// The range of numbers for which a claim holds: all given bounds must be met.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Holds {
+pub struct Bounds {
     /// The number is less than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<f64>,
@@ -168,17 +184,17 @@ pub struct Holds {
     /// The number is exactly this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<f64>,
-    /// What the number counts.
+    /// Unit of the number.
     pub unit: String,
 }
 
-impl Holds {
-    /// Whether at least one bound is given: without any, nothing could refute the claim.
+impl Bounds {
+    /// Whether at least one bound is given. Without one no number could refute the claim.
     pub fn has_bound(&self) -> bool {
         [self.below, self.above, self.at_most, self.at_least, self.equals].iter().any(Option::is_some)
     }
 
-    /// The verdict on `number`. A number that is not there, or not a number, is [`Verdict::Unknown`].
+    /// The verdict on `number`; [`Verdict::Unknown`] for a missing number and for NaN.
     pub fn verdict(&self, number: Option<f64>) -> Verdict {
         let Some(number) = number.filter(|number| !number.is_nan()) else { return Verdict::Unknown };
         let within = |bound: Option<f64>, holds: fn(f64, f64) -> bool| bound.is_none_or(|b| holds(number, b));
@@ -190,8 +206,8 @@ impl Holds {
         if all { Verdict::Holds } else { Verdict::Refuted }
     }
 
-    /// The bounds in words, such as `below 1024 bytes per frame`.
-    pub fn in_words(&self) -> String {
+    /// The bounds as text, such as `below 1024 bytes per frame`.
+    pub fn describe(&self) -> String {
         let bounds = [
             ("below", self.below),
             ("above", self.above),
@@ -199,20 +215,22 @@ impl Holds {
             ("at least", self.at_least),
             ("exactly", self.equals),
         ];
-        let words: Vec<String> =
+        let parts: Vec<String> =
             bounds.iter().filter_map(|(word, bound)| bound.map(|bound| format!("{word} {bound}"))).collect();
-        format!("{} {}", words.join(" and "), self.unit)
+        format!("{} {}", parts.join(" and "), self.unit)
     }
 }
 
-/// What became of a claim.
+/// Result of the test of a claim.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
+    /// The number is within the bounds.
     #[default]
     Holds,
+    /// The number is outside of the bounds.
     Refuted,
-    /// The query gave no number: the runs that it needs failed or were not run. Never expected.
+    /// The query gave no number, because its runs failed or were not made. Cannot be expected.
     #[serde(skip_deserializing)]
     Unknown,
 }
@@ -222,17 +240,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_claim_holds_within_all_its_bounds() {
-        let holds = Holds {
+    fn a_claim_holds_if_all_bounds_are_met() {
+        let holds = Bounds {
             at_least: Some(0.98),
             at_most: Some(1.02),
             unit: "of a frame".into(),
-            ..Holds::default()
+            ..Bounds::default()
         };
         assert_eq!(holds.verdict(Some(1.02)), Verdict::Holds);
         assert_eq!(holds.verdict(Some(1.03)), Verdict::Refuted);
         assert_eq!(holds.verdict(None), Verdict::Unknown);
         assert_eq!(holds.verdict(Some(f64::NAN)), Verdict::Unknown);
-        assert_eq!(holds.in_words(), "at most 1.02 and at least 0.98 of a frame");
+        assert_eq!(holds.describe(), "at most 1.02 and at least 0.98 of a frame");
     }
 }

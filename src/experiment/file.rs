@@ -1,29 +1,29 @@
-//! The experiment file: what may stand in it, and its way into an [`Experiment`] and back.
+//! Converts experiment files between TOML and [`Experiment`].
 
-use super::error::{ExperimentError, explain};
-use super::overrides::Tables;
+use super::cell_toml::{self, CellToml};
+use super::error::{ExperimentError, explain_toml_error};
+use super::overrides::RawTables;
 use super::overrides::{self, Override};
 use super::search::Search;
 use super::settings::Settings;
-use super::source::Source;
-use super::written::{self, WrittenCell};
-use super::{Axis, Experiment, Size};
+use super::source::SourceText;
+use super::{Experiment, ExperimentSize, SweepAxis};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::{Spanned, Table, Value};
 
-/// The file as written.
+/// The file as TOML.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct ExperimentToml {
     question: Spanned<String>,
-    /// A report's file says here that it holds the smaller experiment.
+    /// Set in a report's file if the experiment is the smaller one of `--quick`.
     #[serde(default)]
     is_quick: bool,
-    /// A report's file says here what could not be run where it was made.
+    /// Set in a report's file: runs that could not be made on its machine.
     #[serde(default)]
     left_out: Vec<String>,
-    /// Read a second time as a table; here for its types, which know their lines.
+    /// Parsed here only for errors with line numbers; the values are read from the untyped document.
     #[serde(rename = "defaults")]
     _defaults: Settings,
     #[serde(default)]
@@ -34,12 +34,12 @@ struct Written {
     #[serde(default)]
     quick: Option<Table>,
     #[serde(default)]
-    cell: Vec<Spanned<WrittenCell>>,
+    cell: Vec<Spanned<CellToml>>,
 }
 
-/// The resolved file, as [`to_toml`] writes it.
+/// The file with all defaults filled in, as [`to_toml`] writes it.
 #[derive(Serialize)]
-struct Resolved<'e> {
+struct ResolvedToml<'e> {
     question: &'e str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     is_quick: bool,
@@ -51,59 +51,59 @@ struct Resolved<'e> {
     search: Table,
     #[serde(skip_serializing_if = "Option::is_none")]
     quick: Option<&'e Table>,
-    cell: Vec<WrittenCell>,
+    cell: Vec<CellToml>,
 }
 
 pub(super) fn parse(
     name: &str,
     path: &Path,
     text: &str,
-    size: Size,
+    size: ExperimentSize,
     given: &[Override],
 ) -> Result<Experiment, ExperimentError> {
-    let source = Source { path, text };
-    let at = |error: toml::de::Error| {
+    let source = SourceText { path, text };
+    let invalid = |error: toml::de::Error| {
         let start = error.span().map_or(0, |span| span.start);
-        source.wrong_at(start, explain(&error))
+        source.error_at(start, explain_toml_error(&error))
     };
-    let written: Written = toml::from_str(text).map_err(at)?;
-    let question = written.question;
+    let file_toml: ExperimentToml = toml::from_str(text).map_err(invalid)?;
+    let question = file_toml.question;
     if question.get_ref().trim().is_empty() {
-        return Err(source.wrong_at(question.span().start, "`question` is empty; an experiment asks one"));
+        return Err(source.error_at(question.span().start, "`question` is empty; every experiment has one"));
     }
-    let mut document: Table = toml::from_str(text).map_err(at)?;
+    let mut document: Table = toml::from_str(text).map_err(invalid)?;
     let Some(Value::Table(defaults)) = document.remove("defaults") else {
-        return Err(source.wrong_at(0, "`[defaults]` is missing; it needs at least a `dataset`"));
+        return Err(source.error_at(0, "`[defaults]` is missing; it needs at least a `dataset`"));
     };
 
-    let mut tables = Tables { defaults, sweep: written.sweep, search: written.search };
+    let mut tables = RawTables { defaults, sweep: file_toml.sweep, search: file_toml.search };
     check_lists(&source, &tables)?;
-    check_quick(&source, &tables, written.quick.as_ref())?;
-    let (is_quick, quick) = match (size, written.quick) {
-        (Size::Quick, Some(changes)) => {
-            overrides::apply(&mut tables, &overrides::of_quick(&changes));
+    check_quick(&source, &tables, file_toml.quick.as_ref())?;
+    let (is_quick, quick) = match (size, file_toml.quick) {
+        (ExperimentSize::Quick, Some(changes)) => {
+            overrides::apply(&mut tables, &overrides::overrides_from_quick(&changes));
             (true, None)
         }
-        (Size::Quick, None) if !written.is_quick => {
-            let message = "there is no smaller experiment: a table [quick] would say what `--quick` changes; \
+        (ExperimentSize::Quick, None) if !file_toml.is_quick => {
+            let message = "the experiment has no table [quick], which says what `--quick` changes; \
                            change settings by key=value instead";
-            return Err(source.wrong_at(0, message).at_place(&path.display().to_string()));
+            return Err(source.error_at(0, message).with_location(&path.display().to_string()));
         }
-        (Size::Quick | Size::Whole, quick) => (written.is_quick, quick),
+        (ExperimentSize::Quick | ExperimentSize::Full, quick) => (file_toml.is_quick, quick),
     };
     overrides::apply(&mut tables, given);
     check_overrides(&tables.defaults, given)?;
-    let in_file = |error: ExperimentError| error.at_place(&path.display().to_string());
+    let in_file = |error: ExperimentError| error.with_location(&path.display().to_string());
     let defaults = Settings::from_table(tables.defaults.clone()).map_err(in_file)?;
     let sweep = axes(&source, tables.sweep)?;
     let searches = searches(&source, &tables.search)?;
     let cells =
-        written.cell.into_iter().map(|cell| written::read(&source, cell)).collect::<Result<_, _>>()?;
+        file_toml.cell.into_iter().map(|cell| cell_toml::parse(&source, cell)).collect::<Result<_, _>>()?;
     let experiment = Experiment {
         name: name.to_string(),
         question: question.into_inner(),
         is_quick,
-        left_out: written.left_out,
+        left_out: file_toml.left_out,
         defaults,
         sweep,
         searches,
@@ -116,14 +116,14 @@ pub(super) fn parse(
     Ok(experiment)
 }
 
-/// Checks that both ends of every search can be set at every point.
-fn check_ends(source: &Source, experiment: &Experiment) -> Result<(), ExperimentError> {
+/// Checks that both ends of every search are valid at every point.
+fn check_ends(source: &SourceText, experiment: &Experiment) -> Result<(), ExperimentError> {
     for search in &experiment.searches {
-        for point in experiment.points_of(search)? {
+        for point in experiment.points_for_search(search)? {
             for end in [search.from, search.to] {
-                experiment.point_at(search, &point, end).map_err(|error| {
-                    let place = source.place_of("search", &search.key);
-                    error.at_place(&format!("{place}, `{}` = {end}", search.key))
+                experiment.point_with_search_value(search, &point, end).map_err(|error| {
+                    let location = source.location_of("search", &search.key);
+                    error.with_location(&format!("{location}, `{}` = {end}", search.key))
                 })?;
             }
         }
@@ -131,8 +131,8 @@ fn check_ends(source: &Source, experiment: &Experiment) -> Result<(), Experiment
     Ok(())
 }
 
-/// Checks every value of the sweep by itself, so that a mistake is found before anything has run.
-fn check_lists(source: &Source, tables: &Tables) -> Result<(), ExperimentError> {
+/// Checks every value of the sweep by itself, so that errors are found before any run.
+fn check_lists(source: &SourceText, tables: &RawTables) -> Result<(), ExperimentError> {
     for (key, values) in &tables.sweep {
         let values = list(values).ok_or_else(|| not_a_list(source, key))?;
         check_values(source, "sweep", &tables.defaults, key, values)?;
@@ -140,24 +140,28 @@ fn check_lists(source: &Source, tables: &Tables) -> Result<(), ExperimentError> 
     Ok(())
 }
 
-/// Checks every value of `[quick]` by itself, whether it is asked for or not.
-fn check_quick(source: &Source, tables: &Tables, quick: Option<&Table>) -> Result<(), ExperimentError> {
+/// Checks every value of `[quick]` by itself, also without `--quick`.
+fn check_quick(
+    source: &SourceText,
+    tables: &RawTables,
+    quick: Option<&Table>,
+) -> Result<(), ExperimentError> {
     for (key, value) in quick.into_iter().flatten() {
         if key.starts_with("search.") {
-            // a part of a search means something with the rest of it alone
+            // a part of a search is only valid together with its other parts
             let mut changed = tables.clone();
             overrides::apply(
                 &mut changed,
-                &overrides::of_quick(&Table::from_iter([(key.clone(), value.clone())])),
+                &overrides::overrides_from_quick(&Table::from_iter([(key.clone(), value.clone())])),
             );
             for (name, search) in &changed.search {
-                Search::read(name, search).map_err(|message| source.wrong_in("quick", key, message))?;
+                Search::from_toml(name, search).map_err(|message| source.error_in("quick", key, message))?;
             }
             continue;
         }
         match value {
             Value::Array(values) if values.is_empty() => {
-                return Err(source.wrong_in("quick", key, format!("`{key}` in [quick] is an empty list")));
+                return Err(source.error_in("quick", key, format!("`{key}` in [quick] is an empty list")));
             }
             Value::Array(values) => check_values(source, "quick", &tables.defaults, key, values)?,
             value => {
@@ -169,7 +173,7 @@ fn check_quick(source: &Source, tables: &Tables, quick: Option<&Table>) -> Resul
 }
 
 fn check_values(
-    source: &Source,
+    source: &SourceText,
     section: &str,
     defaults: &Table,
     key: &str,
@@ -178,8 +182,8 @@ fn check_values(
     for value in values {
         let mut table = defaults.clone();
         overrides::set(&mut table, key, value.clone());
-        let place = || format!("{}, `{key}` = {value}", source.place_of(section, key));
-        Settings::from_table(table).map_err(|error| error.at_place(&place()))?;
+        let location = || format!("{}, `{key}` = {value}", source.location_of(section, key));
+        Settings::from_table(table).map_err(|error| error.with_location(&location()))?;
     }
     Ok(())
 }
@@ -188,14 +192,14 @@ fn list(value: &Value) -> Option<&[Value]> {
     value.as_array().map(Vec::as_slice).filter(|values| !values.is_empty())
 }
 
-fn not_a_list(source: &Source, key: &str) -> ExperimentError {
-    source.wrong_in("sweep", key, format!("`{key}` in [sweep] must be a list with at least one value"))
+fn not_a_list(source: &SourceText, key: &str) -> ExperimentError {
+    source.error_in("sweep", key, format!("`{key}` in [sweep] must be a list with at least one value"))
 }
 
-/// Checks what the command line set, so that the message can name it.
+/// Checks the settings from the command line, so that errors name the argument.
 fn check_overrides(defaults: &Table, given: &[Override]) -> Result<(), ExperimentError> {
     let Err(error) = Settings::from_table(defaults.clone()) else { return Ok(()) };
-    let place = match given {
+    let location = match given {
         [] => return Ok(()),
         [one] => format!("{}={}", one.key, one.value),
         several => {
@@ -203,41 +207,39 @@ fn check_overrides(defaults: &Table, given: &[Override]) -> Result<(), Experimen
             format!("one of {} on the command line", keys.join(", "))
         }
     };
-    Err(error.at_place(&place))
+    Err(error.with_location(&location))
 }
 
-fn axes(source: &Source, sweep: Table) -> Result<Vec<Axis>, ExperimentError> {
+fn axes(source: &SourceText, sweep: Table) -> Result<Vec<SweepAxis>, ExperimentError> {
     let axis = |(key, values): (String, Value)| match list(&values) {
-        Some(values) => Ok(Axis { values: values.to_vec(), key }),
+        Some(values) => Ok(SweepAxis { values: values.to_vec(), key }),
         None => Err(not_a_list(source, &key)),
     };
     sweep.into_iter().map(axis).collect()
 }
 
-fn searches(source: &Source, searches: &Table) -> Result<Vec<Search>, ExperimentError> {
-    let one = |(key, written): (&String, &Value)| {
-        Search::read(key, written)
-            .map_err(|message| source.wrong_in("search", key, format!("`{key}`: {message}")))
+fn searches(source: &SourceText, searches: &Table) -> Result<Vec<Search>, ExperimentError> {
+    let search = |(key, toml): (&String, &Value)| {
+        Search::from_toml(key, toml)
+            .map_err(|message| source.error_in("search", key, format!("`{key}`: {message}")))
     };
-    searches.iter().map(one).collect()
+    searches.iter().map(search).collect()
 }
 
-pub(super) fn to_toml(experiment: &Experiment) -> String {
-    let table = |settings: &Settings| Table::try_from(settings);
-    // settings that were read from a table can be written as one
-    let defaults =
-        table(&experiment.defaults.spelled_out()).unwrap_or_else(|_| experiment.defaults_table.clone());
+pub(super) fn to_toml(experiment: &Experiment) -> Result<String, ExperimentError> {
+    let defaults = Table::try_from(experiment.defaults.with_defaults()?)?;
     let sweep =
         experiment.sweep.iter().map(|axis| (axis.key.clone(), Value::Array(axis.values.clone()))).collect();
-    let resolved = Resolved {
+    let searches = experiment.searches.iter().map(|search| Ok((search.key.clone(), search.to_toml()?)));
+    let resolved = ResolvedToml {
         question: &experiment.question,
         is_quick: experiment.is_quick,
         left_out: &experiment.left_out,
         defaults,
         sweep,
-        search: experiment.searches.iter().map(|search| (search.key.clone(), search.write())).collect(),
+        search: searches.collect::<Result<_, toml::ser::Error>>()?,
         quick: experiment.quick.as_ref(),
-        cell: experiment.cells.iter().map(written::write).collect(),
+        cell: experiment.cells.iter().map(cell_toml::to_toml).collect(),
     };
-    toml::to_string_pretty(&resolved).unwrap_or_default()
+    Ok(toml::to_string_pretty(&resolved)?)
 }

@@ -1,104 +1,113 @@
-//! Experiments: TOML as a person writes it, to a checked [`Experiment`].
+//! Experiment files: TOML and `key=value` arguments in, validated [`Experiment`]s out.
 //!
-//! [`file`] reads the notebook, [`written`] its cells, [`search`] what is to be found by trying; [`settings`] nests what every stage can be told, [`overrides`] takes
-//! `key=value` from the command line, Hydra's way, PHALP's spellings included.
+//! `file` parses the notebook, `cell_toml` its cells, `search` the searches; [`settings`] contains the settings of
+//! all stages, and [`overrides`] parses `key=value` arguments in Hydra's syntax, PHALP's names included.
 //!
-//! Must not know how anything runs.
+//! Does not depend on how runs are made.
 
 pub mod cell;
+mod cell_toml;
 mod error;
 mod file;
 pub mod overrides;
 mod search;
 pub mod settings;
 mod source;
-mod written;
 
 #[cfg(test)]
 mod tests;
 
-pub use cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Holds, Needs, Table, Verdict};
-pub use error::ExperimentError;
-pub(crate) use error::explain;
+pub use cell::{Bounds, Cell, Claim, Figure, FigureKind, FigureSpec, Requirement, Table, Verdict};
+pub(crate) use error::explain_toml_error;
+pub use error::{ExperimentError, SettingsError};
 pub use overrides::Override;
 pub use search::Search;
-pub use settings::{DatasetChoice, Limits, Results, Settings, Smoothing};
+pub use settings::{DatasetChoice, Limits, ResultStorage, Settings, SmoothingSettings};
 
 use std::path::Path;
 
-/// A checked experiment: a question, what to run, and the cells of its notebook.
+/// A validated experiment: a question, the runs that answer it, and the cells of its notebook.
 #[derive(Debug, Clone)]
 pub struct Experiment {
-    /// The name of its file.
+    /// Stem of its file's name.
     pub name: String,
+    /// The question that it answers.
     pub question: String,
-    /// Whether this is the smaller experiment that `--quick` makes of it.
+    /// Whether this is the smaller experiment of `--quick`.
     pub is_quick: bool,
-    /// What could not be run where a report was made; nothing in a file that a person wrote.
+    /// Runs that could not be made on the machine of a report; empty in hand-written files.
     pub left_out: Vec<String>,
-    /// What every run is told, where the sweep says nothing else.
+    /// Settings of all runs, unless the sweep changes them.
     pub defaults: Settings,
-    /// The lists whose product is run, in the file's order.
-    pub sweep: Vec<Axis>,
-    /// What is searched at every point of the sweep; without any, every point is run as it is.
+    /// Lists of values whose product gives the points, in the file's order.
+    pub sweep: Vec<SweepAxis>,
+    /// Searches made at every point of the sweep; without any, every point is one run.
     pub searches: Vec<Search>,
+    /// Texts, tables, figures and claims of the report.
     pub cells: Vec<Cell>,
-    /// What `--quick` would change; `None` where it has been changed, or there is no smaller experiment.
+    /// The changes of `--quick`; `None` if they are applied or there are none.
     quick: Option<toml::Table>,
     defaults_table: toml::Table,
 }
 
-/// Which of an experiment's two sizes.
+/// Size of an experiment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Size {
+pub enum ExperimentSize {
+    /// As the file describes it.
     #[default]
-    Whole,
-    /// With what `[quick]` changes.
+    Full,
+    /// With the changes of its table `[quick]`.
     Quick,
 }
 
-/// One list of the sweep.
+/// One list of values of the sweep.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Axis {
-    /// The key with dots, such as `video.mode`.
+pub struct SweepAxis {
+    /// Dotted key of the setting, such as `video.mode`.
     pub key: String,
+    /// Its values.
     pub values: Vec<toml::Value>,
 }
 
 /// One point of the sweep.
 #[derive(Debug, Clone)]
-pub struct Point {
+pub struct SweepPoint {
+    /// All settings of the point.
     pub settings: Settings,
-    /// What the sweep set here: key and value, in the sweep's order.
+    /// Keys and values of the sweep at this point, in the sweep's order.
     pub varied: Vec<(String, toml::Value)>,
 }
 
 impl Experiment {
-    /// Drops what `--quick` would change, which has no part in what the whole experiment runs.
+    /// Removes the changes of `--quick`, which do not affect the full experiment.
     pub fn drop_quick(&mut self) {
         self.quick = None;
     }
 
-    /// Reads the experiment in the file at `path`, with `overrides` laid over its defaults and sweep.
+    /// Loads the full experiment in the file at `path`, with `overrides` applied to its defaults and sweep.
     ///
     /// # Errors
-    /// If the file cannot be read or is wrong anywhere: keys, types, cells, queries.
+    /// If the file cannot be read, or a key, type, cell or query is invalid.
     pub fn load(path: &Path, overrides: &[Override]) -> Result<Experiment, ExperimentError> {
-        Experiment::load_in(Size::Whole, path, overrides)
+        Experiment::load_sized(ExperimentSize::Full, path, overrides)
     }
 
-    /// The same in the size that is asked for; what `[quick]` changes lies below the `overrides`.
+    /// Loads the experiment in the given size. `overrides` are applied after the changes of `[quick]`.
     ///
     /// # Errors
-    /// As [`Experiment::load`], and if there is no smaller experiment.
-    pub fn load_in(size: Size, path: &Path, overrides: &[Override]) -> Result<Experiment, ExperimentError> {
+    /// As [`Experiment::load`], and if the file has no table `[quick]`.
+    pub fn load_sized(
+        size: ExperimentSize,
+        path: &Path,
+        overrides: &[Override],
+    ) -> Result<Experiment, ExperimentError> {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| ExperimentError::Unreadable { path: path.to_path_buf(), source })?;
+            .map_err(|source| ExperimentError::Read { path: path.to_path_buf(), source })?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         Experiment::parse(&name, path, &text, size, overrides)
     }
 
-    /// Reads an experiment from `text`; `path` is where messages say that it stands.
+    /// Parses an experiment from `text`; `path` is used in messages.
     ///
     /// # Errors
     /// As [`Experiment::load`].
@@ -106,51 +115,56 @@ impl Experiment {
         name: &str,
         path: &Path,
         text: &str,
-        size: Size,
+        size: ExperimentSize,
         overrides: &[Override],
     ) -> Result<Experiment, ExperimentError> {
         file::parse(name, path, text, size, overrides)
     }
 
-    /// Whether `--quick` would make a smaller experiment of it.
+    /// Whether the experiment has a smaller version for `--quick`.
     pub fn has_quick(&self) -> bool {
         self.quick.is_some()
     }
 
-    /// The points of the sweep: the product of its lists, the last list fastest. One point without a sweep.
+    /// The points of the sweep: the product of its lists, the last list varying fastest. One point without a sweep.
     ///
     /// # Errors
-    /// If a combination is wrong although each value alone is right.
-    pub fn points(&self) -> Result<Vec<Point>, ExperimentError> {
+    /// If a combination of valid values is invalid.
+    pub fn points(&self) -> Result<Vec<SweepPoint>, ExperimentError> {
         self.product(|_| true)
     }
 
-    /// The points at each of which `search` is made: the sweep without the lists that it moves itself.
+    /// The points at which `search` is made: the product of the lists that the search does not vary.
     ///
     /// # Errors
     /// As [`Experiment::points`].
-    pub fn points_of(&self, search: &Search) -> Result<Vec<Point>, ExperimentError> {
-        self.product(|key| !search.moves(key))
+    pub fn points_for_search(&self, search: &Search) -> Result<Vec<SweepPoint>, ExperimentError> {
+        self.product(|key| !search.affects(key))
     }
 
     /// `point` with `search` at `value`.
     ///
     /// # Errors
     /// If the value cannot be set.
-    pub fn point_at(&self, search: &Search, point: &Point, value: f64) -> Result<Point, ExperimentError> {
-        self.point(point.varied.iter().cloned().chain(search.settings(value)).collect())
+    pub fn point_with_search_value(
+        &self,
+        search: &Search,
+        point: &SweepPoint,
+        value: f64,
+    ) -> Result<SweepPoint, ExperimentError> {
+        self.point(point.varied.iter().cloned().chain(search.assignments(value)).collect())
     }
 
-    fn product(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Point>, ExperimentError> {
+    fn product(&self, is_included: impl Fn(&str) -> bool) -> Result<Vec<SweepPoint>, ExperimentError> {
         let mut combinations = vec![Vec::new()];
-        for axis in self.sweep.iter().filter(|axis| wanted(&axis.key)) {
+        for axis in self.sweep.iter().filter(|axis| is_included(&axis.key)) {
             combinations = combinations
                 .into_iter()
-                .flat_map(|so_far: Vec<(String, toml::Value)>| {
+                .flat_map(|varied: Vec<(String, toml::Value)>| {
                     axis.values.iter().map(move |value| {
-                        let mut longer = so_far.clone();
-                        longer.push((axis.key.clone(), value.clone()));
-                        longer
+                        let mut varied = varied.clone();
+                        varied.push((axis.key.clone(), value.clone()));
+                        varied
                     })
                 })
                 .collect();
@@ -158,22 +172,25 @@ impl Experiment {
         combinations.into_iter().map(|varied| self.point(varied)).collect()
     }
 
-    fn point(&self, varied: Vec<(String, toml::Value)>) -> Result<Point, ExperimentError> {
+    fn point(&self, varied: Vec<(String, toml::Value)>) -> Result<SweepPoint, ExperimentError> {
         let mut table = self.defaults_table.clone();
-        // a whole (`dataset`) is set before its parts (`dataset.frames`), wherever its list stands
-        let mut in_order: Vec<_> = varied.iter().collect();
-        in_order.sort_by_key(|(key, _)| key.matches('.').count());
-        for (key, value) in in_order {
+        // a key (`dataset`) is set before its parts (`dataset.frames`), in any order of the lists
+        let mut sorted: Vec<_> = varied.iter().collect();
+        sorted.sort_by_key(|(key, _)| key.matches('.').count());
+        for (key, value) in sorted {
             overrides::set(&mut table, key, value.clone());
         }
-        let place =
+        let location =
             || varied.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Vec<_>>().join(", ");
-        let settings = Settings::from_table(table).map_err(|error| error.at_place(&place()))?;
-        Ok(Point { settings, varied })
+        let settings = Settings::from_table(table).map_err(|error| error.with_location(&location()))?;
+        Ok(SweepPoint { settings, varied })
     }
 
-    /// The experiment as TOML with every default spelled out: reading it again gives the same runs.
-    pub fn to_toml(&self) -> String {
+    /// The experiment as TOML with all defaults filled in. Parsing it gives the same runs.
+    ///
+    /// # Errors
+    /// If it cannot be serialized.
+    pub fn to_toml(&self) -> Result<String, ExperimentError> {
         file::to_toml(self)
     }
 }

@@ -1,4 +1,4 @@
-//! `[search]`: a number of whose values the largest is wanted with which a run still ends well.
+//! `[search]`: finds the largest value of a setting with which a run still succeeds.
 //!
 //! ```toml
 //! [search]
@@ -6,44 +6,43 @@
 //! "dataset.width" = { from = 320, to = 7680, step = 16, with = { "dataset.height" = 0.5625 } }
 //! ```
 //!
-//! Each line is a search of its own, made for every point of the sweep; lists of the sweep that name what
-//! the search moves are left out of it. Must not know how a value is tried.
+//! Each line is a separate search, made at every point of the sweep. Lists of the sweep for settings that the search
+//! varies are ignored in that search.
 
-use super::error::explain;
+use super::error::explain_toml_error;
 use super::overrides;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-/// How near the largest value that works and the smallest that does not must come, as a share.
-const WITHIN: f64 = 0.1;
-/// The nearest that can be asked for: nearer than that is noise.
-const NEAREST: f64 = 0.001;
+/// Default of [`Search::within`].
+const DEFAULT_WITHIN: f64 = 0.1;
+/// Smallest allowed [`Search::within`]: smaller differences are noise.
+const SMALLEST_WITHIN: f64 = 0.001;
 
-/// One number that is searched. Serialised as it is written.
+/// The search for the largest working value of one setting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Search {
-    /// The key with dots, such as `video.loops`.
+    /// Dotted key of the setting, such as `video.loops`.
     pub key: String,
-    /// The smallest value that is tried; above 0.
+    /// Smallest tried value; above 0.
     pub from: f64,
-    /// The largest.
+    /// Largest tried value.
     pub to: f64,
-    /// The search has ended when the smallest value that fails is at most this share above the largest
-    /// that works.
+    /// The search ends when the smallest failing value is at most this fraction above the largest working one.
     pub within: f64,
-    /// Values are multiples of this; `None` for numbers that need not be whole.
+    /// Values are multiples of this; `None` for settings that are not integers.
     pub step: Option<f64>,
-    /// Other keys that are set to this share of the value, as multiples of the step.
+    /// Further keys that are set to the value times a factor, rounded to a multiple of the step.
     pub with: Vec<(String, f64)>,
 }
 
-/// A search as written, its key aside.
+/// A search as TOML, without its key.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct SearchToml {
     from: Value,
     to: Value,
-    #[serde(default = "within")]
+    #[serde(default = "default_within")]
     within: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     step: Option<u32>,
@@ -51,69 +50,73 @@ struct Written {
     with: Table,
 }
 
-fn within() -> f64 {
-    WITHIN
+fn default_within() -> f64 {
+    DEFAULT_WITHIN
 }
 
 impl Search {
-    /// Reads what stands behind `key`.
+    /// Parses the search of the setting `key`.
     ///
     /// # Errors
-    /// In words, if a key is unknown or the numbers make no search.
-    pub(super) fn read(key: &str, written: &Value) -> Result<Search, String> {
-        let Written { from, to, within, step, with } =
-            written.clone().try_into().map_err(|error: toml::de::Error| explain(&error))?;
+    /// The message, if a key is unknown or a number is invalid.
+    pub(super) fn from_toml(key: &str, written: &Value) -> Result<Search, String> {
+        let SearchToml { from, to, within, step, with } =
+            written.clone().try_into().map_err(|error: toml::de::Error| explain_toml_error(&error))?;
         let whole = from.is_integer() && to.is_integer();
         let (from, to) = (number("from", &from)?, number("to", &to)?);
         if !(from > 0.0 && to > from && to.is_finite()) {
             return Err(format!("`from` must be above 0 and `to` above it, and they are {from} and {to}"));
         }
-        if !(NEAREST..=1.0).contains(&within) {
-            return Err(format!("`within` is a share from {NEAREST} to 1, and it is {within}"));
+        if !(SMALLEST_WITHIN..=1.0).contains(&within) {
+            return Err(format!("`within` must be from {SMALLEST_WITHIN} to 1, and it is {within}"));
         }
         let step = match (whole, step) {
             (true, step) => Some(f64::from(step.unwrap_or(1))),
             (false, None) => None,
-            (false, Some(_)) => return Err("`step` is for whole numbers".into()),
+            (false, Some(_)) => return Err("`step` requires integers".into()),
         };
         if let Some(step) = step.filter(|step| *step < 1.0 || from % step != 0.0 || to % step != 0.0) {
             return Err(format!("`from` and `to` must be multiples of `step`, which is {step}"));
         }
-        let share = |(key, share): (&String, &Value)| Ok((key.clone(), number(key, share)?));
-        let with = with.iter().map(share).collect::<Result<_, String>>()?;
+        let factor = |(key, factor): (&String, &Value)| Ok((key.clone(), number(key, factor)?));
+        let with = with.iter().map(factor).collect::<Result<_, String>>()?;
         Ok(Search { key: key.to_string(), from, to, within, step, with })
     }
 
-    /// As it is written.
-    pub(super) fn write(&self) -> Value {
-        let number = |value: f64| self.value(value);
+    /// The search as TOML.
+    pub(super) fn to_toml(&self) -> Result<Value, toml::ser::Error> {
+        let number = |value: f64| self.to_value(value);
         let step = self.step.filter(|step| *step != 1.0).map(|step| step as u32);
-        let with = self.with.iter().map(|(key, share)| (key.clone(), Value::Float(*share))).collect();
-        let written =
-            Written { from: number(self.from), to: number(self.to), within: self.within, step, with };
-        Value::try_from(written).unwrap_or_else(|_| Value::Table(Table::new()))
+        let with = self.with.iter().map(|(key, factor)| (key.clone(), Value::Float(*factor))).collect();
+        Value::try_from(SearchToml {
+            from: number(self.from),
+            to: number(self.to),
+            within: self.within,
+            step,
+            with,
+        })
     }
 
-    /// What a value sets: its own key, and those that move with it.
-    pub fn settings(&self, value: f64) -> Vec<(String, Value)> {
-        let mut set = vec![(self.key.clone(), self.value(value))];
-        for (key, share) in &self.with {
-            let there = match self.step {
-                Some(step) => (value * share / step).round().max(1.0) * step,
-                None => value * share,
+    /// The settings for `value`: that of the search's key, and those of the keys of [`Search::with`].
+    pub fn assignments(&self, value: f64) -> Vec<(String, Value)> {
+        let mut set = vec![(self.key.clone(), self.to_value(value))];
+        for (key, factor) in &self.with {
+            let scaled = match self.step {
+                Some(step) => (value * factor / step).round().max(1.0) * step,
+                None => value * factor,
             };
-            set.push((key.clone(), self.value(there)));
+            set.push((key.clone(), self.to_value(scaled)));
         }
         set
     }
 
-    /// Whether the search moves what `key` sets, or a part of it.
-    pub(super) fn moves(&self, key: &str) -> bool {
+    /// Whether the search varies `key`, or a part of it.
+    pub(super) fn affects(&self, key: &str) -> bool {
         let with = self.with.iter().map(|(key, _)| key);
-        std::iter::once(&self.key).chain(with).any(|ours| overrides::related(ours, key))
+        std::iter::once(&self.key).chain(with).any(|varied| overrides::overlaps(varied, key))
     }
 
-    fn value(&self, number: f64) -> Value {
+    fn to_value(&self, number: f64) -> Value {
         if self.step.is_some() { Value::Integer(number as i64) } else { Value::Float(number) }
     }
 }

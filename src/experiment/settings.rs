@@ -1,7 +1,6 @@
-//! All that a run can be told. Each stage owns its part; this nests them and adds what joins them.
+//! The settings of a run: those of every stage, and those that concern several stages.
 
-use super::ExperimentError;
-use super::error::explain;
+use super::error::{ExperimentError, SettingsError};
 use serde::de::{self, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,59 +10,65 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Which clips: a name in `datasets/`, and what to change about it.
+    /// The dataset: a name in `datasets/`, with changed parameters.
     pub dataset: DatasetChoice,
-    /// Which network: a name in `models/`.
+    /// The model set: a name in `models/`.
     #[serde(default = "default_model")]
     pub model: String,
-    /// Where the network runs: `auto`, `cpu` or `cuda:0`.
+    /// Device of the networks: `auto`, `cpu` or `cuda:0`.
     #[serde(default = "default_device")]
     pub device: String,
-    /// Where all randomness comes from.
+    /// Seed of all random numbers.
     #[serde(default = "one")]
     pub seed: u64,
-    /// How often every point is run; medians tame the noise of timing.
+    /// Number of runs of every point, over which timings are averaged by their median.
     #[serde(default = "one")]
     pub repeats: u64,
+    /// Decoding: mode, range, step.
     #[serde(default)]
     pub video: crate::video::Settings,
+    /// Detector of people.
     #[serde(default)]
     pub detect: crate::detect::Settings,
+    /// HMR2: batch size, precision.
     #[serde(default)]
     pub hmr2: crate::hmr2::Settings,
-    /// BlazePose, where the model set holds it.
+    /// BlazePose, for model sets with it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub blazepose: crate::blazepose::Settings,
-    /// The body's fit to BlazePose's landmarks.
+    /// Fit of the body to BlazePose's landmarks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fit: crate::fit::Settings,
     /// Smoothing of bodies along tracks.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub smoothing: Smoothing,
+    pub smoothing: SmoothingSettings,
+    /// PHALP's tracker.
     #[serde(default)]
     pub phalp: crate::phalp::Settings,
-    /// Whether results are written as they come, or kept to the end.
+    /// Whether results are written frame by frame or at the end.
     #[serde(default)]
-    pub results: Results,
+    pub results: ResultStorage,
+    /// Limits of memory and time.
     #[serde(default)]
     pub limits: Limits,
 }
 
-/// Where bodies are smoothed along their tracks (One-Euro filter), and how.
+/// Smoothing of bodies along their tracks by a One-Euro filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Smoothing {
-    /// Whether `people` has the columns `smooth_joints_m` and `smooth_translation_m` beside the raw ones. Errors are
-    /// always those of the raw bodies.
+pub struct SmoothingSettings {
+    /// Whether `people` has the columns `smooth_joints_m` and `smooth_translation_m` in addition to the raw ones. Errors are
+    /// always computed from the raw bodies.
     pub results: bool,
     /// Whether overlays show smoothed bodies.
     pub overlay: bool,
+    /// Parameters of the filter.
     pub filter: crate::fit::smooth::Smoothing,
 }
 
-impl Default for Smoothing {
-    fn default() -> Smoothing {
-        Smoothing { results: false, overlay: true, filter: crate::fit::smooth::Smoothing::default() }
+impl Default for SmoothingSettings {
+    fn default() -> SmoothingSettings {
+        SmoothingSettings { results: false, overlay: true, filter: crate::fit::smooth::Smoothing::default() }
     }
 }
 
@@ -71,24 +76,24 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What becomes of results while a run goes on.
+/// When results are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Results {
-    /// Every frame's are written when they are final, and forgotten.
+pub enum ResultStorage {
+    /// The results of a frame are written as soon as they are final, and then dropped from memory.
     #[default]
     Stream,
-    /// All are kept in memory and written at the end, as PHALP does with `final_visuals_dic`: what a run
-    /// that dies has found is lost.
+    /// All results are held in memory and written at the end, as in PHALP's `final_visuals_dic`. They are lost if the run
+    /// dies.
     Accumulate,
 }
 
-impl Results {
-    /// The word in settings and tables.
+impl ResultStorage {
+    /// The name in settings and tables.
     pub fn name(self) -> &'static str {
         match self {
-            Results::Stream => "stream",
-            Results::Accumulate => "accumulate",
+            ResultStorage::Stream => "stream",
+            ResultStorage::Accumulate => "accumulate",
         }
     }
 }
@@ -106,85 +111,79 @@ fn one() -> u64 {
 }
 
 impl Settings {
-    /// Settings from a table.
+    /// Parses and validates a table of settings.
     ///
     /// # Errors
-    /// If a key is unknown or a value of the wrong type.
+    /// If a key is unknown, or a value is of the wrong type or out of range.
     pub fn from_table(table: toml::Table) -> Result<Settings, ExperimentError> {
-        let settings: Settings =
-            toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| wrong(explain(&error)))?;
-        settings.check().map_err(wrong)?;
+        let settings: Settings = toml::Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| SettingsError::Toml(Box::new(error)))?;
+        settings.validate()?;
         Ok(settings)
     }
 
-    /// The same settings with every default written out.
-    pub fn spelled_out(&self) -> Settings {
-        // settings were checked when they were read, so that they can be spelled out
-        let video = self.video.spelled_out().unwrap_or_else(|_| self.video.clone());
-        Settings { video, ..self.clone() }
+    /// The same settings with all defaults filled in.
+    ///
+    /// # Errors
+    /// If the settings of the video contradict each other.
+    pub fn with_defaults(&self) -> Result<Settings, SettingsError> {
+        Ok(Settings { video: self.video.with_defaults()?, ..self.clone() })
     }
 
-    /// What serde cannot see.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Checks ranges and combinations of values.
+    fn validate(&self) -> Result<(), SettingsError> {
         if self.repeats == 0 {
-            return Err("`repeats` is 0, so that nothing would run; 1 or more are needed".into());
+            return Err(SettingsError::NoRepeats);
         }
-        let asked = crate::device::parse(&self.device).map_err(|error| error.to_string())?;
-        // `auto` may turn out to be a card; where it does not, such a run is left out
-        let card = !matches!(asked, Some(crate::device::Choice::Cpu));
-        self.video.spelled_out().map_err(|fault| fault.to_string())?;
-        self.detect.check().map_err(|error| error.to_string())?;
-        self.hmr2.validate().map_err(|error| error.to_string())?;
-        self.detect.nanodet.check().map_err(|error| error.to_string())?;
-        self.blazepose.check().map_err(|error| error.to_string())?;
-        self.fit.check().map_err(|error| error.to_string())?;
-        self.smoothing.filter.check().map_err(|error| error.to_string())?;
-        self.phalp.check().map_err(|error| error.to_string())?;
+        let device = crate::device::parse(&self.device)?;
+        // `auto` may resolve to a GPU; where it does not, runs with a limit of GPU memory are skipped
+        let may_be_gpu = !matches!(device, Some(crate::device::DeviceChoice::Cpu));
+        self.video.with_defaults()?;
+        self.detect.check()?;
+        self.hmr2.validate()?;
+        self.detect.nanodet.check()?;
+        self.blazepose.check()?;
+        self.fit.check()?;
+        self.smoothing.filter.check()?;
+        self.phalp.check()?;
         for (name, limit) in [("host_mib", self.limits.host_mib), ("device_mib", self.limits.device_mib)] {
             if limit == Some(0) {
-                return Err(format!(
-                    "`limits.{name}` is 0, so that nothing could run; leave it out for no limit"
-                ));
+                return Err(SettingsError::ZeroLimit { name });
             }
         }
-        if self.limits.device_mib.is_some() && !card {
-            let device = &self.device;
-            return Err(format!("`limits.device_mib` limits a graphics card, and the device is `{device}`"));
+        if self.limits.device_mib.is_some() && !may_be_gpu {
+            return Err(SettingsError::DeviceLimitOnCpu { device: self.device.clone() });
         }
         if self.limits.wall_secs.is_some_and(|secs| !(secs > 0.0 && secs.is_finite())) {
-            return Err(
-                "`limits.wall_secs` must be a number of seconds above 0; leave it out for no limit".into()
-            );
+            return Err(SettingsError::WallSecs);
         }
         Ok(())
     }
 }
 
-fn wrong(message: String) -> ExperimentError {
-    ExperimentError::Wrong { place: "the settings".into(), message }
-}
-
-/// Budgets of one run. What goes beyond one is ended and becomes a failed row.
+/// Limits of one run. A run that exceeds one is killed and recorded as failed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// MiB of heap, and of resident set, that the run's process may hold.
+    /// Limit of the process' heap and resident set, MiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_mib: Option<u64>,
-    /// MiB that it may hold on the graphics card, its context included: the rest is taken before it begins.
+    /// Limit of GPU memory including the context, MiB. The remaining memory is reserved before the run starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_mib: Option<u64>,
-    /// Seconds that it may take.
+    /// Limit of wall time in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wall_secs: Option<f64>,
 }
 
-/// A dataset by name, written `dataset = "walkers"`, or with some of its own parameters changed:
+/// A dataset by name, written `dataset = "walkers"`, or with changed parameters:
 /// `dataset = { name = "walkers", frames = 60 }`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetChoice {
+    /// Name in `datasets/`.
     pub name: String,
-    /// What is changed; the dataset itself says what it knows.
+    /// Changed parameters; the dataset validates them.
     pub changes: toml::Table,
 }
 
@@ -209,7 +208,8 @@ impl<'de> Deserialize<'de> for DatasetChoice {
             type Value = DatasetChoice;
 
             fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str("the name of a dataset, or a table with its `name` and what to change")
+                formatter
+                    .write_str("the name of a dataset, or a table with its `name` and changed parameters")
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<DatasetChoice, E> {

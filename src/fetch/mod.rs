@@ -1,106 +1,63 @@
-//! Files that others publish, by manifest: fetched once, held against their SHA-256, unpacked, kept.
+//! Downloads published files described by manifests: once, verified by SHA-256, unpacked, and cached.
 //!
-//! [`ensure`] is for programs: it returns at once where all files are there. Files lie in a folder that all clones
-//! share ([`user_cache`]); two processes may fetch into it at the same time.
+//! [`ensure`] is the entry point for other modules: it returns at once if all files are present. Files lie in a folder that
+//! all checkouts share ([`user_cache`]); several processes may fetch into it at the same time.
 //!
-//! A link that is dead is the usual case, so what an error says is which file it is, what else it is called, and what
-//! to do with a copy. A download from the web that broke off is resumed. Must not know what the files are for.
+//! Dead links are common. Errors therefore name the file and its other names, and say what to do with a copy. An interrupted
+//! download from the web is resumed. Does not depend on what the files are for.
 
 mod cache;
+mod error;
 mod event;
-mod explain;
-mod given;
+mod license;
 mod lock;
 mod manifest;
+mod provided_file;
 mod registry;
+mod registry_errors;
 mod unpack;
 
 pub use cache::{footage_folder, model_folder, user_cache};
-pub use event::{Event, size_in_words};
-pub use given::take;
+pub use error::FetchError;
+pub use event::{Event, format_size};
 pub use manifest::{File, Manifest, Member, Origin};
+pub use provided_file::import_file;
 
 use crate::archive::ArchiveError;
 use crate::provenance::sha256_of_file;
-use crate::scratch;
-use crate::sources::{DownloadError, Patience, download};
-use cache::Verified;
-use lock::Lock;
+use crate::sources::{DownloadError, DownloadLimits, download};
+use cache::VerificationRecord;
+use license::{has_license, write_license};
+use lock::lock_folder;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The stem of folders in which files are fetched and unpacked.
-const WORK: &str = ".fetch";
-/// The file beside others that has their licence, where their archive has none.
-const LICENCE: &str = "LICENSE.txt";
-
-/// Why a file could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    #[error("{}: {what}", path.display())]
-    Manifest { path: PathBuf, what: String },
-    #[error("cannot read or write {}: {source}", path.display())]
-    Disk { path: PathBuf, source: io::Error },
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    #[error("{}: {what}", path.display())]
-    Deb { path: PathBuf, what: String },
-    #[error("{file} cannot be fetched:{tried}\n{help}")]
-    Unreachable { file: String, tried: String, help: String },
-    #[error(
-        "{file} has the SHA-256 {found}, and {wanted} is wanted; it was thrown away: it is another version, or was \
-         changed on its way"
-    )]
-    WrongSha256 { file: String, found: String, wanted: String },
-    #[error("{file} has {found} bytes, and {wanted} are wanted; it was thrown away")]
-    WrongLength { file: String, found: u64, wanted: u64 },
-    #[error("there is no `{member}` in {file}")]
-    NoMember { file: String, member: String },
-    #[error("{}: {what}", path.display())]
-    Given { path: PathBuf, what: String },
-    #[error("the licence of `{name}` ({licence}) has to be agreed to: `{command} --accept-licence`")]
-    Agreement { name: String, licence: String, command: String },
-    #[error("there is no folder for fetched files: set POSEBOOK_CACHE to one, or HOME")]
-    NoCacheFolder,
-    #[error("stopped; what came so far is kept and gone on with")]
-    Stopped,
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Several(Vec<FetchError>),
-}
-
-impl FetchError {
-    fn disk(path: &Path) -> impl FnOnce(io::Error) -> FetchError + '_ {
-        |source| FetchError::Disk { path: path.to_path_buf(), source }
-    }
-}
-
-/// Whether every file of the manifest is in `folder`. A file is hashed when it is seen for the first time, and again
-/// when its size or time of change is another; nothing is fetched.
+/// Whether every file of the manifest is in `folder` and correct. A file is hashed the first time, and again when its size or
+/// modification time has changed. Nothing is fetched.
 ///
 /// # Errors
-/// If a file is there and cannot be read.
+/// If a file exists and cannot be read.
 pub fn is_complete(manifest: &Manifest, folder: &Path) -> Result<bool, FetchError> {
-    let mut verified = Verified::load(folder);
-    let mut all = has_licence(manifest, folder);
+    let mut verified = VerificationRecord::load(folder);
+    let mut is_complete = has_license(manifest, folder);
     for file in &manifest.files {
-        all = all && is_there(file, folder, &mut verified)?;
+        is_complete = is_complete && is_present(file, folder, &mut verified)?;
     }
     verified.save(folder);
-    Ok(all)
+    Ok(is_complete)
 }
 
-/// Makes sure that all files of the manifest are in `folder` and gives `folder`. Where something is missing,
-/// [`Event::Needed`] comes first: it says what is fetched under the name `name`, how large it is, under which licence.
+/// Fetches missing files of the manifest into `folder` and returns `folder`. If files are missing, `on_event` first gets
+/// [`Event::Missing`] with the manifest's `name`, size and license.
 ///
 /// # Errors
-/// If the licence has to be agreed to (which only the command does), or as [`fetch`].
+/// If the license has to be accepted (which only the command can do), or as [`fetch`].
 pub fn ensure(
     manifest: &Manifest,
     name: &str,
     folder: &Path,
-    tell: &mut dyn FnMut(Event),
+    on_event: &mut dyn FnMut(Event),
     stop: &AtomicBool,
 ) -> Result<PathBuf, FetchError> {
     if is_complete(manifest, folder)? {
@@ -108,94 +65,73 @@ pub fn ensure(
     }
     if manifest.agreement {
         let (name, command) = (name.to_string(), manifest.command());
-        return Err(FetchError::Agreement { name, licence: manifest.licence.clone(), command });
+        return Err(FetchError::LicenseNotAccepted { name, licence: manifest.licence.clone(), command });
     }
-    tell(Event::Needed { manifest, name, folder });
-    match fetch(manifest, folder, Patience::default(), tell, stop) {
+    on_event(Event::Missing { manifest, name, folder });
+    match fetch(manifest, folder, DownloadLimits::default(), on_event, stop) {
         Ok(()) => Ok(folder.to_path_buf()),
         Err(mut errors) if errors.len() == 1 => Err(errors.remove(0)),
-        Err(errors) => Err(FetchError::Several(errors)),
+        Err(errors) => Err(FetchError::Multiple(errors)),
     }
 }
 
-/// As [`ensure`], of the manifest `name` in the folder `sources`, into the folder where the user's cache keeps its
-/// model files.
+/// As [`ensure`], for the manifest `name` in the folder `sources` and the cache's folder of model files.
 ///
 /// # Errors
 /// As [`Manifest::load`], [`user_cache`] and [`ensure`].
 pub fn ensure_model(
     sources: &Path,
     name: &str,
-    tell: &mut dyn FnMut(Event),
+    on_event: &mut dyn FnMut(Event),
     stop: &AtomicBool,
 ) -> Result<PathBuf, FetchError> {
     let manifest = Manifest::load(&sources.join(format!("{name}.toml")))?;
-    ensure(&manifest, name, &model_folder(name)?, tell, stop)
+    ensure(&manifest, name, &model_folder(name)?, on_event, stop)
 }
 
-/// Fetches every file of a manifest that is not in `folder` yet. One that cannot be had does not keep the others from
-/// coming. Another process that fetches into the same folder is waited for.
+/// Fetches every file of a manifest that is missing in `folder`. A file that cannot be fetched does not prevent the others.
+/// Waits for another process that fetches into the same folder.
 ///
 /// # Errors
-/// All that went wrong, a file each; or that it was stopped.
+/// One error for each file that cannot be fetched; or [`FetchError::Stopped`] alone.
 pub fn fetch(
     manifest: &Manifest,
     folder: &Path,
-    patience: Patience,
-    tell: &mut dyn FnMut(Event),
+    limits: DownloadLimits,
+    on_event: &mut dyn FnMut(Event),
     stop: &AtomicBool,
 ) -> Result<(), Vec<FetchError>> {
-    let (_lock, work) = begin(folder, tell, stop).map_err(|error| vec![error])?;
-    let mut verified = Verified::load(folder);
+    let (_lock, work) = lock_folder(folder, on_event, stop).map_err(|error| vec![error])?;
+    let mut verified = VerificationRecord::load(folder);
     let mut errors = Vec::new();
     for file in &manifest.files {
-        let fetching = Fetching { manifest, file, folder, work: &work.0, patience, stop };
-        match fetching.run(&mut verified, tell) {
+        let download_job = FileDownload { manifest, file, folder, work: &work.0, limits, stop };
+        match download_job.run(&mut verified, on_event) {
             Ok(()) => {}
             Err(FetchError::Stopped) => return Err(vec![FetchError::Stopped]),
             Err(error) => errors.push(error),
         }
     }
     if errors.is_empty() {
-        errors.extend(write_licence(manifest, folder).err());
+        errors.extend(write_license(manifest, folder).err());
     }
     verified.save(folder);
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// A folder for work in progress, removed when it is dropped.
-struct Work(PathBuf);
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Creates `folder`, takes its lock, deletes temporary folders of processes that no longer run, and creates a temporary
-/// folder for this fetch.
-fn begin(folder: &Path, tell: &mut dyn FnMut(Event), stop: &AtomicBool) -> Result<(Lock, Work), FetchError> {
-    fs::create_dir_all(folder).map_err(FetchError::disk(folder))?;
-    let lock = Lock::take(folder, &mut || tell(Event::Waits { folder }), stop);
-    let lock = lock.ok_or(FetchError::Stopped)?;
-    scratch::sweep(folder, |stem| stem == WORK);
-    let work = folder.join(scratch::name(WORK));
-    Ok((lock, Work(work)))
-}
-
-/// Whether nothing is left to do for a file. What is there and has another SHA-256 is fetched again.
-fn is_there(file: &File, folder: &Path, verified: &mut Verified) -> Result<bool, FetchError> {
-    let mut is_right = |place: &Path, wanted: &Option<String>| {
-        verified.is_right(folder, place, wanted.as_deref()).map_err(FetchError::disk(place))
+/// Whether a file is present and correct. A file with another SHA-256 counts as missing.
+fn is_present(file: &File, folder: &Path, verified: &mut VerificationRecord) -> Result<bool, FetchError> {
+    let mut is_valid = |path: &Path, expected: &Option<String>| {
+        verified.is_valid(folder, path, expected.as_deref()).map_err(FetchError::io(path))
     };
     if !file.members.is_empty() {
         for member in &file.members {
-            // folders are put in their places whole or not at all
-            let there = match member.is_folder() {
-                true => folder.join(&member.place).is_dir(),
-                false => is_right(&member.place, &member.sha256)?,
+            // a folder is renamed to its path only when it is complete
+            let is_member_present = match member.is_folder() {
+                true => folder.join(&member.destination).is_dir(),
+                false => is_valid(&member.destination, &member.sha256)?,
             };
-            if !there {
+            if !is_member_present {
                 return Ok(false);
             }
         }
@@ -203,133 +139,122 @@ fn is_there(file: &File, folder: &Path, verified: &mut Verified) -> Result<bool,
     }
     match &file.unpack_to {
         Some(to) => Ok(folder.join(to).is_dir()),
-        None => is_right(&file.place(), &file.sha256),
+        None => is_valid(&file.destination(), &file.sha256),
     }
 }
 
-/// What stands in the licence's file beside the manifest's files.
-fn licence(manifest: &Manifest) -> Option<String> {
-    let text = manifest.licence_text.as_ref()?;
-    let head = manifest.attribution.as_deref().unwrap_or(&manifest.description);
-    Some(format!("{head}\nLicence: {}\n\n{text}", manifest.licence))
-}
-
-fn has_licence(manifest: &Manifest, folder: &Path) -> bool {
-    licence(manifest).is_none_or(|_| folder.join(LICENCE).is_file())
-}
-
-fn write_licence(manifest: &Manifest, folder: &Path) -> Result<(), FetchError> {
-    let Some(text) = licence(manifest) else { return Ok(()) };
-    let path = folder.join(LICENCE);
-    crate::files::write_whole(&path, text.as_bytes()).map_err(FetchError::disk(&path))
-}
-
-/// One file that is fetched.
-struct Fetching<'a> {
+/// The download of one file.
+struct FileDownload<'a> {
     manifest: &'a Manifest,
     file: &'a File,
     folder: &'a Path,
     work: &'a Path,
-    patience: Patience,
+    limits: DownloadLimits,
     stop: &'a AtomicBool,
 }
 
-impl Fetching<'_> {
-    fn run(&self, verified: &mut Verified, tell: &mut dyn FnMut(Event)) -> Result<(), FetchError> {
-        let Fetching { file, folder, work, .. } = *self;
-        // another process may have fetched it while this one waited
-        if is_there(file, folder, verified)? {
-            tell(Event::There { file });
+impl FileDownload<'_> {
+    fn run(
+        &self,
+        verified: &mut VerificationRecord,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<(), FetchError> {
+        let FileDownload { file, folder, work, .. } = *self;
+        // another process may have fetched it while this one waited for the lock
+        if is_present(file, folder, verified)? {
+            on_event(Event::AlreadyPresent { file });
             return Ok(());
         }
-        tell(Event::Began { file });
-        let place = folder.join(file.place());
-        fs::create_dir_all(place.parent().unwrap_or(folder)).map_err(FetchError::disk(folder))?;
+        on_event(Event::Started { file });
+        let path = folder.join(file.destination());
+        fs::create_dir_all(path.parent().unwrap_or(folder)).map_err(FetchError::io(folder))?;
         let _ = fs::remove_dir_all(work);
-        fs::create_dir_all(work).map_err(FetchError::disk(work))?;
+        fs::create_dir_all(work).map_err(FetchError::io(work))?;
         let part = match &file.from {
             Origin::Web(addresses) => {
-                let mut part = place.clone().into_os_string();
+                let mut part = path.clone().into_os_string();
                 part.push(".part");
                 self.download_file(addresses, Path::new(&part), &mut |bytes| {
-                    tell(Event::Grew { file, bytes })
+                    on_event(Event::Progress { file, bytes })
                 })?;
                 PathBuf::from(part)
             }
-            Origin::Person(site) => {
+            Origin::Registration(site) => {
                 return Err(self.unreachable(format!("\n  registration is required at {site}")));
             }
             Origin::Npm(_) | Origin::Pypi(_) | Origin::Debian(_) => {
-                self.download_package(&mut |bytes| tell(Event::Grew { file, bytes }))?
+                self.download_package(&mut |bytes| on_event(Event::Progress { file, bytes }))?
             }
         };
-        let sha256 = checked(file, &part)?;
-        tell(Event::Came { file, sha256: &sha256, is_known: file.sha256.is_some() });
+        let sha256 = verify(file, &part)?;
+        on_event(Event::Downloaded { file, sha256: &sha256, is_known: file.sha256.is_some() });
         if !file.is_unpacked() {
-            return unpack::place(&part, &place, &work.join("old"));
+            return unpack::move_into_place(&part, &path, &work.join("old"));
         }
         let files = unpack::unpack(file, &part, work, folder).inspect_err(|error| {
-            // an archive that is damaged or unsafe is no better the next time
-            if !matches!(error, FetchError::Disk { .. } | FetchError::Archive(ArchiveError::File { .. })) {
+            // a damaged or unsafe archive would fail again
+            if !matches!(error, FetchError::Io { .. } | FetchError::Archive(ArchiveError::File { .. })) {
                 let _ = fs::remove_file(&part);
             }
         })?;
-        tell(Event::Unpacked { file, files });
-        fs::remove_file(&part).map_err(FetchError::disk(&part))
+        on_event(Event::Unpacked { file, files });
+        fs::remove_file(&part).map_err(FetchError::io(&part))
     }
 
+    /// Downloads the file from the first of `addresses` that has it.
     fn download_file(
         &self,
         addresses: &[String],
         part: &Path,
-        grew: &mut dyn FnMut(u64),
+        on_progress: &mut dyn FnMut(u64),
     ) -> Result<(), FetchError> {
-        let most_bytes = self.file.bytes.or(self.patience.most_bytes);
-        let patience = Patience { most_bytes, ..self.patience };
-        let mut tried = String::new();
+        let max_bytes = self.file.bytes.or(self.limits.max_bytes);
+        let limits = DownloadLimits { max_bytes, ..self.limits };
+        let mut attempts = String::new();
         for address in addresses {
-            match download(address, part, patience, grew, Some(self.stop)) {
+            match download(address, part, limits, on_progress, Some(self.stop)) {
                 Ok(()) => return Ok(()),
                 Err(DownloadError::Stopped) => return Err(FetchError::Stopped),
                 Err(DownloadError::TooLong(most)) => {
                     let _ = fs::remove_file(part);
-                    tried.push_str(&format!(
-                        "\n  {address}: more than the {most} bytes come that the manifest says"
+                    attempts.push_str(&format!(
+                        "\n  {address}: it sends more than the {most} bytes of the manifest"
                     ));
                 }
-                Err(DownloadError::NoProgram(program)) => {
+                Err(DownloadError::ProgramNotFound(program)) => {
                     return Err(self.unreachable(format!("\n  `{program}` is not on the PATH; install it")));
                 }
-                Err(error) => tried.push_str(&format!("\n  {address}: {error}")),
+                Err(error) => attempts.push_str(&format!("\n  {address}: {error}")),
             }
         }
-        Err(self.unreachable(tried))
+        Err(self.unreachable(attempts))
     }
 
-    fn download_package(&self, grew: &mut dyn FnMut(u64)) -> Result<PathBuf, FetchError> {
-        let Fetching { file, work, stop, .. } = *self;
-        // the program keeps a second copy for a while
-        let mut grew = |bytes: u64| grew(file.bytes.map_or(bytes, |all| bytes.min(all)));
-        let came = registry::package(&file.from, work, file.bytes, &mut grew, stop);
-        match came {
+    /// Downloads the file as a package of a registry.
+    fn download_package(&self, on_progress: &mut dyn FnMut(u64)) -> Result<PathBuf, FetchError> {
+        let FileDownload { file, work, stop, .. } = *self;
+        // the program temporarily has a second copy
+        let mut on_progress = |bytes: u64| on_progress(file.bytes.map_or(bytes, |all| bytes.min(all)));
+        let result = registry::download_package(&file.from, work, file.bytes, &mut on_progress, stop);
+        match result {
             Some(Ok(archive)) => Ok(archive),
             _ if stop.load(Ordering::Relaxed) => Err(FetchError::Stopped),
-            Some(Err(why)) => Err(self.unreachable(format!("\n  {why}"))),
-            None => Err(self.unreachable("\n  it is in no package".into())),
+            Some(Err(reason)) => Err(self.unreachable(format!("\n  {reason}"))),
+            None => Err(self.unreachable("\n  it is not a package".into())),
         }
     }
 
-    /// What to say of a file that cannot be had.
-    fn unreachable(&self, tried: String) -> FetchError {
-        let Fetching { manifest, file, folder, .. } = *self;
+    /// The error for a file that no source gave.
+    fn unreachable(&self, attempts: String) -> FetchError {
+        let FileDownload { manifest, file, folder, .. } = *self;
         let mut help = String::new();
         if !file.also_called.is_empty() {
-            help.push_str(&format!("  It is also called, or holds: {}.\n", file.also_called.join(", ")));
+            help.push_str(&format!("  It is also called, or contains: {}.\n", file.also_called.join(", ")));
         }
         let by_hand = file.by_hand.as_ref().or(manifest.by_hand.as_ref());
-        match (registry::by_hand(&file.from), by_hand) {
+        match (registry::manual_command(&file.from), by_hand) {
             (Some(command), _) => {
-                let size = file.bytes.map(|bytes| format!(" ({})", size_in_words(bytes))).unwrap_or_default();
+                let size = file.bytes.map(|bytes| format!(" ({})", format_size(bytes))).unwrap_or_default();
                 help.push_str(&format!(
                     "  On a machine with a network `{command}` gives the file{size}. Bring it here and run `{} --from \
                      FILE`: it is verified and unpacked to {}.",
@@ -340,27 +265,27 @@ impl Fetching<'_> {
             (None, Some(by_hand)) => help.push_str(&format!("  If you have a copy: {by_hand}.")),
             (None, None) => help.push_str(&format!(
                 "  If you have a copy, put it at `{}` of the folder.",
-                file.place().display()
+                file.destination().display()
             )),
         }
-        FetchError::Unreachable { file: file.name.clone(), tried, help }
+        FetchError::Unreachable { file: file.name.clone(), attempts, help }
     }
 }
 
-/// Holds what came against the manifest; what is wrong is removed. Gives its SHA-256.
-fn checked(file: &File, part: &Path) -> Result<String, FetchError> {
-    let length = fs::metadata(part).map_err(FetchError::disk(part))?.len();
-    let thrown_away = |error| {
-        // resumed, it would be wrong again
+/// Compares a download with the manifest and deletes it if it differs. Returns its SHA-256.
+fn verify(file: &File, part: &Path) -> Result<String, FetchError> {
+    let length = fs::metadata(part).map_err(FetchError::io(part))?.len();
+    let reject = |error| {
+        // resuming it would not help
         let _ = fs::remove_file(part);
         Err(error)
     };
-    if let Some(wanted) = file.bytes.filter(|wanted| *wanted != length) {
-        return thrown_away(FetchError::WrongLength { file: file.name.clone(), found: length, wanted });
+    if let Some(expected) = file.bytes.filter(|expected| *expected != length) {
+        return reject(FetchError::WrongLength { file: file.name.clone(), found: length, expected });
     }
-    let found = sha256_of_file(part).map_err(FetchError::disk(part))?;
-    match file.sha256.clone().filter(|wanted| *wanted != found) {
-        Some(wanted) => thrown_away(FetchError::WrongSha256 { file: file.name.clone(), found, wanted }),
+    let found = sha256_of_file(part).map_err(FetchError::io(part))?;
+    match file.sha256.clone().filter(|expected| *expected != found) {
+        Some(expected) => reject(FetchError::WrongSha256 { file: file.name.clone(), found, expected }),
         None => Ok(found),
     }
 }

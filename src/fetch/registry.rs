@@ -1,10 +1,8 @@
-//! A package's archive out of a registry, by the registry's own program: mirrors and proxies are those that the user
-//! has set for it, and no registry is named here.
-//!
-//! Nothing of a package is run. Must not know what is in it.
+//! Downloads a package's archive with the registry's own program (npm, pip, apt-get): mirrors and proxies are those that the
+//! user configured for it. Nothing of a package is executed.
 
-use super::explain;
 use super::manifest::Origin;
+use super::registry_errors;
 use crate::children;
 use std::ffi::OsStr;
 use std::fs;
@@ -14,50 +12,50 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often the size of what came is looked at.
-const EVERY: Duration = Duration::from_millis(200);
-/// Bytes that a program may write besides two copies of the archive: indexes and logs.
-const BESIDES_BYTES: u64 = 64 << 20;
+/// Interval between checks of the downloaded size.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Bytes that a program may write in addition to two copies of the archive: indexes and logs.
+const MARGIN_BYTES: u64 = 64 << 20;
 
-/// Fetches the package's archive into a folder below `work`, which is empty, and gives its path; `grew` is called
-/// with the number of bytes that came so far. `None` where `from` is no package.
+/// Downloads the package's archive into a folder below `work`, which must be empty, and returns its path. `on_progress` is
+/// called with the number of bytes so far. `None` if `origin` is not a package.
 ///
 /// # Errors
-/// In words for the user: the program is missing or failed, more came than twice `bytes`, or `stop` is set.
-pub fn package(
-    from: &Origin,
+/// A message for the user: the program is missing or failed, wrote far more than twice `bytes`, or `stop` is set.
+pub fn download_package(
+    origin: &Origin,
     work: &Path,
     bytes: Option<u64>,
-    grew: &mut dyn FnMut(u64),
+    on_progress: &mut dyn FnMut(u64),
     stop: &AtomicBool,
 ) -> Option<Result<PathBuf, String>> {
-    let (program, command) = match from {
-        Origin::Npm(package) => ("npm", npm(package, work)),
-        Origin::Pypi(package) => ("python3", pip(package, work)),
-        Origin::Debian(package) => ("apt-get", apt(package, work)),
-        Origin::Web(_) | Origin::Person(_) => return None,
+    let (program, command) = match origin {
+        Origin::Npm(package) => ("npm", npm_command(package, work)),
+        Origin::Pypi(package) => ("python3", pip_command(package, work)),
+        Origin::Debian(package) => ("apt-get", apt_command(package, work)),
+        Origin::Web(_) | Origin::Registration(_) => return None,
     };
-    let most = bytes.map(|bytes| bytes.saturating_mul(2).saturating_add(BESIDES_BYTES));
-    Some(run(program, &command, work, most, grew, stop))
+    let max_bytes = bytes.map(|bytes| bytes.saturating_mul(2).saturating_add(MARGIN_BYTES));
+    Some(run(program, &command, work, max_bytes, on_progress, stop))
 }
 
-/// The command by which a person fetches the archive on another machine; `None` where `from` is no package.
-pub fn by_hand(from: &Origin) -> Option<String> {
-    match from {
+/// The command by which a user downloads the archive on another machine; `None` if `origin` is not a package.
+pub fn manual_command(origin: &Origin) -> Option<String> {
+    match origin {
         Origin::Npm(package) => Some(format!("npm pack {package}")),
         Origin::Pypi(package) => Some(format!("python3 -m pip download --no-deps {package}")),
         Origin::Debian(package) => Some(format!("apt-get download {package}")),
-        Origin::Web(_) | Origin::Person(_) => None,
+        Origin::Web(_) | Origin::Registration(_) => None,
     }
 }
 
-/// Where the archive itself is written to, alone in its folder.
+/// The folder that gets the archive and nothing else.
 fn archive_folder(work: &Path) -> PathBuf {
     work.join("archive")
 }
 
-/// The cache is one of its own: it grows with the download, and no second copy of the archive stays behind.
-fn npm(package: &str, work: &Path) -> Command {
+/// With a cache of its own, whose growth shows the progress, and so that no second copy of the archive remains.
+fn npm_command(package: &str, work: &Path) -> Command {
     let mut command = Command::new("npm");
     command.args(["pack", "--ignore-scripts", "--loglevel=error", "--fetch-retries=1", "--cache"]);
     command
@@ -69,9 +67,9 @@ fn npm(package: &str, work: &Path) -> Command {
     command
 }
 
-/// Wheels only: a source package would be run to see what it needs. pip downloads to the folder for temporary
-/// files, which is set so that it can be seen growing.
-fn pip(package: &str, work: &Path) -> Command {
+/// Wheels only, since pip runs source packages to find their dependencies. pip downloads to the folder for temporary files,
+/// which is set so that its growth shows the progress.
+fn pip_command(package: &str, work: &Path) -> Command {
     let mut command = Command::new("env");
     let mut folder = std::ffi::OsString::from("TMPDIR=");
     folder.push(work.join("cache"));
@@ -81,8 +79,8 @@ fn pip(package: &str, work: &Path) -> Command {
     command
 }
 
-/// `apt-get` downloads to the folder that it is started in.
-fn apt(package: &str, work: &Path) -> Command {
+/// `apt-get` downloads to its working directory.
+fn apt_command(package: &str, work: &Path) -> Command {
     let mut command = Command::new("env");
     command
         .arg("--chdir")
@@ -98,12 +96,13 @@ pub(super) fn is_on_path(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|all| std::env::split_paths(&all).any(is_in))
 }
 
+/// Runs a registry's program and returns the path of the archive that it wrote.
 fn run(
     program: &str,
     command: &Command,
     work: &Path,
-    most_bytes: Option<u64>,
-    grew: &mut dyn FnMut(u64),
+    max_bytes: Option<u64>,
+    on_progress: &mut dyn FnMut(u64),
     stop: &AtomicBool,
 ) -> Result<PathBuf, String> {
     let missing = || format!("`{program}` is not on the PATH");
@@ -118,40 +117,45 @@ fn run(
         io::ErrorKind::NotFound => missing(),
         _ => format!("{program} cannot be started: {error}"),
     })?;
-    // its error text may be longer than a pipe holds
+    // the error output may be longer than a pipe's buffer
     let mut errors = child.stderr.take();
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
         if let Some(pipe) = &mut errors {
             let _ = pipe.take(1 << 16).read_to_string(&mut text);
-            // the rest is read and dropped, so that the program can end
+            // the rest is read and dropped, so that the program can exit
             let _ = io::copy(pipe, &mut io::sink());
         }
         text
     });
-    let ended = loop {
+    let exit = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) => {}
             Err(error) => return Err(error.to_string()),
         }
         let bytes = bytes_below(work);
-        grew(bytes);
-        let too_long = most_bytes.is_some_and(|most| bytes > most);
-        if too_long || stop.load(Ordering::Relaxed) {
+        on_progress(bytes);
+        let is_too_long = max_bytes.is_some_and(|max_bytes| bytes > max_bytes);
+        if is_too_long || stop.load(Ordering::Relaxed) {
             let _ = child.kill();
             let _ = child.wait();
-            return Err(if too_long { "far more came than the manifest says" } else { "stopped" }.into());
+            return Err(if is_too_long {
+                "the download is much larger than the manifest says"
+            } else {
+                "stopped"
+            }
+            .into());
         }
-        std::thread::sleep(EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     };
     let text = reader.join().unwrap_or_default();
     let folder = archive_folder(work);
     let files: Vec<PathBuf> =
         fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     match files.as_slice() {
-        [file] if ended.success() => Ok(file.clone()),
-        _ => Err(explain::failure(program, &text)),
+        [file] if exit.success() => Ok(file.clone()),
+        _ => Err(registry_errors::summarize(program, &text)),
     }
 }
 
@@ -160,9 +164,9 @@ fn bytes_below(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let bytes = entries.map(|entry| match entry.file_type() {
         Ok(kind) if kind.is_dir() => bytes_below(&entry.path()),
-        // npm's logs are no part of the archive
+        // npm's logs are not part of the download
         Ok(kind) if kind.is_file() && entry.path().extension() != Some(OsStr::new("log")) => {
-            entry.metadata().map_or(0, |about| about.len())
+            entry.metadata().map_or(0, |metadata| metadata.len())
         }
         _ => 0,
     });

@@ -1,16 +1,17 @@
-//! Small vectors, rotations and a Cholesky solver in f64.
+//! Vectors, rotations and a Cholesky solver in f64.
 //!
 //! `crate::geometry` has the same operations in f32; normal equations need the precision of f64. Sine, cosine
-//! and arc tangent are libm's, so that results are the same on every machine. Must not know bodies or landmarks.
+//! and arc tangent are libm's, so that results do not depend on the platform.
 
+/// A vector of three components.
 pub(super) type Vector = [f64; 3];
-/// Row-major, acts on columns.
+/// Row-major 3 x 3 matrix that is multiplied with column vectors.
 pub(super) type Matrix = [[f64; 3]; 3];
 
 pub(super) const IDENTITY: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
 
-/// Lengths and sines below this have no direction.
-const NO_DIRECTION: f64 = 1e-9;
+/// Vectors shorter than this have no direction.
+const MIN_LENGTH: f64 = 1e-9;
 
 pub(super) fn widen(a: [f32; 3]) -> Vector {
     a.map(f64::from)
@@ -31,7 +32,7 @@ pub(super) fn scale(a: Vector, by: f64) -> Vector {
     [a[0] * by, a[1] * by, a[2] * by]
 }
 
-pub(super) fn middle(a: Vector, b: Vector) -> Vector {
+pub(super) fn midpoint(a: Vector, b: Vector) -> Vector {
     scale(add(a, b), 0.5)
 }
 
@@ -52,7 +53,7 @@ pub(super) fn norm(a: Vector) -> f64 {
 /// The unit vector along `a`; `None` if `a` is zero or not finite.
 pub(super) fn unit(a: Vector) -> Option<Vector> {
     let length = norm(a);
-    (length.is_finite() && length > NO_DIRECTION).then(|| scale(a, 1.0 / length))
+    (length.is_finite() && length > MIN_LENGTH).then(|| scale(a, 1.0 / length))
 }
 
 #[inline]
@@ -60,7 +61,7 @@ pub(super) fn apply(m: &Matrix, v: Vector) -> Vector {
     [dot(m[0], v), dot(m[1], v), dot(m[2], v)]
 }
 
-/// The transpose applied to a vector.
+/// Multiplies a vector with the transpose of `m`.
 #[inline]
 pub(super) fn apply_transposed(m: &Matrix, v: Vector) -> Vector {
     add(add(scale(m[0], v[0]), scale(m[1], v[1])), scale(m[2], v[2]))
@@ -75,8 +76,8 @@ pub(super) fn multiply(a: &Matrix, b: &Matrix) -> Matrix {
     a.map(|row| [dot(row, columns[0]), dot(row, columns[1]), dot(row, columns[2])])
 }
 
-/// The rotation whose columns are `a` at length 1, `b` made orthogonal to it at length 1, and their cross
-/// product. `None` if `a` or `b` has no length or both are parallel.
+/// Gram-Schmidt: the rotation with columns along `a`, along the part of `b` orthogonal to `a`, and their cross product.
+/// `None` if `a` or `b` is zero or both are parallel.
 pub(super) fn frame(a: Vector, b: Vector) -> Option<Matrix> {
     let first = unit(a)?;
     let second = unit(b)?;
@@ -102,10 +103,10 @@ pub(super) fn exp(v: Vector) -> Matrix {
     ]
 }
 
-/// The rotation vector of `m`, 0 to pi radians long, by way of a quaternion, which is accurate at every angle.
+/// The rotation vector of `m`, length 0 to pi radians. Computed through a quaternion, which is accurate at every angle.
 pub(super) fn log(m: &Matrix) -> Vector {
     let trace = m[0][0] + m[1][1] + m[2][2];
-    // four times the square of each component (w, x, y, z); the largest is divided by
+    // four times the square of each component (w, x, y, z); division by the largest
     let squares = [trace, 2.0 * m[0][0] - trace, 2.0 * m[1][1] - trace, 2.0 * m[2][2] - trace]
         .map(|s| (1.0 + s).max(0.0));
     let largest = (1..4).fold(0, |best, at| if squares[at] > squares[best] { at } else { best });
@@ -129,19 +130,19 @@ pub(super) fn log(m: &Matrix) -> Vector {
     scale(axis, 2.0 * libm::atan2(length, real) / length)
 }
 
-/// `v` made no longer than `most`.
-pub(super) fn limited(v: Vector, most: f64) -> Vector {
+/// `v` scaled to a length of at most `max_norm`.
+pub(super) fn clamp_norm(v: Vector, max_norm: f64) -> Vector {
     let length = norm(v);
-    if length > most { scale(v, most / length) } else { v }
+    if length > max_norm { scale(v, max_norm / length) } else { v }
 }
 
-/// The smallest rotation that turns the direction of `from` into that of `to`; about any axis where they are
-/// opposite. `None` if one has no length.
-pub(super) fn smallest_turn(from: Vector, to: Vector) -> Option<Matrix> {
+/// The rotation with the smallest angle from the direction of `from` to that of `to`; about an arbitrary orthogonal axis if
+/// they are opposite. `None` if one is zero.
+pub(super) fn shortest_rotation(from: Vector, to: Vector) -> Option<Matrix> {
     let (from, to) = (unit(from)?, unit(to)?);
     let axis = cross(from, to);
     let sine = norm(axis);
-    if sine > NO_DIRECTION {
+    if sine > MIN_LENGTH {
         return Some(exp(scale(axis, libm::atan2(sine, dot(from, to)) / sine)));
     }
     if dot(from, to) > 0.0 {
@@ -151,8 +152,8 @@ pub(super) fn smallest_turn(from: Vector, to: Vector) -> Option<Matrix> {
     Some(exp(scale(unit(cross(from, other))?, std::f64::consts::PI)))
 }
 
-/// Factors a symmetric positive definite matrix in place into `L L^T`; only the lower triangle is read and
-/// written. False if the matrix is not positive definite or not finite.
+/// Cholesky factorization `L L^T` of a symmetric positive definite matrix, in place; reads and writes the lower triangle
+/// only. Returns false if the matrix is not positive definite or not finite.
 pub(super) fn factor<const N: usize>(matrix: &mut [[f64; N]; N]) -> bool {
     for row in 0..N {
         for column in 0..=row {
@@ -173,7 +174,7 @@ pub(super) fn factor<const N: usize>(matrix: &mut [[f64; N]; N]) -> bool {
     true
 }
 
-/// Solves `L y = b` in place for the lower triangle that [`factor`] left.
+/// Solves `L y = b` in place with the result of [`factor`].
 pub(super) fn solve_lower<const N: usize>(factored: &[[f64; N]; N], b: &mut [f64; N]) {
     for row in 0..N {
         let sum: f64 = factored[row][..row].iter().zip(&b[..row]).map(|(l, y)| l * y).sum();
@@ -181,7 +182,7 @@ pub(super) fn solve_lower<const N: usize>(factored: &[[f64; N]; N], b: &mut [f64
     }
 }
 
-/// Solves `L^T x = y` in place for the lower triangle that [`factor`] left.
+/// Solves `L^T x = y` in place with the result of [`factor`].
 pub(super) fn solve_upper<const N: usize>(factored: &[[f64; N]; N], y: &mut [f64; N]) {
     for row in (0..N).rev() {
         y[row] /= factored[row][row];
@@ -195,12 +196,12 @@ mod tests {
     use super::*;
     use crate::random::stream;
 
-    fn off(a: &Matrix, b: &Matrix) -> f64 {
+    fn max_difference(a: &Matrix, b: &Matrix) -> f64 {
         a.as_flattened().iter().zip(b.as_flattened()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
     }
 
     #[test]
-    fn log_undoes_exp_at_every_angle() {
+    fn log_is_the_inverse_of_exp_at_every_angle() {
         let mut draws = stream(1, "log", &[]);
         for angle in [0.0, 1e-12, 1e-6, 1e-3, 0.5, 1.5, 3.0, 3.13, std::f64::consts::PI] {
             for _ in 0..20 {
@@ -208,27 +209,27 @@ mod tests {
                 let rotation = exp(scale(axis, angle));
                 let vector = log(&rotation);
                 assert!((norm(vector) - angle).abs() < 1e-9, "{angle} {vector:?}");
-                assert!(off(&exp(vector), &rotation) < 1e-9, "{angle}");
-                assert!(off(&multiply(&rotation, &transpose(&rotation)), &IDENTITY) < 1e-12);
+                assert!(max_difference(&exp(vector), &rotation) < 1e-9, "{angle}");
+                assert!(max_difference(&multiply(&rotation, &transpose(&rotation)), &IDENTITY) < 1e-12);
             }
         }
     }
 
     #[test]
-    fn the_smallest_turn_is_found_for_opposite_directions() {
+    fn the_shortest_rotation_exists_for_opposite_directions() {
         for (from, to) in [
             ([1.0, 0.0, 0.0], [-2.0, 0.0, 0.0]),
             ([0.0, 1.0, 0.0], [0.0, 3.0, 0.0]),
             ([0.1, 0.2, 0.3], [0.3, 0.0, -1.0]),
         ] {
-            let turned = apply(&smallest_turn(from, to).unwrap(), unit(from).unwrap());
-            assert!(norm(sub(turned, unit(to).unwrap())) < 1e-9, "{from:?}");
+            let rotated = apply(&shortest_rotation(from, to).unwrap(), unit(from).unwrap());
+            assert!(norm(sub(rotated, unit(to).unwrap())) < 1e-9, "{from:?}");
         }
-        assert!(smallest_turn([0.0; 3], [1.0, 0.0, 0.0]).is_none());
+        assert!(shortest_rotation([0.0; 3], [1.0, 0.0, 0.0]).is_none());
     }
 
     #[test]
-    fn degenerate_frames_are_refused() {
+    fn degenerate_frames_are_rejected() {
         assert!(frame([1.0, 0.0, 0.0], [2.0, 0.0, 0.0]).is_none());
         assert!(frame([0.0; 3], [2.0, 0.0, 0.0]).is_none());
         assert!(frame([f64::NAN, 0.0, 1.0], [2.0, 0.0, 0.0]).is_none());

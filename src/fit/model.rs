@@ -1,23 +1,22 @@
-//! The part of a body that the fit needs: 24 joints and nine vertices, with their derivatives.
+//! A reduced body model for the fit: 24 joints and nine skinned vertices, with their derivatives.
 //!
-//! Joints are linear in the shape before the chain of rotations; a vertex is skinned by its few joints. The
-//! pose's corrective blend shapes are left out here: they move a face or a heel by millimeters, which is less than
-//! the points' own error. Must not know landmarks or cameras.
+//! Rest joints are linear in the shape. Pose-dependent blend shapes are omitted: they move vertices of the face or heel by
+//! millimeters, less than the error of landmarks. Input: pose and shape ([`State`]); output: points ([`PosedPoints`]).
 
 use super::FitError;
 use super::linear::{IDENTITY, Matrix, Vector, add, apply, cross, multiply, scale, sub, widen};
-use crate::body::{BETAS, Body, JOINT_NAMES, PARENTS, SKELETON};
+use crate::body::{Body, JOINT_NAMES, NUM_BETAS, NUM_JOINTS, PARENTS};
 
-/// Points of the body that landmarks observe: 12 joints, then nine vertices.
+/// Number of body points with a corresponding landmark: 12 joints, then nine vertices.
 pub(super) const POINTS: usize = 21;
-/// The first points are joints, in the order of `crate::landmarks::SCORED`.
+/// The joints of the first points, in the order of `crate::landmarks::SCORED_LANDMARKS`.
 pub(super) const JOINT_POINTS: [usize; 12] = [16, 17, 18, 19, 20, 21, 1, 2, 4, 5, 7, 8];
-/// Vertices: nose, left and right eye, ear, heel, big toe.
+/// Number of vertices: nose, left and right eye, ear, heel, big toe.
 const VERTICES: usize = 9;
-/// Their places in `crate::body::OPENPOSE_VERTICES`.
-const PICKED: [usize; VERTICES] = [0, 2, 1, 4, 3, 7, 10, 5, 8];
-/// Places of the points in the order above.
-pub(super) mod at {
+/// Their indices in `crate::body::OPENPOSE_VERTEX_NAMES`.
+const OPENPOSE_INDICES: [usize; VERTICES] = [0, 2, 1, 4, 3, 7, 10, 5, 8];
+/// Indices of the points in this order.
+pub(super) mod point_index {
     pub const NOSE: usize = 12;
     pub const LEFT_EAR: usize = 15;
     pub const RIGHT_EAR: usize = 16;
@@ -27,55 +26,59 @@ pub(super) mod at {
     pub const RIGHT_TOE: usize = 20;
 }
 
-/// Turns of 24 joints and the shape: what moves points of the body.
-pub(super) const MOVERS: usize = 3 * SKELETON + BETAS;
+/// Number of parameters that move body points: rotations of 24 joints and the shape.
+pub(super) const PARAMETERS: usize = 3 * NUM_JOINTS + NUM_BETAS;
 
 /// A vertex of the rest mesh.
 #[derive(Debug, Clone)]
 struct Vertex {
     template: Vector,
-    directions: [Vector; BETAS],
-    /// Joints and their shares.
+    directions: [Vector; NUM_BETAS],
+    /// Joints and their skinning weights.
     weights: Vec<(usize, f64)>,
 }
 
 /// A body reduced to what the fit needs.
 #[derive(Debug, Clone)]
 pub(super) struct Model {
-    template: [Vector; SKELETON],
-    directions: [[Vector; BETAS]; SKELETON],
+    template: [Vector; NUM_JOINTS],
+    directions: [[Vector; NUM_BETAS]; NUM_JOINTS],
     vertices: Vec<Vertex>,
-    /// Whether the first joint is the second one or comes before it.
-    is_before: [[bool; SKELETON]; SKELETON],
-    /// For each point the joints whose turns move it.
-    turned_by: Vec<Vec<usize>>,
+    /// `[a][b]`: whether joint `a` is joint `b` or one of its ancestors.
+    is_ancestor: [[bool; NUM_JOINTS]; NUM_JOINTS],
+    /// For each point the joints whose rotations move it.
+    moving_joints: Vec<Vec<usize>>,
 }
 
-/// Pose and shape.
+/// The pose and shape parameters.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct State {
     /// Each joint's rotation relative to its parent (24).
-    pub turns: [Matrix; SKELETON],
-    pub betas: [f64; BETAS],
+    pub rotations: [Matrix; NUM_JOINTS],
+    pub betas: [f64; NUM_BETAS],
 }
 
-/// Where everything is in a state.
+/// Joints and points of a state, meters.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Posed {
-    /// Rest joints of the shape.
-    pub rest: [Vector; SKELETON],
-    /// Rotations of the joints' frames.
-    pub worlds: [Matrix; SKELETON],
-    /// The joints, relative to the body's origin.
-    pub places: [Vector; SKELETON],
-    /// The observed points.
+pub(super) struct PosedPoints {
+    /// Joints of the shape in rest pose.
+    pub rest: [Vector; NUM_JOINTS],
+    /// World rotations of the joints.
+    pub world_rotations: [Matrix; NUM_JOINTS],
+    /// Posed joints relative to the body's origin.
+    pub joints: [Vector; NUM_JOINTS],
+    /// Posed points relative to the body's origin.
     pub points: [Vector; POINTS],
 }
 
-/// Derivatives of one point by the movers: turns about world axes at each joint, then the shape.
-pub(super) type Jacobian = [Vector; MOVERS];
+/// Derivatives of one point by the parameters: rotations about world axes at each joint, then the shape.
+pub(super) type Jacobian = [Vector; PARAMETERS];
 
 impl Model {
+    /// Reduces a body.
+    ///
+    /// # Errors
+    /// [`FitError::Skeleton`] if the kinematic tree is not SMPL's.
     pub fn new(body: &Body) -> Result<Model, FitError> {
         for (joint, name) in JOINT_NAMES.iter().enumerate() {
             let (found, expected) = (body.parents[joint], PARENTS[joint]);
@@ -83,19 +86,19 @@ impl Model {
                 return Err(FitError::Skeleton { joint: name, found, expected });
             }
         }
-        let template = body.rest_joints(&[0.0; BETAS]);
-        let mut directions = [[[0.0; 3]; BETAS]; SKELETON];
-        for beta in 0..BETAS {
-            let mut betas = [0.0; BETAS];
+        let template = body.rest_joints(&[0.0; NUM_BETAS]);
+        let mut directions = [[[0.0; 3]; NUM_BETAS]; NUM_JOINTS];
+        for beta in 0..NUM_BETAS {
+            let mut betas = [0.0; NUM_BETAS];
             betas[beta] = 1.0;
             for (joint, moved) in body.rest_joints(&betas).into_iter().enumerate() {
                 directions[joint][beta] = sub(widen(moved), widen(template[joint]));
             }
         }
-        let picked = body.joints44.vertices();
+        let openpose_vertices = body.joints44.vertices();
         let flat = 3 * body.vertex_count();
-        let vertices = PICKED.map(|place| {
-            let vertex = picked[place];
+        let vertices = OPENPOSE_INDICES.map(|index| {
+            let vertex = openpose_vertices[index];
             let direction = |beta: usize| -> Vector {
                 std::array::from_fn(|axis| f64::from(body.shapedirs[beta * flat + 3 * vertex + axis]))
             };
@@ -106,58 +109,59 @@ impl Model {
                 weights: weights.map(|&(joint, weight)| (joint as usize, f64::from(weight))).collect(),
             }
         });
-        let is_before =
-            std::array::from_fn(|first| std::array::from_fn(|second| comes_before(first, second)));
-        let turned_by = (0..POINTS).map(|point| {
+        let is_ancestor =
+            std::array::from_fn(|first| std::array::from_fn(|second| is_ancestor_or_self(first, second)));
+        let moving_joints = (0..POINTS).map(|point| {
             let moves = |joint: &usize| match JOINT_POINTS.get(point) {
-                Some(&own) => *joint != own && is_before[*joint][own],
+                Some(&own) => *joint != own && is_ancestor[*joint][own],
                 None => {
                     let weights = &vertices[point - JOINT_POINTS.len()].weights;
-                    weights.iter().any(|&(own, _)| is_before[*joint][own])
+                    weights.iter().any(|&(own, _)| is_ancestor[*joint][own])
                 }
             };
-            (0..SKELETON).filter(moves).collect()
+            (0..NUM_JOINTS).filter(moves).collect()
         });
-        let turned_by = turned_by.collect();
+        let moving_joints = moving_joints.collect();
         let template = std::array::from_fn(|joint| widen(template[joint]));
-        Ok(Model { template, directions, vertices: vertices.into(), is_before, turned_by })
+        Ok(Model { template, directions, vertices: vertices.into(), is_ancestor, moving_joints })
     }
 
-    /// The joints whose turns move a point.
-    pub fn turned_by(&self, point: usize) -> &[usize] {
-        &self.turned_by[point]
+    /// Joints whose rotations move a point.
+    pub fn moving_joints(&self, point: usize) -> &[usize] {
+        &self.moving_joints[point]
     }
 
-    /// The state of rest with a shape.
-    pub fn at_rest(betas: [f64; BETAS]) -> State {
-        State { turns: [IDENTITY; SKELETON], betas }
+    /// The rest pose with a shape.
+    pub fn rest_state(betas: [f64; NUM_BETAS]) -> State {
+        State { rotations: [IDENTITY; NUM_JOINTS], betas }
     }
 
-    fn shaped(&self, vertex: &Vertex, betas: &[f64; BETAS]) -> Vector {
+    fn shaped_vertex(&self, vertex: &Vertex, betas: &[f64; NUM_BETAS]) -> Vector {
         combine(vertex.template, &vertex.directions, betas)
     }
 
-    /// Where a state puts joints and points.
-    pub fn pose(&self, state: &State) -> Posed {
-        let rest: [Vector; SKELETON] =
+    /// Computes joints and points of a state.
+    pub fn pose(&self, state: &State) -> PosedPoints {
+        let rest: [Vector; NUM_JOINTS] =
             std::array::from_fn(|joint| combine(self.template[joint], &self.directions[joint], &state.betas));
-        let mut worlds = [state.turns[0]; SKELETON];
-        let mut places = [rest[0]; SKELETON];
-        for joint in 1..SKELETON {
+        let mut world_rotations = [state.rotations[0]; NUM_JOINTS];
+        let mut joints = [rest[0]; NUM_JOINTS];
+        for joint in 1..NUM_JOINTS {
             let parent = PARENTS[joint].unwrap_or(0);
-            worlds[joint] = multiply(&worlds[parent], &state.turns[joint]);
-            places[joint] = add(places[parent], apply(&worlds[parent], sub(rest[joint], rest[parent])));
+            world_rotations[joint] = multiply(&world_rotations[parent], &state.rotations[joint]);
+            joints[joint] =
+                add(joints[parent], apply(&world_rotations[parent], sub(rest[joint], rest[parent])));
         }
-        let mut posed = Posed { rest, worlds, places, points: [[0.0; 3]; POINTS] };
+        let mut posed = PosedPoints { rest, world_rotations, joints, points: [[0.0; 3]; POINTS] };
         for point in 0..POINTS {
             posed.points[point] = match JOINT_POINTS.get(point) {
-                Some(&joint) => places[joint],
+                Some(&joint) => joints[joint],
                 None => {
                     let vertex = &self.vertices[point - JOINT_POINTS.len()];
-                    let at = self.shaped(vertex, &state.betas);
+                    let at = self.shaped_vertex(vertex, &state.betas);
                     let parts = vertex.weights.iter();
                     parts.fold([0.0; 3], |sum, &(joint, weight)| {
-                        add(sum, scale(carried(&posed, joint, at), weight))
+                        add(sum, scale(transform_with_joint(&posed, joint, at), weight))
                     })
                 }
             };
@@ -165,72 +169,72 @@ impl Model {
         posed
     }
 
-    /// Derivatives of the joints' places by the shape (24 x 10).
-    pub fn places_by_shape(&self, posed: &Posed) -> [[Vector; BETAS]; SKELETON] {
-        let mut by_shape = [self.directions[0]; SKELETON];
-        for joint in 1..SKELETON {
+    /// Derivatives of the posed joints by the shape (24 x 10).
+    pub fn joint_shape_jacobian(&self, posed: &PosedPoints) -> [[Vector; NUM_BETAS]; NUM_JOINTS] {
+        let mut by_shape = [self.directions[0]; NUM_JOINTS];
+        for joint in 1..NUM_JOINTS {
             let parent = PARENTS[joint].unwrap_or(0);
             by_shape[joint] = std::array::from_fn(|beta| {
                 let bone = sub(self.directions[joint][beta], self.directions[parent][beta]);
-                add(by_shape[parent][beta], apply(&posed.worlds[parent], bone))
+                add(by_shape[parent][beta], apply(&posed.world_rotations[parent], bone))
             });
         }
         by_shape
     }
 
-    /// Derivatives of one point; zero where [`Model::turned_by`] does not name the joint.
+    /// Derivatives of one point; zero for joints that are not in [`Model::moving_joints`].
     pub fn jacobian(
         &self,
         point: usize,
         state: &State,
-        posed: &Posed,
-        by_shape: &[[Vector; BETAS]; SKELETON],
+        posed: &PosedPoints,
+        by_shape: &[[Vector; NUM_BETAS]; NUM_JOINTS],
     ) -> Jacobian {
-        let mut jacobian = [[0.0; 3]; MOVERS];
+        let mut jacobian = [[0.0; 3]; PARAMETERS];
         if let Some(&own) = JOINT_POINTS.get(point) {
-            for &joint in self.turned_by(point) {
-                write_turn(&mut jacobian, joint, sub(posed.places[own], posed.places[joint]));
+            for &joint in self.moving_joints(point) {
+                write_rotation(&mut jacobian, joint, sub(posed.joints[own], posed.joints[joint]));
             }
-            jacobian[3 * SKELETON..].copy_from_slice(&by_shape[own]);
+            jacobian[3 * NUM_JOINTS..].copy_from_slice(&by_shape[own]);
             return jacobian;
         }
         let vertex = &self.vertices[point - JOINT_POINTS.len()];
-        let at = self.shaped(vertex, &state.betas);
-        for &joint in self.turned_by(point) {
-            let below = vertex.weights.iter().filter(|(own, _)| self.is_before[joint][*own]);
+        let at = self.shaped_vertex(vertex, &state.betas);
+        for &joint in self.moving_joints(point) {
+            let below = vertex.weights.iter().filter(|(own, _)| self.is_ancestor[joint][*own]);
             let arm = below.fold([0.0; 3], |sum, &(own, weight)| {
-                add(sum, scale(sub(carried(posed, own, at), posed.places[joint]), weight))
+                add(sum, scale(sub(transform_with_joint(posed, own, at), posed.joints[joint]), weight))
             });
-            write_turn(&mut jacobian, joint, arm);
+            write_rotation(&mut jacobian, joint, arm);
         }
-        for beta in 0..BETAS {
+        for beta in 0..NUM_BETAS {
             let moved = vertex.weights.iter().fold([0.0; 3], |sum, &(own, weight)| {
                 let inside = sub(vertex.directions[beta], self.directions[own][beta]);
-                add(sum, scale(add(by_shape[own][beta], apply(&posed.worlds[own], inside)), weight))
+                add(sum, scale(add(by_shape[own][beta], apply(&posed.world_rotations[own], inside)), weight))
             });
-            jacobian[3 * SKELETON + beta] = moved;
+            jacobian[3 * NUM_JOINTS + beta] = moved;
         }
         jacobian
     }
 }
 
-/// Whether a joint is another one or lies between it and the pelvis.
-fn comes_before(first: usize, second: usize) -> bool {
-    first == second || PARENTS[second].is_some_and(|parent| comes_before(first, parent))
+/// Whether the first joint is the second one or one of its ancestors.
+fn is_ancestor_or_self(first: usize, second: usize) -> bool {
+    first == second || PARENTS[second].is_some_and(|parent| is_ancestor_or_self(first, parent))
 }
 
-/// `template` plus the directions times the betas.
-fn combine(template: Vector, directions: &[Vector; BETAS], betas: &[f64; BETAS]) -> Vector {
+/// `template + sum(directions * betas)`.
+fn combine(template: Vector, directions: &[Vector; NUM_BETAS], betas: &[f64; NUM_BETAS]) -> Vector {
     directions.iter().zip(betas).fold(template, |sum, (direction, beta)| add(sum, scale(*direction, *beta)))
 }
 
-/// Where a joint alone takes a rest point.
-fn carried(posed: &Posed, joint: usize, at: Vector) -> Vector {
-    add(posed.places[joint], apply(&posed.worlds[joint], sub(at, posed.rest[joint])))
+/// Transforms a point of the rest pose rigidly with one joint.
+fn transform_with_joint(posed: &PosedPoints, joint: usize, at: Vector) -> Vector {
+    add(posed.joints[joint], apply(&posed.world_rotations[joint], sub(at, posed.rest[joint])))
 }
 
-/// A turn about world axis k moves the end of `arm` by `axis k x arm`.
-fn write_turn(jacobian: &mut Jacobian, joint: usize, arm: Vector) {
+/// Writes the derivatives for a joint's rotation: a rotation about world axis k moves the end of `arm` by `axis k x arm`.
+fn write_rotation(jacobian: &mut Jacobian, joint: usize, arm: Vector) {
     for (axis, unit) in IDENTITY.iter().enumerate() {
         jacobian[3 * joint + axis] = cross(*unit, arm);
     }
@@ -244,65 +248,69 @@ mod tests {
 
     fn random_state(seed: u64) -> State {
         let mut draws = stream(seed, "fit model", &[]);
-        let turns = std::array::from_fn(|_| exp([0; 3].map(|_| 0.5 * draws.normal())));
-        State { turns, betas: std::array::from_fn(|_| draws.normal()) }
+        let rotations = std::array::from_fn(|_| exp([0; 3].map(|_| 0.5 * draws.normal())));
+        State { rotations, betas: std::array::from_fn(|_| draws.normal()) }
     }
 
     #[test]
-    fn the_reduced_body_is_the_whole_one() {
-        let body = Body::stand_in();
+    fn the_reduced_body_equals_the_full_body() {
+        let body = Body::built_in();
         let model = Model::new(&body).unwrap();
         let state = random_state(1);
         let narrow = |m: &Matrix| m.map(|row| row.map(|x| x as f32));
-        let whole = body.pose(&crate::person::SmplParams {
+        let full = body.pose(&crate::person::SmplParams {
             betas: state.betas.map(|beta| beta as f32),
-            global_orient: narrow(&state.turns[0]),
-            body_pose: std::array::from_fn(|joint| narrow(&state.turns[joint + 1])),
+            global_orient: narrow(&state.rotations[0]),
+            body_pose: std::array::from_fn(|joint| narrow(&state.rotations[joint + 1])),
         });
         let posed = model.pose(&state);
-        for joint in 0..SKELETON {
-            assert!(norm(sub(posed.places[joint], widen(whole.joints24[joint]))) < 1e-5, "joint {joint}");
+        for joint in 0..NUM_JOINTS {
+            assert!(norm(sub(posed.joints[joint], widen(full.joints24[joint]))) < 1e-5, "joint {joint}");
         }
         // joints44: nose 0, then 15 to 24 in OpenPose's order
         for (point, joint44) in
             [(12, 0), (13, 16), (14, 15), (15, 18), (16, 17), (17, 21), (18, 24), (19, 19), (20, 22)]
         {
-            let off = norm(sub(posed.points[point], widen(whole.joints44[joint44])));
-            assert!(off < 1e-5, "point {point}: {off}");
+            let error = norm(sub(posed.points[point], widen(full.joints44[joint44])));
+            assert!(error < 1e-5, "point {point}: {error}");
         }
     }
 
     #[test]
-    fn derivatives_are_those_of_differences() {
-        let model = Model::new(&Body::stand_in()).unwrap();
+    fn derivatives_match_finite_differences() {
+        let model = Model::new(&Body::built_in()).unwrap();
         let state = random_state(2);
         let posed = model.pose(&state);
-        let by_shape = model.places_by_shape(&posed);
+        let by_shape = model.joint_shape_jacobian(&posed);
         let step = 1e-6;
         for point in 0..POINTS {
             let jacobian = model.jacobian(point, &state, &posed, &by_shape);
-            for mover in 0..MOVERS {
+            for parameter in 0..PARAMETERS {
                 let mut moved = state;
-                if mover < 3 * SKELETON {
-                    let joint = mover / 3;
-                    let above = PARENTS[joint].map_or(IDENTITY, |parent| posed.worlds[parent]);
-                    let turn = exp(scale(IDENTITY[mover % 3], step));
-                    let local = multiply(&transpose(&above), &multiply(&turn, &above));
-                    moved.turns[joint] = multiply(&local, &moved.turns[joint]);
+                if parameter < 3 * NUM_JOINTS {
+                    let joint = parameter / 3;
+                    let above = PARENTS[joint].map_or(IDENTITY, |parent| posed.world_rotations[parent]);
+                    let rotation = exp(scale(IDENTITY[parameter % 3], step));
+                    let local = multiply(&transpose(&above), &multiply(&rotation, &above));
+                    moved.rotations[joint] = multiply(&local, &moved.rotations[joint]);
                 } else {
-                    moved.betas[mover - 3 * SKELETON] += step;
+                    moved.betas[parameter - 3 * NUM_JOINTS] += step;
                 }
                 let difference =
                     scale(sub(model.pose(&moved).points[point], posed.points[point]), 1.0 / step);
-                let off = norm(sub(difference, jacobian[mover]));
-                assert!(off < 1e-5, "point {point}, mover {mover}: {difference:?} {:?}", jacobian[mover]);
+                let error = norm(sub(difference, jacobian[parameter]));
+                assert!(
+                    error < 1e-5,
+                    "point {point}, parameter {parameter}: {difference:?} {:?}",
+                    jacobian[parameter]
+                );
             }
         }
     }
 
     #[test]
-    fn another_skeleton_is_refused() {
-        let mut body = Body::stand_in();
+    fn another_skeleton_is_rejected() {
+        let mut body = Body::built_in();
         body.parents[16] = Some(9);
         let message = Model::new(&body).unwrap_err().to_string();
         assert!(message.contains("left_shoulder"), "{message}");

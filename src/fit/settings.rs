@@ -1,43 +1,43 @@
-//! What may be chosen about the fit.
+//! Settings of the fit (`[fit]`).
 
 use super::FitError;
-use crate::body::SKELETON;
+use crate::body::NUM_JOINTS;
 use serde::{Deserialize, Serialize};
 
-/// How much each observation and each prior weighs in the fit. Deviations are standard deviations of Gaussians:
-/// a residual as large as its deviation costs 1.
+/// Weights of the observations and priors. Deviations are standard deviations of Gaussians: a residual equal to its
+/// deviation costs 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Gauss-Newton steps at most, 0 to 50; 0 keeps the closed-form pose.
+    /// Maximum number of Gauss-Newton steps, 0 to 50; 0 uses the closed-form pose.
     pub steps: usize,
-    /// The steps end early where one lowers the cost by less than this share.
+    /// Stops when a step reduces the cost by less than this fraction.
     pub tolerance: f64,
-    /// Deviation of a fully visible world point relative to the middle of the hips, meters.
+    /// Deviation of a fully visible world point relative to the midpoint of the hips, meters.
     pub world_deviation_m: f64,
-    /// Deviation of a fully visible point in the picture, in meters at the body's scale.
+    /// Deviation of a fully visible image point, in meters at the body's scale.
     pub picture_deviation_m: f64,
-    /// Residuals in the picture beyond this many meters cost linearly and not quadratically (Huber 1964).
+    /// Residuals of image points above this many meters have a linear cost (Huber 1964).
     pub picture_soft_m: f64,
     /// Weight of heels and toes relative to the other points.
     pub feet_weight: f64,
-    /// Visibility below this counts as this: what a hidden point is worth.
+    /// Lower limit of the visibility: the weight of a hidden point.
     pub least_visibility: f64,
     /// Deviation of hips, knees, ankles, shoulders and elbows from the closed-form pose, radians.
     pub limb_deviation_rad: f64,
-    /// The same of the three joints of the spine and the collars.
+    /// The same for the three joints of the spine and the collars.
     pub spine_deviation_rad: f64,
-    /// The same of neck and wrists.
+    /// The same for neck and wrists.
     pub neck_deviation_rad: f64,
-    /// The same of the head.
+    /// The same for the head.
     pub head_deviation_rad: f64,
-    /// The same of hands and toes, which no point tells anything about.
+    /// The same for hands and toes, for which there are no observations.
     pub tip_deviation_rad: f64,
     /// Deviation of each shape coefficient from zero, the mean shape.
     pub betas_deviation: f64,
-    /// Deviation of each shape coefficient from the track's mean, where one is given.
+    /// Deviation of each shape coefficient from the track's mean, if there is one.
     pub track_betas_deviation: f64,
-    /// What one step turns a joint by at most, radians.
+    /// Maximum rotation of a joint in one step, radians.
     pub step_limit_rad: f64,
 }
 
@@ -64,14 +64,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Checks that every number is one that the fit can work with.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// [`FitError::Setting`], naming the first that is not.
+    /// [`FitError::InvalidSetting`], with the first setting out of range.
     pub fn check(&self) -> Result<(), FitError> {
         const DEVIATION: &str = "a number above 0 and at most 1000";
-        const SHARE: &str = "a number above 0 and at most 1";
-        let in_range = |value: f64, most: f64| value > 0.0 && value <= most;
+        const FRACTION: &str = "a number above 0 and at most 1";
+        let in_range = |value: f64, max: f64| value > 0.0 && value <= max;
         let deviations = [
             ("world_deviation_m", self.world_deviation_m),
             ("picture_deviation_m", self.picture_deviation_m),
@@ -85,34 +85,34 @@ impl Settings {
             ("track_betas_deviation", self.track_betas_deviation),
         ];
         for (name, value) in deviations {
-            // a deviation of nothing makes a weight of infinity
+            // a deviation near zero results in an infinite weight
             if !in_range(value, 1000.0) || value < 1e-4 {
-                return Err(FitError::Setting { name, value, allowed: DEVIATION });
+                return Err(FitError::InvalidSetting { name, value, allowed: DEVIATION });
             }
         }
         for (name, value) in [("feet_weight", self.feet_weight), ("least_visibility", self.least_visibility)]
         {
             if !in_range(value, 1.0) {
-                return Err(FitError::Setting { name, value, allowed: SHARE });
+                return Err(FitError::InvalidSetting { name, value, allowed: FRACTION });
             }
         }
         if !in_range(self.step_limit_rad, std::f64::consts::PI) {
             let (name, value) = ("step_limit_rad", self.step_limit_rad);
-            return Err(FitError::Setting { name, value, allowed: "a number above 0 and at most pi" });
+            return Err(FitError::InvalidSetting { name, value, allowed: "a number above 0 and at most pi" });
         }
         if !(0.0..1.0).contains(&self.tolerance) {
             let (name, value) = ("tolerance", self.tolerance);
-            return Err(FitError::Setting { name, value, allowed: "at least 0 and below 1" });
+            return Err(FitError::InvalidSetting { name, value, allowed: "at least 0 and below 1" });
         }
         if self.steps > 50 {
             let (name, value) = ("steps", self.steps as f64);
-            return Err(FitError::Setting { name, value, allowed: "at most 50" });
+            return Err(FitError::InvalidSetting { name, value, allowed: "at most 50" });
         }
         Ok(())
     }
 
-    /// One over the square of each joint's deviation (24); 0 for the pelvis, which may turn freely.
-    pub(super) fn turn_weights(&self) -> [f64; SKELETON] {
+    /// The weight of each joint's rotation prior (24): one over its squared deviation; 0 for the pelvis, which is free.
+    pub(super) fn rotation_weights(&self) -> [f64; NUM_JOINTS] {
         std::array::from_fn(|joint| {
             let deviation = match joint {
                 0 => return 0.0,
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_pass_and_nonsense_does_not() {
+    fn the_defaults_are_valid_and_values_out_of_range_are_errors() {
         Settings::default().check().unwrap();
         let broken = [
             Settings { world_deviation_m: 0.0, ..Settings::default() },

@@ -1,80 +1,83 @@
-//! Gauss-Newton steps over 24 x 3 turns, ten betas, scale and shift.
+//! Gauss-Newton optimization of 24 x 3 rotation parameters, ten betas, and the camera's scale and offset.
 //!
-//! Turns are about world axes at each joint, so that derivatives are cross products. The normal equations are
-//! gathered point by point over the unknowns that move the point, and solved by Cholesky's factors.
+//! Rotations are about world axes at each joint, so that derivatives are cross products. The normal equations are assembled
+//! point by point over the unknowns that move the point, and solved by Cholesky factorization.
 
 use super::camera::Camera;
 use super::linear::{
-    Matrix, Vector, add, apply, apply_transposed, exp, factor, limited, log, multiply, norm, scale,
+    Matrix, Vector, add, apply, apply_transposed, clamp_norm, exp, factor, log, multiply, norm, scale,
     solve_lower, solve_upper, sub, transpose,
 };
-use super::model::{JOINT_POINTS, Jacobian, MOVERS, Model, POINTS, Posed, State};
+use super::model::{JOINT_POINTS, Jacobian, Model, PARAMETERS, POINTS, PosedPoints, State};
 use super::observe::Observations;
 use super::{FitError, Settings};
-use crate::body::{BETAS, PARENTS, SKELETON};
+use crate::body::{NUM_BETAS, NUM_JOINTS, PARENTS};
 
-/// Turns, shape and camera.
-const UNKNOWNS: usize = MOVERS + 3;
-/// The unknowns of the camera: scale, then shift, both as shares of the scale.
-const CAMERA: usize = MOVERS;
-/// The hips among the observed points.
+/// Rotations, shape and camera.
+const UNKNOWNS: usize = PARAMETERS + 3;
+/// Index of the camera's unknowns: scale, then offset, both relative to the scale.
+const CAMERA: usize = PARAMETERS;
+/// Indices of the hips in the observed points.
 const HIPS: [usize; 2] = [6, 7];
-/// Added to the diagonal, relative to it, against unknowns that nothing observes.
+/// Relative damping of the diagonal, for unknowns without observations.
 const DAMPING: f64 = 1e-6;
-/// Shapes beyond this many deviations are no people's.
+/// Limit of shape coefficients, standard deviations.
 pub(super) const BETA_LIMIT: f64 = 5.0;
-/// A step changes the camera's scale by at most this share.
+/// Maximum relative change of the camera's scale in one step.
 const SCALE_LIMIT: f64 = 0.5;
 
-/// A pose, a shape and a camera, with what they cost.
+/// A pose, shape and camera with their cost.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Solution {
     pub state: State,
     pub camera: Camera,
-    pub posed: Posed,
+    /// Points of `state`.
+    pub posed: PosedPoints,
     cost: f64,
-    /// The part of the cost that observations make.
-    misfit: f64,
+    /// The cost of the observations, without priors.
+    data_cost: f64,
+    /// Gauss-Newton steps so far.
     pub steps: usize,
 }
 
-/// What is minimized.
+/// The optimization problem.
 pub(super) struct Problem<'a> {
     pub model: &'a Model,
     pub observations: &'a Observations,
     pub settings: &'a Settings,
-    /// The closed-form pose, which turns are held to.
-    pub first: &'a [Matrix; SKELETON],
-    /// The mean shape of the person's track so far.
-    pub track: Option<[f64; BETAS]>,
+    /// The closed-form pose: initial value and center of the rotation prior.
+    pub initial_pose: &'a [Matrix; NUM_JOINTS],
+    /// The mean shape of the person's track.
+    pub track_betas: Option<[f64; NUM_BETAS]>,
 }
 
 /// Normal equations: the lower triangle of `J^T W J`, and `J^T W r`.
-struct Normal {
+struct NormalEquations {
     matrix: [[f64; UNKNOWNS]; UNKNOWNS],
     gradient: [f64; UNKNOWNS],
 }
 
 impl Problem<'_> {
-    /// Fits from the closed-form pose and the track's shape, or the mean one.
+    /// Optimizes from the closed-form pose and the track's shape, or the mean shape.
     ///
     /// # Errors
-    /// [`FitError::Degenerate`] if there is no camera.
+    /// [`FitError::Degenerate`] if the points do not determine a camera.
     pub fn solve(&self) -> Result<Solution, FitError> {
-        let state = State { turns: *self.first, betas: self.track.unwrap_or([0.0; BETAS]) };
+        let state =
+            State { rotations: *self.initial_pose, betas: self.track_betas.unwrap_or([0.0; NUM_BETAS]) };
         let posed = self.model.pose(&state);
         let camera = Camera::between(&posed.points, &self.observations.points)?;
-        let mut best = self.valued(state, camera, 0);
-        let mut normal = Normal::ZERO;
+        let mut best = self.evaluate(state, camera, 0);
+        let mut normal = NormalEquations::ZERO;
         for step in 1..=self.settings.steps {
-            self.gather(&best, &mut normal);
+            self.assemble(&best, &mut normal);
             if !normal.factor() {
                 break;
             }
             let mut change = normal.gradient.map(|g| -g);
             solve_lower(&normal.matrix, &mut change);
             solve_upper(&normal.matrix, &mut change);
-            let Some(next) = self.improved(&best, &change, step) else { break };
+            let Some(next) = self.line_search(&best, &change, step) else { break };
             let gain = (best.cost - next.cost) / best.cost.max(f64::MIN_POSITIVE);
             best = next;
             if gain < self.settings.tolerance {
@@ -84,63 +87,69 @@ impl Problem<'_> {
         Ok(best)
     }
 
-    /// The solution after the change, or a part of it where the whole of it costs more; `None` where no part helps.
-    fn improved(&self, best: &Solution, change: &[f64; UNKNOWNS], step: usize) -> Option<Solution> {
-        [1.0, 0.5, 0.25].into_iter().find_map(|share| {
-            let state = self.moved(best, change, share);
-            let camera = moved_camera(&best.camera, change, share);
-            let next = self.valued(state, camera, step);
+    /// Backtracking line search: applies the step, or a half or quarter of it, until the cost decreases; `None` if it never
+    /// does.
+    fn line_search(&self, best: &Solution, change: &[f64; UNKNOWNS], step: usize) -> Option<Solution> {
+        [1.0, 0.5, 0.25].into_iter().find_map(|fraction| {
+            let state = self.apply_step(best, change, fraction);
+            let camera = step_camera(&best.camera, change, fraction);
+            let next = self.evaluate(state, camera, step);
             (next.cost < best.cost).then_some(next)
         })
     }
 
-    /// What a shape coefficient is held to: centers and weights, those of the mean shape and of the track.
+    /// Priors of a shape coefficient as (center, weight): the mean shape and the track's shape.
     fn shape_priors(&self, beta: usize) -> [(f64, f64); 2] {
         let weight = |deviation: f64| 1.0 / (deviation * deviation);
-        let of_track = self.track.map(|betas| (betas[beta], weight(self.settings.track_betas_deviation)));
-        [(0.0, weight(self.settings.betas_deviation)), of_track.unwrap_or((0.0, 0.0))]
+        let track_prior =
+            self.track_betas.map(|betas| (betas[beta], weight(self.settings.track_betas_deviation)));
+        [(0.0, weight(self.settings.betas_deviation)), track_prior.unwrap_or((0.0, 0.0))]
     }
 
-    fn moved(&self, best: &Solution, change: &[f64; UNKNOWNS], share: f64) -> State {
+    fn apply_step(&self, best: &Solution, change: &[f64; UNKNOWNS], fraction: f64) -> State {
         let mut state = best.state;
-        for joint in 0..SKELETON {
-            let turn: Vector = std::array::from_fn(|axis| share * change[3 * joint + axis]);
-            let turn = limited(turn, self.settings.step_limit_rad);
-            let turn = match PARENTS[joint] {
-                Some(parent) => apply_transposed(&best.posed.worlds[parent], turn),
-                None => turn,
+        for joint in 0..NUM_JOINTS {
+            let rotation: Vector = std::array::from_fn(|axis| fraction * change[3 * joint + axis]);
+            let rotation = clamp_norm(rotation, self.settings.step_limit_rad);
+            let rotation = match PARENTS[joint] {
+                Some(parent) => apply_transposed(&best.posed.world_rotations[parent], rotation),
+                None => rotation,
             };
-            state.turns[joint] = multiply(&exp(turn), &state.turns[joint]);
+            state.rotations[joint] = multiply(&exp(rotation), &state.rotations[joint]);
         }
-        for (beta, change) in state.betas.iter_mut().zip(&change[3 * SKELETON..MOVERS]) {
-            *beta = (*beta + share * change).clamp(-BETA_LIMIT, BETA_LIMIT);
+        for (beta, change) in state.betas.iter_mut().zip(&change[3 * NUM_JOINTS..PARAMETERS]) {
+            *beta = (*beta + fraction * change).clamp(-BETA_LIMIT, BETA_LIMIT);
         }
         state
     }
 
-    fn valued(&self, state: State, camera: Camera, steps: usize) -> Solution {
+    fn evaluate(&self, state: State, camera: Camera, steps: usize) -> Solution {
         let posed = self.model.pose(&state);
-        let mut solution = Solution { state, camera, posed, cost: 0.0, misfit: 0.0, steps };
+        let mut solution = Solution { state, camera, posed, cost: 0.0, data_cost: 0.0, steps };
         for point in 0..POINTS {
             let weight = self.observations.points[point].weight;
             if let Some(residual) = self.world_residual(&solution, point) {
-                let off = norm(residual) / self.settings.world_deviation_m;
-                solution.misfit += weight * off * off;
+                let error = norm(residual) / self.settings.world_deviation_m;
+                solution.data_cost += weight * error * error;
             }
-            if let Some(residual) = self.picture_residual(&solution, point) {
-                let (length, soft) = (length(residual), self.settings.picture_soft_m);
-                let square = if length <= soft { length * length } else { soft * (2.0 * length - soft) };
-                solution.misfit += weight * square / self.settings.picture_deviation_m.powi(2);
+            if let Some(residual) = self.image_residual(&solution, point) {
+                let (length, threshold) = (length(residual), self.settings.picture_soft_m);
+                let square = if length <= threshold {
+                    length * length
+                } else {
+                    threshold * (2.0 * length - threshold)
+                };
+                solution.data_cost += weight * square / self.settings.picture_deviation_m.powi(2);
             }
         }
-        let weights = self.settings.turn_weights();
-        let turns: f64 = (0..SKELETON)
+        let weights = self.settings.rotation_weights();
+        let rotations: f64 = (0..NUM_JOINTS)
             .map(|joint| {
-                let off = norm(self.turn_residual(&solution, joint));
-                weights[joint] * off * off
+                let error = norm(self.rotation_residual(&solution, joint));
+                weights[joint] * error * error
             })
             .sum();
-        let shape: f64 = (0..BETAS)
+        let shape: f64 = (0..NUM_BETAS)
             .map(|beta| {
                 let value = solution.state.betas[beta];
                 self.shape_priors(beta)
@@ -149,42 +158,43 @@ impl Problem<'_> {
                     .sum::<f64>()
             })
             .sum();
-        solution.cost = solution.misfit + turns + shape;
+        solution.cost = solution.data_cost + rotations + shape;
         if solution.cost.is_nan() {
             solution.cost = f64::INFINITY;
         }
         solution
     }
 
-    /// A point relative to the middle of the hips, less the world point.
+    /// Body point relative to the midpoint of the hips, minus the world landmark.
     fn world_residual(&self, solution: &Solution, point: usize) -> Option<Vector> {
-        let seen = self.observations.points[point].world?;
+        let observed = self.observations.points[point].world?;
         let points = &solution.posed.points;
         let root = scale(add(points[HIPS[0]], points[HIPS[1]]), 0.5);
-        Some(sub(sub(points[point], root), seen))
+        Some(sub(sub(points[point], root), observed))
     }
 
-    /// A point in the picture less the observed one, in meters at the body's scale.
-    fn picture_residual(&self, solution: &Solution, point: usize) -> Option<[f64; 2]> {
-        let seen = self.observations.points[point].pixel?;
-        let at = solution.camera.project(solution.posed.points[point]);
-        Some([0, 1].map(|axis| (at[axis] - seen[axis]) / solution.camera.scale))
+    /// Projected body point minus the image landmark, in meters at the body's scale.
+    fn image_residual(&self, solution: &Solution, point: usize) -> Option<[f64; 2]> {
+        let observed = self.observations.points[point].pixel?;
+        let projected = solution.camera.project(solution.posed.points[point]);
+        Some([0, 1].map(|axis| (projected[axis] - observed[axis]) / solution.camera.scale))
     }
 
-    /// The turn from a joint's closed-form rotation to its present one, a rotation vector in world axes.
-    fn turn_residual(&self, solution: &Solution, joint: usize) -> Vector {
-        let turn = log(&multiply(&solution.state.turns[joint], &transpose(&self.first[joint])));
+    /// The rotation vector, in world axes, from a joint's closed-form rotation to its current one.
+    fn rotation_residual(&self, solution: &Solution, joint: usize) -> Vector {
+        let rotation =
+            log(&multiply(&solution.state.rotations[joint], &transpose(&self.initial_pose[joint])));
         match PARENTS[joint] {
-            Some(parent) => apply(&solution.posed.worlds[parent], turn),
-            None => turn,
+            Some(parent) => apply(&solution.posed.world_rotations[parent], rotation),
+            None => rotation,
         }
     }
 
-    /// Gathers the normal equations at a solution.
-    fn gather(&self, solution: &Solution, normal: &mut Normal) {
-        *normal = Normal::ZERO;
+    /// Assembles the normal equations at a solution.
+    fn assemble(&self, solution: &Solution, normal: &mut NormalEquations) {
+        *normal = NormalEquations::ZERO;
         let posed = &solution.posed;
-        let by_shape = self.model.places_by_shape(posed);
+        let by_shape = self.model.joint_shape_jacobian(posed);
         let jacobian = |point: usize| self.model.jacobian(point, &solution.state, posed, &by_shape);
         let hips = HIPS.map(jacobian);
         for point in 0..POINTS {
@@ -197,20 +207,21 @@ impl Problem<'_> {
                 let weight = weight / self.settings.world_deviation_m.powi(2);
                 for axis in 0..3 {
                     let mut row = [0.0; UNKNOWNS];
-                    for &mover in active.iter().filter(|mover| **mover < MOVERS) {
-                        row[mover] = own[mover][axis] - 0.5 * (hips[0][mover][axis] + hips[1][mover][axis]);
+                    for &parameter in active.iter().filter(|parameter| **parameter < PARAMETERS) {
+                        row[parameter] = own[parameter][axis]
+                            - 0.5 * (hips[0][parameter][axis] + hips[1][parameter][axis]);
                     }
                     normal.add(&row, residual[axis], weight, active);
                 }
             }
-            if let Some(residual) = self.picture_residual(solution, point) {
-                // reweighted least squares: beyond the bend Huber's cost has the weight bend / length
-                let soft = (self.settings.picture_soft_m / length(residual)).min(1.0);
-                let weight = weight * soft / self.settings.picture_deviation_m.powi(2);
+            if let Some(residual) = self.image_residual(solution, point) {
+                // iteratively reweighted least squares: above the threshold Huber's cost has the weight threshold / length
+                let huber_weight = (self.settings.picture_soft_m / length(residual)).min(1.0);
+                let weight = weight * huber_weight / self.settings.picture_deviation_m.powi(2);
                 for axis in 0..2 {
                     let mut row = [0.0; UNKNOWNS];
-                    for &mover in active.iter().filter(|mover| **mover < MOVERS) {
-                        row[mover] = own[mover][axis];
+                    for &parameter in active.iter().filter(|parameter| **parameter < PARAMETERS) {
+                        row[parameter] = own[parameter][axis];
                     }
                     row[CAMERA] = posed.points[point][axis];
                     row[CAMERA + 1 + axis] = 1.0;
@@ -218,46 +229,46 @@ impl Problem<'_> {
                 }
             }
         }
-        let weights = self.settings.turn_weights();
+        let weights = self.settings.rotation_weights();
         for (joint, weight) in weights.into_iter().enumerate() {
-            for (axis, off) in self.turn_residual(solution, joint).into_iter().enumerate() {
+            for (axis, error) in self.rotation_residual(solution, joint).into_iter().enumerate() {
                 normal.matrix[3 * joint + axis][3 * joint + axis] += weight;
-                normal.gradient[3 * joint + axis] += weight * off;
+                normal.gradient[3 * joint + axis] += weight * error;
             }
         }
-        for beta in 0..BETAS {
+        for beta in 0..NUM_BETAS {
             for (center, weight) in self.shape_priors(beta) {
-                normal.matrix[3 * SKELETON + beta][3 * SKELETON + beta] += weight;
-                normal.gradient[3 * SKELETON + beta] += weight * (solution.state.betas[beta] - center);
+                normal.matrix[3 * NUM_JOINTS + beta][3 * NUM_JOINTS + beta] += weight;
+                normal.gradient[3 * NUM_JOINTS + beta] += weight * (solution.state.betas[beta] - center);
             }
         }
     }
 
-    /// Writes the unknowns that move a point's residuals, in ascending order; how many they are.
+    /// Writes the unknowns that affect a point's residuals in ascending order; returns their number.
     fn active(&self, point: usize, active: &mut [usize; UNKNOWNS]) -> usize {
-        let turns = self.model.turned_by(point);
+        let rotations = self.model.moving_joints(point);
         let mut count = 0;
         let mut push = |unknown: usize| {
             active[count] = unknown;
             count += 1;
         };
-        // the pelvis moves the middle of the hips, and with it every residual
+        // the pelvis moves the midpoint of the hips, and with it every residual
         (0..3).for_each(&mut push);
-        for &joint in turns.iter().filter(|joint| **joint != 0) {
+        for &joint in rotations.iter().filter(|joint| **joint != 0) {
             (3 * joint..3 * joint + 3).for_each(&mut push);
         }
-        (3 * SKELETON..UNKNOWNS).for_each(&mut push);
+        (3 * NUM_JOINTS..UNKNOWNS).for_each(&mut push);
         count
     }
 
-    /// Standard deviations of the scored joints relative to the middle of the hips, meters.
+    /// Standard deviations of the scored joints relative to the midpoint of the hips, meters.
     ///
-    /// The inverse of the normal matrix is the covariance of the unknowns if residuals are as large as their
-    /// deviations; it is multiplied by the mean squared residual in deviations where that is above 1. A joint's
-    /// deviation is the root of the trace of its covariance.
+    /// The inverse of the normal matrix is the covariance of the unknowns if residuals match their deviations; it is
+    /// multiplied by the mean squared normalized residual if that is above 1. A joint's deviation is the root of the trace
+    /// of its covariance.
     pub fn deviations(&self, solution: &Solution) -> Option<[f64; JOINT_POINTS.len()]> {
-        let mut normal = Normal::ZERO;
-        self.gather(solution, &mut normal);
+        let mut normal = NormalEquations::ZERO;
+        self.assemble(solution, &mut normal);
         if !normal.factor() {
             return None;
         }
@@ -271,8 +282,8 @@ impl Problem<'_> {
                         + if point.pixel.is_some() { 2.0 } else { 0.0 })
             })
             .sum();
-        let inflation = (solution.misfit / coordinates).max(1.0);
-        let by_shape = self.model.places_by_shape(&solution.posed);
+        let inflation = (solution.data_cost / coordinates).max(1.0);
+        let by_shape = self.model.joint_shape_jacobian(&solution.posed);
         let jacobian = |point: usize| -> Jacobian {
             self.model.jacobian(point, &solution.state, &solution.posed, &by_shape)
         };
@@ -282,8 +293,9 @@ impl Problem<'_> {
             let trace: f64 = (0..3)
                 .map(|axis| {
                     let mut row = [0.0; UNKNOWNS];
-                    for mover in 0..MOVERS {
-                        row[mover] = own[mover][axis] - 0.5 * (hips[0][mover][axis] + hips[1][mover][axis]);
+                    for parameter in 0..PARAMETERS {
+                        row[parameter] = own[parameter][axis]
+                            - 0.5 * (hips[0][parameter][axis] + hips[1][parameter][axis]);
                     }
                     solve_lower(&normal.matrix, &mut row);
                     row.iter().map(|value| value * value).sum::<f64>()
@@ -293,7 +305,7 @@ impl Problem<'_> {
         }))
     }
 
-    /// Mean distances of the observed points: pixels in the picture, meters in the world.
+    /// Mean residuals of the observed points: image in pixels, world in meters.
     pub fn residuals(&self, solution: &Solution) -> [f64; 2] {
         let mean = |distance: &dyn Fn(usize) -> Option<f64>| {
             let (sum, count) =
@@ -301,7 +313,7 @@ impl Problem<'_> {
             if count > 0.0 { sum / count } else { 0.0 }
         };
         [
-            mean(&|point| Some(length(self.picture_residual(solution, point)?) * solution.camera.scale)),
+            mean(&|point| Some(length(self.image_residual(solution, point)?) * solution.camera.scale)),
             mean(&|point| Some(norm(self.world_residual(solution, point)?))),
         ]
     }
@@ -311,16 +323,17 @@ fn length(a: [f64; 2]) -> f64 {
     (a[0] * a[0] + a[1] * a[1]).sqrt()
 }
 
-fn moved_camera(camera: &Camera, change: &[f64; UNKNOWNS], share: f64) -> Camera {
-    let scale = camera.scale * (1.0 + (share * change[CAMERA]).clamp(-SCALE_LIMIT, SCALE_LIMIT));
-    let shift = [0, 1].map(|axis| camera.shift[axis] + share * change[CAMERA + 1 + axis] * camera.scale);
-    Camera { scale, shift }
+fn step_camera(camera: &Camera, change: &[f64; UNKNOWNS], fraction: f64) -> Camera {
+    let scale = camera.scale * (1.0 + (fraction * change[CAMERA]).clamp(-SCALE_LIMIT, SCALE_LIMIT));
+    let offset = [0, 1].map(|axis| camera.offset[axis] + fraction * change[CAMERA + 1 + axis] * camera.scale);
+    Camera { scale, offset }
 }
 
-impl Normal {
-    const ZERO: Normal = Normal { matrix: [[0.0; UNKNOWNS]; UNKNOWNS], gradient: [0.0; UNKNOWNS] };
+impl NormalEquations {
+    const ZERO: NormalEquations =
+        NormalEquations { matrix: [[0.0; UNKNOWNS]; UNKNOWNS], gradient: [0.0; UNKNOWNS] };
 
-    /// Adds one residual's row, which is zero but at the active unknowns.
+    /// Adds one residual's Jacobian row, which is zero except for the active unknowns.
     fn add(&mut self, row: &[f64; UNKNOWNS], residual: f64, weight: f64, active: &[usize]) {
         for (count, &i) in active.iter().enumerate() {
             let value = weight * row[i];
@@ -334,6 +347,7 @@ impl Normal {
         }
     }
 
+    /// Damps and factors the matrix; false if it is not positive definite.
     fn factor(&mut self) -> bool {
         for unknown in 0..UNKNOWNS {
             self.matrix[unknown][unknown] *= 1.0 + DAMPING;

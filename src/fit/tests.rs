@@ -1,63 +1,65 @@
-//! The fit as a whole: round trips of random poses, and landmarks that are missing, wrong or degenerate.
+//! Tests of the fit: round trips of random poses, and missing, wrong or degenerate landmarks.
 
 use super::linear::{exp, multiply};
 use super::*;
-use crate::body::Posed;
+use crate::body::PosedBody;
 use crate::geometry::{Vec3, add, apply, norm, scale, sub};
 use crate::landmarks::{LANDMARKS, point};
-use crate::random::{Stream, stream};
+use crate::random::{RandomStream, stream};
 use std::sync::LazyLock;
 
-static BODY: LazyLock<Body> = LazyLock::new(Body::stand_in);
+static BODY: LazyLock<Body> = LazyLock::new(Body::built_in);
 static FITTER: LazyLock<Fitter> = LazyLock::new(|| Fitter::new(&BODY).unwrap());
 
-/// Pixels per meter and the origin's place in every round trip.
+/// Camera of every round trip: pixels per meter, and the origin's projection.
 const SCALE: f32 = 220.0;
-const SHIFT: [f32; 2] = [400.0, 300.0];
+const OFFSET: [f32; 2] = [400.0, 300.0];
 
-/// A pose that a person can take, seen from any side; bones within joint limits, the twist of limbs small.
-fn random_person(draws: &mut Stream) -> SmplParams {
+/// A plausible pose from any viewpoint: within joint limits, with little twist of limbs.
+fn random_person(draws: &mut RandomStream) -> SmplParams {
     let about = |v: [f64; 3]| exp(v);
-    let mut turns = [linear::IDENTITY; 24];
+    let mut rotations = [linear::IDENTITY; 24];
     // the body's y is up and its z to the front; the camera's y is down and its z away
     let upright = about([std::f64::consts::PI, 0.0, 0.0]);
     let side = about([0.0, draws.range(-3.1, 3.1), 0.0]);
     let lean = about([draws.range(-0.4, 0.4), 0.0, draws.range(-0.4, 0.4)]);
-    turns[0] = multiply(&upright, &multiply(&lean, &side));
+    rotations[0] = multiply(&upright, &multiply(&lean, &side));
     for spine in [3, 6, 9] {
-        turns[spine] = about([draws.range(-0.05, 0.15), draws.range(-0.1, 0.1), draws.range(-0.06, 0.06)]);
+        rotations[spine] =
+            about([draws.range(-0.05, 0.15), draws.range(-0.1, 0.1), draws.range(-0.06, 0.06)]);
     }
     for neck in [12, 15] {
-        turns[neck] = about([draws.range(-0.15, 0.25), draws.range(-0.35, 0.35), draws.range(-0.1, 0.1)]);
+        rotations[neck] = about([draws.range(-0.15, 0.25), draws.range(-0.35, 0.35), draws.range(-0.1, 0.1)]);
     }
     for (left, sign) in [(true, 1.0), (false, -1.0)] {
         let joint = |of_left: usize| if left { of_left } else { of_left + 1 };
-        // thighs to the front are negative turns about x, knees bend by positive ones
-        turns[joint(1)] =
+        // moving thighs forward is a negative rotation about x, bending knees a positive one
+        rotations[joint(1)] =
             about([draws.range(-1.3, 0.3), draws.range(-0.2, 0.2), sign * draws.range(-0.1, 0.4)]);
-        turns[joint(4)] = about([draws.range(0.0, 1.6), 0.0, 0.0]);
-        turns[joint(7)] = about([draws.range(-0.3, 0.4), draws.range(-0.1, 0.1), 0.0]);
-        turns[joint(13)] = about([0.0, 0.0, sign * draws.range(-0.1, 0.1)]);
-        // arms down are negative turns about z on the left, elbows bend to the front by negative ones about y
+        rotations[joint(4)] = about([draws.range(0.0, 1.6), 0.0, 0.0]);
+        rotations[joint(7)] = about([draws.range(-0.3, 0.4), draws.range(-0.1, 0.1), 0.0]);
+        rotations[joint(13)] = about([0.0, 0.0, sign * draws.range(-0.1, 0.1)]);
+        // lowering the left arm is a negative rotation about z, bending the elbow forward a negative one about y
         let down = about([0.0, 0.0, sign * draws.range(-1.4, 0.3)]);
         let swing = about([draws.range(-0.8, 0.8), sign * draws.range(-0.6, 0.2), 0.0]);
-        turns[joint(16)] = multiply(&swing, &down);
-        turns[joint(18)] = about([0.0, sign * draws.range(-1.8, 0.0), 0.0]);
-        turns[joint(20)] = about([draws.range(-0.2, 0.2), draws.range(-0.2, 0.2), draws.range(-0.3, 0.3)]);
+        rotations[joint(16)] = multiply(&swing, &down);
+        rotations[joint(18)] = about([0.0, sign * draws.range(-1.8, 0.0), 0.0]);
+        rotations[joint(20)] =
+            about([draws.range(-0.2, 0.2), draws.range(-0.2, 0.2), draws.range(-0.3, 0.3)]);
     }
     SmplParams {
         betas: std::array::from_fn(|_| draws.normal() as f32),
-        global_orient: narrow(&turns[0]),
-        body_pose: std::array::from_fn(|joint| narrow(&turns[joint + 1])),
+        global_orient: narrow(&rotations[0]),
+        body_pose: std::array::from_fn(|joint| narrow(&rotations[joint + 1])),
     }
 }
 
-/// The landmarks that a body would have, exact.
-fn landmarks_of(params: &SmplParams) -> (Landmarks, Posed) {
+/// The exact landmarks of a posed body.
+fn landmarks_of(params: &SmplParams) -> (Landmarks, PosedBody) {
     let posed = BODY.pose(params);
     let mut world = [[0.0; 3]; LANDMARKS];
-    for (place, joint) in model::JOINT_POINTS.into_iter().enumerate() {
-        world[SCORED[place]] = posed.joints24[joint];
+    for (index, joint) in model::JOINT_POINTS.into_iter().enumerate() {
+        world[SCORED_LANDMARKS[index]] = posed.joints24[joint];
     }
     let openpose = [(0, 0), (2, 16), (5, 15), (7, 18), (8, 17), (29, 21), (30, 24), (31, 19), (32, 22)];
     for (landmark, joint44) in openpose {
@@ -76,14 +78,14 @@ fn landmarks_of(params: &SmplParams) -> (Landmarks, Posed) {
         world[point::LEFT_INDEX_FINGER + side] = add(hand, across);
         world[point::LEFT_LITTLE_FINGER + side] = sub(hand, across);
     }
-    let pixels = world.map(|at| [0, 1].map(|axis| SCALE * at[axis] + SHIFT[axis]));
+    let pixels = world.map(|at| [0, 1].map(|axis| SCALE * at[axis] + OFFSET[axis]));
     let root = scale(add(world[point::LEFT_HIP], world[point::RIGHT_HIP]), 0.5);
     let world = world.map(|at| sub(at, root));
     (Landmarks { pixels, world, visibility: [1.0; LANDMARKS], presence: 1.0 }, posed)
 }
 
-/// Mean distances of joints and vertices, both relative to the middle of the hips, in millimeters.
-fn errors(fitted: &SmplParams, truth: &Posed) -> [f32; 2] {
+/// Mean distances of joints and vertices, both relative to the midpoint of the hips, in millimeters.
+fn errors(fitted: &SmplParams, truth: &PosedBody) -> [f32; 2] {
     let posed = BODY.pose(fitted);
     let root = |joints: &[Vec3]| scale(add(joints[1], joints[2]), 0.5);
     let (from, to) = (root(&posed.joints24), root(&truth.joints24));
@@ -94,8 +96,8 @@ fn errors(fitted: &SmplParams, truth: &Posed) -> [f32; 2] {
     [mean(&posed.joints24, &truth.joints24), mean(&posed.vertices, &truth.vertices)]
 }
 
-/// Mean errors of 40 round trips with Gaussian noise on each coordinate of world points, and in the picture.
-fn round_trips([world_m, picture_m]: [f64; 2], settings: &Settings) -> [f32; 2] {
+/// Mean errors of 40 round trips with Gaussian noise on each coordinate of world points, and image points.
+fn round_trips([world_m, image_m]: [f64; 2], settings: &Settings) -> [f32; 2] {
     let mut sums = [0.0; 2];
     for trip in 0..40 {
         let mut draws = stream(12, "round trip", &[trip]);
@@ -104,7 +106,7 @@ fn round_trips([world_m, picture_m]: [f64; 2], settings: &Settings) -> [f32; 2] 
             *at = at.map(|x| x + (world_m * draws.normal()) as f32);
         }
         for at in &mut landmarks.pixels {
-            *at = at.map(|x| x + SCALE * (picture_m * draws.normal()) as f32);
+            *at = at.map(|x| x + SCALE * (image_m * draws.normal()) as f32);
         }
         let fit = FITTER.fit(&landmarks, None, settings).unwrap();
         let [joints, vertices] = errors(&fit.params, &posed);
@@ -114,42 +116,45 @@ fn round_trips([world_m, picture_m]: [f64; 2], settings: &Settings) -> [f32; 2] 
 }
 
 #[test]
-fn exact_points_give_the_body_back() {
+fn exact_points_reproduce_the_body() {
     let [joints, vertices] = round_trips([0.0; 2], &Settings::default());
     let first = round_trips([0.0; 2], &Settings { steps: 0, ..Settings::default() });
     println!("exact points: joints {joints} mm, vertices {vertices} mm, closed form alone {first:?}");
     assert!(joints < 10.0 && vertices < 14.0, "{joints} {vertices}");
-    assert!(first[0] < 50.0 && first[0] > joints, "the closed form is near, and the steps help: {first:?}");
+    assert!(
+        first[0] < 50.0 && first[0] > joints,
+        "the closed form is close, and the steps improve it: {first:?}"
+    );
 }
 
 #[test]
 fn noise_is_not_amplified() {
-    for (picture_m, most) in [(0.0, 27.0), (0.012, 30.0), (0.03, 42.0)] {
-        let [joints, vertices] = round_trips([0.03, picture_m], &Settings::default());
-        println!("30 mm of noise, {picture_m} m in the picture: joints {joints} mm, vertices {vertices} mm");
+    for (image_m, most) in [(0.0, 27.0), (0.012, 30.0), (0.03, 42.0)] {
+        let [joints, vertices] = round_trips([0.03, image_m], &Settings::default());
+        println!("30 mm of noise, {image_m} m in the image: joints {joints} mm, vertices {vertices} mm");
         // the mean length of such noise is 48 mm
         assert!(joints < most, "{joints}");
     }
 }
 
 #[test]
-fn the_camera_comes_back() {
+fn the_camera_is_recovered() {
     let (landmarks, posed) = landmarks_of(&random_person(&mut stream(4, "camera", &[])));
     let fit = FITTER.fit(&landmarks, None, &Settings::default()).unwrap();
-    assert!((fit.scale / f64::from(SCALE) - 1.0).abs() < 0.03, "{}", fit.scale);
+    assert!((fit.scale_px_per_m / f64::from(SCALE) - 1.0).abs() < 0.03, "{}", fit.scale_px_per_m);
     let knee = posed.joints24[4];
     let again = BODY.pose(&fit.params).joints24[4];
     for axis in 0..2 {
-        let there = f64::from(SCALE * knee[axis] + SHIFT[axis]);
-        let here = fit.scale * f64::from(again[axis]) + fit.shift[axis];
-        assert!((there - here).abs() < 6.0, "{there} {here}");
+        let expected = f64::from(SCALE * knee[axis] + OFFSET[axis]);
+        let found = fit.scale_px_per_m * f64::from(again[axis]) + fit.offset_px[axis];
+        assert!((expected - found).abs() < 6.0, "{expected} {found}");
     }
     assert!(fit.residual_px < 6.0 && fit.residual_mm < 25.0, "{} {}", fit.residual_px, fit.residual_mm);
 }
 
 #[test]
-fn a_tracks_shape_helps() {
-    // one person in 30 poses: with the running mean the last shapes are nearer to the truth than without
+fn a_tracks_shape_reduces_the_error() {
+    // one person in 30 poses: with the running mean the errors are smaller than without
     let betas: [f32; 10] = std::array::from_fn(|beta| if beta % 2 == 0 { 1.2 } else { -0.8 });
     let mut track = TrackBetas::new();
     let [mut with, mut without] = [0.0; 2];
@@ -179,17 +184,17 @@ fn people_upside_down_and_from_behind_are_fitted() {
 }
 
 #[test]
-fn hidden_points_count_less_and_are_less_certain() {
+fn hidden_points_have_less_weight_and_more_uncertainty() {
     let person = random_person(&mut stream(6, "hidden", &[]));
     let (mut landmarks, posed) = landmarks_of(&person);
-    let seen = FITTER.fit(&landmarks, None, &Settings::default()).unwrap();
+    let visible = FITTER.fit(&landmarks, None, &Settings::default()).unwrap();
     for leg in [point::LEFT_KNEE, point::LEFT_ANKLE, point::LEFT_HEEL, point::LEFT_TOE] {
         landmarks.visibility[leg] = 0.0;
     }
     let hidden = FITTER.fit(&landmarks, None, &Settings::default()).unwrap();
-    // SCORED: 8 is the left knee, 10 the left ankle, 11 the right
+    // indices in SCORED_LANDMARKS: 8 is the left knee, 10 the left ankle, 11 the right
     for joint in [8, 10] {
-        assert!(hidden.deviation_mm[joint] > 1.2 * seen.deviation_mm[joint], "{:?}", hidden.deviation_mm);
+        assert!(hidden.deviation_mm[joint] > 1.2 * visible.deviation_mm[joint], "{:?}", hidden.deviation_mm);
     }
     assert!(hidden.deviation_mm[10] > 1.2 * hidden.deviation_mm[11], "{:?}", hidden.deviation_mm);
     for (leg, at) in [(point::LEFT_KNEE, 0.4), (point::LEFT_ANKLE, 0.8)] {
@@ -205,15 +210,15 @@ fn hidden_points_count_less_and_are_less_certain() {
 }
 
 #[test]
-fn degenerate_landmarks_are_errors_and_never_nan() {
-    let (whole, _) = landmarks_of(&random_person(&mut stream(7, "degenerate", &[])));
+fn degenerate_landmarks_are_errors() {
+    let (valid, _) = landmarks_of(&random_person(&mut stream(7, "degenerate", &[])));
     let fit = |change: &dyn Fn(&mut Landmarks)| {
-        let mut landmarks = whole.clone();
+        let mut landmarks = valid.clone();
         change(&mut landmarks);
         FITTER.fit(&landmarks, None, &Settings::default())
     };
-    let one_place = fit(&|l| l.world = [[0.3; 3]; LANDMARKS]);
-    assert!(matches!(one_place, Err(FitError::Degenerate { .. })), "{one_place:?}");
+    let one_point = fit(&|l| l.world = [[0.3; 3]; LANDMARKS]);
+    assert!(matches!(one_point, Err(FitError::Degenerate { .. })), "{one_point:?}");
     let one_pixel = fit(&|l| l.pixels = [[5.0; 2]; LANDMARKS]);
     assert!(matches!(one_pixel, Err(FitError::Degenerate { .. })), "{one_pixel:?}");
     let line = fit(&|l| l.world = std::array::from_fn(|at| [0.0, 0.1 * at as f32, 0.0]));
@@ -224,10 +229,13 @@ fn degenerate_landmarks_are_errors_and_never_nan() {
     assert!(matches!(mirrored, Err(FitError::Degenerate { .. })), "{mirrored:?}");
     let hip = fit(&|l| l.world[point::LEFT_HIP][1] = f32::NAN).unwrap_err();
     assert_eq!(hip, FitError::Missing { name: "left hip", space: "world" });
-    let unseen = fit(&|l| l.pixels = [[f32::NAN; 2]; LANDMARKS]).unwrap_err();
-    assert!(matches!(unseen, FitError::Missing { space: "picture", .. }), "{unseen}");
+    let no_pixels = fit(&|l| l.pixels = [[f32::NAN; 2]; LANDMARKS]).unwrap_err();
+    assert!(matches!(no_pixels, FitError::Missing { space: "image", .. }), "{no_pixels}");
     let settings = Settings { steps: 1000, ..Settings::default() };
-    assert!(matches!(FITTER.fit(&whole, None, &settings), Err(FitError::Setting { name: "steps", .. })));
+    assert!(matches!(
+        FITTER.fit(&valid, None, &settings),
+        Err(FitError::InvalidSetting { name: "steps", .. })
+    ));
 }
 
 #[test]
@@ -236,7 +244,7 @@ fn random_landmarks_never_give_nan() {
     for case in 0..200 {
         let mut draws = stream(8, "noise", &[case]);
         let size = [1e-30, 1e-2, 0.3, 1.0, 1e4, 1e18, 3e38][case as usize % 7];
-        let mut number = || if draws.chance(0.1) { 0.0 } else { (size * draws.normal()) as f32 };
+        let mut number = || if draws.bernoulli(0.1) { 0.0 } else { (size * draws.normal()) as f32 };
         let mut landmarks = Landmarks {
             pixels: std::array::from_fn(|_| [number(), number()]),
             world: std::array::from_fn(|_| [number(), number(), number()]),
@@ -246,12 +254,12 @@ fn random_landmarks_never_give_nan() {
         if case % 5 == 0 {
             landmarks.world[case as usize % LANDMARKS] = [f32::NAN; 3];
         }
-        // what comes out is either an error or, by `Fit::is_finite`, a fit of numbers
+        // the result is an error or, by `Fit::is_finite`, finite
         if let Ok(fit) = FITTER.fit(&landmarks, Some(&[f32::NAN; 10]), &Settings::default()) {
             fitted += 1;
-            let turn = fit.params.global_orient;
-            let length: f32 = turn.as_flattened().iter().map(|x| x * x).sum();
-            assert!((length - 3.0).abs() < 1e-3, "case {case}: {turn:?}");
+            let rotation = fit.params.global_orient;
+            let length: f32 = rotation.as_flattened().iter().map(|x| x * x).sum();
+            assert!((length - 3.0).abs() < 1e-3, "case {case}: {rotation:?}");
             assert!(
                 fit.params.betas.iter().all(|beta| beta.abs() <= 5.0),
                 "case {case}: {:?}",

@@ -1,17 +1,17 @@
-//! HMR2's backbone: a vision transformer on the middle of the crop (4D-Humans' `vit.py`).
+//! HMR2's backbone: a vision transformer (4D-Humans' `vit.py`). In: the middle columns of a crop; out: a feature map.
 
 use super::config::{Config, PATCH_PADDING};
-use crate::nn::{LayerNorm, Mlp, SelfAttention};
+use crate::nn::{AttentionPath, LayerNorm, Mlp, SelfAttention};
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// The backbone's norms divide by more than this; PyTorch's default, 1e-5, is what the head has.
+/// Epsilon of the backbone's layer norms; the head uses PyTorch's default, 1e-5.
 const EPS: f64 = 1e-6;
 
-/// Who looks on as a network computes: a name and a tensor at a time, for tests and for learning from.
-pub type Watch<'a> = &'a mut dyn FnMut(&str, &Tensor);
+/// Callback that receives (layer name, activation) during a forward pass, for tests and auxiliary losses.
+pub type ActivationCallback<'a> = &'a mut dyn FnMut(&str, &Tensor);
 
-/// The transformer, from pixels to a map of tokens.
+/// The vision transformer, from pixels to a map of tokens.
 #[derive(Debug, Clone)]
 pub struct Backbone {
     patch_weight: Tensor,
@@ -27,7 +27,7 @@ impl Backbone {
     /// Reads the tensors under `backbone`.
     ///
     /// # Errors
-    /// If a tensor is missing or misshapen.
+    /// If a tensor is missing or has another shape.
     pub fn load(config: &Config, vb: VarBuilder) -> Result<Backbone> {
         let sizes = &config.backbone;
         let (rows, columns) = config.token_grid();
@@ -46,31 +46,35 @@ impl Backbone {
         })
     }
 
-    /// Whether attention goes through one kernel.
-    pub fn fuse_attention(&mut self, fused: bool) {
-        self.blocks.iter_mut().for_each(|block| block.attention.fused = fused);
+    /// Chooses how the attention of every block is computed.
+    pub fn set_attention(&mut self, path: AttentionPath) {
+        self.blocks.iter_mut().for_each(|block| block.attention.path = path);
     }
 
+    /// Computes the features; `on_activation` receives the patch tokens and the output of each block.
+    ///
     /// # Shapes
-    /// `pixels` `(b, 3, h, w)`, normalised, `w` three quarters of `h`; the result is
-    /// `(b, dim, rows, columns)`.
-    pub fn forward(&self, pixels: &Tensor, watch: Watch) -> Result<Tensor> {
+    /// `pixels` `(b, 3, h, w)`, normalized, `w` three quarters of `h`; the result is `(b, dim, rows, columns)`.
+    ///
+    /// # Errors
+    /// If the shape is another, or the device fails.
+    pub fn forward(&self, pixels: &Tensor, on_activation: ActivationCallback) -> Result<Tensor> {
         let mut tokens = self.embed(pixels)?;
-        watch("patch_tokens", &tokens);
-        let rest = self.positions.narrow(1, 1, self.grid.0 * self.grid.1)?;
-        let shared = self.positions.narrow(1, 0, 1)?;
-        // there is no class token, yet its position is added to every other one
-        tokens = tokens.broadcast_add(&rest.broadcast_add(&shared)?)?;
+        on_activation("patch_tokens", &tokens);
+        let patches = self.positions.narrow(1, 1, self.grid.0 * self.grid.1)?;
+        let class = self.positions.narrow(1, 0, 1)?;
+        // there is no class token, but its position embedding is added to every token
+        tokens = tokens.broadcast_add(&patches.broadcast_add(&class)?)?;
         for (index, block) in self.blocks.iter().enumerate() {
             tokens = block.forward(tokens)?;
-            watch(&format!("block{index}"), &tokens);
+            on_activation(&format!("block{index}"), &tokens);
         }
         let tokens = self.last_norm.forward(&tokens)?;
         let (b, _, dim) = tokens.dims3()?;
         tokens.transpose(1, 2)?.reshape((b, dim, self.grid.0, self.grid.1))
     }
 
-    /// Patches as tokens: a convolution whose stride is its width is one product of matrices.
+    /// Embeds patches as tokens: a convolution whose stride is its kernel size is one matrix product.
     fn embed(&self, pixels: &Tensor) -> Result<Tensor> {
         let (b, _, height, width) = pixels.dims4()?;
         let ((rows, columns), patch) = (self.grid, self.patch_size);
@@ -93,7 +97,7 @@ impl Backbone {
     }
 }
 
-/// Attention and a perceptron, each behind a norm and beside a shortcut.
+/// A pre-norm transformer block: attention and an MLP, each after a norm and with a residual connection.
 #[derive(Debug, Clone)]
 struct Block {
     norm1: LayerNorm,
@@ -114,7 +118,7 @@ impl Block {
 
     /// `(b, n, dim)` to `(b, n, dim)`.
     fn forward(&self, x: Tensor) -> Result<Tensor> {
-        let x = self.attention.forward_onto(&self.norm1.forward(&x)?, &x)?;
-        self.mlp.forward_onto(&self.norm2.forward(&x)?, &x)
+        let x = self.attention.forward_residual(&self.norm1.forward(&x)?, &x)?;
+        self.mlp.forward_residual(&self.norm2.forward(&x)?, &x)
     }
 }

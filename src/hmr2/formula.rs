@@ -1,7 +1,7 @@
-//! The formula that fills weights and inputs where no file is at hand: a hash of a name and an index.
+//! Weights and inputs from a formula: a hash of a name and an index.
 //!
-//! A network of any size can be filled with it anywhere, to the last bit the same, so that the original's
-//! numbers on it can be held against ours without a file of weights.
+//! It fills a network of any size with the same bits everywhere, so that the outputs of the original implementation
+//! can be compared with ours without sharing weights.
 
 use super::Config;
 use crate::nn::TensorSpec;
@@ -11,36 +11,35 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 
 /// 64-bit FNV-1a over the bytes of `text`.
-pub fn fnv1a64(text: &str) -> u64 {
+fn fnv1a64(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ byte as u64).wrapping_mul(0x100_0000_01B3))
 }
 
 /// One step of SplitMix64.
-pub fn splitmix64(x: u64) -> u64 {
+fn splitmix64(x: u64) -> u64 {
     let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
 }
 
-/// A 53-bit whole number for element `index` of the tensor `name`.
+/// A 53-bit integer for element `index` of the tensor `name`.
 pub fn hash(name: &str, index: u64) -> u64 {
     splitmix64(fnv1a64(name).wrapping_add(index)) >> 11
 }
 
-/// Whole numbers below `bound`.
-pub fn below(name: &str, count: usize, bound: u64) -> Vec<u64> {
+/// Integers below `bound`.
+pub fn integers_below(name: &str, count: usize, bound: u64) -> Vec<u64> {
     (0..count as u64).map(|index| hash(name, index) % bound).collect()
 }
 
-/// `offset + scale * t` with `t` in `[-1, 1)`, each finished by `finish` where it will stand; offsets repeat
-/// along the flat index.
-fn made<T: Send>(
+/// `offset + scale * t` with `t` in `[-1, 1)`, each converted by `convert`; offsets repeat along the flat index.
+fn generate<T: Send>(
     name: &str,
     count: usize,
     offsets: &[f64],
     scale: f64,
-    finish: impl Fn(f64) -> T + Sync,
+    convert: impl Fn(f64) -> T + Sync,
 ) -> Vec<T> {
     let start = fnv1a64(name);
     let unit = 2f64.powi(-52);
@@ -50,32 +49,32 @@ fn made<T: Send>(
     };
     let all = (0..count).into_par_iter();
     match offsets {
-        // nearly all tensors, and a remainder costs more than the hash
-        &[offset] => all.map(|index| finish(offset + scaled(index))).collect(),
-        offsets => all.map(|index| finish(offsets[index % offsets.len()] + scaled(index))).collect(),
+        // the case of nearly all tensors; a remainder costs more than the hash
+        &[offset] => all.map(|index| convert(offset + scaled(index))).collect(),
+        offsets => all.map(|index| convert(offsets[index % offsets.len()] + scaled(index))).collect(),
     }
 }
 
 /// `offset + scale * t` with `t` in `[-1, 1)`; offsets repeat along the flat index.
 pub fn fill_f64(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f64> {
-    made(name, count, offsets, scale, |value| value)
+    generate(name, count, offsets, scale, |value| value)
 }
 
-/// [`fill_f64`], rounded.
+/// [`fill_f64`], rounded to single precision.
 pub fn fill(name: &str, count: usize, offsets: &[f64], scale: f64) -> Vec<f32> {
-    made(name, count, offsets, scale, |value| value as f32)
+    generate(name, count, offsets, scale, |value| value as f32)
 }
 
 /// [`fill`] as a tensor on the CPU.
 ///
 /// # Errors
-/// If there is no memory for it.
+/// If there is not enough memory.
 pub fn tensor(name: &str, shape: &[usize], offsets: &[f64], scale: f64) -> Result<Tensor> {
     Tensor::from_vec(fill(name, shape.iter().product(), offsets, scale), shape, &Device::Cpu)
 }
 
-/// Offsets and scale of a weight: the first rule that fits its key.
-pub fn rule(spec: &TensorSpec) -> (&'static [f64], f64) {
+/// Offsets and scale of a weight: the first rule that matches its key.
+fn init_rule(spec: &TensorSpec) -> (&'static [f64], f64) {
     let key = spec.key.as_str();
     let ends = |endings: &[&str]| endings.iter().any(|ending| key.ends_with(ending));
     let fan = |gain: f64| gain * (3.0 / spec.shape[1..].iter().product::<usize>() as f64).sqrt();
@@ -108,25 +107,25 @@ pub fn rule(spec: &TensorSpec) -> (&'static [f64], f64) {
     }
 }
 
-/// The weights of a network of `set`, keyed as in the state dict. Each is filled where it stays and in the
-/// precision that it has to have (rounded to single precision first, as a file of weights would be); no
-/// second copy is made but for what goes to another device, one tensor at a time.
+/// The weights of the golden set `set` for a network, keyed as in the state dict. Values are rounded to single
+/// precision first, as a file of weights would be, and then to `dtype`. Each tensor is filled in its final buffer;
+/// only for another device a copy is made, one tensor at a time.
 ///
 /// # Errors
-/// If the device has no room for them.
+/// If the device has not enough memory.
 pub fn weights(set: &str, config: &Config, dtype: DType, device: &Device) -> Result<HashMap<String, Tensor>> {
     let filled = |spec: TensorSpec| {
-        let (offsets, scale) = rule(&spec);
+        let (offsets, scale) = init_rule(&spec);
         let (name, count) = (format!("{set}/{}", spec.key), spec.shape.iter().product());
         let shape = spec.shape.as_slice();
         let tensor = match dtype {
             DType::BF16 => {
                 let round = |value| bf16::from_f32(value as f32);
-                Tensor::from_vec(made(&name, count, offsets, scale, round), shape, &Device::Cpu)?
+                Tensor::from_vec(generate(&name, count, offsets, scale, round), shape, &Device::Cpu)?
             }
             DType::F16 => {
                 let round = |value| f16::from_f32(value as f32);
-                Tensor::from_vec(made(&name, count, offsets, scale, round), shape, &Device::Cpu)?
+                Tensor::from_vec(generate(&name, count, offsets, scale, round), shape, &Device::Cpu)?
             }
             _ => tensor(&name, shape, offsets, scale)?.to_dtype(dtype)?,
         };
@@ -135,8 +134,8 @@ pub fn weights(set: &str, config: &Config, dtype: DType, device: &Device) -> Res
     config.tensors().into_iter().map(filled).collect()
 }
 
-/// The goldens' own small network.
-pub fn small() -> Config {
+/// The small network of the goldens.
+pub fn small_config() -> Config {
     let mut config = Config::hmr2();
     (config.backbone.dim, config.backbone.depth, config.backbone.heads) = (64, 3, 4);
     let head = &mut config.head;
@@ -149,11 +148,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_formula_is_the_published_one() {
+    fn the_formula_gives_its_published_values() {
         assert_eq!(fnv1a64(""), 14695981039346656037);
         assert_eq!(fnv1a64("a/backbone.blocks.0.attn.qkv.weight"), 13610169567608288607);
         assert_eq!((hash("a/x", 0), hash("a/x", 3)), (1202042648676152, 5487870780683102));
-        let weights = weights("a", &small(), DType::F32, &Device::Cpu).unwrap();
+        let weights = weights("a", &small_config(), DType::F32, &Device::Cpu).unwrap();
         let positions = weights["backbone.pos_embed"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!(positions[..2], [-0.039_989_71, 0.068_943_43]);
         let qkv =
@@ -165,9 +164,9 @@ mod tests {
     fn half_precision_is_single_precision_rounded() {
         let read =
             |tensor: &Tensor| tensor.flatten_all().unwrap().to_dtype(DType::F32).unwrap().to_vec1::<f32>();
-        let full = weights("a", &small(), DType::F32, &Device::Cpu).unwrap();
+        let full = weights("a", &small_config(), DType::F32, &Device::Cpu).unwrap();
         for dtype in [DType::BF16, DType::F16] {
-            for (key, half) in weights("a", &small(), dtype, &Device::Cpu).unwrap() {
+            for (key, half) in weights("a", &small_config(), dtype, &Device::Cpu).unwrap() {
                 let rounded = full[&key].to_dtype(dtype).unwrap();
                 assert_eq!(read(&half).unwrap(), read(&rounded).unwrap(), "{key}");
             }

@@ -1,32 +1,33 @@
-//! HMR2's head: a transformer decoder whose one zero token asks the picture for a body (4D-Humans'
-//! `smpl_head.py` and `pose_transformer.py`; one pass, no iterated correction).
+//! HMR2's head: a transformer decoder with one zero input token that attends to the backbone's tokens (4D-Humans'
+//! `smpl_head.py` and `pose_transformer.py`, with one iteration). Out: pose, shape and camera.
 
-use super::backbone::Watch;
-use super::config::{BETAS, CAMERA, Config, POSE};
-use crate::nn::attention::{halves, split_heads};
-use crate::nn::{LayerNorm, Linear, Mlp, ScaleOf, attend, linear, linear_no_bias};
+use super::backbone::ActivationCallback;
+use super::config::{CAMERA_SIZE, Config, NUM_BETAS, POSE_SIZE};
+use crate::nn::attention::{split_heads, split_last_axis};
+use crate::nn::{LayerNorm, Linear, Mlp, ScaledOperand, attend, linear, linear_no_bias};
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::VarBuilder;
 
+/// Epsilon of the layer norms: PyTorch's default.
 const EPS: f64 = 1e-5;
-/// Lengths below this are divided by this (`torch.nn.functional.normalize`).
-const SHORTEST: f64 = 1e-12;
+/// Shorter vectors are divided by this instead of their length (`torch.nn.functional.normalize`).
+const MIN_LENGTH: f64 = 1e-12;
 
-/// A body as the network tells it, for each crop of a batch.
+/// The network's output for a batch of `b` crops.
 #[derive(Debug, Clone)]
 pub struct Prediction {
-    /// `(b, 144)`: 24 rotations of six, the mean pose added.
+    /// `(b, 144)`: 24 rotations of six values, with the mean pose added.
     pub pose6d: Tensor,
-    /// `(b, 24, 3, 3)`: rotation matrices, the first one the whole body's.
+    /// `(b, 24, 3, 3)`: rotation matrices; the first is the global orientation.
     pub rotations: Tensor,
-    /// `(b, 10)`.
+    /// `(b, 10)`: shape coefficients.
     pub betas: Tensor,
     /// `(b, 3)`: scale, x, y of a weak-perspective camera in the crop.
     pub camera: Tensor,
 }
 
 impl Prediction {
-    /// Predictions of batches as one of them all.
+    /// Concatenates the predictions of several batches.
     ///
     /// # Errors
     /// If there are none.
@@ -43,7 +44,7 @@ impl Prediction {
     }
 }
 
-/// The decoder and its three read-outs.
+/// The decoder and its linear layers for pose, shape and camera.
 #[derive(Debug, Clone)]
 pub struct SmplHead {
     token: Linear,
@@ -61,7 +62,7 @@ impl SmplHead {
     /// Reads the tensors under `smpl_head`.
     ///
     /// # Errors
-    /// If a tensor is missing or misshapen.
+    /// If a tensor is missing or has another shape.
     pub fn load(config: &Config, vb: VarBuilder) -> Result<SmplHead> {
         let dim = config.head.dim;
         let transformer = vb.pp("transformer");
@@ -72,27 +73,32 @@ impl SmplHead {
             layers: (0..config.head.depth)
                 .map(|index| Layer::load(config, layers.pp(index)))
                 .collect::<Result<_>>()?,
-            pose: linear(dim, POSE, vb.pp("decpose"))?,
-            betas: linear(dim, BETAS, vb.pp("decshape"))?,
-            camera: linear(dim, CAMERA, vb.pp("deccam"))?,
-            mean_pose: vb.get((1, POSE), "init_body_pose")?,
-            mean_betas: vb.get((1, BETAS), "init_betas")?,
-            mean_camera: vb.get((1, CAMERA), "init_cam")?,
+            pose: linear(dim, POSE_SIZE, vb.pp("decpose"))?,
+            betas: linear(dim, NUM_BETAS, vb.pp("decshape"))?,
+            camera: linear(dim, CAMERA_SIZE, vb.pp("deccam"))?,
+            mean_pose: vb.get((1, POSE_SIZE), "init_body_pose")?,
+            mean_betas: vb.get((1, NUM_BETAS), "init_betas")?,
+            mean_camera: vb.get((1, CAMERA_SIZE), "init_cam")?,
         })
     }
 
+    /// Predicts from the backbone's features; `on_activation` receives the outputs of each sublayer.
+    ///
     /// # Shapes
-    /// `features` `(b, context, rows, columns)`, the backbone's.
-    pub fn forward(&self, features: &Tensor, watch: Watch) -> Result<Prediction> {
+    /// `features` `(b, context, rows, columns)`.
+    ///
+    /// # Errors
+    /// If the shapes differ, or the device fails.
+    pub fn forward(&self, features: &Tensor, on_activation: ActivationCallback) -> Result<Prediction> {
         let context = features.flatten_from(2)?.transpose(1, 2)?.contiguous()?; // (b, rows * columns, context)
-        let nothing = Tensor::zeros((context.dim(0)?, 1, 1), context.dtype(), context.device())?;
-        let mut token = self.token.forward(&nothing)?.broadcast_add(&self.position)?; // (b, 1, dim)
+        let zero = Tensor::zeros((context.dim(0)?, 1, 1), context.dtype(), context.device())?;
+        let mut token = self.token.forward(&zero)?.broadcast_add(&self.position)?; // (b, 1, dim)
         for (index, layer) in self.layers.iter().enumerate() {
             token = layer.forward(token, &context, &mut |name, tensor| {
-                watch(&format!("layer{index}_{name}"), tensor)
+                on_activation(&format!("layer{index}_{name}"), tensor)
             })?;
         }
-        watch("token_out", &token);
+        on_activation("token_out", &token);
         let token = token.squeeze(1)?; // (b, dim)
         let pose6d = self.pose.forward(&token)?.broadcast_add(&self.mean_pose)?;
         Ok(Prediction {
@@ -108,7 +114,7 @@ impl SmplHead {
 #[derive(Debug, Clone)]
 struct Layer {
     self_norm: LayerNorm,
-    /// Rows `[q | k | v]`. Over one token every share is 1, so that only `v` is ever read.
+    /// Rows `[q | k | v]`. Self-attention over one token has only weights of 1, so only `v` is used.
     to_qkv: Tensor,
     self_out: Linear,
     cross_norm: LayerNorm,
@@ -139,16 +145,16 @@ impl Layer {
     }
 
     /// `token` `(b, 1, dim)`, `context` `(b, m, context)`, to `(b, 1, dim)`.
-    fn forward(&self, token: Tensor, context: &Tensor, watch: Watch) -> Result<Tensor> {
-        let own = self.attend_to_self(&self.self_norm.forward(&token)?)?;
-        watch("sa", &own);
-        let token = (token + own)?;
-        let seen = self.attend_to_context(&self.cross_norm.forward(&token)?, context)?;
-        watch("ca", &seen);
-        let token = (token + seen)?;
-        let thought = self.mlp.forward(&self.mlp_norm.forward(&token)?)?;
-        watch("ff", &thought);
-        token + thought
+    fn forward(&self, token: Tensor, context: &Tensor, on_activation: ActivationCallback) -> Result<Tensor> {
+        let attended = self.attend_to_self(&self.self_norm.forward(&token)?)?;
+        on_activation("sa", &attended);
+        let token = (token + attended)?;
+        let attended = self.attend_to_context(&self.cross_norm.forward(&token)?, context)?;
+        on_activation("ca", &attended);
+        let token = (token + attended)?;
+        let hidden = self.mlp.forward(&self.mlp_norm.forward(&token)?)?;
+        on_activation("ff", &hidden);
+        token + hidden
     }
 
     fn attend_to_self(&self, token: &Tensor) -> Result<Tensor> {
@@ -160,36 +166,39 @@ impl Layer {
 
     fn attend_to_context(&self, token: &Tensor, context: &Tensor) -> Result<Tensor> {
         let q = split_heads(&self.to_q.forward(token)?, self.heads)?;
-        let (k, v) = halves(&self.to_kv.forward(context)?)?;
+        let (k, v) = split_last_axis(&self.to_kv.forward(context)?)?;
         let (k, v) = (split_heads(&k, self.heads)?, split_heads(&v, self.heads)?);
-        self.cross_out.forward(&attend(q, k, v, ScaleOf::Product)?)
+        self.cross_out.forward(&attend(q, k, v, ScaledOperand::Scores)?)
     }
 }
 
-/// Rotation matrices from six numbers each (Zhou et al. 2019): two columns, made orthonormal one after
-/// the other, and their cross product. As in 4D-Humans the first three numbers are the first column, a
-/// zero column stays zero, and nothing becomes NaN.
+/// Rotation matrices from their 6D representation (Zhou et al. 2019): two columns, orthonormalized by Gram-Schmidt,
+/// and their cross product. As in 4D-Humans, the first three values are the first column, a zero column stays zero,
+/// and no value becomes NaN.
 ///
 /// # Shapes
 /// `(.., 6)` to `(.., 3, 3)`.
+///
+/// # Errors
+/// If the device fails.
 pub fn rotations_from_6d(x: &Tensor) -> Result<Tensor> {
-    let (first, second) = halves(x)?;
-    let first = normalized(&first)?;
-    let along = (&first * &second)?.sum_keepdim(D::Minus1)?;
-    let second = normalized(&(second - first.broadcast_mul(&along)?)?)?;
+    let (first, second) = split_last_axis(x)?;
+    let first = normalize(&first)?;
+    let projection = (&first * &second)?.sum_keepdim(D::Minus1)?;
+    let second = normalize(&(second - first.broadcast_mul(&projection)?)?)?;
     let third = cross(&first, &second)?;
     Tensor::stack(&[first, second, third], D::Minus1)
 }
 
-fn normalized(x: &Tensor) -> Result<Tensor> {
-    let length = x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.maximum(SHORTEST)?;
+fn normalize(x: &Tensor) -> Result<Tensor> {
+    let length = x.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?.maximum(MIN_LENGTH)?;
     x.broadcast_div(&length)
 }
 
 fn cross(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let turned = |x: &Tensor, by: usize| -> Result<Tensor> {
+    let rolled = |x: &Tensor, by: usize| -> Result<Tensor> {
         let (front, back) = (x.narrow(D::Minus1, 0, by)?, x.narrow(D::Minus1, by, 3 - by)?);
         Tensor::cat(&[back, front], D::Minus1)
     };
-    (turned(a, 1)? * turned(b, 2)?)? - (turned(a, 2)? * turned(b, 1)?)?
+    (rolled(a, 1)? * rolled(b, 2)?)? - (rolled(a, 2)? * rolled(b, 1)?)?
 }

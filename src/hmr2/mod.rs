@@ -1,8 +1,8 @@
-//! HMR2: from a crop of a person to SMPL's parameters and a camera (Goel et al. 2023, 4D-Humans).
+//! HMR2 (Goel et al. 2023, 4D-Humans): recovers SMPL parameters and a camera from a crop of a person.
 //!
-//! [`config`] has the sizes, [`network`] the arithmetic, [`crop`] the pictures as PHALP cuts them out,
-//! [`camera`] the way back into the frame, and [`Hmr2`] joins them. Must not know tracks, nor where frames,
-//! boxes and weights come from.
+//! In: frames with detections; out: people with SMPL parameters, joints and translations. [`config`] has the sizes,
+//! [`network`] the network, [`crop`] the crops of PHALP and of the demo, [`camera`] the conversion to the frame, and
+//! [`Hmr2`] runs all of them. Does not depend on tracking, nor on where frames, boxes and weights come from.
 
 pub mod backbone;
 pub mod camera;
@@ -12,17 +12,18 @@ pub mod crop;
 mod error;
 pub mod footprint;
 pub mod formula;
+mod frame_crops;
 pub mod head;
 pub mod mask;
 pub mod network;
 mod recover;
 mod settings;
-mod sight;
 
+pub use crate::labels::Precision;
 pub use config::Config;
 pub use error::Hmr2Error;
+pub use frame_crops::FrameCrops;
 pub use head::Prediction;
 pub use network::Network;
-pub use recover::{Hmr2, placed};
-pub use settings::{Attention, Precision, Settings};
-pub use sight::Sight;
+pub use recover::{Hmr2, person_from_params};
+pub use settings::{Attention, Settings};

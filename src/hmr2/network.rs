@@ -1,15 +1,16 @@
-//! HMR2's network, from a normalised crop to a body and a camera (Goel et al. 2023).
+//! HMR2's network, from a normalized crop to SMPL parameters and a camera (Goel et al. 2023).
 //!
-//! Built from any `VarBuilder`: of tensors read from a file to infer, of a `VarMap` to train; every
-//! operator has a gradient.
+//! Built from any `VarBuilder`: of tensors from a file for inference, or of variables for training. Every operator
+//! has a gradient.
 
-use super::backbone::{Backbone, Watch};
+use super::backbone::{ActivationCallback, Backbone};
 use super::config::Config;
 use super::head::{Prediction, SmplHead};
+use crate::nn::AttentionPath;
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// Backbone and head.
+/// HMR2's network: backbone and head.
 #[derive(Debug, Clone)]
 pub struct Network {
     backbone: Backbone,
@@ -22,7 +23,7 @@ impl Network {
     /// Reads the tensors `backbone.*` and `smpl_head.*`.
     ///
     /// # Errors
-    /// If a tensor is missing or misshapen.
+    /// If a tensor is missing or has another shape.
     pub fn load(config: &Config, vb: VarBuilder) -> Result<Network> {
         Ok(Network {
             backbone: Backbone::load(config, vb.pp("backbone"))?,
@@ -32,46 +33,53 @@ impl Network {
         })
     }
 
-    /// A body for every crop. On the CPU, and without a gradient, a crop's body does not depend on the
-    /// others in the batch to the last bit, where the backbone's tokens have more than 64 numbers.
+    /// Predicts a body for every crop. On the CPU without gradients, the prediction for a crop does not depend on the
+    /// rest of the batch, bit for bit, if the backbone's tokens have more than 64 values.
     ///
     /// # Shapes
-    /// `crops` `(b, 3, image_size, image_size)`, normalised RGB.
+    /// `crops` `(b, 3, image_size, image_size)`, normalized RGB.
     ///
     /// # Errors
     /// If the crops have another size.
     pub fn forward(&self, crops: &Tensor) -> Result<Prediction> {
-        self.forward_watched(crops, &mut |_, _| ())
+        self.forward_with_activations(crops, &mut |_, _| ())
     }
 
-    /// As [`Network::forward`], showing what is computed on the way.
+    /// As [`Network::forward`]; the callback receives the activations of the layers.
     ///
     /// # Errors
     /// If the crops have another size.
-    pub fn forward_watched(&self, crops: &Tensor, watch: Watch) -> Result<Prediction> {
+    pub fn forward_with_activations(
+        &self,
+        crops: &Tensor,
+        on_activation: ActivationCallback,
+    ) -> Result<Prediction> {
         let middle = crops.narrow(3, self.side_cut, self.image_size - 2 * self.side_cut)?;
-        let features = self.backbone.forward(&middle, watch)?;
+        let features = self.backbone.forward(&middle, on_activation)?;
         drop(middle);
         let b = features.dim(0)?;
         if b <= 1 || features.track_op() || !features.device().is_cpu() {
-            return self.head.forward(&features, watch);
+            return self.head.forward(&features, on_activation);
         }
-        // The head has one row per crop, and candle's CPU products sum in an order that depends on the
-        // number of rows. One crop at a time costs next to nothing and makes a batch equal its singles.
-        let singles = (0..b).map(|crop| self.head.forward(&features.narrow(0, crop, 1)?, watch));
+        // The head has one row per crop, and candle's CPU products sum in an order that depends on the number of
+        // rows. One crop at a time costs almost nothing and makes results independent of the batch.
+        let singles = (0..b).map(|crop| self.head.forward(&features.narrow(0, crop, 1)?, on_activation));
         Prediction::cat(&singles.collect::<Result<Vec<_>>>()?)
     }
 
-    /// The same network with attention in one kernel, or not; see [`crate::nn::SelfAttention::fused`].
-    pub fn with_fused_attention(mut self, fused: bool) -> Network {
-        self.backbone.fuse_attention(fused);
+    /// The same network with another way to compute the backbone's attention. To train, choose
+    /// [`AttentionPath::Training`].
+    pub fn with_attention(mut self, path: AttentionPath) -> Network {
+        self.backbone.set_attention(path);
         self
     }
 
+    /// The vision transformer.
     pub fn backbone(&self) -> &Backbone {
         &self.backbone
     }
 
+    /// The decoder.
     pub fn head(&self) -> &SmplHead {
         &self.head
     }
@@ -99,7 +107,7 @@ mod tests {
         Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
     }
 
-    /// A number that every output has a part in.
+    /// A scalar that depends on every output.
     fn loss(weights: &HashMap<String, Tensor>, crops: &Tensor) -> Tensor {
         let vb = VarBuilder::from_tensors(weights.clone(), DType::F32, &Device::Cpu);
         let out = Network::load(&config(), vb).unwrap().forward(crops).unwrap();
@@ -109,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn every_weight_is_reached_by_a_true_gradient() {
+    fn every_weight_has_a_gradient_that_matches_finite_differences() {
         let crops = draws("crops", &[2, 3, 64, 64]);
         let variables: Vec<(String, Var)> = config()
             .tensors()
@@ -123,19 +131,19 @@ mod tests {
         let gradients = here.backward().unwrap();
         for (key, variable) in &variables {
             let gradient = gradients.get(variable).unwrap_or_else(|| panic!("{key} has no gradient"));
-            // along a random direction the loss changes as the gradient says
+            // central difference along a random direction
             let direction = draws(&format!("direction {key}"), variable.dims());
             let moved = |by: f64| {
                 let shift = |other: &str, variable: &Var| {
-                    let at = variable.as_tensor().detach();
-                    if other == key { (at + (&direction * by).unwrap()).unwrap() } else { at }
+                    let value = variable.as_tensor().detach();
+                    if other == key { (value + (&direction * by).unwrap()).unwrap() } else { value }
                 };
                 f64::from(loss(&weights(&shift), &crops).to_scalar::<f32>().unwrap())
             };
             let slope = (moved(1e-2) - moved(-1e-2)) / 2e-2;
-            let told = (gradient * &direction).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
-            let error = (slope - f64::from(told)).abs();
-            assert!(error < 0.02 * slope.abs() + 0.02, "{key}: slope {slope}, gradient {told}");
+            let expected = (gradient * &direction).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap();
+            let error = (slope - f64::from(expected)).abs();
+            assert!(error < 0.02 * slope.abs() + 0.02, "{key}: slope {slope}, gradient {expected}");
         }
     }
 }

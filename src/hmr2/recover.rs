@@ -1,9 +1,9 @@
-//! From what was seen in frames to persons with bodies: crops, network, body, camera.
+//! HMR2 end to end: from the crops of frames to people with SMPL parameters, joints and translations.
 
-use super::camera::{SQUARE, SquareInHmar, points_in_hmar};
+use super::camera::{HMAR_IMAGE_SIZE, HmarSquare, project_to_hmar};
 use super::crop::{Square, normalize};
-use super::sight::{Normalizer, Sight};
-use super::{Attention, Config, Hmr2Error, Network, Prediction, Settings};
+use super::frame_crops::{FrameCrops, Normalizer};
+use super::{Config, Hmr2Error, Network, Prediction, Settings};
 use crate::body::Body;
 use crate::frame::Frame;
 use crate::geometry::Mat3;
@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use rayon::prelude::*;
 
-/// The network with its weights, ready for frames.
+/// The network with its weights and settings.
 pub struct Hmr2 {
     network: Network,
     normalizer: Normalizer,
@@ -23,124 +23,129 @@ pub struct Hmr2 {
 }
 
 impl Hmr2 {
-    /// A network of any weights, on their device and in their precision.
+    /// Builds the network from weights, on their device and in their precision.
     ///
     /// # Errors
-    /// If a weight is missing or misshapen, or the settings make no sense.
+    /// If a weight is missing or has another shape, or the settings are invalid.
     pub fn new(config: &Config, weights: VarBuilder, settings: &Settings) -> Result<Hmr2, Hmr2Error> {
         config.validate()?;
         settings.validate()?;
         let (device, dtype) = (weights.device().clone(), weights.dtype());
         let normalizer = Normalizer::new(dtype, &device)?;
         let network = Network::load(config, weights)?;
-        let network = network.with_fused_attention(settings.attention == Attention::Flash);
+        let network = network.with_attention(settings.attention.path());
         let (image_size, batch) = (config.image_size, settings.batch);
         Ok(Hmr2 { network, normalizer, image_size, device, dtype, batch })
     }
 
-    /// Where the network runs.
+    /// The device that the network runs on.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// Cuts out the people of a frame; the frame is not needed any more then.
+    /// Extracts the crops of a frame's detections; the frame can be dropped afterwards.
     ///
     /// # Errors
-    /// If a box is empty or no number, or the device fails.
-    pub fn see(&self, frame: &Frame, detections: &[Detection]) -> Result<Sight, Hmr2Error> {
-        Sight::of(frame, detections, self.image_size)
+    /// If a box has no area or is not finite, or the device fails.
+    pub fn extract_crops(&self, frame: &Frame, detections: &[Detection]) -> Result<FrameCrops, Hmr2Error> {
+        FrameCrops::extract(frame, detections, self.image_size)
     }
 
-    /// As [`Hmr2::see`], cut out as 4D-Humans' demo does it for single pictures.
+    /// As [`Hmr2::extract_crops`], with the method of 4D-Humans' demo for images.
     ///
     /// # Errors
-    /// As [`Hmr2::see`], and if the frame is on a device.
-    pub fn see_as_demo(&self, frame: &Frame, detections: &[Detection]) -> Result<Sight, Hmr2Error> {
-        Sight::of_demo(frame, detections, self.image_size)
+    /// As [`Hmr2::extract_crops`], and if the frame is on a device.
+    pub fn extract_crops_demo(
+        &self,
+        frame: &Frame,
+        detections: &[Detection],
+    ) -> Result<FrameCrops, Hmr2Error> {
+        FrameCrops::extract_demo(frame, detections, self.image_size)
     }
 
-    /// A person for each detection of each sight, in their order. `batch` people go through the network
-    /// at once, of one frame or of several.
+    /// Recovers a person for each detection of each frame, in their order. Crops are batched across frames, `batch`
+    /// at a time.
     ///
     /// # Errors
-    /// If the network fails or the device has no room.
-    pub fn recover(&self, sights: &[Sight], body: &Body) -> Result<Vec<Vec<Person>>, Hmr2Error> {
-        let each = |sight: usize| (0..sights[sight].len()).map(move |person| (sight, person));
-        let everybody: Vec<(usize, usize)> = (0..sights.len()).flat_map(each).collect();
+    /// If the network fails or the device has not enough memory.
+    pub fn recover(&self, frames: &[FrameCrops], body: &Body) -> Result<Vec<Vec<Person>>, Hmr2Error> {
+        let detections = |frame: usize| (0..frames[frame].len()).map(move |index| (frame, index));
+        let all: Vec<(usize, usize)> = (0..frames.len()).flat_map(detections).collect();
         let mut people: Vec<Vec<Person>> =
-            sights.iter().map(|sight| Vec::with_capacity(sight.len())).collect();
-        for some in everybody.chunks(self.batch) {
-            let some: Vec<(&Sight, usize)> = some.iter().map(|&(sight, at)| (&sights[sight], at)).collect();
-            let guesses = guesses(self.network.forward(&self.crops(&some)?)?)?;
-            let seen = some.par_iter().zip(guesses).map(|(&(sight, at), guess)| {
-                let size = (sight.frame_width, sight.frame_height);
-                let (detection, square) = (sight.detections[at].clone(), &sight.squares[at]);
-                placed(detection, square, guess.params, guess.camera, body, size)
+            frames.iter().map(|frame| Vec::with_capacity(frame.len())).collect();
+        for batch in all.chunks(self.batch) {
+            let crops: Vec<(&FrameCrops, usize)> =
+                batch.iter().map(|&(frame, index)| (&frames[frame], index)).collect();
+            let predictions = read_prediction(self.network.forward(&self.batch_tensor(&crops)?)?)?;
+            let recovered = crops.par_iter().zip(predictions).map(|(&(frame, index), predicted)| {
+                let size = (frame.frame_width, frame.frame_height);
+                let (detection, square) = (frame.detections[index].clone(), &frame.squares[index]);
+                person_from_params(detection, square, predicted.params, predicted.camera, body, size)
             });
-            let seen: Vec<Person> = seen.collect();
-            let done = people.iter().map(Vec::len).sum::<usize>();
-            for (&(sight, _), person) in everybody[done..].iter().zip(seen) {
-                people[sight].push(person);
+            let recovered: Vec<Person> = recovered.collect();
+            for (&(frame, _), person) in batch.iter().zip(recovered) {
+                people[frame].push(person);
             }
         }
         Ok(people)
     }
 
-    /// Crops, normalised: `(b, 3, image_size, image_size)`.
-    fn crops(&self, some: &[(&Sight, usize)]) -> Result<Tensor, Hmr2Error> {
-        let size = self.image_size;
-        let ready: Option<Vec<&[f32]>> = some.iter().map(|(sight, at)| sight.planes(*at)).collect();
-        if let Some(planes) = ready {
-            let crops = Tensor::from_vec(planes.concat(), (some.len(), 3, size, size), &Device::Cpu)?;
-            return Ok(crops.to_dtype(self.dtype)?.to_device(&self.device)?);
+    /// Normalized crops as one tensor, `(b, 3, image_size, image_size)`.
+    fn batch_tensor(&self, crops: &[(&FrameCrops, usize)]) -> Result<Tensor, Hmr2Error> {
+        let (count, size) = (crops.len(), self.image_size);
+        let normalized: Option<Vec<&[f32]>> =
+            crops.iter().map(|(frame, index)| frame.planes(*index)).collect();
+        if let Some(planes) = normalized {
+            let batch = Tensor::from_vec(planes.concat(), (count, 3, size, size), &Device::Cpu)?;
+            return Ok(batch.to_dtype(self.dtype)?.to_device(&self.device)?);
         }
-        let on_host: Option<Vec<&[u8]>> = some.iter().map(|(sight, at)| sight.bytes(*at)).collect();
+        let on_host: Option<Vec<&[u8]>> = crops.iter().map(|(frame, index)| frame.bytes(*index)).collect();
         let Some(bytes) = on_host else {
-            let crops = some.iter().map(|(sight, at)| sight.crop(*at, size, &self.device));
-            let crops = Tensor::cat(&crops.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
-            return Ok(self.normalizer.forward(&crops)?);
+            let crops = crops.iter().map(|(frame, index)| frame.crop(*index, size, &self.device));
+            let batch = Tensor::cat(&crops.collect::<candle_core::Result<Vec<_>>>()?, 0)?;
+            return Ok(self.normalizer.forward(&batch)?);
         };
         if !self.device.is_cpu() {
-            // a quarter of the bytes of numbers in single precision
-            let bytes = bytes.concat();
-            let crops = Tensor::from_slice(&bytes, (some.len(), size, size, 3), &self.device)?;
-            return Ok(self.normalizer.forward(&crops)?);
+            // bytes are a quarter of what normalized values would transfer
+            let batch = Tensor::from_slice(&bytes.concat(), (count, size, size, 3), &self.device)?;
+            return Ok(self.normalizer.forward(&batch)?);
         }
-        let mut values = vec![0.0; some.len() * 3 * size * size];
-        let places = values.par_chunks_exact_mut(3 * size * size);
-        places.zip(bytes).for_each(|(out, crop)| normalize(crop, out));
-        let crops = Tensor::from_vec(values, (some.len(), 3, size, size), &Device::Cpu)?;
-        Ok(crops.to_dtype(self.dtype)?)
+        let mut values = vec![0.0; count * 3 * size * size];
+        let outputs = values.par_chunks_exact_mut(3 * size * size);
+        outputs.zip(bytes).for_each(|(out, crop)| normalize(crop, out));
+        let batch = Tensor::from_vec(values, (count, 3, size, size), &Device::Cpu)?;
+        Ok(batch.to_dtype(self.dtype)?)
     }
 }
 
-/// What the network says of one crop, as plain numbers.
-struct Guess {
+/// The network's prediction for one crop, as plain values.
+struct CropPrediction {
     params: SmplParams,
     camera: [f32; 3],
 }
 
-fn guesses(prediction: Prediction) -> Result<Vec<Guess>, Hmr2Error> {
+/// The predictions of a batch, crop by crop.
+fn read_prediction(prediction: Prediction) -> Result<Vec<CropPrediction>, Hmr2Error> {
     let rows = |tensor: &Tensor| tensor.flatten_from(1)?.to_dtype(DType::F32)?.to_vec2::<f32>();
     let (rotations, betas) = (rows(&prediction.rotations)?, rows(&prediction.betas)?);
     let cameras = rows(&prediction.camera)?;
-    let guess = |((rotations, betas), camera): ((Vec<f32>, Vec<f32>), Vec<f32>)| {
+    let of_crop = |((rotations, betas), camera): ((Vec<f32>, Vec<f32>), Vec<f32>)| {
         let matrix = |joint: usize| -> Mat3 {
             std::array::from_fn(|row| std::array::from_fn(|column| rotations[joint * 9 + row * 3 + column]))
         };
         let params = SmplParams {
-            betas: std::array::from_fn(|at| betas[at]),
+            betas: std::array::from_fn(|index| betas[index]),
             global_orient: matrix(0),
             body_pose: std::array::from_fn(|joint| matrix(joint + 1)),
         };
-        Guess { params, camera: [camera[0], camera[1], camera[2]] }
+        CropPrediction { params, camera: [camera[0], camera[1], camera[2]] }
     };
-    Ok(rotations.into_iter().zip(betas).zip(cameras).map(guess).collect())
+    Ok(rotations.into_iter().zip(betas).zip(cameras).map(of_crop).collect())
 }
 
-/// A person with SMPL's parameters and a camera in the crop `square` of a frame of `width` by `height` pixels: joints,
-/// and the place before PHALP's camera.
-pub fn placed(
+/// A person from SMPL parameters and a camera in the crop `square` of a frame of `width` by `height` pixels: adds
+/// joints, and the translation relative to PHALP's camera.
+pub fn person_from_params(
     detection: Detection,
     square: &Square,
     params: SmplParams,
@@ -149,15 +154,18 @@ pub fn placed(
     (width, height): (usize, usize),
 ) -> Person {
     let joints = body.pose(&params).joints44;
-    let translation = SquareInHmar::of(square, width, height).translation(crop_camera);
-    let points = points_in_hmar(&joints, translation);
+    let translation = HmarSquare::from_frame_square(square, width, height).translation(crop_camera);
+    let points = project_to_hmar(&joints, translation);
     Person {
         detection,
         params,
         crop_camera,
         translation,
         joints,
-        joints_in_square: points.into_iter().map(|point| point.map(|at| at / SQUARE as f32)).collect(),
+        joints_in_square: points
+            .into_iter()
+            .map(|point| point.map(|value| value / HMAR_IMAGE_SIZE as f32))
+            .collect(),
         confidence: None,
         mask: None,
     }
@@ -199,7 +207,7 @@ mod tests {
 
     fn frame() -> Frame {
         let mut draws = stream(2, "frame", &[]);
-        Frame::new(5, 0.2, 320, 180, (0..320 * 180 * 3).map(|_| draws.bits() as u8).collect())
+        Frame::new(5, 0.2, 320, 180, (0..320 * 180 * 3).map(|_| draws.next_u64() as u8).collect())
     }
 
     fn detections(count: usize) -> Vec<Detection> {
@@ -207,28 +215,28 @@ mod tests {
             let left = -20.0 + 17.0 * i as f32;
             BBox { x1: left, y1: 10.0 + 3.0 * i as f32, x2: left + 40.0, y2: 150.0 }
         };
-        (0..count).map(|i| Detection { bbox: bbox(i), score: 0.9, truth_id: None }).collect()
+        (0..count).map(|i| Detection { bbox: bbox(i), score: 0.9, input_id: None }).collect()
     }
 
-    /// The largest difference of any number of two lists of people.
-    fn apart(a: &[Person], b: &[Person]) -> f32 {
-        let numbers = |person: &Person| {
+    /// The largest relative difference of any value of two lists of people.
+    fn max_difference(a: &[Person], b: &[Person]) -> f32 {
+        let values = |person: &Person| {
             let rotations = person.params.body_pose.iter().flatten().flatten();
             let joints = person.joints.iter().flatten().chain(person.joints_in_square.iter().flatten());
             rotations.chain(joints).chain(&person.crop_camera).copied().collect::<Vec<f32>>()
         };
         assert_eq!(a.len(), b.len());
-        let all = a.iter().zip(b).flat_map(|(a, b)| numbers(a).into_iter().zip(numbers(b)));
+        let all = a.iter().zip(b).flat_map(|(a, b)| values(a).into_iter().zip(values(b)));
         all.map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max)
     }
 
     #[test]
-    fn a_batch_equals_its_singles() {
-        let (frame, detections, body) = (frame(), detections(7), Body::stand_in());
+    fn results_do_not_depend_on_the_batch_size() {
+        let (frame, detections, body) = (frame(), detections(7), Body::built_in());
         let recover = |batch| {
             let hmr2 = hmr2(batch, super::super::Precision::F32);
-            let sights = [hmr2.see(&frame, &detections).unwrap()];
-            hmr2.recover(&sights, &body).unwrap().remove(0)
+            let crops = [hmr2.extract_crops(&frame, &detections).unwrap()];
+            hmr2.recover(&crops, &body).unwrap().remove(0)
         };
         let singles = recover(1);
         assert_eq!(singles[0].joints.len(), 44);
@@ -236,70 +244,74 @@ mod tests {
         for batch in [2, 7, 64] {
             assert!(
                 recover(batch) == singles,
-                "a batch of {batch} is {} off",
-                apart(&recover(batch), &singles)
+                "a batch of {batch} differs by {}",
+                max_difference(&recover(batch), &singles)
             );
         }
     }
 
     #[test]
-    fn half_precision_is_near() {
-        let (frame, detections, body) = (frame(), detections(2), Body::stand_in());
+    fn half_precision_is_close_to_single_precision() {
+        let (frame, detections, body) = (frame(), detections(2), Body::built_in());
         let recover = |precision| {
             let hmr2 = hmr2(2, precision);
-            let sights = [hmr2.see(&frame, &detections).unwrap()];
-            hmr2.recover(&sights, &body).unwrap().remove(0)
+            let crops = [hmr2.extract_crops(&frame, &detections).unwrap()];
+            hmr2.recover(&crops, &body).unwrap().remove(0)
         };
         let full = recover(super::super::Precision::F32);
-        assert!(apart(&recover(super::super::Precision::F16), &full) < 0.05);
-        assert!(apart(&recover(super::super::Precision::Bf16), &full) < 0.5);
+        assert!(max_difference(&recover(super::super::Precision::F16), &full) < 0.05);
+        assert!(max_difference(&recover(super::super::Precision::Bf16), &full) < 0.5);
     }
 
     #[test]
-    fn frames_together_are_as_frames_alone() {
-        let (frame, detections, body) = (frame(), detections(5), Body::stand_in());
+    fn batching_across_frames_changes_nothing() {
+        let (frame, detections, body) = (frame(), detections(5), Body::built_in());
         let hmr2 = hmr2(4, super::super::Precision::F32);
         let parts = [&detections[..2], &[], &detections[2..]];
-        let sights: Vec<Sight> = parts.iter().map(|part| hmr2.see(&frame, part).unwrap()).collect();
-        let together = hmr2.recover(&sights, &body).unwrap();
+        let crops: Vec<FrameCrops> =
+            parts.iter().map(|part| hmr2.extract_crops(&frame, part).unwrap()).collect();
+        let batched = hmr2.recover(&crops, &body).unwrap();
         let alone: Vec<_> =
-            sights.iter().map(|sight| hmr2.recover(std::slice::from_ref(sight), &body).unwrap()).collect();
-        assert!(together == alone.concat());
-        assert_eq!(together.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 3]);
+            crops.iter().map(|crops| hmr2.recover(std::slice::from_ref(crops), &body).unwrap()).collect();
+        assert!(batched == alone.concat());
+        assert_eq!(batched.iter().map(Vec::len).collect::<Vec<_>>(), [2, 0, 3]);
     }
 
     #[test]
-    fn frames_on_a_device_are_seen_as_on_the_host() {
-        let (host, detections, body) = (frame(), detections(3), Body::stand_in());
+    fn frames_on_host_and_device_give_equal_people() {
+        let (host, detections, body) = (frame(), detections(3), Body::built_in());
         let rgb = Tensor::from_slice(host.rgb(), (host.height, host.width, 3), &Device::Cpu).unwrap();
         let device = Frame::on_device(host.index, host.time_secs, rgb).unwrap();
         let hmr2 = hmr2(8, super::super::Precision::F32);
-        let people = |frame| hmr2.recover(&[hmr2.see(frame, &detections).unwrap()], &body).unwrap();
+        let people = |frame| hmr2.recover(&[hmr2.extract_crops(frame, &detections).unwrap()], &body).unwrap();
         assert!(people(&host) == people(&device));
     }
 
     #[test]
-    fn the_demos_crops_are_phalps_where_nothing_shrinks() {
-        let (frame, detections, body) = (frame(), detections(3), Body::stand_in());
+    fn demo_and_phalp_crops_differ_only_where_they_shrink() {
+        let (frame, detections, body) = (frame(), detections(3), Body::built_in());
         let hmr2 = hmr2(8, super::super::Precision::F32);
-        let people = |sight| hmr2.recover(&[sight], &body).unwrap().remove(0);
-        let (demo, phalp) =
-            (hmr2.see_as_demo(&frame, &detections).unwrap(), hmr2.see(&frame, &detections).unwrap());
+        let people = |crops| hmr2.recover(&[crops], &body).unwrap().remove(0);
+        let (demo, phalp) = (
+            hmr2.extract_crops_demo(&frame, &detections).unwrap(),
+            hmr2.extract_crops(&frame, &detections).unwrap(),
+        );
         assert!(people(demo) == people(phalp));
         // at half the size the demo blurs and PHALP does not
         let large =
             [Detection { bbox: BBox { x1: 0.0, y1: -60.0, x2: 300.0, y2: 340.0 }, ..detections[0].clone() }];
-        let (demo, phalp) = (hmr2.see_as_demo(&frame, &large).unwrap(), hmr2.see(&frame, &large).unwrap());
-        assert!(apart(&people(demo), &people(phalp)) > 1e-3);
+        let (demo, phalp) =
+            (hmr2.extract_crops_demo(&frame, &large).unwrap(), hmr2.extract_crops(&frame, &large).unwrap());
+        assert!(max_difference(&people(demo), &people(phalp)) > 1e-3);
     }
 
     #[test]
-    fn nobody_is_no_work_and_no_box_is_an_error() {
-        let (frame, body, hmr2) = (frame(), Body::stand_in(), hmr2(4, super::super::Precision::F32));
-        assert_eq!(hmr2.recover(&[hmr2.see(&frame, &[]).unwrap()], &body).unwrap(), [vec![]]);
-        let mut broken = detections(2);
-        broken[1].bbox.x2 = f32::NAN;
-        let message = hmr2.see(&frame, &broken).err().unwrap().to_string();
+    fn no_detections_give_no_people_and_an_invalid_box_is_an_error() {
+        let (frame, body, hmr2) = (frame(), Body::built_in(), hmr2(4, super::super::Precision::F32));
+        assert_eq!(hmr2.recover(&[hmr2.extract_crops(&frame, &[]).unwrap()], &body).unwrap(), [vec![]]);
+        let mut invalid = detections(2);
+        invalid[1].bbox.x2 = f32::NAN;
+        let message = hmr2.extract_crops(&frame, &invalid).err().unwrap().to_string();
         assert!(message.contains("frame 5"), "{message}");
     }
 }

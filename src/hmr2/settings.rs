@@ -1,45 +1,36 @@
-//! What a person may choose about mesh recovery.
+//! The `[hmr2]` settings of an experiment.
 
 use super::Hmr2Error;
-use candle_core::DType;
+use crate::labels::Precision;
+use crate::nn::AttentionPath;
 use serde::{Deserialize, Serialize};
 
-/// Crops or frames at once beyond which a setting is a slip of the pen.
-const MOST: usize = 4096;
+/// Largest accepted number of crops or frames in a batch.
+const MAX_BATCH: usize = 4096;
 
 /// The `[hmr2]` table of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Crops that go through the network at once: what the peak of memory grows with.
+    /// Crops in a batch; peak memory grows with it.
     pub batch: usize,
-    /// Frames whose people go through the network together. More fill a graphics card better; the first of
-    /// them waits for the last.
+    /// Frames whose people are batched. More use a GPU better, but the first frame waits for the last.
     pub frames: usize,
-    /// What the network computes in.
+    /// The floating-point format of weights and activations.
     pub precision: Precision,
     /// How the backbone's attention is computed.
     pub attention: Attention,
 }
 
-/// Ways to compute attention; the same in the reals.
+/// How attention is computed; equal in exact arithmetic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Attention {
-    /// Products and a softmax, one after the other: everywhere, in every precision.
+    /// Products and a softmax: on every device, in every precision.
     Plain,
-    /// One kernel that never writes the scores down (Dao et al. 2022): on a graphics card, in half
-    /// precision, in a build with the feature `flash-attn`.
+    /// FlashAttention, one kernel that never stores the scores (Dao et al. 2022): on a GPU, in half precision, in a
+    /// build with the feature `flash-attn`.
     Flash,
-}
-
-/// Floating-point formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    F32,
-    Bf16,
-    F16,
 }
 
 impl Default for Settings {
@@ -49,14 +40,14 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether the settings make sense.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// If a number of crops or frames is 0 or absurd.
+    /// If a number of crops or frames is out of range, or FlashAttention is combined with single precision.
     pub fn validate(&self) -> Result<(), Hmr2Error> {
         for (name, value) in [("batch", self.batch), ("frames", self.frames)] {
-            if !(1..=MOST).contains(&value) {
-                let what = format!("hmr2.{name} is {value}; it has to be between 1 and {MOST}");
+            if !(1..=MAX_BATCH).contains(&value) {
+                let what = format!("hmr2.{name} is {value}; it has to be between 1 and {MAX_BATCH}");
                 return Err(Hmr2Error::Config { what });
             }
         }
@@ -69,30 +60,19 @@ impl Settings {
 }
 
 impl Attention {
-    /// As it is written in settings.
+    /// The path of [`crate::nn::SelfAttention`] that this setting chooses.
+    pub fn path(self) -> AttentionPath {
+        match self {
+            Attention::Plain => AttentionPath::Inference,
+            Attention::Flash => AttentionPath::Flash,
+        }
+    }
+
+    /// The name in settings.
     pub fn name(self) -> &'static str {
         match self {
             Attention::Plain => "plain",
             Attention::Flash => "flash",
-        }
-    }
-}
-
-impl Precision {
-    /// As it is written in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
-            Precision::F16 => "f16",
-        }
-    }
-
-    pub fn dtype(self) -> DType {
-        match self {
-            Precision::F32 => DType::F32,
-            Precision::Bf16 => DType::BF16,
-            Precision::F16 => DType::F16,
         }
     }
 }

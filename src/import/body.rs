@@ -1,20 +1,20 @@
-//! SMPL's body out of the files that it comes in: pickles of Python 2 and 3, or .npz.
+//! Reads SMPL's body from its published files: Python 2 or 3 pickles, or .npz.
 
-use super::source::Source;
-use super::{ImportError, Request};
+use super::checkpoint_reader::CheckpointReader;
+use super::{ImportError, ImportRequest};
 use crate::body::Body;
-use crate::pickle::array::{Array, Values, array};
+use crate::pickle::array::{Array, Values, read_array};
 use crate::pickle::npz::Npz;
-use crate::pickle::{Handle, PickleError, Tree, unpacked, with_object};
+use crate::pickle::{Handle, PickleError, Tree, decompress, with_root};
 use candle_core::{Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// SMPL 1.1's file is 250 MB, most of it numbers written as text; a longer one is none.
-const LONGEST_BYTES: u64 = 1 << 30;
+/// SMPL 1.1's file has 250 MB, most of it arrays written as text.
+const MAX_FILE_BYTES: u64 = 1 << 30;
 /// `posedirs`, the longest array, has 34 MB in double precision.
-const LONGEST_ARRAY_BYTES: u64 = 1 << 28;
-/// Names in SMPL's file, and in the format that bodies are kept in.
+const MAX_ARRAY_BYTES: u64 = 1 << 28;
+/// Array names: in SMPL's file, and in this crate's body format.
 const ARRAYS: [(&str, &str); 9] = [
     ("v_template", "v_template"),
     ("shapedirs", "shapedirs"),
@@ -23,54 +23,54 @@ const ARRAYS: [(&str, &str); 9] = [
     ("weights", "weights"),
     ("kintree_table", "kintree_table"),
     ("f", "faces"),
-    // bodies that are not SMPL's own 6,890 vertices say which of theirs stand for OpenPose's
+    // bodies of another topology than SMPL's 6,890 vertices name their vertices for OpenPose's joints
     ("openpose_vertices", "openpose_vertices"),
-    (EXTRA, EXTRA),
+    (EXTRA_REGRESSOR, EXTRA_REGRESSOR),
 ];
-/// Names that a message lists.
-const LISTED: usize = 5;
-const EXTRA: &str = "joint_regressor_extra";
-/// 4D-Humans' own copy of it, in its checkpoint.
-const EXTRA_IN_CHECKPOINT: &str = "smpl.joint_regressor_extra";
+/// Maximum number of names listed in a message.
+const MAX_LISTED_NAMES: usize = 5;
+const EXTRA_REGRESSOR: &str = "joint_regressor_extra";
+/// The copy inside 4D-Humans' checkpoint.
+const EXTRA_REGRESSOR_IN_CHECKPOINT: &str = "smpl.joint_regressor_extra";
 
-/// Reads SMPL's file and 4D-Humans' joints: out of their own file, or SMPL's, or the checkpoint.
+/// Reads SMPL's file and the extra joint regressor: from its own file, from SMPL's file, or from the checkpoint.
 ///
 /// # Errors
-/// If a file cannot be read, or they make no body.
-pub fn read(request: &Request, source: &mut Source) -> Result<Body, ImportError> {
+/// If a file cannot be read, or the arrays do not form a body.
+pub fn read_body(request: &ImportRequest, source: &mut CheckpointReader) -> Result<Body, ImportError> {
     let smpl = &request.smpl;
-    let mut tensors = arrays(smpl)?;
+    let mut tensors = body_arrays(smpl)?;
     if let Some(path) = &request.joint_regressor {
-        tensors.insert(EXTRA.into(), tensor(&joint_regressor(path)?, path)?);
-    } else if !tensors.contains_key(EXTRA) {
-        let Some(shape) = source.shape(EXTRA_IN_CHECKPOINT).map(<[usize]>::to_vec) else {
-            let reason = "4D-Humans' joints are neither in it nor in the checkpoint; give them by `--joint-regressor \
+        tensors.insert(EXTRA_REGRESSOR.into(), to_tensor(&joint_regressor(path)?, path)?);
+    } else if !tensors.contains_key(EXTRA_REGRESSOR) {
+        let Some(shape) = source.shape(EXTRA_REGRESSOR_IN_CHECKPOINT).map(<[usize]>::to_vec) else {
+            let reason = "4D-Humans' joints are neither in it nor in the checkpoint; give them with `--joint-regressor \
                           SMPL_to_J19.pkl`";
-            return Err(ImportError::wrong(smpl, reason));
+            return Err(ImportError::invalid(smpl, reason));
         };
-        let values = Values::F32(source.floats(EXTRA_IN_CHECKPOINT)?);
-        tensors.insert(EXTRA.into(), tensor(&Array { shape, values }, source.path())?);
+        let values = Values::F32(source.read_f32(EXTRA_REGRESSOR_IN_CHECKPOINT)?);
+        tensors.insert(EXTRA_REGRESSOR.into(), to_tensor(&Array { shape, values }, source.path())?);
     }
     Ok(Body::from_tensors(&tensors, smpl)?)
 }
 
-/// The arrays of SMPL's file (.pkl, .npz, or a dictionary in .npy), by the names of the format that bodies are kept in.
+/// Reads the arrays of SMPL's file (.pkl, .npz, or a dictionary in .npy), named as in this crate's body format.
 ///
 /// # Errors
-/// If the file cannot be read, or holds something else than arrays under these names.
-pub fn arrays(smpl: &Path) -> Result<HashMap<String, Tensor>, ImportError> {
+/// If the file cannot be read, or holds something other than arrays under these names.
+pub fn body_arrays(smpl: &Path) -> Result<HashMap<String, Tensor>, ImportError> {
     let named: Vec<(&str, Array)> = if is_zip(smpl)? {
-        let mut file = Npz::open(smpl, LONGEST_ARRAY_BYTES).map_err(ImportError::pickle(smpl))?;
-        in_npz(&mut file)
+        let mut file = Npz::open(smpl, MAX_ARRAY_BYTES).map_err(ImportError::pickle(smpl))?;
+        npz_arrays(&mut file)
     } else {
-        pickled(smpl, in_dictionary)?
+        with_pickle_file(smpl, dictionary_arrays)?
     }
     .map_err(ImportError::pickle(smpl))?;
-    named.into_iter().map(|(name, array)| Ok((name.to_string(), tensor(&array, smpl)?))).collect()
+    named.into_iter().map(|(name, array)| Ok((name.to_string(), to_tensor(&array, smpl)?))).collect()
 }
 
-/// The arrays of an .npz: each a file of its own, or all in a dictionary that is the only one.
-fn in_npz(file: &mut Npz) -> Result<Vec<(&'static str, Array)>, PickleError> {
+/// The arrays of an .npz: each in its own file, or all in a dictionary that is its only array.
+fn npz_arrays(file: &mut Npz) -> Result<Vec<(&'static str, Array)>, PickleError> {
     let mut named = Vec::new();
     for (theirs, ours) in ARRAYS {
         if let Some(array) = file.get(theirs)? {
@@ -78,55 +78,57 @@ fn in_npz(file: &mut Npz) -> Result<Vec<(&'static str, Array)>, PickleError> {
         }
     }
     if named.is_empty()
-        && let Some(in_object) = file.only_object(in_dictionary)?
+        && let Some(in_object) = file.with_only_object(dictionary_arrays)?
     {
         return Ok(in_object);
     }
     if named.is_empty() {
-        let names: Vec<&str> = file.names().take(LISTED).collect();
+        let names: Vec<&str> = file.names().take(MAX_LISTED_NAMES).collect();
         let reason = format!(
-            "a zip file without any array of SMPL's: it holds {}; where SMPL's file is in it, unpack it and give that",
+            "a zip file without any array of SMPL's: it holds {}; if SMPL's file is among them, unpack it and give that",
             names.join(", ")
         );
-        return Err(PickleError::Wrong { what: "the body".into(), reason });
+        return Err(PickleError::Invalid { what: "the body".into(), reason });
     }
     Ok(named)
 }
 
-/// The arrays of a dictionary. What is missing is told by the body, which knows what it is for.
-fn in_dictionary(tree: &Tree, root: Handle) -> Result<Vec<(&'static str, Array)>, PickleError> {
+/// The arrays of a dictionary. Missing arrays are reported later, by [`Body::from_tensors`].
+fn dictionary_arrays(tree: &Tree, root: Handle) -> Result<Vec<(&'static str, Array)>, PickleError> {
     let all = ARRAYS.iter().filter_map(|(theirs, ours)| Some((*ours, theirs, tree.get(root, theirs)?)));
-    all.map(|(name, theirs, handle)| Ok((name, array(tree, handle, theirs)?))).collect()
+    all.map(|(name, theirs, handle)| Ok((name, read_array(tree, handle, theirs)?))).collect()
 }
 
-/// A matrix alone in its file: .pkl, as 4D-Humans has it, or .npz under the name that it has here.
+/// A matrix in its own file: a .pkl as 4D-Humans publishes it, or an .npz under the name used here.
 fn joint_regressor(path: &Path) -> Result<Array, ImportError> {
     let what = "the joint regressor";
     let found = if is_zip(path)? {
-        let mut file = Npz::open(path, LONGEST_ARRAY_BYTES).map_err(ImportError::pickle(path))?;
-        let missing =
-            || PickleError::Wrong { what: what.into(), reason: format!("there is no `{EXTRA}` in it") };
-        file.get(EXTRA).and_then(|array| array.ok_or_else(missing))
+        let mut file = Npz::open(path, MAX_ARRAY_BYTES).map_err(ImportError::pickle(path))?;
+        let missing = || PickleError::Invalid {
+            what: what.into(),
+            reason: format!("there is no `{EXTRA_REGRESSOR}` in it"),
+        };
+        file.get(EXTRA_REGRESSOR).and_then(|array| array.ok_or_else(missing))
     } else {
-        pickled(path, |tree, root| array(tree, root, what))?
+        with_pickle_file(path, |tree, root| read_array(tree, root, what))?
     };
     found.map_err(ImportError::pickle(path))
 }
 
-/// Reads a pickle, packed by zlib or gzip or not, or an .npy with an object, and takes something out of it.
-fn pickled<T>(
+/// Reads a pickle (plain, zlib or gzip) or an .npy with an object, and passes its root to `take`.
+fn with_pickle_file<T>(
     path: &Path,
     take: impl FnOnce(&Tree, Handle) -> Result<T, PickleError>,
 ) -> Result<Result<T, PickleError>, ImportError> {
     let length = std::fs::metadata(path).map_err(ImportError::file(path))?.len();
-    if length > LONGEST_BYTES {
-        return Err(ImportError::wrong(path, format!("{length} bytes are more than any body has")));
+    if length > MAX_FILE_BYTES {
+        return Err(ImportError::invalid(path, format!("has {length} bytes, more than any body file")));
     }
     let bytes = std::fs::read(path).map_err(ImportError::file(path))?;
-    Ok(unpacked(&bytes, LONGEST_BYTES).and_then(|pickle| with_object(&pickle, take)))
+    Ok(decompress(&bytes, MAX_FILE_BYTES).and_then(|pickle| with_root(&pickle, take)))
 }
 
-/// Whether a file is a zip, whatever its name: .npz files are.
+/// Whether a file is a zip, by its first bytes.
 fn is_zip(path: &Path) -> Result<bool, ImportError> {
     use std::io::Read;
     let file = std::fs::File::open(path).map_err(ImportError::file(path))?;
@@ -135,10 +137,10 @@ fn is_zip(path: &Path) -> Result<bool, ImportError> {
     Ok(start == b"PK\x03\x04")
 }
 
-fn tensor(array: &Array, path: &Path) -> Result<Tensor, ImportError> {
+fn to_tensor(array: &Array, path: &Path) -> Result<Tensor, ImportError> {
     let made = match &array.values {
         Values::Int(values) => Tensor::from_slice(values, array.shape.clone(), &Device::Cpu),
         _ => Tensor::from_vec(array.to_f32(), array.shape.clone(), &Device::Cpu),
     };
-    made.map_err(|error| ImportError::wrong(path, error))
+    made.map_err(|error| ImportError::invalid(path, error))
 }

@@ -1,27 +1,27 @@
-//! Networks that others publish in formats of their own, fetched before: converted to safetensors beside them.
+//! Converts fetched third-party networks to safetensors files.
 //!
-//! The readers ([`crate::tflite`], [`crate::tfjs`]) check what they read; here the file of tensors is written whole
-//! or not at all, and a manifest beside it says what it was made of.
+//! Input: a tflite file or a tfjs description. Output: a safetensors file and a TOML manifest next to it with hashes of
+//! both. [`crate::tflite`] and [`crate::tfjs`] validate what they read; the output is written atomically.
 
 use super::ImportError;
 use crate::blazepose;
 use crate::detect::nanodet;
-use crate::files::write_whole;
+use crate::files::write_atomically;
 use crate::provenance::{sha256_of_bytes, sha256_of_file};
 use crate::tfjs;
 use crate::tflite;
 use std::path::Path;
 
-/// Converts a tflite file of BlazePose, or the tfjs description of NanoDet (its numbers lie beside it), to the
-/// safetensors file `converted`, with `converted`'s name ending in `.toml` as its manifest. What is there already stays.
+/// Converts BlazePose's tflite file, or NanoDet's tfjs description (its values lie in files next to it), to the
+/// safetensors file `converted`; the manifest has the same name with the extension `.toml`. An existing file is not replaced.
 ///
 /// # Errors
-/// If the original cannot be read, is another network, holds what must not be read, or the disk refuses.
+/// If the original cannot be read, is another network, is damaged, or the output cannot be written.
 pub fn convert(original: &Path, converted: &Path) -> Result<(), ImportError> {
     if converted.is_file() {
         return Ok(());
     }
-    let wrong = |reason: String| ImportError::Wrong { path: original.to_path_buf(), reason };
+    let wrong = |reason: String| ImportError::Invalid { path: original.to_path_buf(), reason };
     let (bytes, tensors) = match original.extension().and_then(|ending| ending.to_str()) {
         Some("tflite") => {
             let file = std::fs::read(original).map_err(ImportError::file(original))?;
@@ -43,12 +43,12 @@ pub fn convert(original: &Path, converted: &Path) -> Result<(), ImportError> {
     }
     let sha256 = sha256_of_file(original).map_err(ImportError::file(original))?;
     let manifest = format!(
-        "# Converted by posebook; made anew where it is missing.\ntensors = {tensors}\nsha256 = \"{}\"\nsource = \
+        "# Converted by posebook; recreated if missing.\ntensors = {tensors}\nsha256 = \"{}\"\nsource = \
          {:?}\nsource_sha256 = \"{sha256}\"\n",
         sha256_of_bytes(&bytes),
         original.file_name().unwrap_or_default().to_string_lossy(),
     );
-    let beside = converted.with_extension("toml");
-    write_whole(&beside, manifest.as_bytes()).map_err(ImportError::file(&beside))?;
-    write_whole(converted, &bytes).map_err(ImportError::file(converted))
+    let manifest_path = converted.with_extension("toml");
+    write_atomically(&manifest_path, manifest.as_bytes()).map_err(ImportError::file(&manifest_path))?;
+    write_atomically(converted, &bytes).map_err(ImportError::file(converted))
 }

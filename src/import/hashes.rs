@@ -1,6 +1,6 @@
-//! What the imported files hash to, read beside the import itself.
+//! SHA-256 of the imported files, computed in parallel with the import.
 
-use super::{ImportError, Request};
+use super::{ImportError, ImportRequest};
 use crate::recovery::SourceFile;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -9,27 +9,28 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The files of a request, by what they are.
-pub struct Hashes(Vec<(&'static str, PathBuf)>);
+/// The files of a request with their roles.
+pub struct SourceFiles(Vec<(&'static str, PathBuf)>);
 
-impl Hashes {
-    pub fn of(request: &Request) -> Hashes {
+impl SourceFiles {
+    /// All files that the request names.
+    pub fn from_request(request: &ImportRequest) -> SourceFiles {
         let files = [
             ("checkpoint", Some(&request.checkpoint)),
             ("smpl", Some(&request.smpl)),
             ("joint_regressor", request.joint_regressor.as_ref()),
             ("mean_params", request.mean_params.as_ref()),
         ];
-        Hashes(files.into_iter().filter_map(|(role, path)| Some((role, path?.clone()))).collect())
+        SourceFiles(files.into_iter().filter_map(|(role, path)| Some((role, path?.clone()))).collect())
     }
 
-    /// Reads them all, until one of `stops` is set.
+    /// Hashes all files, until one of `stops` is set.
     ///
     /// # Errors
-    /// If a file cannot be read, or it was stopped.
-    pub fn read(&self, stops: &[&AtomicBool]) -> Result<BTreeMap<String, SourceFile>, ImportError> {
+    /// If a file cannot be read, or a stop was requested.
+    pub fn hash_all(&self, stops: &[&AtomicBool]) -> Result<BTreeMap<String, SourceFile>, ImportError> {
         let source = |(role, path): &(&str, PathBuf)| {
-            let (sha256, bytes) = sha256_until(path, stops)?;
+            let (sha256, bytes) = sha256_unless_stopped(path, stops)?;
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok((role.to_string(), SourceFile { file, bytes, sha256 }))
         };
@@ -37,8 +38,8 @@ impl Hashes {
     }
 }
 
-/// SHA-256 of a file and its length, unless one of `stops` is set before.
-pub fn sha256_until(path: &Path, stops: &[&AtomicBool]) -> Result<(String, u64), ImportError> {
+/// SHA-256 and length of a file, unless one of `stops` is set first.
+pub fn sha256_unless_stopped(path: &Path, stops: &[&AtomicBool]) -> Result<(String, u64), ImportError> {
     let mut file = File::open(path).map_err(ImportError::file(path))?;
     let (mut sha256, mut bytes) = (Sha256::new(), 0);
     let mut piece = vec![0; 1 << 20];
@@ -48,13 +49,14 @@ pub fn sha256_until(path: &Path, stops: &[&AtomicBool]) -> Result<(String, u64),
         }
         let read = file.read(&mut piece).map_err(ImportError::file(path))?;
         if read == 0 {
-            return Ok((hexadecimal(&sha256.finalize()), bytes));
+            return Ok((to_hex(&sha256.finalize()), bytes));
         }
         bytes += read as u64;
         sha256.update(&piece[..read]);
     }
 }
 
-pub fn hexadecimal(digest: &[u8]) -> String {
+/// Lower-case hexadecimal digits.
+pub fn to_hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

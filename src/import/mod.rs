@@ -1,94 +1,138 @@
-//! From the files that people have to a model set: 4D-Humans' checkpoint and SMPL's body become safetensors with
-//! a manifest beside them.
+//! Imports 4D-Humans' checkpoint and SMPL's body as a model set: safetensors files with a manifest.
 //!
-//! The files are bound by licences: what is made of them stays on the machine that made it (`.gitignore` sees to
-//! that), and the manifest says where each came from, by name and SHA-256. What is imported is what 4D-Humans itself
-//! would have loaded: where the checkpoint has its own initial pose, shape and camera they win over
-//! `smpl_mean_params.npz` (`load_from_checkpoint` writes over what the constructor read), and where it lacks something
-//! that the original would silently leave at random, the import is refused. Must not know how the network runs.
+//! The original files are under licenses: the output stays on the machine that made it (`.gitignore` covers it), and
+//! the manifest records each source by name and SHA-256. The import gives what 4D-Humans itself would load: if the
+//! checkpoint has its own initial pose, shape and camera, they take precedence over `smpl_mean_params.npz`
+//! (`load_from_checkpoint` overwrites what the constructor read). If the checkpoint lacks a tensor that the original
+//! would silently leave random, the import fails.
 
 mod body;
 mod cache;
+mod checkpoint_reader;
 pub mod fetched;
 mod hashes;
 mod manifest;
-mod source;
 mod weights;
 
-pub use body::arrays as body_arrays;
-pub use cache::{Found, find};
+pub use body::body_arrays;
+pub use cache::{CachedFiles, find_cached_files};
 
 use crate::body::BodyError;
-use crate::files::write_whole;
+use crate::files::write_atomically;
 use crate::hmr2::Config;
 use crate::pickle::PickleError;
 use crate::scratch;
-use hashes::{Hashes, sha256_until};
-use source::Source;
+use checkpoint_reader::CheckpointReader;
+use hashes::{SourceFiles, sha256_unless_stopped};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What is to be imported, and where it goes.
+/// What to import, and where to write it.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct ImportRequest {
     /// The model set's name: `NAME.toml`, `NAME.safetensors` and `NAME.body.safetensors` in `folder`.
     pub name: String,
+    /// Folder of the output.
     pub folder: PathBuf,
-    /// The sizes that the checkpoint has to have.
+    /// The architecture that the checkpoint must have.
     pub architecture: Config,
     /// A PyTorch checkpoint (.ckpt, .pth, .pt) or a .safetensors file.
     pub checkpoint: PathBuf,
     /// SMPL's body: .pkl or .npz.
     pub smpl: PathBuf,
-    /// 4D-Humans' `SMPL_to_J19.pkl`; not needed where the body or the checkpoint has it, too.
+    /// 4D-Humans' `SMPL_to_J19.pkl`; not needed if the body or the checkpoint contains the regressor.
     pub joint_regressor: Option<PathBuf>,
-    /// `smpl_mean_params.npz`, needed where the checkpoint has no initial pose, shape and camera.
+    /// `smpl_mean_params.npz`; needed if the checkpoint has no initial pose, shape and camera.
     pub mean_params: Option<PathBuf>,
 }
 
-/// What came of it.
+/// Result of an import.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct ImportSummary {
+    /// Path of the manifest.
     pub manifest: PathBuf,
+    /// SHA-256 of the weights file.
     pub weights_sha256: String,
-    /// Tensors that the network uses.
-    pub used: usize,
-    /// Tensors of the checkpoint that it does not use.
-    pub left_out: usize,
+    /// Number of tensors that the network uses.
+    pub tensors_used: usize,
+    /// Number of the checkpoint's tensors that it does not use.
+    pub tensors_unused: usize,
+    /// Number of the body's vertices.
     pub vertices: usize,
-    /// Whether the initial pose, shape or camera came out of `mean_params`.
+    /// Whether the initial pose, shape or camera came from `mean_params`.
     pub mean_params_used: bool,
 }
 
-/// Why an import failed; nothing is left behind then.
+/// Why an import failed. No output is left behind.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// A pickle, or a file with pickles, is damaged, refused or of another kind.
     #[error("{path}: {source}")]
-    Pickle { path: PathBuf, source: PickleError },
-    /// One that names the file itself.
+    Pickle {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PickleError,
+    },
+    /// Like `Pickle`, where the message names the file itself.
     #[error(transparent)]
     Unreadable(PickleError),
+    /// The arrays do not form a body.
     #[error(transparent)]
     Body(#[from] BodyError),
+    /// A file cannot be read or written.
     #[error("cannot read or write {path}: {source}")]
-    File { path: PathBuf, source: std::io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// The checkpoint belongs to another architecture.
     #[error(
         "{path} is not the checkpoint of this network: {problems}; import the file that belongs to it{hint}"
     )]
-    Misfit { path: PathBuf, problems: String, hint: &'static str },
-    #[error(
-        "tensor {key} of {path} holds {value} at number {index}; the checkpoint is damaged or was never good"
-    )]
-    NotFinite { path: PathBuf, key: String, index: usize, value: f32 },
+    ArchitectureMismatch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Missing tensors and wrong shapes.
+        problems: String,
+        /// What else may help.
+        hint: &'static str,
+    },
+    /// A weight is NaN or infinite.
+    #[error("tensor {key} of {path} holds {value} at index {index}; the checkpoint is damaged")]
+    NotFinite {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The tensor's name.
+        key: String,
+        /// Index of the value in C order.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+    /// The file's contents are not usable.
     #[error("{path}: {reason}")]
-    Wrong { path: PathBuf, reason: String },
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The name cannot be used as a file name.
     #[error(
-        "`{0}` is no name of a model set: give letters, digits, `-`, `_` and `.`, a letter or a digit first"
+        "`{0}` is not a valid name of a model set: use letters, digits, `-`, `_` and `.`, starting with a letter or a digit"
     )]
-    Name(String),
-    #[error("{path} stands there already; give another name (`--name`), or remove it")]
-    Exists { path: PathBuf },
-    #[error("stopped; nothing is left of it")]
+    InvalidName(String),
+    /// An output file exists.
+    #[error("{path} exists already; give another name (`--name`), or remove it")]
+    Exists {
+        /// The existing file.
+        path: PathBuf,
+    },
+    /// The caller requested a stop.
+    #[error("stopped; no output was left behind")]
     Stopped,
 }
 
@@ -104,82 +148,88 @@ impl ImportError {
         }
     }
 
-    fn wrong(path: &Path, reason: impl ToString) -> ImportError {
-        ImportError::Wrong { path: path.to_path_buf(), reason: reason.to_string() }
+    fn invalid(path: &Path, reason: impl ToString) -> ImportError {
+        ImportError::Invalid { path: path.to_path_buf(), reason: reason.to_string() }
     }
 }
 
-/// Imports HMR2. `tell` hears how many of how many bytes of weights are written; `stop` ends it.
+/// Imports HMR2. `on_progress` is called with the bytes of weights written and their total; setting `stop` ends the
+/// import.
 ///
 /// # Errors
-/// If a file cannot be read, is another network's, or holds what must not be read; then no file is left.
-pub fn hmr2(
-    request: &Request,
-    tell: &mut dyn FnMut(u64, u64),
+/// If a file cannot be read, belongs to another network, or is refused; then no output is left.
+pub fn import_hmr2(
+    request: &ImportRequest,
+    on_progress: &mut dyn FnMut(u64, u64),
     stop: &AtomicBool,
-) -> Result<Outcome, ImportError> {
-    let Request { name, folder, checkpoint, .. } = request;
-    let places = places(name, folder)?;
-    // what an import that was killed has left
-    scratch::sweep(folder, |stem| stem.starts_with(&format!("{name}.")));
+) -> Result<ImportSummary, ImportError> {
+    let ImportRequest { name, folder, checkpoint, .. } = request;
+    let paths = output_paths(name, folder)?;
+    // leftovers of an import that was killed
+    scratch::remove_abandoned(folder, |stem| stem.starts_with(&format!("{name}.")));
     let specs = request.architecture.tensors();
-    let mut source = Source::open(checkpoint)?;
-    let initial = weights::initial(request, &specs, &source)?;
-    source.check(&specs, &initial)?;
-    let body = body::read(request, &mut source)?;
+    let mut source = CheckpointReader::open(checkpoint)?;
+    let initial = weights::initial_values(request, &specs, &source)?;
+    source.check_tensors(&specs, &initial)?;
+    let body = body::read_body(request, &mut source)?;
 
-    // the files are hashed while the weights are written; whichever fails ends the other
+    // the files are hashed while the weights are written; a failure of one stops the other
     let over = AtomicBool::new(false);
-    let hashes = Hashes::of(request);
+    let source_files = SourceFiles::from_request(request);
     let (written, hashes) = std::thread::scope(|scope| {
-        let hashing = scope.spawn(|| hashes.read(&[stop, &over]));
-        let written = weights::write(&specs, &mut source, &initial, &places.weights, tell, stop);
+        let hashing = scope.spawn(|| source_files.hash_all(&[stop, &over]));
+        let written =
+            weights::write_weights(&specs, &mut source, &initial, &paths.weights, on_progress, stop);
         over.store(written.is_err(), Ordering::Relaxed);
         let hashes = hashing.join().unwrap_or(Err(ImportError::Stopped));
         (written, hashes)
     });
     let written = written?;
     let sources = hashes?;
-    let body_written = body.save(&places.body).map_err(ImportError::from);
-    let put = body_written.and_then(|()| {
-        let body_sha256 = sha256_until(&places.body, &[stop])?.0;
-        let text = manifest::text(request, &written.facts, body_sha256, sources)?;
-        written.file.finish().map_err(ImportError::file(&places.weights))?;
-        write_whole(&places.manifest, text.as_bytes()).map_err(ImportError::file(&places.manifest))
+    let body_written = body.save(&paths.body).map_err(ImportError::from);
+    let saved = body_written.and_then(|()| {
+        let body_sha256 = sha256_unless_stopped(&paths.body, &[stop])?.0;
+        let text = manifest::manifest_toml(request, &written.summary, body_sha256, sources)?;
+        written.file.finish().map_err(ImportError::file(&paths.weights))?;
+        write_atomically(&paths.manifest, text.as_bytes()).map_err(ImportError::file(&paths.manifest))
     });
-    if let Err(error) = put {
-        // a set without its manifest is of no use to anybody
-        for path in [&places.weights, &places.body] {
+    if let Err(error) = saved {
+        // weights without a manifest cannot be used
+        for path in [&paths.weights, &paths.body] {
             let _ = std::fs::remove_file(path);
         }
         return Err(error);
     }
-    Ok(Outcome {
-        manifest: places.manifest,
-        weights_sha256: written.facts.sha256,
-        used: written.facts.used,
-        left_out: written.facts.left_out,
+    Ok(ImportSummary {
+        manifest: paths.manifest,
+        weights_sha256: written.summary.sha256,
+        tensors_used: written.summary.used,
+        tensors_unused: written.summary.unused,
         vertices: body.vertex_count(),
         mean_params_used: !initial.is_empty(),
     })
 }
 
-/// Where the three files go.
-struct Places {
+/// Paths of the three output files.
+struct OutputPaths {
     manifest: PathBuf,
     weights: PathBuf,
     body: PathBuf,
 }
 
-fn places(name: &str, folder: &Path) -> Result<Places, ImportError> {
+fn output_paths(name: &str, folder: &Path) -> Result<OutputPaths, ImportError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let starts_well = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
     if !starts_well || !name.bytes().all(is_plain) || name.len() > 100 {
-        return Err(ImportError::Name(name.to_string()));
+        return Err(ImportError::InvalidName(name.to_string()));
     }
-    let place = |ending: &str| {
+    let new_path = |ending: &str| {
         let path = folder.join(format!("{name}.{ending}"));
         if path.exists() { Err(ImportError::Exists { path }) } else { Ok(path) }
     };
-    Ok(Places { manifest: place("toml")?, weights: place("safetensors")?, body: place("body.safetensors")? })
+    Ok(OutputPaths {
+        manifest: new_path("toml")?,
+        weights: new_path("safetensors")?,
+        body: new_path("body.safetensors")?,
+    })
 }

@@ -1,118 +1,124 @@
-//! A device opened, and what its memory is made of.
+//! Opens a device and splits the GPU memory of a process into its parts.
 //!
-//! What a process holds on a card has three parts: the *pool*, which tensors come from and which tells
-//! what of it is used and what merely reserved; the *context*, a fixed cost paid for opening the card at
-//! all; and the *workspaces*: what libraries take for themselves and the code of kernels, both as they
-//! are first used. Only the pool tells its own size. The others are differences, by [`parts`].
-//!
-//! Must not know what runs on the device.
+//! A process holds GPU memory of three kinds: the *pool* that tensors are allocated from, which reports its used and
+//! its reserved bytes; the CUDA *context*, a fixed cost of opening the GPU; and *workspaces*, which libraries and
+//! kernel code allocate when they are first used. Only the pool reports its size; [`split_process_memory`] derives the
+//! others as differences.
 
-use super::driver::{CardWatch, Look};
-use crate::device::{self, Card, Choice, DeviceError, Handle};
+use super::gpu::{GpuSample, GpuSampler};
+use crate::device::{self, DeviceChoice, DeviceError, DeviceHandle, Gpu};
 use candle_core::Device;
 
-/// A device, opened and measured.
-pub struct Opened {
+/// An opened device with its memory readings.
+pub struct OpenedDevice {
+    /// The device for candle.
     pub device: Device,
-    /// To ask the card about its memory; `None` for the CPU.
-    pub handle: Option<Handle>,
-    /// The card seen from outside; `None` for the CPU and where the driver does not tell.
-    pub watch: Option<CardWatch>,
-    /// What opening the card took of its memory; `None` for the CPU and where the driver does not tell.
+    /// Reads the GPU's pool; `None` for the CPU.
+    pub handle: Option<DeviceHandle>,
+    /// Queries the GPU by the driver; `None` for the CPU and where the driver cannot be queried.
+    pub sampler: Option<GpuSampler>,
+    /// GPU memory taken by opening the device; `None` for the CPU and where the driver does not report it.
     pub context_bytes: Option<u64>,
-    /// Who held memory of the card before, in words.
-    pub others: Option<String>,
+    /// A sentence about processes that held memory of the GPU before.
+    pub other_processes: Option<String>,
 }
 
-/// Opens `choice` and measures what that costs. `card` is what [`device::resolve`] gave beside it.
+/// Opens `choice` and measures the memory of its context. `gpu` is what [`device::resolve`] returned with it.
 ///
 /// # Errors
 /// As [`device::open`].
-pub fn open(choice: &Choice, card: Option<&Card>) -> Result<Opened, DeviceError> {
-    let watch = card.and_then(|card| CardWatch::of(&card.uuid));
-    let before = watch.as_ref().map(CardWatch::look).unwrap_or_default();
+pub fn open(choice: &DeviceChoice, gpu: Option<&Gpu>) -> Result<OpenedDevice, DeviceError> {
+    let sampler = gpu.and_then(|gpu| GpuSampler::open(&gpu.uuid));
+    let before = sampler.as_ref().map(GpuSampler::sample).unwrap_or_default();
     let device = device::open(choice)?;
-    let handle = Handle::of(&device);
+    let handle = DeviceHandle::from_device(&device);
     if let Some(handle) = &handle {
         handle.synchronize();
     }
-    let after = watch.as_ref().map(CardWatch::look).unwrap_or_default();
-    let reserved_bytes = handle.as_ref().and_then(Handle::pool).map(|pool| pool.reserved_bytes);
-    let context_bytes = reserved_bytes.and_then(|reserved| context(&before, &after, reserved));
-    Ok(Opened { device, handle, watch, context_bytes, others: before.others_in_words(&choice.to_string()) })
+    let after = sampler.as_ref().map(GpuSampler::sample).unwrap_or_default();
+    let reserved_bytes = handle.as_ref().and_then(DeviceHandle::pool).map(|pool| pool.reserved_bytes);
+    let context_bytes = reserved_bytes.and_then(|reserved| measure_context(&before, &after, reserved));
+    Ok(OpenedDevice {
+        device,
+        handle,
+        sampler,
+        context_bytes,
+        other_processes: before.describe_other_processes(&choice.to_string()),
+    })
 }
 
-/// What opening a card took, by the driver's number for this process where it tells one, and else by
-/// what is used of the card more than before.
-fn context(before: &Look, after: &Look, reserved_bytes: u64) -> Option<u64> {
-    let own = after.bytes_of(std::process::id());
+/// Memory of a CUDA context: by the driver's value for this process, or else by the growth of the GPU's used memory.
+fn measure_context(before: &GpuSample, after: &GpuSample, reserved_bytes: u64) -> Option<u64> {
+    let own = after.process_bytes(std::process::id());
     let more = || after.used_bytes?.checked_sub(before.used_bytes?);
     own.or_else(more)?.checked_sub(reserved_bytes)
 }
 
-/// What a process holds on a card, in parts.
+/// GPU memory of a process, in parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts {
-    /// All of it, without ballast.
+pub struct GpuMemoryParts {
+    /// All of it, without the reservation that emulates a smaller GPU.
     pub process_bytes: Option<u64>,
-    /// What is neither the pool's nor the context's.
+    /// What belongs neither to the pool nor to the context.
     pub workspace_bytes: Option<u64>,
 }
 
-/// Takes the driver's number for a process apart. Ballast is not the run's, and is left out; a number
-/// smaller than its parts was read while they changed, and says nothing.
-pub fn parts(
+/// Splits the driver's value for a process. The reservation is subtracted. A part is `None` where the difference is
+/// negative: the values were read at slightly different times.
+pub fn split_process_memory(
     driver_bytes: Option<u64>,
-    ballast_bytes: u64,
+    reservation_bytes: u64,
     reserved_bytes: Option<u64>,
     context_bytes: Option<u64>,
-) -> Parts {
-    let process_bytes = driver_bytes.and_then(|bytes| bytes.checked_sub(ballast_bytes));
-    let beside_pool = process_bytes.zip(reserved_bytes).and_then(|(process, pool)| process.checked_sub(pool));
+) -> GpuMemoryParts {
+    let process_bytes = driver_bytes.and_then(|bytes| bytes.checked_sub(reservation_bytes));
+    let outside_pool =
+        process_bytes.zip(reserved_bytes).and_then(|(process, pool)| process.checked_sub(pool));
     let workspace_bytes =
-        beside_pool.zip(context_bytes).and_then(|(beside, context)| beside.checked_sub(context));
-    Parts { process_bytes, workspace_bytes }
+        outside_pool.zip(context_bytes).and_then(|(outside, context)| outside.checked_sub(context));
+    GpuMemoryParts { process_bytes, workspace_bytes }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::driver::Holder;
+    use super::super::gpu::GpuProcess;
     use super::*;
 
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn the_cpu_has_no_card_to_measure() {
-        let opened = open(&Choice::Cpu, None).unwrap();
+    fn the_cpu_has_no_gpu_memory() {
+        let opened = open(&DeviceChoice::Cpu, None).unwrap();
         assert!(matches!(opened.device, Device::Cpu));
-        assert!(opened.handle.is_none() && opened.watch.is_none());
-        assert_eq!((opened.context_bytes, opened.others), (None, None));
+        assert!(opened.handle.is_none() && opened.sampler.is_none());
+        assert_eq!((opened.context_bytes, opened.other_processes), (None, None));
     }
 
     #[test]
-    fn the_context_is_measured_by_the_best_number_there_is() {
-        let own = Holder { process: std::process::id(), bytes: Some(520 * MIB) };
-        let look = |holders: Option<Vec<Holder>>, used: Option<u64>| Look { holders, used_bytes: used };
-        let before = look(Some(vec![]), Some(10 * MIB));
-        let told = look(Some(vec![own]), Some(700 * MIB));
-        assert_eq!(context(&before, &told, 2 * MIB), Some(518 * MIB));
-        let untold = look(Some(vec![]), Some(530 * MIB));
-        assert_eq!(context(&before, &untold, 0), Some(520 * MIB));
-        assert_eq!(context(&Look::default(), &Look::default(), 0), None);
-        // somebody else gave memory back meanwhile: nothing can be said
-        assert_eq!(context(&look(None, Some(600 * MIB)), &look(None, Some(500 * MIB)), 0), None);
+    fn the_context_is_measured_by_the_process_or_else_by_the_whole_gpu() {
+        let own = GpuProcess { process: std::process::id(), bytes: Some(520 * MIB) };
+        let sample =
+            |processes: Option<Vec<GpuProcess>>, used: Option<u64>| GpuSample { processes, used_bytes: used };
+        let before = sample(Some(vec![]), Some(10 * MIB));
+        let with_process = sample(Some(vec![own]), Some(700 * MIB));
+        assert_eq!(measure_context(&before, &with_process, 2 * MIB), Some(518 * MIB));
+        let without_process = sample(Some(vec![]), Some(530 * MIB));
+        assert_eq!(measure_context(&before, &without_process, 0), Some(520 * MIB));
+        assert_eq!(measure_context(&GpuSample::default(), &GpuSample::default(), 0), None);
+        // another process freed memory between the two samples: unknown
+        assert_eq!(measure_context(&sample(None, Some(600 * MIB)), &sample(None, Some(500 * MIB)), 0), None);
     }
 
     #[test]
-    fn parts_add_up_to_the_process() {
-        let whole = parts(Some(3000 * MIB), 500 * MIB, Some(1900 * MIB), Some(520 * MIB));
+    fn parts_sum_to_the_process() {
+        let whole = split_process_memory(Some(3000 * MIB), 500 * MIB, Some(1900 * MIB), Some(520 * MIB));
         assert_eq!((whole.process_bytes, whole.workspace_bytes), (Some(2500 * MIB), Some(80 * MIB)));
         assert_eq!(
-            parts(None, 500 * MIB, Some(1), Some(1)),
-            Parts { process_bytes: None, workspace_bytes: None }
+            split_process_memory(None, 500 * MIB, Some(1), Some(1)),
+            GpuMemoryParts { process_bytes: None, workspace_bytes: None }
         );
-        assert_eq!(parts(Some(5), 0, Some(1), None).workspace_bytes, None);
-        // the ballast went before the process did
-        assert_eq!(parts(Some(5), 7, None, None).process_bytes, None);
+        assert_eq!(split_process_memory(Some(5), 0, Some(1), None).workspace_bytes, None);
+        // the reservation exceeds what the process holds
+        assert_eq!(split_process_memory(Some(5), 7, None, None).process_bytes, None);
     }
 }

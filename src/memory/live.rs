@@ -1,11 +1,11 @@
-//! What only the measured process knows, shown to the one that watches it.
+//! State of the measured process, published to the supervisor by a small file.
 //!
-//! A thread of the measured process writes one record of fixed size over and over into a small file;
-//! the watcher reads it whenever it samples the rest, so that one row holds one moment. Publishing
-//! allocates nothing after its start, whatever the length of the video.
+//! Some values are known only inside the measured process: its heap, its GPU pool, its current frame. A thread writes
+//! them as one record of fixed size into a file, over and over; the supervisor reads it with each of its own samples,
+//! so that a row describes one moment. Publishing allocates nothing after the start.
 
 use super::heap;
-use crate::device::{Handle, Pool, Room};
+use crate::device::{DeviceHandle, DeviceMemory, MemoryPool};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -14,109 +14,112 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How often the record is renewed.
-const EVERY: Duration = Duration::from_millis(5);
-/// How many renewals pass before the driver is asked again what is free on the card: it answers slower
-/// than the pool.
-const ROOM_EVERY: u64 = 4;
+/// Time between two records.
+const RECORD_INTERVAL: Duration = Duration::from_millis(5);
+/// Free memory of the GPU is queried for every fourth record: the driver answers slower than the pool.
+const GPU_QUERY_PERIOD: u64 = 4;
 const FIELDS: usize = 14;
 const NONE: u64 = u64::MAX;
 
-/// One moment of the measured process.
+/// One record of the measured process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Live {
-    /// The frame being worked on; `None` before the first.
+pub struct LiveRecord {
+    /// Index of the current frame; `None` before the first.
     pub frame: Option<u64>,
-    /// Frames that were begun, this one included.
+    /// Number of frames begun, the current one included.
     pub frames_begun: Option<u64>,
-    /// Frames that will be begun in all; `None` before the video is open.
+    /// Number of frames to process; `None` before the video is open.
     pub frames: Option<u64>,
-    /// `None` in a program without a counting allocator.
+    /// Heap bytes now; `None` in a program without the counting allocator.
     pub heap_bytes: Option<u64>,
+    /// Peak of the heap since the last reset.
     pub heap_peak_bytes: Option<u64>,
-    /// Scratch files, as far as the process knows.
+    /// Size of the scratch files.
     pub disk_bytes: Option<u64>,
-    /// The card's pool; all of these are `None` without a card.
+    /// Bytes of the GPU's pool used by tensors; this and the following are `None` without a GPU.
     pub device_used_bytes: Option<u64>,
+    /// Bytes the pool reserved on the GPU.
     pub device_reserved_bytes: Option<u64>,
+    /// Peak of the used bytes.
     pub device_used_peak_bytes: Option<u64>,
+    /// Peak of the reserved bytes.
     pub device_reserved_peak_bytes: Option<u64>,
-    /// Free on the card, ballast taken away.
+    /// Free memory of the GPU, the reservation counted as used.
     pub device_free_bytes: Option<u64>,
-    /// What is kept from the run, so that the card is as small as its limit.
-    pub device_ballast_bytes: Option<u64>,
+    /// Memory reserved to emulate a smaller GPU.
+    pub device_reservation_bytes: Option<u64>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SharedState {
     frame: AtomicU64,
     frames_begun: AtomicU64,
     frames: AtomicU64,
     disk_bytes: AtomicU64,
-    ballast_bytes: AtomicU64,
-    card: OnceLock<Handle>,
+    reservation_bytes: AtomicU64,
+    gpu: OnceLock<DeviceHandle>,
     stop: AtomicBool,
 }
 
-/// Publishes this process' memory until dropped.
+/// Publishes this process' state from a background thread until dropped.
 pub struct Publisher {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Publisher {
-    /// Starts publishing into the file at `path`.
+    /// Starts publishing to the file at `path`.
     ///
     /// # Errors
-    /// If the file or the thread cannot be made.
+    /// If the file or the thread cannot be created.
     pub fn start(path: &Path) -> io::Result<Publisher> {
         let file = File::create(path)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedState::default());
         shared.frame.store(NONE, Relaxed);
         shared.frames.store(NONE, Relaxed);
         shared.disk_bytes.store(NONE, Relaxed);
-        shared.ballast_bytes.store(NONE, Relaxed);
-        let seen = Arc::clone(&shared);
+        shared.reservation_bytes.store(NONE, Relaxed);
+        let shared_state = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("memory sampler".into()).spawn(move || {
-            let mut room = None;
+            let mut gpu_memory = None;
             for count in 0.. {
-                if count % ROOM_EVERY == 0 {
-                    room = seen.card.get().and_then(Handle::room);
+                if count % GPU_QUERY_PERIOD == 0 {
+                    gpu_memory = shared_state.gpu.get().and_then(DeviceHandle::memory);
                 }
-                // a record that cannot be written is a sample less, and no reason to end the run
-                let _ = write_record(&file, count, &seen, room);
-                if seen.stop.load(Relaxed) {
+                // a record that cannot be written is one sample less; the run goes on
+                let _ = write_record(&file, count, &shared_state, gpu_memory);
+                if shared_state.stop.load(Relaxed) {
                     return;
                 }
-                std::thread::park_timeout(EVERY);
+                std::thread::park_timeout(RECORD_INTERVAL);
             }
         })?;
         Ok(Publisher { shared, thread: Some(thread) })
     }
 
-    /// Says which frame is being worked on.
-    pub fn frame(&self, frame: u64) {
+    /// Sets the current frame and counts it as begun.
+    pub fn begin_frame(&self, frame: u64) {
         self.shared.frames_begun.fetch_add(1, Relaxed);
         self.shared.frame.store(frame, Relaxed);
     }
 
-    /// Says how many frames there will be.
-    pub fn frames(&self, frames: u64) {
+    /// Sets the number of frames to process.
+    pub fn set_frame_count(&self, frames: u64) {
         self.shared.frames.store(frames, Relaxed);
     }
 
-    /// Has the card's memory published too. The first card counts.
-    pub fn card(&self, card: &Handle) {
-        self.shared.card.get_or_init(|| card.clone());
+    /// Publishes the memory of this GPU, too. Only the first call has an effect.
+    pub fn set_gpu(&self, gpu: &DeviceHandle) {
+        self.shared.gpu.get_or_init(|| gpu.clone());
     }
 
-    /// Says how much of the card is kept from the run.
-    pub fn ballast_bytes(&self, bytes: u64) {
-        self.shared.ballast_bytes.store(bytes, Relaxed);
+    /// Sets the memory reserved to emulate a smaller GPU.
+    pub fn set_reservation_bytes(&self, bytes: u64) {
+        self.shared.reservation_bytes.store(bytes, Relaxed);
     }
 
-    /// Says how large the scratch files are.
-    pub fn disk_bytes(&self, bytes: u64) {
+    /// Sets the size of the scratch files.
+    pub fn set_disk_bytes(&self, bytes: u64) {
         self.shared.disk_bytes.store(bytes, Relaxed);
     }
 }
@@ -126,37 +129,42 @@ impl Drop for Publisher {
         self.shared.stop.store(true, Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // a sampler that panicked has said so itself
+            // a panic of the thread was reported when it happened
             let _ = thread.join();
         }
     }
 }
 
-fn write_record(file: &File, count: u64, shared: &Shared, room: Option<Room>) -> io::Result<()> {
+fn write_record(
+    file: &File,
+    count: u64,
+    shared: &SharedState,
+    gpu_memory: Option<DeviceMemory>,
+) -> io::Result<()> {
     let counting = heap::is_counting();
     let heap = |bytes: u64| if counting { bytes } else { NONE };
-    let pool = shared.card.get().and_then(Handle::pool);
-    let of_pool = |bytes: fn(&Pool) -> u64| pool.as_ref().map_or(NONE, bytes);
+    let pool = shared.gpu.get().and_then(DeviceHandle::pool);
+    let pool_bytes = |bytes: fn(&MemoryPool) -> u64| pool.as_ref().map_or(NONE, bytes);
     let fields: [u64; FIELDS] = [
         count,
         shared.frame.load(Relaxed),
         heap(heap::current_bytes()),
         heap(heap::peak_bytes()),
         shared.disk_bytes.load(Relaxed),
-        of_pool(|pool| pool.used_bytes),
-        of_pool(|pool| pool.reserved_bytes),
-        of_pool(|pool| pool.used_peak_bytes),
-        of_pool(|pool| pool.reserved_peak_bytes),
-        room.map_or(NONE, |room| room.free_bytes),
-        shared.ballast_bytes.load(Relaxed),
+        pool_bytes(|pool| pool.used_bytes),
+        pool_bytes(|pool| pool.reserved_bytes),
+        pool_bytes(|pool| pool.used_peak_bytes),
+        pool_bytes(|pool| pool.reserved_peak_bytes),
+        gpu_memory.map_or(NONE, |memory| memory.free_bytes),
+        shared.reservation_bytes.load(Relaxed),
         shared.frames_begun.load(Relaxed),
         shared.frames.load(Relaxed),
-        // the count again: a record read while it was being written shows two different ones
+        // the count again: a record read during a write has two different counts
         count,
     ];
     let mut bytes = [0; FIELDS * 8];
-    for (place, field) in bytes.chunks_exact_mut(8).zip(fields) {
-        place.copy_from_slice(&field.to_le_bytes());
+    for (slot, field) in bytes.chunks_exact_mut(8).zip(fields) {
+        slot.copy_from_slice(&field.to_le_bytes());
     }
     write_at_start(file, &bytes)
 }
@@ -173,18 +181,18 @@ fn write_at_start(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
 
-/// The newest record at `path`; `None` before the first one, or if it was caught half-written.
-pub fn read(path: &Path) -> Option<Live> {
+/// The latest record at `path`; `None` before the first one, or if it was read during a write.
+pub fn read(path: &Path) -> Option<LiveRecord> {
     let bytes = std::fs::read(path).ok()?;
     let mut fields = [0; FIELDS];
     if bytes.len() != FIELDS * 8 {
         return None;
     }
-    for (field, place) in fields.iter_mut().zip(bytes.chunks_exact(8)) {
-        *field = u64::from_le_bytes(place.try_into().ok()?);
+    for (field, slot) in fields.iter_mut().zip(bytes.chunks_exact(8)) {
+        *field = u64::from_le_bytes(slot.try_into().ok()?);
     }
     let known = |field: u64| (field != NONE).then_some(field);
-    (fields[0] == fields[FIELDS - 1]).then(|| Live {
+    (fields[0] == fields[FIELDS - 1]).then(|| LiveRecord {
         frame: known(fields[1]),
         heap_bytes: known(fields[2]),
         heap_peak_bytes: known(fields[3]),
@@ -194,7 +202,7 @@ pub fn read(path: &Path) -> Option<Live> {
         device_used_peak_bytes: known(fields[7]),
         device_reserved_peak_bytes: known(fields[8]),
         device_free_bytes: known(fields[9]),
-        device_ballast_bytes: known(fields[10]),
+        device_reservation_bytes: known(fields[10]),
         frames_begun: known(fields[11]),
         frames: known(fields[12]),
     })
@@ -205,22 +213,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_word_is_read() {
+    fn the_latest_record_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("live");
         assert_eq!(read(&path), None);
         let publisher = Publisher::start(&path).unwrap();
-        publisher.frames(2);
-        publisher.frame(4);
-        publisher.frame(7);
-        publisher.disk_bytes(1000);
+        publisher.set_frame_count(2);
+        publisher.begin_frame(4);
+        publisher.begin_frame(7);
+        publisher.set_disk_bytes(1000);
         drop(publisher);
         let live = read(&path).unwrap();
         assert_eq!((live.frame, live.disk_bytes), (Some(7), Some(1000)));
         assert_eq!((live.frames_begun, live.frames), (Some(2), Some(2)));
-        // no card: unknown, and not zero
+        // without a GPU: unknown, not zero
         assert_eq!((live.device_used_bytes, live.device_reserved_peak_bytes), (None, None));
-        assert_eq!((live.device_free_bytes, live.device_ballast_bytes), (None, None));
+        assert_eq!((live.device_free_bytes, live.device_reservation_bytes), (None, None));
         std::fs::write(&path, [0; 11]).unwrap();
         assert_eq!(read(&path), None);
     }

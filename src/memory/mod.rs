@@ -1,27 +1,21 @@
-//! Memory: bytes over seconds, in four measures that are never mixed.
+//! Memory measurements: heap, process, GPU and disk, each separately.
 //!
-//! | measure | where it comes from | exact? |
+//! | measure | source | exact? |
 //! |---|---|---|
-//! | heap | [`heap::Counting`], the allocator of the measured process itself | yes, and repeatable |
-//! | process | [`process::Watch`], read from outside; the kernel's own peak | to a few pages |
-//! | device | the graphics card's pool ([`crate::device::Handle`]); [`driver`] says what the process holds of the card in all | the pool's to the byte |
-//! | disk | [`disk::bytes_in`]: lengths of the scratch files | yes |
+//! | heap | [`heap::CountingAllocator`], the allocator of the measured process | yes, and repeatable |
+//! | process | [`process::ProcessSampler`], from outside, and the kernel's own peak | to a few pages |
+//! | GPU | the pool of the GPU ([`crate::device::DeviceHandle`]); [`gpu`] reports all that the process holds | the pool to the byte |
+//! | disk | [`disk::folder_bytes`]: lengths of the scratch files | yes |
 //!
-//! The decoder is another process: [`process::Watch`] finds the children and sums them apart, since
-//! a decoder that swallows the video would leave the heap as flat as ever. What cannot be read on
-//! this system is `None`, never zero.
+//! The decoder is a child process: [`process::ProcessSampler`] sums the children separately, since a decoder that
+//! buffers the whole video would not show in the heap. What cannot be read on a system is `None`, never zero.
 //!
-//! On a card, *used*, *reserved* and what the process holds are three numbers: [`device`] says what each
-//! is made of. Without a card all are null.
-//!
-//! [`live`] carries what only the measured process knows (its heap, its pool, its frame) to the one that
-//! watches, without allocating.
-//!
-//! Must not know what is measured.
+//! On a GPU, *used*, *reserved* and the process' total are three different values; [`device`] explains their parts.
+//! [`live`] publishes what only the measured process knows (heap, pool, frame) to the supervisor.
 
 pub mod device;
 pub mod disk;
-pub mod driver;
+pub mod gpu;
 pub mod heap;
 pub mod live;
 pub mod process;

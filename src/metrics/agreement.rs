@@ -1,4 +1,4 @@
-//! How alike two ways through the same clip are: boxes, joints and identities, person by person.
+//! Agreement of two runs on the same clip: differences of boxes, joints and identities, person by person.
 
 use crate::assignment::{Costs, crouse};
 use crate::geometry::Vec3;
@@ -6,36 +6,40 @@ use crate::person::BBox;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A person that one of the two ways found in a frame.
+/// A person detected by one of the two runs in a frame.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sighting {
+pub struct TrackedPerson {
+    /// Pixels.
     pub bbox: BBox,
-    /// `None` where it belongs to no confirmed track.
-    pub track_id: Option<u32>,
-    /// Joints in the camera, metres; both ways have the same number.
+    /// `None` if the person belongs to no confirmed track.
+    pub track_id: Option<u64>,
+    /// Joints in camera axes, meters; both runs have the same number.
     pub joints: Vec<Vec3>,
 }
 
-/// How alike two ways through the same clip are. Differences are `None` where no person was found by both.
+/// Agreement of two runs on the same clip. Differences are `None` where no person was detected by both.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// Persons that both found.
+    /// People matched between both runs.
     pub persons: u64,
-    /// Persons that only one of the two found.
+    /// People of the first run without a match in the second.
     pub persons_only_in_first: u64,
+    /// People of the second run without a match in the first.
     pub persons_only_in_second: u64,
-    /// Differences of a box's four sides, pixels.
+    /// Largest difference of a box edge, pixels.
     pub box_largest_px: Option<f64>,
+    /// Mean difference of a box edge, pixels.
     pub box_mean_px: Option<f64>,
-    /// Distances of joints, millimetres.
+    /// Largest distance of a joint, millimeters.
     pub joint_largest_mm: Option<f64>,
+    /// Mean distance of a joint, millimeters.
     pub joint_mean_mm: Option<f64>,
-    /// Of the persons that both found: the share whose two tracks belong together under the best
-    /// one-to-one matching of all tracks (no track on either side counts as alike).
+    /// Of the matched people: the share whose two tracks correspond under the best one-to-one assignment of all
+    /// tracks (two people without tracks count as corresponding).
     pub identities_alike: Option<f64>,
 }
 
-/// Differences as they come in.
+/// Running statistics of differences.
 #[derive(Debug, Clone, Default)]
 struct Differences {
     count: u64,
@@ -47,7 +51,7 @@ impl Differences {
     fn add(&mut self, difference: f64) {
         self.count += 1;
         self.sum += difference;
-        // keeps a NaN, which f64::max would lose
+        // keep a NaN, which f64::max would discard
         if difference > self.largest || difference.is_nan() {
             self.largest = difference;
         }
@@ -62,35 +66,35 @@ impl Differences {
     }
 }
 
-/// Compares two ways frame by frame; what it holds grows with the number of tracks, not of frames.
+/// Compares two runs frame by frame; memory grows with the number of tracks, not of frames.
 #[derive(Debug, Clone, Default)]
 pub struct Comparison {
     agreement: Agreement,
     boxes: Differences,
     joints: Differences,
-    /// How often a pair of tracks was the same person.
-    together: BTreeMap<(u32, u32), u64>,
+    /// How many matched people each pair of tracks has in common.
+    common: BTreeMap<(u64, u64), u64>,
     both_untracked: u64,
 }
 
 impl Comparison {
-    /// Adds a frame. Persons of the two sides are paired by the largest total overlap of their boxes.
-    pub fn add(&mut self, first: &[Sighting], second: &[Sighting]) {
+    /// Adds a frame. People of the two runs are matched by the largest total IoU of their boxes.
+    pub fn add(&mut self, first: &[TrackedPerson], second: &[TrackedPerson]) {
         let costs = Costs::from_fn(first.len(), second.len(), |row, column| {
             -f64::from(first[row].bbox.iou(&second[column].bbox))
         });
-        let mut found = 0;
+        let mut matched = 0;
         for (row, column) in crouse(&costs).into_iter().enumerate() {
-            let Some(column) = column.filter(|&column| costs.at(row, column) < 0.0) else { continue };
-            found += 1;
+            let Some(column) = column.filter(|&column| costs.get(row, column) < 0.0) else { continue };
+            matched += 1;
             self.pair(&first[row], &second[column]);
         }
-        self.agreement.persons += found;
-        self.agreement.persons_only_in_first += first.len() as u64 - found;
-        self.agreement.persons_only_in_second += second.len() as u64 - found;
+        self.agreement.persons += matched;
+        self.agreement.persons_only_in_first += first.len() as u64 - matched;
+        self.agreement.persons_only_in_second += second.len() as u64 - matched;
     }
 
-    fn pair(&mut self, first: &Sighting, second: &Sighting) {
+    fn pair(&mut self, first: &TrackedPerson, second: &TrackedPerson) {
         let sides = |of: &BBox| [of.x1, of.y1, of.x2, of.y2].map(f64::from);
         for (a, b) in sides(&first.bbox).into_iter().zip(sides(&second.bbox)) {
             self.boxes.add((a - b).abs());
@@ -100,15 +104,16 @@ impl Comparison {
             self.joints.add(1000.0 * squares.sum::<f64>().sqrt());
         }
         match (first.track_id, second.track_id) {
-            (Some(a), Some(b)) => *self.together.entry((a, b)).or_default() += 1,
+            (Some(a), Some(b)) => *self.common.entry((a, b)).or_default() += 1,
             (None, None) => self.both_untracked += 1,
             _ => {}
         }
     }
 
+    /// The agreement over all frames.
     pub fn finish(self) -> Agreement {
         let persons = self.agreement.persons;
-        let alike = self.both_untracked + most_together(&self.together);
+        let alike = self.both_untracked + corresponding(&self.common);
         Agreement {
             box_largest_px: self.boxes.largest(),
             box_mean_px: self.boxes.mean(),
@@ -120,16 +125,16 @@ impl Comparison {
     }
 }
 
-/// Sightings that agree under the best one-to-one matching of tracks.
-fn most_together(together: &BTreeMap<(u32, u32), u64>) -> u64 {
-    let sorted = |mut ids: Vec<u32>| {
+/// Matched people whose tracks correspond under the best one-to-one assignment of tracks.
+fn corresponding(common: &BTreeMap<(u64, u64), u64>) -> u64 {
+    let sorted = |mut ids: Vec<u64>| {
         ids.sort_unstable();
         ids.dedup();
         ids
     };
-    let rows = sorted(together.keys().map(|pair| pair.0).collect());
-    let columns = sorted(together.keys().map(|pair| pair.1).collect());
-    let count = |row: usize, column: usize| together.get(&(rows[row], columns[column])).copied().unwrap_or(0);
+    let rows = sorted(common.keys().map(|pair| pair.0).collect());
+    let columns = sorted(common.keys().map(|pair| pair.1).collect());
+    let count = |row: usize, column: usize| common.get(&(rows[row], columns[column])).copied().unwrap_or(0);
     let costs = Costs::from_fn(rows.len(), columns.len(), |row, column| -(count(row, column) as f64));
     let pairs = crouse(&costs).into_iter().enumerate();
     pairs.filter_map(|(row, column)| Some(count(row, column?))).sum()
@@ -139,13 +144,13 @@ fn most_together(together: &BTreeMap<(u32, u32), u64>) -> u64 {
 mod tests {
     use super::*;
 
-    fn person(x: f32, track_id: Option<u32>) -> Sighting {
+    fn person(x: f32, track_id: Option<u64>) -> TrackedPerson {
         let bbox = BBox { x1: x, y1: 0.0, x2: x + 40.0, y2: 100.0 };
-        Sighting { bbox, track_id, joints: vec![[x / 100.0, 0.0, 3.0]; 2] }
+        TrackedPerson { bbox, track_id, joints: vec![[x / 100.0, 0.0, 3.0]; 2] }
     }
 
     #[test]
-    fn the_same_twice_agrees_in_all() {
+    fn a_run_agrees_with_itself_completely() {
         let mut comparison = Comparison::default();
         for frame in 0..3 {
             let here = [person(frame as f32, Some(1)), person(200.0, Some(2)), person(400.0, None)];
@@ -160,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn names_do_not_matter_but_switches_do() {
+    fn track_numbers_do_not_matter_but_switches_do() {
         let mut comparison = Comparison::default();
         for frame in 0..4 {
             let first = [person(0.0, Some(1)), person(200.0, Some(2))];
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_found_by_one_only_is_counted() {
+    fn unmatched_people_are_counted() {
         let mut comparison = Comparison::default();
         comparison.add(&[person(0.0, None)], &[person(500.0, None), person(900.0, None)]);
         let agreement = comparison.finish();

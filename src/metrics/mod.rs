@@ -1,9 +1,9 @@
-//! How right, and how alike: numbers from plain slices.
+//! Accuracy metrics on plain slices: errors of bodies, tracking scores, agreement of two runs.
 //!
-//! [`pose`] measures bodies, [`tracking`] identities (equal to TrackEval), [`agreement`] how alike two
-//! ways through the same clip are; [`mot`] reads MOTChallenge text; [`views`] scores bodies against the truth of
-//! calibrated cameras. What is undefined is `None` and
-//! never zero. Must not know files, tensors, nor who asks.
+//! [`pose`] computes body errors (MPJPE, PA-MPJPE, PVE, PCK, jitter), [`tracking`] HOTA, CLEAR and identity scores
+//! (equal to TrackEval's), [`agreement`] compares two runs on the same clip; [`mot`] scores MOTChallenge files;
+//! [`views`] scores bodies against ground truth from calibrated cameras. An undefined value is `None`, never zero.
+//! Does not depend on tensors, runs or tables.
 
 pub mod agreement;
 pub mod mot;
@@ -12,5 +12,5 @@ mod rigid;
 pub mod tracking;
 pub mod views;
 
-pub use agreement::{Agreement, Sighting};
+pub use agreement::{Agreement, TrackedPerson};
 pub use tracking::{TrackedBox, TrackingScores};

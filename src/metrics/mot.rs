@@ -1,141 +1,156 @@
-//! Scores of a pair of MOTChallenge files, as TrackEval 1.3.0 gives them
-//! (`datasets/mot_challenge_2d_box.py`, pedestrians).
+//! Scores of a pair of MOTChallenge files, equal to TrackEval 1.3.0's (`datasets/mot_challenge_2d_box.py`,
+//! pedestrians).
 //!
-//! Frames count from 1. What the columns mean is the benchmark's ([`Benchmark`]), and differs between truth and
-//! tracks.
+//! Frames count from 1. The meaning of the columns depends on the [`Benchmark`], and differs between ground truth
+//! and tracks.
 
-use super::tracking::{DuplicateId, Prepared, TrackedBox, TrackingScores};
+use super::tracking::{DuplicateId, PreparedSequence, TrackedBox, TrackingScores};
 use crate::assignment::{Costs, crouse};
-use crate::motchallenge::{Benchmark, File, Kind, MotError, Role, Row, Text};
+use crate::motchallenge::{Benchmark, BoxKind, DecodedText, MotError, MotFile, MotRow, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// From this overlap on a track lies on a distractor.
+/// Least IoU at which a track counts as lying on a distractor.
 const MATCH_IOU: f64 = 0.5;
 
-/// The boxes of a file, by frame, each frame in the order of its lines: as many as there are, however far the
-/// frames' numbers go.
+/// The boxes of a file by frame, each frame in the order of its lines. Memory depends on the number of boxes, not
+/// on the frame numbers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Boxes {
-    pub file: File,
-    /// Rows of the file by frame, from 1.
+pub struct MotSequence {
+    /// The parsed file.
+    pub file: MotFile,
+    /// Indices of the file's rows by frame, from 1.
     frames: BTreeMap<u64, Vec<usize>>,
 }
 
-impl Boxes {
+impl MotSequence {
     /// Reads a file.
     ///
     /// # Errors
-    /// If it cannot be read, a line has fewer than six columns or one that is not the number it should be, or an
-    /// identity is unknown or stands twice in a frame.
-    pub fn read(path: &Path) -> Result<Boxes, MotError> {
-        Boxes::of(File::read(path)?)
+    /// If the file cannot be read, a line has fewer than six columns or an invalid value, or an identity is unknown
+    /// or occurs twice in a frame.
+    pub fn read(path: &Path) -> Result<MotSequence, MotError> {
+        MotSequence::from_file(MotFile::read(path)?)
     }
 
-    fn of(file: File) -> Result<Boxes, MotError> {
+    fn from_file(file: MotFile) -> Result<MotSequence, MotError> {
         file.check_identities()?;
         let mut frames: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
-        for (at, row) in file.rows.iter().enumerate() {
-            frames.entry(row.frame).or_default().push(at);
+        for (index, row) in file.rows.iter().enumerate() {
+            frames.entry(row.frame).or_default().push(index);
         }
-        Ok(Boxes { file, frames })
+        Ok(MotSequence { file, frames })
     }
 
-    /// The last frame with a box; 0 of none.
+    /// The last frame with a box; 0 without boxes.
     pub fn last_frame(&self) -> u64 {
         self.frames.last_key_value().map_or(0, |(frame, _)| *frame)
     }
 
-    fn rows(&self, frame: u64) -> impl Iterator<Item = &Row> {
-        self.frames.get(&frame).into_iter().flatten().map(|at| &self.file.rows[*at])
+    fn rows(&self, frame: u64) -> impl Iterator<Item = &MotRow> {
+        self.frames.get(&frame).into_iter().flatten().map(|index| &self.file.rows[*index])
     }
 
-    /// What each row is, in the rows' order.
-    fn kinds(&self, benchmark: Benchmark, role: Role) -> Result<Vec<Kind>, MotError> {
-        let kind = |row: &Row| {
+    /// The kind of each row, in the rows' order.
+    fn kinds(&self, benchmark: Benchmark, role: Role) -> Result<Vec<BoxKind>, MotError> {
+        let kind = |row: &MotRow| {
             benchmark.kind(row, role).map_err(|problem| MotError::line(&self.file.path, row.line, problem))
         };
         self.file.rows.iter().map(kind).collect()
     }
 }
 
-/// Reads `text`; `path` is for the errors alone.
+/// Parses `text`; `path` is for error messages only.
 ///
 /// # Errors
-/// As [`Boxes::read`].
-pub fn parse(text: &str, path: &Path) -> Result<Boxes, MotError> {
-    Boxes::of(File::parse(Text::decode(text.as_bytes(), path)?, path)?)
+/// As [`MotSequence::read`].
+pub fn parse(text: &str, path: &Path) -> Result<MotSequence, MotError> {
+    MotSequence::from_file(MotFile::parse(DecodedText::decode(text.as_bytes(), path)?, path)?)
 }
 
 /// Scores a pair of files by the benchmark's rules, as TrackEval does with its preprocessing on.
 ///
-/// Truth whose flag is 0 (cut off to a whole number) is left out, and so is truth of any class but 1; tracks that
-/// lie on a distractor are left out. A file without classes is all pedestrians. Where no truth or no track is
-/// left, MOTA is 0, as TrackEval has it.
+/// Ground truth whose flag truncates to 0 is ignored, and so is ground truth of any class but 1; tracks on
+/// distractors are removed. In a file without classes all boxes are pedestrians. If no ground truth or no track
+/// remains, MOTA is 0, as in TrackEval.
 ///
 /// # Errors
-/// If a class is none that the benchmark has, or tracks are of another class than people: the line.
-pub fn evaluate(truth: &Boxes, tracks: &Boxes, benchmark: Benchmark) -> Result<TrackingScores, MotError> {
-    Ok(TrackingScores::of(&prepare(truth, tracks, benchmark)?))
+/// If the benchmark does not have a class, or tracks have another class than pedestrian: the line.
+pub fn evaluate(
+    truth: &MotSequence,
+    tracks: &MotSequence,
+    benchmark: Benchmark,
+) -> Result<TrackingScores, MotError> {
+    Ok(TrackingScores::compute(&prepare(truth, tracks, benchmark)?))
 }
 
-/// The two files made ready for scoring by the benchmark's rules; [`Benchmark::Mot15`] knows no classes and
-/// leaves no tracks out, which is TrackEval with its preprocessing off.
+/// Prepares two files for scoring by the benchmark's rules. [`Benchmark::Mot15`] has no classes and removes no
+/// tracks, which equals TrackEval with its preprocessing off.
 ///
 /// # Errors
 /// As [`evaluate`].
 ///
 /// # Panics
-/// If an identity stands twice in a frame, which [`Boxes`] do not let through.
-pub fn prepare(truth: &Boxes, tracks: &Boxes, benchmark: Benchmark) -> Result<Prepared, MotError> {
+/// If an identity occurs twice in a frame, which reading the files excludes.
+pub fn prepare(
+    truth: &MotSequence,
+    tracks: &MotSequence,
+    benchmark: Benchmark,
+) -> Result<PreparedSequence, MotError> {
     let kinds = truth.kinds(benchmark, Role::Truth)?;
     tracks.kinds(benchmark, Role::Tracks)?;
     let frames: BTreeSet<u64> = truth.frames.keys().chain(tracks.frames.keys()).copied().collect();
-    let (mut kept_truth, mut kept_tracks) =
+    let (mut truth_frames, mut track_frames) =
         (Vec::with_capacity(frames.len()), Vec::with_capacity(frames.len()));
     for frame in frames {
-        let there = truth.frames.get(&frame).into_iter().flatten();
-        let there: Vec<(TrackedBox, Kind)> =
-            there.map(|at| (tracked(&truth.file.rows[*at]), kinds[*at])).collect();
-        let mut found: Vec<TrackedBox> = tracks.rows(frame).map(tracked).collect();
-        leave_out_distracted(&there, &mut found);
-        kept_truth.push(there.iter().filter(|(_, kind)| *kind == Kind::Person).map(|(of, _)| *of).collect());
-        kept_tracks.push(found);
+        let truth_boxes = truth.frames.get(&frame).into_iter().flatten();
+        let truth_boxes: Vec<(TrackedBox, BoxKind)> =
+            truth_boxes.map(|index| (tracked(&truth.file.rows[*index]), kinds[*index])).collect();
+        let mut track_boxes: Vec<TrackedBox> = tracks.rows(frame).map(tracked).collect();
+        remove_distractor_tracks(&truth_boxes, &mut track_boxes);
+        truth_frames.push(
+            truth_boxes
+                .iter()
+                .filter(|(_, kind)| *kind == BoxKind::Person)
+                .map(|(truth_box, _)| *truth_box)
+                .collect(),
+        );
+        track_frames.push(track_boxes);
     }
-    let prepared: Result<Prepared, DuplicateId> = Prepared::new(&kept_truth, &kept_tracks);
+    let prepared: Result<PreparedSequence, DuplicateId> = PreparedSequence::new(&truth_frames, &track_frames);
     Ok(prepared.expect("an identity is once in a frame"))
 }
 
-fn tracked(row: &Row) -> TrackedBox {
-    let &Row { id, left, top, width, height, .. } = row;
-    // files with identities below 0 are not let through
-    TrackedBox { id: id.unsigned_abs(), left, top, width, height }
+fn tracked(row: &MotRow) -> TrackedBox {
+    // files with negative identities are rejected when read
+    TrackedBox { id: row.id.unsigned_abs(), bbox: row.bbox }
 }
 
-/// Takes out of one frame's `tracks` what the best assignment to all of its truth puts on a distractor.
-pub fn leave_out_distracted(truth: &[(TrackedBox, Kind)], tracks: &mut Vec<TrackedBox>) {
-    if !truth.iter().any(|(_, kind)| matches!(kind, Kind::Distractor(_))) {
+/// Removes from one frame's `tracks` those that the best assignment to all of its ground truth boxes puts on a
+/// distractor.
+pub fn remove_distractor_tracks(truth: &[(TrackedBox, BoxKind)], tracks: &mut Vec<TrackedBox>) {
+    if !truth.iter().any(|(_, kind)| matches!(kind, BoxKind::Distractor(_))) {
         return;
     }
     let score = Costs::from_fn(truth.len(), tracks.len(), |row, column| {
-        let overlap = truth[row].0.iou(&tracks[column]);
+        let overlap = truth[row].0.bbox.iou(&tracks[column].bbox);
         if overlap < MATCH_IOU - f64::EPSILON { 0.0 } else { -overlap }
     });
-    let mut distracted = vec![false; tracks.len()];
+    let mut is_on_distractor = vec![false; tracks.len()];
     for (row, column) in crouse(&score).into_iter().enumerate() {
-        if let Some(column) = column.filter(|&column| -score.at(row, column) > f64::EPSILON) {
-            distracted[column] = matches!(truth[row].1, Kind::Distractor(_));
+        if let Some(column) = column.filter(|&column| -score.get(row, column) > f64::EPSILON) {
+            is_on_distractor[column] = matches!(truth[row].1, BoxKind::Distractor(_));
         }
     }
-    let mut distracted = distracted.into_iter();
-    tracks.retain(|_| !distracted.next().unwrap_or(false));
+    let mut is_on_distractor = is_on_distractor.into_iter();
+    tracks.retain(|_| !is_on_distractor.next().unwrap_or(false));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Places in the world in columns 8 to 10, some of which look like classes.
+    /// World positions in columns 8 to 10, some of which look like classes.
     const MOT15: &str = "1,1,10,10,20,40,1,-0.4187,-1.6472,0\n1,2,100,10,20,40,1,8,2.5,0\n\
         2,1,12,10,20,40,1,2.75,-1,0\n2,2,102,10,20,40,1,8.25,2.5,0\n2,3,200,10,20,40,0,1,1,0\n\
         3,1,14,10,20,40,1,0,0,0\n3,2,104,10,20,40,1,19,2,0\n";
@@ -147,7 +162,7 @@ mod tests {
         1,7,201,10,20,40,0.9,-1,-1,-1\n2,5,12,12,20,40,0.9,-1,-1,-1\n2,6,102,10,20,40,0.9,-1,-1,-1\n\
         2,9,300,12,20,40,0.9,-1,-1,-1\n3,6,14,10,20,40,0.9,-1,-1,-1\n3,5,104,10,20,40,0.9,-1,-1,-1\n";
 
-    fn boxes(text: &str) -> Boxes {
+    fn boxes(text: &str) -> MotSequence {
         parse(text, Path::new("gt.txt")).unwrap()
     }
 
@@ -155,43 +170,49 @@ mod tests {
         evaluate(&boxes(truth), &boxes(tracks), benchmark).unwrap()
     }
 
-    /// HOTA, MOTA and IDF1; boxes matched, too many and missed; switches.
-    fn hold(what: &str, got: &TrackingScores, shares: [f64; 3], counts: [u64; 4]) {
-        for (got, want) in [got.hota, got.mota, got.idf1].into_iter().zip(shares) {
-            assert!((got - want).abs() < 1e-9, "{what}: {got}, not {want}");
+    /// Compares HOTA, MOTA and IDF1; then the counts of matched, false positive and false negative boxes, and
+    /// identity switches.
+    fn assert_scores(what: &str, got: &TrackingScores, shares: [f64; 3], counts: [u64; 4]) {
+        for (got, expected) in [got.hota, got.mota, got.idf1].into_iter().zip(shares) {
+            assert!((got - expected).abs() < 1e-9, "{what}: {got}, not {expected}");
         }
         assert_eq!([got.tp, got.fp, got.fn_, got.idsw], counts, "{what}");
     }
 
-    /// TrackEval 1.3.0's numbers for the same files.
+    /// TrackEval 1.3.0's values for the same files.
     #[test]
     fn benchmarks_score_as_trackeval_does() {
-        let places = score(MOT15, TRACKS, Benchmark::Mot15);
-        hold("mot15", &places, [0.524551062220635, 1.0 / 3.0, 0.5714285714285714], [6, 2, 0, 2]);
-        let found = [0.6239290683693561, 1.0 / 3.0, 0.5714285714285714];
-        hold("mot20", &score(MOT20, TRACKS, Benchmark::Mot20), found, [3, 1, 0, 1]);
+        let world_positions = score(MOT15, TRACKS, Benchmark::Mot15);
+        assert_scores(
+            "mot15",
+            &world_positions,
+            [0.524551062220635, 1.0 / 3.0, 0.5714285714285714],
+            [6, 2, 0, 2],
+        );
+        let track_boxes = [0.6239290683693561, 1.0 / 3.0, 0.5714285714285714];
+        assert_scores("mot20", &score(MOT20, TRACKS, Benchmark::Mot20), track_boxes, [3, 1, 0, 1]);
         for benchmark in [Benchmark::Mot16, Benchmark::Mot17, Benchmark::DanceTrack] {
-            let found = [0.40009364417881116, -2.0 / 3.0, 0.4];
-            hold(benchmark.name(), &score(MOT20, TRACKS, benchmark), found, [3, 4, 0, 1]);
+            let track_boxes = [0.40009364417881116, -2.0 / 3.0, 0.4];
+            assert_scores(benchmark.name(), &score(MOT20, TRACKS, benchmark), track_boxes, [3, 4, 0, 1]);
         }
         let raw = score(MOT20, TRACKS, Benchmark::Mot15);
-        hold("no classes", &raw, [0.40262436849620825, -0.2, 0.3076923076923077], [4, 4, 1, 1]);
+        assert_scores("no classes", &raw, [0.40262436849620825, -0.2, 0.3076923076923077], [4, 4, 1, 1]);
     }
 
     #[test]
     fn line_ends_and_separators_do_not_matter() {
-        let want = score(MOT20, TRACKS, Benchmark::Mot20);
+        let expected = score(MOT20, TRACKS, Benchmark::Mot20);
         for (from, to) in
             [("\n", "\r"), ("\n", "\r\n"), (",", ";"), (",", "\t"), (",", " "), (",", ", "), ("\n", ",\n")]
         {
             let same = |text: &str| format!("\u{feff}{}", text.replace(from, to));
-            assert_eq!(score(&same(MOT20), &same(TRACKS), Benchmark::Mot20), want, "{from:?} as {to:?}");
+            assert_eq!(score(&same(MOT20), &same(TRACKS), Benchmark::Mot20), expected, "{from:?} as {to:?}");
         }
     }
 
-    /// TrackEval's values of a sequence without truth, or without tracks.
+    /// TrackEval's values for a sequence without ground truth, or without tracks.
     #[test]
-    fn nothing_to_score() {
+    fn sequences_without_truth_or_tracks() {
         let unsure = MOT20.replace(",1,1,1\n", ",0.7,1,1\n");
         for truth in ["", "\n \n", unsure.as_str()] {
             let scores = score(truth, TRACKS, Benchmark::Mot17);
@@ -205,27 +226,27 @@ mod tests {
         assert_eq!((lost.hota, lost.mota, lost.fn_, lost.loca), (0.0, 0.0, 3, 1.0));
     }
 
-    /// Memory goes by boxes: a hundred million frames are two.
+    /// Memory depends on boxes: a span of a hundred million frames costs two.
     #[test]
-    fn frames_may_be_far_apart() {
+    fn frame_numbers_may_be_far_apart() {
         for frame in [5000, 99_999_999] {
             let truth = format!("1,1,10,10,20,40,1,1,1\n{frame},1,10,10,20,40,1,1,1\n");
             let tracks = format!("1,5000000000,10,10,20,40,1\n{frame},2,11,10,20,40,1\n");
             let scores = score(&truth, &tracks, Benchmark::Mot17);
-            hold("far apart", &scores, [0.6913773869379852, 0.5, 0.5], [2, 0, 0, 1]);
+            assert_scores("far apart", &scores, [0.6913773869379852, 0.5, 0.5], [2, 0, 0, 1]);
             assert_eq!(boxes(&truth).last_frame(), frame);
         }
     }
 
     #[test]
-    fn classes_that_cannot_be_are_refused_with_their_line() {
+    fn invalid_classes_are_errors_with_their_line() {
         let refused = |truth: &str, tracks: &str, benchmark| {
             evaluate(&boxes(truth), &boxes(tracks), benchmark).unwrap_err().to_string()
         };
         for class in ["0", "19", "0.5"] {
             let truth = format!("1,1,10,10,20,40,1,1,1\n\n2,1,10,10,20,40,1,{class},1\n");
             let error = refused(&truth, TRACKS, Benchmark::Mot17);
-            assert!(error.starts_with(&format!("gt.txt, line 3: class {class}, and there are 1")), "{error}");
+            assert!(error.starts_with(&format!("gt.txt, line 3: class {class} does not exist")), "{error}");
         }
         let error = refused(MOT20, "1,1,0,0,9,9,0.9,3,-1", Benchmark::Mot15);
         assert!(error.starts_with("gt.txt, line 1: class 3 in tracks"), "{error}");

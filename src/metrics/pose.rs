@@ -1,4 +1,4 @@
-//! How far a body is from the truth. Points in metres, errors in millimetres, sums in f64.
+//! Body errors: points in meters, errors in millimeters, sums in f64.
 //!
 //! Definitions are those of 4D-Humans' evaluation (`hmr2/utils/pose_utils.py`) where it has one.
 
@@ -6,7 +6,7 @@ pub use super::rigid::Similarity;
 use crate::geometry::Vec3;
 use crate::person::{COMMON_JOINTS, JOINTS, PELVIS};
 
-const MM_PER_METRE: f64 = 1000.0;
+const MM_PER_METER: f64 = 1000.0;
 
 fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
@@ -17,7 +17,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
-/// The mean distance of pairs of points, as they stand.
+/// Mean distance of pairs of points, without alignment.
 ///
 /// # Panics
 /// If the slices are empty or differ in length.
@@ -25,7 +25,7 @@ pub fn mean_distance_mm(predicted: &[Vec3], truth: &[Vec3]) -> f64 {
     rooted_distance_mm(predicted, [0.0; 3], truth, [0.0; 3])
 }
 
-/// The mean distance of pairs of points, each side relative to its own root: MPJPE of joints, PVE of vertices.
+/// Mean distance of pairs of points, each side relative to its own root: MPJPE for joints, PVE for vertices.
 ///
 /// # Panics
 /// If the slices are empty or differ in length.
@@ -34,28 +34,28 @@ pub fn rooted_distance_mm(predicted: &[Vec3], predicted_root: Vec3, truth: &[Vec
     let from =
         |point: Vec3, root: Vec3| std::array::from_fn(|axis| f64::from(point[axis]) - f64::from(root[axis]));
     let pairs = predicted.iter().zip(truth);
-    MM_PER_METRE * mean(pairs.map(|(p, t)| distance(from(*p, predicted_root), from(*t, truth_root))))
+    MM_PER_METER * mean(pairs.map(|(p, t)| distance(from(*p, predicted_root), from(*t, truth_root))))
 }
 
-/// The mean distance after the best similarity transform of the prediction (PA-MPJPE).
+/// Mean distance after the best similarity transform of the prediction (PA-MPJPE).
 ///
-/// `None` if the predicted points all coincide (see [`Similarity::between`]).
+/// `None` if all predicted points coincide (see [`Similarity::between`]).
 pub fn pa_mpjpe_mm(predicted: &[Vec3], truth: &[Vec3]) -> Option<f64> {
     let truth_from_predicted = Similarity::between(predicted, truth)?;
     let pairs = predicted.iter().zip(truth);
-    Some(MM_PER_METRE * mean(pairs.map(|(p, t)| distance(truth_from_predicted.apply(*p), t.map(f64::from)))))
+    Some(MM_PER_METER * mean(pairs.map(|(p, t)| distance(truth_from_predicted.apply(*p), t.map(f64::from)))))
 }
 
-/// The errors of one body's joints.
+/// Joint errors of one body.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct JointErrors {
-    /// Mean distance of the 14 common joints, both sides relative to the pelvis.
+    /// MPJPE: mean distance of the 14 common joints, both sides relative to the pelvis.
     pub mpjpe_mm: f64,
     /// The same after the best similarity transform; `None` where that is undefined.
     pub pa_mpjpe_mm: Option<f64>,
 }
 
-/// The errors of the 14 common joints of two bodies of 44 joints.
+/// Joint errors over the 14 common joints of two bodies of 44 joints.
 ///
 /// # Panics
 /// If a side has fewer than 44 joints.
@@ -69,8 +69,8 @@ pub fn joint_errors(predicted: &[Vec3], truth: &[Vec3]) -> JointErrors {
     }
 }
 
-/// The mean distance of the accelerations of three consecutive frames, in mm per frame squared
-/// (Kanazawa et al., CVPR 2019). The mean over a track's inner frames is its acceleration error.
+/// Mean distance of the accelerations of three consecutive frames, in mm per frame squared (Kanazawa et al., CVPR
+/// 2019). The mean over a track's inner frames is its acceleration error.
 ///
 /// # Panics
 /// If the frames are empty or differ in length.
@@ -84,15 +84,15 @@ pub fn acceleration_error_mm(predicted: [&[Vec3]; 3], truth: [&[Vec3]; 3]) -> f6
         let [before, now, after] = frames.map(|frame| frame[joint].map(f64::from));
         std::array::from_fn(|axis| before[axis] - 2.0 * now[axis] + after[axis])
     };
-    MM_PER_METRE
+    MM_PER_METER
         * mean((0..count).map(|joint| distance(acceleration(predicted, joint), acceleration(truth, joint))))
 }
 
-/// How much joints jitter along a track: the mean over joints and inner frames of the length of the second
-/// difference `before - 2 now + after`, in mm per frame squared.
+/// Jitter of a track's joints: mean over joints and inner frames of the length of the second difference `before - 2
+/// now + after`, in mm per frame squared.
 ///
-/// The frames follow each other without gaps; the number depends on their rate (at half the rate the same motion
-/// has four times the second difference, and the same noise as much). `None` with fewer than three frames.
+/// The frames have to be consecutive; the value depends on the frame rate (at half the rate the same motion has
+/// four times the second difference, the same noise as much). `None` with fewer than three frames.
 ///
 /// # Panics
 /// If frames are empty or differ in length.
@@ -106,27 +106,29 @@ pub fn jitter_mm_per_frame2(frames: &[&[Vec3]]) -> Option<f64> {
     Some(mean(inner))
 }
 
-/// 2D joints of one person, predicted and true.
+/// 2D joints of one person, predicted and ground truth.
 #[derive(Debug, Clone, Copy)]
 pub struct Keypoints<'a> {
+    /// Predicted positions, pixels.
     pub predicted: &'a [[f32; 2]],
+    /// Ground truth positions, pixels.
     pub truth: &'a [[f32; 2]],
-    /// Of the true joints; only those above 0.5 count.
+    /// Confidence of the ground truth joints; only those above 0.5 count.
     pub confidence: &'a [f32],
-    /// Coordinates are multiplied by this before they are compared: one over the size of the person.
+    /// Coordinates are multiplied by this before they are compared: one over the person's size.
     pub scale: f32,
 }
 
-/// Share of correct keypoints.
+/// Percentage of correct keypoints, as a share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pck {
-    /// For each joint; `None` where it is visible in nobody.
+    /// For each joint; `None` where no person has it visible.
     pub per_joint: Vec<Option<f64>>,
-    /// The mean over the joints that are visible in somebody.
+    /// Mean over the joints that are visible in at least one person.
     pub mean: Option<f64>,
 }
 
-/// The share of joints that lie closer to the truth than `threshold` (strictly; in f32, as the reference).
+/// Share of joints closer to the ground truth than `threshold` (strictly; in f32, as in the reference).
 pub fn pck(people: &[Keypoints<'_>], threshold: f32) -> Pck {
     let joints = people.first().map_or(0, |person| person.truth.len());
     let of_joint = |joint: usize| -> Option<f64> {
@@ -142,12 +144,12 @@ pub fn pck(people: &[Keypoints<'_>], threshold: f32) -> Pck {
         (!near.is_empty()).then(|| correct as f64 / near.len() as f64)
     };
     let per_joint: Vec<Option<f64>> = (0..joints).map(of_joint).collect();
-    let seen: Vec<f64> = per_joint.iter().flatten().copied().collect();
-    let average = (!seen.is_empty()).then(|| mean(seen.iter().copied()));
+    let visible_shares: Vec<f64> = per_joint.iter().flatten().copied().collect();
+    let average = (!visible_shares.is_empty()).then(|| mean(visible_shares.iter().copied()));
     Pck { per_joint, mean: average }
 }
 
-/// The mean over a person's joints of confidence times squared distance, unscaled.
+/// Mean over a person's joints of confidence times squared distance, unscaled.
 ///
 /// # Panics
 /// If there are no joints.
@@ -168,8 +170,8 @@ mod tests {
         prop::collection::vec([-1.0f32..1.0, -1.0f32..1.0, -1.0f32..1.0], count)
     }
 
-    /// Turns by `angle` about the first axis, then by twice of it about the last.
-    fn turned(point: Vec3, angle: f32) -> Vec3 {
+    /// Rotates by `angle` about the first axis, then by twice that about the last.
+    fn rotated(point: Vec3, angle: f32) -> Vec3 {
         let [x, y, z] = point;
         let (sine, cosine) = angle.sin_cos();
         let (y, z) = (cosine * y - sine * z, sine * y + cosine * z);
@@ -179,11 +181,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pa_does_not_feel_similarities(predicted in points(14), truth in points(14), angle in 0.0f32..6.3,
+        fn pa_mpjpe_is_invariant_to_similarities(predicted in points(14), truth in points(14), angle in 0.0f32..6.3,
                                          scale in 0.3f32..3.0, shift in [-5.0f32..5.0, -5.0f32..5.0, -5.0f32..5.0]) {
             let moved: Vec<Vec3> = predicted.iter().map(|&point| {
-                let turned = turned(point, angle);
-                std::array::from_fn(|axis| scale * turned[axis] + shift[axis])
+                let rotated = rotated(point, angle);
+                std::array::from_fn(|axis| scale * rotated[axis] + shift[axis])
             }).collect();
             let (before, after) = (pa_mpjpe_mm(&predicted, &truth).unwrap(), pa_mpjpe_mm(&moved, &truth).unwrap());
             prop_assert!((before - after).abs() < 0.02, "{} {}", before, after);
@@ -191,8 +193,8 @@ mod tests {
         }
 
         #[test]
-        fn pa_is_at_most_the_rooted_error_in_squares(predicted in points(20), truth in points(20)) {
-            // the transform minimises the sum of squares: no placement by hand does better
+        fn the_similarity_minimizes_the_squared_error(predicted in points(20), truth in points(20)) {
+            // the transform minimizes the sum of squares: no other placement has a smaller one
             let transform = Similarity::between(&predicted, &truth).unwrap();
             let squares = |placed: &dyn Fn(Vec3) -> [f64; 3]| -> f64 {
                 predicted.iter().zip(&truth).map(|(p, t)| distance(placed(*p), t.map(f64::from)).powi(2)).sum()
@@ -210,21 +212,21 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_image_stays_wrong() {
+    fn a_mirror_image_is_not_aligned() {
         let truth = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 3.0f32]];
         let mirrored = truth.map(|[x, y, z]| [-x, y, z]);
         assert!(pa_mpjpe_mm(&mirrored, &truth).unwrap() > 100.0);
     }
 
     #[test]
-    fn a_collapsed_body_has_no_pa() {
+    fn a_collapsed_body_has_no_pa_mpjpe() {
         let truth = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0f32]];
         assert_eq!(pa_mpjpe_mm(&[[0.1, 0.2, 0.3]; 3], &truth), None);
         assert!(pa_mpjpe_mm(&truth, &[[0.1, 0.2, 0.3]; 3]).unwrap() < 1e-3);
     }
 
     #[test]
-    fn a_steady_walk_does_not_accelerate() {
+    fn constant_speed_has_no_acceleration_error() {
         let walk = |speed: f32| [0.0, 1.0, 2.0].map(|frame: f32| vec![[frame * speed, 0.0, 0.0]; 3]);
         let (slow, fast) = (walk(0.1), walk(0.3));
         let frames = |walk: &[Vec<Vec3>; 3]| {

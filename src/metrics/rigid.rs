@@ -1,8 +1,8 @@
-//! The similarity transform that lays one set of points onto another (Horn, JOSA A 4(4), 1987).
+//! Similarity transform that aligns one set of points with another (Horn, JOSA A 4(4), 1987).
 //!
-//! The rotation is the leading eigenvector of a symmetric 4 x 4 matrix, read as a quaternion. That is
-//! the rotation that Procrustes' SVD finds with the sign of its determinant put right, without the
-//! case distinctions of flat or straight point sets.
+//! The rotation is the leading eigenvector of a symmetric 4 x 4 matrix, read as a quaternion. It equals the
+//! rotation of Procrustes analysis by SVD with the sign of the determinant corrected, without special cases for
+//! planar or collinear points.
 
 use crate::geometry::Vec3;
 
@@ -11,16 +11,19 @@ type Point = [f64; 3];
 /// `scale * rotation * point + translation`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Similarity {
+    /// Uniform scale.
     pub scale: f64,
+    /// Rotation, row-major.
     pub rotation: [[f64; 3]; 3],
+    /// Translation.
     pub translation: Point,
 }
 
 impl Similarity {
-    /// The transform that brings `points` nearest to `targets` in the sum of squared distances.
+    /// The transform of `points` with the least sum of squared distances to `targets`.
     ///
-    /// `None` if there are no points or they all coincide: then no scale is better than another.
-    /// The reference divides by their variance of zero and gives NaN, or rounding noise.
+    /// `None` if there are no points or all coincide: then the scale is undefined. The reference divides by their
+    /// variance of zero and gives NaN or rounding noise.
     pub fn between(points: &[Vec3], targets: &[Vec3]) -> Option<Similarity> {
         assert_eq!(points.len(), targets.len(), "points and targets come in pairs");
         let (center, target_center) = (mean(points), mean(targets));
@@ -39,16 +42,17 @@ impl Similarity {
             return None;
         }
         let (trace, quaternion) = leading_eigenpair(horn(&covariance));
-        let rotation = matrix_of(quaternion);
+        let rotation = rotation_matrix(quaternion);
         let scale = trace / variance;
-        let turned = rotate(&rotation, center);
-        let translation = std::array::from_fn(|axis| target_center[axis] - scale * turned[axis]);
+        let rotated = rotate(&rotation, center);
+        let translation = std::array::from_fn(|axis| target_center[axis] - scale * rotated[axis]);
         Some(Similarity { scale, rotation, translation })
     }
 
+    /// The transformed point.
     pub fn apply(&self, point: Vec3) -> Point {
-        let turned = rotate(&self.rotation, point.map(f64::from));
-        std::array::from_fn(|axis| self.scale * turned[axis] + self.translation[axis])
+        let rotated = rotate(&self.rotation, point.map(f64::from));
+        std::array::from_fn(|axis| self.scale * rotated[axis] + self.translation[axis])
     }
 }
 
@@ -79,11 +83,11 @@ fn horn(s: &[[f64; 3]; 3]) -> [[f64; 4]; 4] {
     ]
 }
 
-/// The largest eigenvalue of a symmetric matrix and its eigenvector of length 1, by Jacobi's rotations.
+/// The largest eigenvalue of a symmetric matrix and its unit eigenvector, by Jacobi rotations.
 fn leading_eigenpair(mut a: [[f64; 4]; 4]) -> (f64, [f64; 4]) {
     let mut vectors: [[f64; 4]; 4] =
         std::array::from_fn(|row| std::array::from_fn(|column| f64::from(u8::from(row == column))));
-    // each sweep squares the off-diagonal's size: a dozen is far more than f64 can use
+    // each sweep squares the off-diagonal's size: twelve exceed f64's precision
     for _ in 0..12 {
         for p in 0..3 {
             for q in p + 1..4 {
@@ -106,12 +110,12 @@ fn leading_eigenpair(mut a: [[f64; 4]; 4]) -> (f64, [f64; 4]) {
             }
         }
     }
-    let leading = (1..4).fold(0, |best, at| if a[at][at] > a[best][best] { at } else { best });
+    let leading = (1..4).fold(0, |best, index| if a[index][index] > a[best][best] { index } else { best });
     (a[leading][leading], vectors.map(|row| row[leading]))
 }
 
 /// The rotation of a quaternion (w, x, y, z) of length 1.
-fn matrix_of([w, x, y, z]: [f64; 4]) -> [[f64; 3]; 3] {
+fn rotation_matrix([w, x, y, z]: [f64; 4]) -> [[f64; 3]; 3] {
     [
         [1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)],
         [2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)],

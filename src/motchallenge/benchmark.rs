@@ -1,7 +1,7 @@
-//! The benchmarks that share the text and differ in what it means, as TrackEval 1.3.0 has them
+//! The MOTChallenge benchmarks, which share the text format but differ in its meaning, as in TrackEval 1.3.0
 //! (`trackeval/datasets/mot_challenge_2d_box.py`).
 
-use super::{File, Row};
+use super::{MotFile, MotRow};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -12,50 +12,52 @@ use std::str::FromStr;
 const CLASSES: std::ops::RangeInclusive<i64> = 1..=13;
 const PEDESTRIAN: i64 = 1;
 
-/// A set of sequences with rules of its own.
+/// A benchmark and its rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", try_from = "String")]
 pub enum Benchmark {
-    /// No classes: places in the world, or -1, stand in the columns of class and visibility.
+    /// Without classes: the columns of class and visibility hold world positions, or -1.
     Mot15,
     /// MOT17's rules.
     Mot16,
+    /// Classes, with distractors 2, 7, 8 and 12.
     Mot17,
-    /// As MOT17, with class 6 among the distractors.
+    /// MOT17's rules, with class 6 among the distractors.
     Mot20,
-    /// MOT17's rules; all of its truth is of class 1.
+    /// MOT17's rules; all ground truth is of class 1.
     DanceTrack,
 }
 
-/// What a file's rows are.
+/// What a file's boxes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// What is true: column 7 is a flag, 0 (cut off to a whole number) leaves the row out.
+    /// Ground truth: column 7 is a flag; 0 (after truncation) means that the row is ignored.
     Truth,
-    /// What a tracker found: all of it people.
+    /// Output of a tracker: all boxes are people.
     Tracks,
-    /// Where people are, identities aside: column 7 is a score.
+    /// Detections: identities do not matter, and column 7 is a score.
     Boxes,
 }
 
-/// What a row's box is.
+/// What a row's box shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Somebody to be found.
+pub enum BoxKind {
+    /// A person to be detected.
     Person,
-    /// A person whose flag of 0 leaves the row out.
+    /// A person that the flag 0 excludes.
     Flagged,
-    /// Something that a track may lie on and then counts neither way, of this class.
+    /// A distractor of this class: a track on it is removed before scoring.
     Distractor(i64),
-    /// Something else, of this class.
+    /// Another object, of this class.
     Other(i64),
 }
 
 impl Benchmark {
+    /// All benchmarks.
     pub const ALL: [Benchmark; 5] =
         [Benchmark::Mot15, Benchmark::Mot16, Benchmark::Mot17, Benchmark::Mot20, Benchmark::DanceTrack];
 
-    /// As it is written in settings: `mot15`, `mot16`, `mot17`, `mot20`, `dancetrack`.
+    /// The name in settings: `mot15`, `mot16`, `mot17`, `mot20`, `dancetrack`.
     pub fn name(self) -> &'static str {
         match self {
             Benchmark::Mot15 => "mot15",
@@ -66,7 +68,7 @@ impl Benchmark {
         }
     }
 
-    /// Classes whose boxes do no harm: a track that lies on one is left out and counts neither way.
+    /// The distractor classes: a track on such a box is removed before scoring.
     pub fn distractors(self) -> &'static [i64] {
         match self {
             Benchmark::Mot15 => &[],
@@ -75,63 +77,65 @@ impl Benchmark {
         }
     }
 
-    /// The benchmark that a path names, the innermost folder (or the file itself) first:
-    /// `MOT20-train/MOT20-01/gt/gt.txt`, `2DMOT2015/train/TUD-Campus/gt/gt.txt`.
-    pub fn of_path(path: &Path) -> Option<Benchmark> {
-        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    /// The benchmark named in a path, the innermost part first: `MOT20-train/MOT20-01/gt/gt.txt`,
+    /// `2DMOT2015/train/TUD-Campus/gt/gt.txt`.
+    pub fn from_path(path: &Path) -> Option<Benchmark> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         let parts: Vec<String> =
-            whole.components().map(|part| part.as_os_str().to_string_lossy().to_lowercase()).collect();
+            absolute.components().map(|part| part.as_os_str().to_string_lossy().to_lowercase()).collect();
         parts.iter().rev().find_map(|part| {
-            part.split(|letter: char| !letter.is_ascii_alphanumeric()).find_map(|word| match word {
+            part.split(|letter: char| !letter.is_ascii_alphanumeric()).find_map(|part| match part {
                 "mot15" | "mot2015" | "2dmot15" | "2dmot2015" => Some(Benchmark::Mot15),
                 "mot16" | "mot2016" => Some(Benchmark::Mot16),
                 "mot17" | "mot2017" | "mot17det" => Some(Benchmark::Mot17),
                 "mot20" | "mot2020" | "mot20det" => Some(Benchmark::Mot20),
-                word if word.starts_with("dancetrack") => Some(Benchmark::DanceTrack),
+                part if part.starts_with("dancetrack") => Some(Benchmark::DanceTrack),
                 _ => None,
             })
         })
     }
 
-    /// What the box of a row is.
+    /// The kind of a row's box.
     ///
     /// # Errors
-    /// If its class is none that the benchmark has, or tracks have another class than people: what to do.
-    pub fn kind(self, row: &Row, role: Role) -> Result<Kind, String> {
+    /// If the benchmark does not have its class, or tracks have another class than pedestrian; the message says
+    /// what to do.
+    pub fn kind(self, row: &MotRow, role: Role) -> Result<BoxKind, String> {
         let class = row.class.unwrap_or(-1.0);
         if role == Role::Tracks {
-            // cut off to a whole number, as TrackEval does
+            // truncated, as in TrackEval
             return if class.trunc() > 1.0 {
                 Err(format!(
-                    "class {class} in tracks: people alone are scored (class 1, or -1 for unknown); remove such rows"
+                    "class {class} in tracks: only people are scored (class 1, or -1 for unknown); remove such rows"
                 ))
             } else {
-                Ok(Kind::Person)
+                Ok(BoxKind::Person)
             };
         }
         let is_unknown = class == -1.0 || (role == Role::Boxes && class == 0.0);
-        let class = if self == Benchmark::Mot15 || is_unknown { PEDESTRIAN } else { known(row, class)? };
+        let class =
+            if self == Benchmark::Mot15 || is_unknown { PEDESTRIAN } else { known_class(row, class)? };
         Ok(match class {
             PEDESTRIAN if role == Role::Truth && row.confidence.is_some_and(|flag| flag.trunc() == 0.0) => {
-                Kind::Flagged
+                BoxKind::Flagged
             }
-            PEDESTRIAN => Kind::Person,
-            class if self.distractors().contains(&class) => Kind::Distractor(class),
-            class => Kind::Other(class),
+            PEDESTRIAN => BoxKind::Person,
+            class if self.distractors().contains(&class) => BoxKind::Distractor(class),
+            class => BoxKind::Other(class),
         })
     }
 }
 
-fn known(row: &Row, class: f64) -> Result<i64, String> {
+fn known_class(row: &MotRow, class: f64) -> Result<i64, String> {
     if class.fract() == 0.0 && (*CLASSES.start() as f64..=*CLASSES.end() as f64).contains(&class) {
         return Ok(class as i64);
     }
     let hint = if row.columns == 10 {
-        "; where columns 8 to 10 are places in the world, the benchmark is mot15"
+        "; if columns 8 to 10 are world positions, the benchmark is mot15"
     } else {
-        "; where nobody knows the class, write -1"
+        "; write -1 for an unknown class"
     };
-    Err(format!("class {class}, and there are 1 (pedestrians) to {}{hint}", CLASSES.end()))
+    Err(format!("class {class} does not exist; classes are 1 (pedestrian) to {}{hint}", CLASSES.end()))
 }
 
 impl fmt::Display for Benchmark {
@@ -143,12 +147,12 @@ impl fmt::Display for Benchmark {
 impl FromStr for Benchmark {
     type Err = String;
 
-    /// Without regard to small and large letters.
+    /// Case-insensitive.
     fn from_str(name: &str) -> Result<Benchmark, String> {
-        let plain = name.trim().to_lowercase();
-        let found = Benchmark::ALL.into_iter().find(|benchmark| benchmark.name() == plain);
+        let lower_case = name.trim().to_lowercase();
+        let found = Benchmark::ALL.into_iter().find(|benchmark| benchmark.name() == lower_case);
         let names = Benchmark::ALL.map(Benchmark::name).join(", ");
-        found.ok_or_else(|| format!("there is no benchmark `{name}`; there are {names}"))
+        found.ok_or_else(|| format!("there is no benchmark `{name}`; choose one of {names}"))
     }
 }
 
@@ -160,54 +164,58 @@ impl TryFrom<String> for Benchmark {
     }
 }
 
-/// Why a file is taken for a benchmark's.
+/// Why a benchmark was chosen for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Because {
-    /// It was named.
+pub enum ChoiceReason {
+    /// The user named it.
     Named,
-    /// A folder, or the file, is called so.
+    /// The file's path names it.
     Path,
-    /// Its columns can be nothing else.
+    /// The columns leave no other choice.
     Columns,
-    /// Nothing says anything.
+    /// Nothing indicates a benchmark; MOT17 is the default.
     Nothing,
 }
 
-/// Whose rules a file is read by.
+/// The benchmark whose rules a file is read by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
+pub struct BenchmarkChoice {
+    /// The benchmark.
     pub benchmark: Benchmark,
-    pub because: Because,
+    /// Why it was chosen.
+    pub reason: ChoiceReason,
 }
 
-impl Taken {
-    /// The benchmark that was named, or else that of the file's path, or else of its columns, or else MOT17.
-    pub fn of(named: Option<Benchmark>, file: &File) -> Taken {
-        let named = named.map(|benchmark| (benchmark, Because::Named));
-        let by_path = || Benchmark::of_path(&file.path).map(|benchmark| (benchmark, Because::Path));
-        let by_columns = || file.has_places().then_some((Benchmark::Mot15, Because::Columns));
+impl BenchmarkChoice {
+    /// The benchmark that the user named, else that of the file's path, else that of its columns, else MOT17.
+    pub fn detect(named: Option<Benchmark>, file: &MotFile) -> BenchmarkChoice {
+        let named = named.map(|benchmark| (benchmark, ChoiceReason::Named));
+        let by_path = || Benchmark::from_path(&file.path).map(|benchmark| (benchmark, ChoiceReason::Path));
+        let by_columns = || file.has_world_positions().then_some((Benchmark::Mot15, ChoiceReason::Columns));
         let found = named.or_else(by_path).or_else(by_columns);
-        let (benchmark, because) = found.unwrap_or((Benchmark::Mot17, Because::Nothing));
-        Taken { benchmark, because }
+        let (benchmark, reason) = found.unwrap_or((Benchmark::Mot17, ChoiceReason::Nothing));
+        BenchmarkChoice { benchmark, reason }
     }
 
-    /// What the file at `path` is taken for and why; `None` where it was named. `setting` names what would say it:
-    /// `--benchmark`, `benchmark=`.
+    /// A note on the choice for the file at `path`; `None` if the user named the benchmark. `setting` is the option
+    /// that overrides it: `--benchmark`, `benchmark=`.
     pub fn note(&self, path: &Path, setting: &str) -> Option<String> {
         let (path, name) = (path.display(), self.benchmark);
-        Some(match self.because {
-            Because::Named => return None,
-            Because::Path => {
-                format!("{path} is taken for {name}'s, since its path says so ({setting} names another)")
+        Some(match self.reason {
+            ChoiceReason::Named => return None,
+            ChoiceReason::Path => {
+                format!(
+                    "{path} is read by {name}'s rules, because its path names it ({setting} selects another)"
+                )
             }
-            Because::Columns => format!(
-                "{path} is taken for {name}'s: it has ten columns with places in the world in the last three, and no \
-                 classes ({setting} names another)"
+            ChoiceReason::Columns => format!(
+                "{path} is read by {name}'s rules: it has ten columns with world positions in the last three, and no \
+                 classes ({setting} selects another)"
             ),
-            Because::Nothing => format!(
-                "{path} is read by {name}'s rules, since nothing says whose it is: class 1 counts, tracks on classes 2, \
-                 7, 8 and 12 are left out ({setting} names another)"
+            ChoiceReason::Nothing => format!(
+                "{path} is read by {name}'s rules, the default: class 1 counts, tracks on classes 2, \
+                 7, 8 and 12 are removed ({setting} selects another)"
             ),
         })
     }
@@ -216,23 +224,26 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::motchallenge::Text;
+    use crate::motchallenge::DecodedText;
 
-    fn file(path: &str, text: &str) -> File {
+    fn file(path: &str, text: &str) -> MotFile {
         let path = Path::new(path);
-        File::parse(Text::decode(text.as_bytes(), path).unwrap(), path).unwrap()
+        MotFile::parse(DecodedText::decode(text.as_bytes(), path).unwrap(), path).unwrap()
     }
 
-    fn kind(benchmark: Benchmark, line: &str, role: Role) -> Result<Kind, String> {
+    fn kind(benchmark: Benchmark, line: &str, role: Role) -> Result<BoxKind, String> {
         benchmark.kind(&file("gt.txt", line).rows[0], role)
     }
 
     #[test]
-    fn names_are_read_without_case() {
+    fn names_are_case_insensitive() {
         assert_eq!("MOT20".parse::<Benchmark>(), Ok(Benchmark::Mot20));
         assert_eq!("DanceTrack".parse::<Benchmark>(), Ok(Benchmark::DanceTrack));
-        let wrong = "mot18".parse::<Benchmark>().unwrap_err();
-        assert_eq!(wrong, "there is no benchmark `mot18`; there are mot15, mot16, mot17, mot20, dancetrack");
+        let error = "mot18".parse::<Benchmark>().unwrap_err();
+        assert_eq!(
+            error,
+            "there is no benchmark `mot18`; choose one of mot15, mot16, mot17, mot20, dancetrack"
+        );
         for benchmark in Benchmark::ALL {
             assert_eq!(serde_json::to_value(benchmark).unwrap(), benchmark.name());
         }
@@ -249,63 +260,71 @@ mod tests {
             ("/x/mot16/gt.txt", Some(Benchmark::Mot16)),
             ("/x/mot200/motorbikes/gt.txt", None),
         ] {
-            assert_eq!(Benchmark::of_path(Path::new(path)), benchmark, "{path}");
+            assert_eq!(Benchmark::from_path(Path::new(path)), benchmark, "{path}");
         }
     }
 
     #[test]
-    fn what_a_file_is_taken_for_is_said() {
-        let places = "1,1,0,0,9,9,1,-1.5,2.5,0\n1,2,0,0,9,9,1,3,2,0\n";
-        let taken = |named, path, text| Taken::of(named, &file(path, text));
-        let columns = taken(None, "/x/gt.txt", places);
-        assert_eq!(columns, Taken { benchmark: Benchmark::Mot15, because: Because::Columns });
-        assert!(columns.note(Path::new("gt.txt"), "--benchmark").unwrap().contains("taken for mot15's"));
-        let folder = taken(None, "/x/MOT20-01/gt/gt.txt", places);
-        assert_eq!(folder, Taken { benchmark: Benchmark::Mot20, because: Because::Path });
-        let nothing = taken(None, "/x/gt.txt", "1,1,0,0,9,9,1,1,1\n");
-        assert_eq!(nothing, Taken { benchmark: Benchmark::Mot17, because: Because::Nothing });
-        assert!(nothing.note(Path::new("gt.txt"), "--benchmark").unwrap().contains("nothing says whose"));
-        let named = taken(Some(Benchmark::DanceTrack), "/x/MOT20-01/gt/gt.txt", places);
+    fn the_choice_of_a_benchmark_is_explained() {
+        let world_positions = "1,1,0,0,9,9,1,-1.5,2.5,0\n1,2,0,0,9,9,1,3,2,0\n";
+        let choose = |named, path, text| BenchmarkChoice::detect(named, &file(path, text));
+        let columns = choose(None, "/x/gt.txt", world_positions);
+        assert_eq!(columns, BenchmarkChoice { benchmark: Benchmark::Mot15, reason: ChoiceReason::Columns });
+        assert!(
+            columns
+                .note(Path::new("gt.txt"), "--benchmark")
+                .unwrap()
+                .contains("read by mot15's rules: it has ten columns")
+        );
+        let folder = choose(None, "/x/MOT20-01/gt/gt.txt", world_positions);
+        assert_eq!(folder, BenchmarkChoice { benchmark: Benchmark::Mot20, reason: ChoiceReason::Path });
+        let nothing = choose(None, "/x/gt.txt", "1,1,0,0,9,9,1,1,1\n");
+        assert_eq!(nothing, BenchmarkChoice { benchmark: Benchmark::Mot17, reason: ChoiceReason::Nothing });
+        assert!(nothing.note(Path::new("gt.txt"), "--benchmark").unwrap().contains("the default"));
+        let named = choose(Some(Benchmark::DanceTrack), "/x/MOT20-01/gt/gt.txt", world_positions);
         assert_eq!((named.benchmark, named.note(Path::new("gt.txt"), "")), (Benchmark::DanceTrack, None));
     }
 
     #[test]
-    fn classes_mean_what_the_benchmark_says() {
+    fn benchmarks_differ_in_their_classes() {
         let six = "1,1,0,0,9,9,0,6,1";
-        assert_eq!(kind(Benchmark::Mot20, six, Role::Truth), Ok(Kind::Distractor(6)));
-        assert_eq!(kind(Benchmark::Mot17, six, Role::Truth), Ok(Kind::Other(6)));
-        assert_eq!(kind(Benchmark::Mot16, "1,1,0,0,9,9,0,8,1", Role::Truth), Ok(Kind::Distractor(8)));
-        assert_eq!(kind(Benchmark::Mot15, "1,1,0,0,9,9,1,-3.5,2,0", Role::Truth), Ok(Kind::Person));
-        assert_eq!(kind(Benchmark::Mot15, "1,1,0,0,9,9,0,-3.5,2,0", Role::Truth), Ok(Kind::Flagged));
-        for (flag, kept) in
-            [("0", Kind::Flagged), ("0.7", Kind::Flagged), ("1", Kind::Person), ("-1", Kind::Person)]
-        {
+        assert_eq!(kind(Benchmark::Mot20, six, Role::Truth), Ok(BoxKind::Distractor(6)));
+        assert_eq!(kind(Benchmark::Mot17, six, Role::Truth), Ok(BoxKind::Other(6)));
+        assert_eq!(kind(Benchmark::Mot16, "1,1,0,0,9,9,0,8,1", Role::Truth), Ok(BoxKind::Distractor(8)));
+        assert_eq!(kind(Benchmark::Mot15, "1,1,0,0,9,9,1,-3.5,2,0", Role::Truth), Ok(BoxKind::Person));
+        assert_eq!(kind(Benchmark::Mot15, "1,1,0,0,9,9,0,-3.5,2,0", Role::Truth), Ok(BoxKind::Flagged));
+        for (flag, expected) in [
+            ("0", BoxKind::Flagged),
+            ("0.7", BoxKind::Flagged),
+            ("1", BoxKind::Person),
+            ("-1", BoxKind::Person),
+        ] {
             let line = format!("1,1,0,0,9,9,{flag},1,1");
-            assert_eq!(kind(Benchmark::Mot17, &line, Role::Truth), Ok(kept), "{flag}");
-            assert_eq!(kind(Benchmark::Mot17, &line, Role::Boxes), Ok(Kind::Person), "{flag}");
+            assert_eq!(kind(Benchmark::Mot17, &line, Role::Truth), Ok(expected), "{flag}");
+            assert_eq!(kind(Benchmark::Mot17, &line, Role::Boxes), Ok(BoxKind::Person), "{flag}");
         }
-        assert_eq!(kind(Benchmark::Mot17, "1,1,0,0,9,9", Role::Truth), Ok(Kind::Person));
-        assert_eq!(kind(Benchmark::Mot17, "1,1,0,0,9,9,1,-1,-1,-1", Role::Truth), Ok(Kind::Person));
-        assert_eq!(kind(Benchmark::Mot17, "1,-1,0,0,9,9,0.3,0,-1", Role::Boxes), Ok(Kind::Person));
+        assert_eq!(kind(Benchmark::Mot17, "1,1,0,0,9,9", Role::Truth), Ok(BoxKind::Person));
+        assert_eq!(kind(Benchmark::Mot17, "1,1,0,0,9,9,1,-1,-1,-1", Role::Truth), Ok(BoxKind::Person));
+        assert_eq!(kind(Benchmark::Mot17, "1,-1,0,0,9,9,0.3,0,-1", Role::Boxes), Ok(BoxKind::Person));
     }
 
     #[test]
-    fn classes_that_are_none_are_refused() {
+    fn unknown_classes_are_errors() {
         for class in ["0", "19", "0.5", "-2"] {
             let line = format!("1,1,0,0,9,9,1,{class},1");
             let error = kind(Benchmark::Mot17, &line, Role::Truth).unwrap_err();
             assert!(
-                error.starts_with(&format!("class {class}, and there are 1 (pedestrians) to 13")),
+                error.starts_with(&format!("class {class} does not exist; classes are 1 (pedestrian) to 13")),
                 "{error}"
             );
         }
         let ten = kind(Benchmark::Mot17, "1,1,0,0,9,9,1,0.5,2,0", Role::Truth).unwrap_err();
         assert!(ten.contains("the benchmark is mot15"), "{ten}");
-        // TrackEval asks tracks of every benchmark for people
+        // TrackEval rejects tracks of other classes in every benchmark
         for benchmark in Benchmark::ALL {
             let error = kind(benchmark, "1,1,0,0,9,9,0.9,3,-1", Role::Tracks).unwrap_err();
             assert!(error.contains("class 3 in tracks"), "{error}");
-            assert_eq!(kind(benchmark, "1,1,0,0,9,9,0.9,-1,-1", Role::Tracks), Ok(Kind::Person));
+            assert_eq!(kind(benchmark, "1,1,0,0,9,9,0.9,-1,-1", Role::Tracks), Ok(BoxKind::Person));
         }
     }
 }

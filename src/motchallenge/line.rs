@@ -1,83 +1,86 @@
-//! One line: its columns, and the numbers in them.
+//! Parses one line into a row.
 
-/// The largest frame number believed: above it a column is more likely a time than a frame.
-const LAST_FRAME: f64 = 100_000_000.0;
+use crate::person::LtwhBox;
+
+/// Largest accepted frame number; a larger value is more likely a timestamp.
+const MAX_FRAME: f64 = 100_000_000.0;
 /// Whole numbers up to this are exact in double precision.
-const LARGEST_WHOLE: i64 = 1 << 53;
-/// No picture reaches this far, pixels.
-const FARTHEST: f64 = 1e9;
-/// Columns that may mean something.
-const KNOWN: usize = 10;
+const MAX_WHOLE: i64 = 1 << 53;
+/// Largest accepted coordinate, pixels.
+const MAX_COORDINATE: f64 = 1e9;
+/// Columns with a meaning.
+const KNOWN_COLUMNS: usize = 10;
 
-/// One box, as it is written.
+/// One box, as written in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Row {
+pub struct MotRow {
     /// Counted from 1.
     pub line: usize,
     /// Counted from 1.
     pub frame: u64,
-    /// Below 0 where it is unknown.
+    /// Negative if unknown.
     pub id: i64,
-    /// The box in pixels. Width and height are 0 or more.
-    pub left: f64,
-    pub top: f64,
-    pub width: f64,
-    pub height: f64,
+    /// Columns 3 to 6.
+    pub bbox: LtwhBox,
     /// Column 7.
     pub confidence: Option<f64>,
-    /// Column 8: a class, or a place in the world.
+    /// Column 8: a class, or a world position.
     pub class: Option<f64>,
-    /// Column 9: a visible share, or a place in the world.
+    /// Column 9: the visible share, or a world position.
     pub visibility: Option<f64>,
+    /// Number of columns.
     pub columns: usize,
 }
 
-impl Row {
-    /// Reads one line; the columns from the eleventh on are not read.
+impl MotRow {
+    /// Parses one line; columns from the eleventh on are ignored.
     ///
-    /// Columns stand between commas, semicolons, tabs or blanks; numbers may be in quotation marks.
-    pub(super) fn parse(line: usize, content: &str) -> Result<Row, String> {
+    /// Columns are separated by commas, semicolons, tabs or blanks; numbers may be quoted.
+    pub(super) fn parse(line: usize, content: &str) -> Result<MotRow, String> {
         let columns = columns(content);
         if columns.len() < 6 {
-            return Err(format!("{} columns instead of at least 6", columns.len()));
+            return Err(format!("{} columns, but at least 6 are needed", columns.len()));
         }
-        let number = |at: usize, name: &str| number(columns[at], name);
-        let optional = |at: usize, name: &str| (at < columns.len()).then(|| number(at, name)).transpose();
-        let edge = |at: usize, name: &str| {
-            let value = number(at, name)?;
-            if value.abs() <= FARTHEST {
+        let number = |index: usize, name: &str| number(columns[index], name);
+        let optional =
+            |index: usize, name: &str| (index < columns.len()).then(|| number(index, name)).transpose();
+        let edge = |index: usize, name: &str| {
+            let value = number(index, name)?;
+            if value.abs() <= MAX_COORDINATE {
                 Ok(value)
             } else {
-                Err(format!("the {name} is {value}: no picture reaches there"))
+                Err(format!("the {name} is {value}: larger than any image"))
             }
         };
-        let side = |at: usize, name: &str| {
-            let value = edge(at, name)?;
+        let side = |index: usize, name: &str| {
+            let value = edge(index, name)?;
             if value >= 0.0 { Ok(value) } else { Err(format!("the {name} is {value}, below 0")) }
         };
-        let row = Row {
+        let row = MotRow {
             line,
             frame: frame(columns[0])?,
-            id: whole(columns[1], "identity")?,
-            left: edge(2, "left edge")?,
-            top: edge(3, "top edge")?,
-            width: side(4, "width")?,
-            height: side(5, "height")?,
+            id: whole_number(columns[1], "identity")?,
+            bbox: LtwhBox {
+                left: edge(2, "left edge")?,
+                top: edge(3, "top edge")?,
+                width: side(4, "width")?,
+                height: side(5, "height")?,
+            },
             confidence: optional(6, "confidence")?,
             class: optional(7, "class")?,
             visibility: optional(8, "visibility")?,
             columns: columns.len(),
         };
-        optional(KNOWN - 1, "tenth column")?;
+        optional(KNOWN_COLUMNS - 1, "tenth column")?;
         Ok(row)
     }
 }
 
-/// The columns of a line, without the empty one behind a separator at its end.
+/// The columns of a line, without an empty one after a trailing separator.
 fn columns(content: &str) -> Vec<&str> {
     let content = content.trim();
     let split = |separator: char| -> Vec<&str> {
-        let mut columns: Vec<&str> = content.split(separator).map(plain).collect();
+        let mut columns: Vec<&str> = content.split(separator).map(unquoted).collect();
         if columns.last() == Some(&"") {
             columns.pop();
         }
@@ -85,19 +88,19 @@ fn columns(content: &str) -> Vec<&str> {
     };
     let separator = [';', ',', '\t'].into_iter().find(|separator| content.contains(*separator));
     match separator {
-        // blanks between numbers, aligned by tabs here and there
-        Some('\t') if split('\t').iter().any(|column| column.contains(' ')) => words(content),
+        // blanks between numbers, with some tabs for alignment
+        Some('\t') if split('\t').iter().any(|column| column.contains(' ')) => split_whitespace(content),
         Some(separator) => split(separator),
-        None => words(content),
+        None => split_whitespace(content),
     }
 }
 
-fn words(content: &str) -> Vec<&str> {
-    content.split_whitespace().map(plain).collect()
+fn split_whitespace(content: &str) -> Vec<&str> {
+    content.split_whitespace().map(unquoted).collect()
 }
 
-/// A column without blanks and quotation marks around it.
-fn plain(column: &str) -> &str {
+/// A column without surrounding blanks and quotes.
+fn unquoted(column: &str) -> &str {
     let column = column.trim();
     let inside = |mark: char| column.strip_prefix(mark)?.strip_suffix(mark);
     inside('"').or_else(|| inside('\'')).map_or(column, str::trim)
@@ -130,20 +133,20 @@ fn frame(column: &str) -> Result<u64, String> {
     if value.fract() != 0.0 || value < 1.0 {
         return Err(format!("the frame is {value} and not a whole number from 1 on"));
     }
-    if value > LAST_FRAME {
-        return Err(format!("the frame is {value}: a time? frames are counted, 1 is the first"));
+    if value > MAX_FRAME {
+        return Err(format!("the frame is {value}: a timestamp? give the frame's number, counted from 1"));
     }
     Ok(value as u64)
 }
 
-fn whole(column: &str, name: &str) -> Result<i64, String> {
-    let fits = |value: &i64| value.unsigned_abs() <= LARGEST_WHOLE as u64;
+fn whole_number(column: &str, name: &str) -> Result<i64, String> {
+    let fits = |value: &i64| value.unsigned_abs() <= MAX_WHOLE as u64;
     if let Some(value) = column.parse::<i64>().ok().filter(fits) {
         return Ok(value);
     }
     let value = number(column, name)?;
-    if value.fract() != 0.0 || value.abs() > LARGEST_WHOLE as f64 {
-        return Err(format!("the {name} is {value} and not a whole number up to {LARGEST_WHOLE}"));
+    if value.fract() != 0.0 || value.abs() > MAX_WHOLE as f64 {
+        return Err(format!("the {name} is {value} and not a whole number up to {MAX_WHOLE}"));
     }
     Ok(value as i64)
 }
@@ -152,14 +155,14 @@ fn whole(column: &str, name: &str) -> Result<i64, String> {
 mod tests {
     use super::*;
 
-    fn parse(content: &str) -> Result<Row, String> {
-        Row::parse(1, content)
+    fn parse(content: &str) -> Result<MotRow, String> {
+        MotRow::parse(1, content)
     }
 
     #[test]
-    fn columns_stand_between_whatever_is_plain() {
+    fn separators_and_quotes_are_interchangeable() {
         let row = parse("1,2,10.5,20,30,40,1,1,0.5").unwrap();
-        assert_eq!((row.frame, row.id, row.left, row.height), (1, 2, 10.5, 40.0));
+        assert_eq!((row.frame, row.id, row.bbox.left, row.bbox.height), (1, 2, 10.5, 40.0));
         assert_eq!((row.confidence, row.class, row.visibility), (Some(1.0), Some(1.0), Some(0.5)));
         for same in [
             "1;2;10.5;20;30;40;1;1;0.5",
@@ -174,7 +177,7 @@ mod tests {
             assert_eq!(parse(same).unwrap(), row, "{same}");
         }
         let longer = parse("1,2,10.5,20,30,40,1,1,0.5,7,8,person").unwrap();
-        assert_eq!(longer, Row { columns: 12, ..row });
+        assert_eq!(longer, MotRow { columns: 12, ..row });
     }
 
     #[test]
@@ -186,16 +189,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn invalid_columns_are_named() {
         for (line, message) in [
-            ("1,1,0,0,5", "5 columns instead of at least 6"),
+            ("1,1,0,0,5", "5 columns, but at least 6 are needed"),
             ("0,1,0,0,5,5", "the frame is 0 and not a whole number from 1 on"),
             ("1.5,1,0,0,5,5", "the frame is 1.5 and not a whole number"),
-            ("1700000000000,1,0,0,5,5", "the frame is 1700000000000: a time?"),
+            ("1700000000000,1,0,0,5,5", "the frame is 1700000000000: a timestamp?"),
             ("1,1.5,0,0,5,5", "the identity is 1.5 and not a whole number"),
             ("1,1,NaN,0,5,5", "the left edge is NaN"),
             ("1,1,0,inf,5,5", "the top edge is inf"),
-            ("1,1,1e300,0,5,5", "no picture reaches there"),
+            ("1,1,1e300,0,5,5", "larger than any image"),
             ("1,1,0,0,-5,5", "the width is -5, below 0"),
             ("1,1,0,0,5,5,nan", "the confidence is NaN"),
             ("1;1;10,5;10;20;40", "the left edge `10,5` has a decimal comma; write 10.5"),

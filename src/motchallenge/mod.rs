@@ -1,9 +1,9 @@
 //! MOTChallenge text, `frame,identity,left,top,width,height[,confidence[,class[,visibility]]]`, and the rules of
 //! its benchmarks.
 //!
-//! One reader for everything that takes such files: scores (`metrics::mot`), truth and boxes of videos
-//! (`dataset::mot`), boxes of pictures. [`Text`] turns bytes into lines, [`File`] lines into [`Row`]s,
-//! [`Benchmark`] says what a row's columns mean. Must not know what the boxes are for beyond their [`Role`].
+//! All of the crate reads such files here: for scoring (`metrics::mot`), ground truth and boxes of videos (`dataset::mot`),
+//! and boxes of images. [`DecodedText`] decodes bytes to lines, [`MotFile`] parses lines to [`MotRow`]s,
+//! [`Benchmark`] gives the columns their meaning for a [`Role`].
 
 mod benchmark;
 mod error;
@@ -11,8 +11,8 @@ mod file;
 mod line;
 mod text;
 
-pub use benchmark::{Because, Benchmark, Kind, Role, Taken};
+pub use benchmark::{Benchmark, BenchmarkChoice, BoxKind, ChoiceReason, Role};
 pub use error::MotError;
-pub use file::File;
-pub use line::Row;
-pub use text::Text;
+pub use file::MotFile;
+pub use line::MotRow;
+pub use text::DecodedText;

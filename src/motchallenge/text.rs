@@ -1,61 +1,62 @@
-//! Bytes to lines: encodings and line ends.
+//! Decodes the bytes of a file to lines: encodings and line ends.
 
 use super::MotError;
 use std::path::Path;
 
-/// The text of a file, whatever its encoding was.
+/// The decoded text of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Text {
+pub struct DecodedText {
+    /// The text.
     pub content: String,
-    /// What a person should know about how it was read.
+    /// Notes for the user on how the file was read.
     pub notes: Vec<String>,
 }
 
-impl Text {
-    /// Reads the file at `path`: UTF-8 or, by its byte order mark, UTF-16.
+impl DecodedText {
+    /// Reads the file at `path`: UTF-8 or, with a byte order mark, UTF-16.
     ///
     /// # Errors
-    /// If it cannot be read, or is no text: what it is instead, and what to do.
-    pub fn read(path: &Path) -> Result<Text, MotError> {
+    /// If it cannot be read, or is not text: what it is instead, and what to do.
+    pub fn read(path: &Path) -> Result<DecodedText, MotError> {
         let bytes =
             std::fs::read(path).map_err(|source| MotError::Io { path: path.to_path_buf(), source })?;
-        Text::decode(&bytes, path)
+        DecodedText::decode(&bytes, path)
     }
 
-    /// The text that `bytes` are; `path` is for the errors and notes alone.
+    /// Decodes `bytes`; `path` is for messages only.
     ///
     /// # Errors
-    /// As [`Text::read`].
-    pub fn decode(bytes: &[u8], path: &Path) -> Result<Text, MotError> {
-        let wrong = |problem: String| MotError::file(path, problem);
-        let plain = match bytes {
+    /// As [`DecodedText::read`].
+    pub fn decode(bytes: &[u8], path: &Path) -> Result<DecodedText, MotError> {
+        let file_error = |problem: String| MotError::file(path, problem);
+        let content_bytes = match bytes {
             [0xef, 0xbb, 0xbf, rest @ ..] => rest,
             [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
-                return Err(wrong(format!("this is UTF-32; convert it: {}", iconv("UTF-32", path))));
+                return Err(file_error(format!("this is UTF-32; convert it: {}", iconv("UTF-32", path))));
             }
             [0xff, 0xfe, rest @ ..] => return utf16(rest, u16::from_le_bytes, path),
             [0xfe, 0xff, rest @ ..] => return utf16(rest, u16::from_be_bytes, path),
-            [0x1f, 0x8b, ..] => return Err(wrong("this is compressed by gzip; unpack it first".into())),
-            [b'P', b'K', 3, 4, ..] => return Err(wrong("this is a zip file; unpack it first".into())),
+            [0x1f, 0x8b, ..] => return Err(file_error("this is compressed by gzip; unpack it first".into())),
+            [b'P', b'K', 3, 4, ..] => return Err(file_error("this is a zip file; unpack it first".into())),
             bytes => bytes,
         };
-        if let Some(problem) = zeros(plain, path) {
+        if let Some(problem) = check_zero_bytes(content_bytes, path) {
             return Err(problem);
         }
-        let content = std::str::from_utf8(plain).map_err(|error| {
-            let line = lines_before(&plain[..error.valid_up_to()]);
-            MotError::line(path, line, "this is no UTF-8 text; convert the file, or remove the line")
+        let content = std::str::from_utf8(content_bytes).map_err(|error| {
+            let line = lines_before(&content_bytes[..error.valid_up_to()]);
+            MotError::line(path, line, "this is not UTF-8; convert the file, or remove the line")
         })?;
-        Ok(Text { content: content.to_string(), notes: Vec::new() })
+        Ok(DecodedText { content: content.to_string(), notes: Vec::new() })
     }
 
-    /// The lines with their numbers from 1, those of blanks alone and comments (`#`) left out. A line ends with
-    /// LF, CRLF or CR.
+    /// The lines with their numbers from 1, without blank lines and comments (`#`). A line ends with LF, CRLF or
+    /// CR.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        let ended = self.content.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
-        let numbered = ended.flat_map(|line| line.split('\r')).zip(1..);
-        let meant = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-        numbered.filter(move |(line, _)| meant(line)).map(|(line, number)| (number, line))
+        let lf_lines = self.content.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+        let numbered = lf_lines.flat_map(|line| line.split('\r')).zip(1..);
+        let is_content = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        numbered.filter(move |(line, _)| is_content(line)).map(|(line, number)| (number, line))
     }
 }
 
@@ -63,24 +64,24 @@ fn iconv(from: &str, path: &Path) -> String {
     format!("`iconv -f {from} -t UTF-8 {}`", path.display())
 }
 
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16, path: &Path) -> Result<Text, MotError> {
+fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16, path: &Path) -> Result<DecodedText, MotError> {
     let (pairs, rest) = bytes.as_chunks();
     let content: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
     match content {
         Ok(content) if rest.is_empty() && !content.contains('\0') => {
-            Ok(Text { content, notes: vec![format!("{} is UTF-16, and was read as that", path.display())] })
+            Ok(DecodedText { content, notes: vec![format!("{} was decoded as UTF-16", path.display())] })
         }
         _ => Err(MotError::file(path, "this begins as UTF-16 and is damaged; write it again as UTF-8")),
     }
 }
 
-/// What is wrong with text that has zero bytes in it.
-fn zeros(bytes: &[u8], path: &Path) -> Option<MotError> {
-    let at = bytes.iter().position(|byte| *byte == 0)?;
-    let zeros = |from: usize| bytes.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+/// The error for text with zero bytes; `None` if it has none.
+fn check_zero_bytes(bytes: &[u8], path: &Path) -> Option<MotError> {
+    let position = bytes.iter().position(|byte| *byte == 0)?;
+    let zero_count = |from: usize| bytes.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
     let most = bytes.len() * 2 / 5;
     for (from, name) in [(1, "UTF-16LE"), (0, "UTF-16BE")] {
-        if bytes.len() >= 4 && zeros(from) >= most {
+        if bytes.len() >= 4 && zero_count(from) >= most {
             let problem = format!(
                 "this looks like {name} without a byte order mark; convert it: {}",
                 iconv(name, path)
@@ -88,15 +89,15 @@ fn zeros(bytes: &[u8], path: &Path) -> Option<MotError> {
             return Some(MotError::file(path, problem));
         }
     }
-    let problem = "there is a zero byte in it: the file is damaged or no text; write it again";
-    Some(MotError::line(path, lines_before(&bytes[..at]), problem))
+    let problem = "it contains a zero byte: the file is damaged or not text; write it again";
+    Some(MotError::line(path, lines_before(&bytes[..position]), problem))
 }
 
-/// The number of the line that comes after `bytes`, from 1.
+/// Number of the line after `bytes`, counted from 1.
 fn lines_before(bytes: &[u8]) -> usize {
-    let ends = bytes.iter().enumerate().filter(|(at, byte)| match byte {
+    let ends = bytes.iter().enumerate().filter(|(index, byte)| match byte {
         b'\n' => true,
-        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+        b'\r' => bytes.get(index + 1) != Some(&b'\n'),
         _ => false,
     });
     ends.count() + 1
@@ -106,12 +107,12 @@ fn lines_before(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    fn decode(bytes: &[u8]) -> Result<Text, String> {
-        Text::decode(bytes, Path::new("gt.txt")).map_err(|error| error.to_string())
+    fn decode(bytes: &[u8]) -> Result<DecodedText, String> {
+        DecodedText::decode(bytes, Path::new("gt.txt")).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn lines_end_in_any_way() {
+    fn all_line_ends_are_accepted() {
         for end in ["\n", "\r\n", "\r"] {
             let text = decode(format!("\u{feff}a{end}{end} # no{end}b{end}").as_bytes()).unwrap();
             assert_eq!(text.lines().collect::<Vec<_>>(), [(1, "a"), (4, "b")], "{end:?}");
@@ -120,14 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn utf16_is_read_by_its_mark() {
+    fn utf16_is_recognized_by_its_byte_order_mark() {
         let units: Vec<u16> = "\u{feff}1,2\r\n3,4".encode_utf16().collect();
         let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
         let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
         for bytes in [&little, &big] {
             let text = decode(bytes).unwrap();
             assert_eq!(text.lines().collect::<Vec<_>>(), [(1, "1,2"), (2, "3,4")]);
-            assert_eq!(text.notes, ["gt.txt is UTF-16, and was read as that"]);
+            assert_eq!(text.notes, ["gt.txt was decoded as UTF-16"]);
         }
         assert!(decode(&little[..9]).unwrap_err().contains("is damaged"));
         let without = decode(&little[2..]).unwrap_err();
@@ -137,9 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_named() {
-        assert!(decode(b"1,2\n3,4\n\0\n").unwrap_err().starts_with("gt.txt, line 3: there is a zero byte"));
-        assert!(decode(b"1,2\r3\xe9\r").unwrap_err().starts_with("gt.txt, line 2: this is no UTF-8"));
+    fn files_that_are_not_text_are_errors() {
+        assert!(
+            decode(b"1,2\n3,4\n\0\n").unwrap_err().starts_with("gt.txt, line 3: it contains a zero byte")
+        );
+        assert!(decode(b"1,2\r3\xe9\r").unwrap_err().starts_with("gt.txt, line 2: this is not UTF-8"));
         assert!(decode(b"\x1f\x8b\x08\0").unwrap_err().contains("gzip"));
         assert!(decode(b"PK\x03\x04").unwrap_err().contains("zip file"));
         assert!(decode(b"\xff\xfe\0\0").unwrap_err().contains("UTF-32"));

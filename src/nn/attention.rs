@@ -1,36 +1,47 @@
-//! Multi-head attention (Vaswani et al. 2017). Must not know which network it serves.
+//! Multi-head attention (Vaswani et al. 2017). Does not depend on any network.
 
 use super::linear::{Linear, linear};
-use super::ops::{self, has_kernels, is_half_on_cpu, rounded};
+use super::ops::{self, compute_in_f32, is_half_on_cpu, uses_cpu_kernels};
 use super::packed::packed_attention;
+use super::products::ScaledOperand;
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::VarBuilder;
 
-/// What the scale `1 / sqrt(d)` is applied to: the same in the reals, not in floating point.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ScaleOf {
-    /// The queries, before their product with the keys (ViT).
-    Queries,
-    /// The product (4D-Humans' decoder).
-    Product,
-}
-
-/// Attention of every head: `softmax(q k^T / sqrt(d)) v`.
+/// Attention of every head: `softmax(q kᵀ / sqrt(d)) v`.
 ///
 /// # Shapes
 /// `q` `(b, h, n, d)`, `k` and `v` `(b, h, m, d)`, contiguous or with the last two axes swapped;
 /// the result is `(b, n, h * d)`.
-pub fn attend(q: Tensor, k: Tensor, v: Tensor, scale_of: ScaleOf) -> Result<Tensor> {
+///
+/// # Errors
+/// If the shapes do not fit each other, or the device fails.
+pub fn attend(q: Tensor, k: Tensor, v: Tensor, scaled: ScaledOperand) -> Result<Tensor> {
     let (b, heads, n, d) = q.dims4()?;
     let scale = (d as f64).powf(-0.5);
-    let scores = match scale_of {
-        ScaleOf::Queries => (q * scale)?.matmul(&k.t()?)?,
-        ScaleOf::Product => (q.matmul(&k.t()?)? * scale)?,
+    let scores = match scaled {
+        ScaledOperand::Queries => (q * scale)?.matmul(&k.t()?)?,
+        ScaledOperand::Scores => (q.matmul(&k.t()?)? * scale)?,
     }; // (b, h, n, m)
     drop(k);
-    let shares = ops::softmax_last(&scores)?;
+    let weights = ops::softmax_last(&scores)?;
     drop(scores);
-    shares.matmul(&v)?.transpose(1, 2)?.reshape((b, n, heads * d))
+    weights.matmul(&v)?.transpose(1, 2)?.reshape((b, n, heads * d))
+}
+
+/// How self-attention is computed. The paths are equal in exact arithmetic and differ in rounding; the code that
+/// builds the network chooses one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AttentionPath {
+    /// As the published network: queries are scaled. On the CPU one operator over packed queries, keys and values;
+    /// elsewhere candle's operators.
+    #[default]
+    Inference,
+    /// As [`AttentionPath::Inference`], but on the CPU the scores are scaled instead of the queries. The shipped
+    /// weights were trained so, and the training recipe reproduces them bit for bit.
+    Training,
+    /// FlashAttention (Dao et al. 2022): one kernel that never stores the scores. Needs a GPU, half precision and
+    /// the feature `flash-attn`; has no gradient.
+    Flash,
 }
 
 /// Self-attention with one projection to queries, keys and values (rows `[q | k | v]`, each head-major).
@@ -39,52 +50,53 @@ pub struct SelfAttention {
     qkv: Linear,
     proj: Linear,
     heads: usize,
-    /// Whether it goes through one kernel that never writes the scores down; that needs a graphics card,
-    /// half precision and the feature `flash-attn`, and has no gradient.
-    pub fused: bool,
+    /// How attention is computed; [`AttentionPath::Inference`] after loading.
+    pub path: AttentionPath,
 }
 
 impl SelfAttention {
     /// Reads `qkv` `(3 * size, size)` and `proj` `(size, size)`, both with a bias.
     ///
     /// # Errors
-    /// If a tensor is missing or misshapen.
+    /// If a tensor is missing or has another shape.
     pub fn load(size: usize, heads: usize, vb: VarBuilder) -> Result<SelfAttention> {
-        let qkv = linear(size, 3 * size, vb.pp("qkv"))?;
-        Ok(SelfAttention { qkv, proj: linear(size, size, vb.pp("proj"))?, heads, fused: false })
+        let (qkv, proj) = (linear(size, 3 * size, vb.pp("qkv"))?, linear(size, size, vb.pp("proj"))?);
+        Ok(SelfAttention { qkv, proj, heads, path: AttentionPath::default() })
     }
-}
 
-impl SelfAttention {
-    /// The shortcut and what attention gives for `x`, added up.
+    /// `residual + forward(x)`, the addition fused into the last product where that is possible.
     ///
     /// # Shapes
     /// All `(b, n, size)`.
     ///
     /// # Errors
-    /// If the shapes are others, or the device fails.
-    pub fn forward_onto(&self, x: &Tensor, shortcut: &Tensor) -> Result<Tensor> {
-        self.proj.forward_onto(&self.seen(x)?, shortcut)
+    /// If the shapes differ, or the device fails.
+    pub fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.proj.forward_residual(&self.attend_heads(x)?, residual)
     }
 
-    /// What every token sees, `(b, n, size)`, before the last layer.
-    fn seen(&self, x: &Tensor) -> Result<Tensor> {
+    /// The outputs of all heads side by side, `(b, n, size)`, before the output projection.
+    fn attend_heads(&self, x: &Tensor) -> Result<Tensor> {
         let (b, n, size) = x.dims3()?;
         let qkv = self.qkv.forward(x)?;
-        if has_kernels(&qkv) {
-            return packed_attention(&qkv, self.heads);
+        let scaled = match self.path {
+            AttentionPath::Flash => {
+                return flash_attention(&qkv.reshape((b, n, 3, self.heads, size / self.heads))?);
+            }
+            AttentionPath::Inference => ScaledOperand::Queries,
+            AttentionPath::Training => ScaledOperand::Scores,
+        };
+        if uses_cpu_kernels(&qkv) {
+            return packed_attention(&qkv, self.heads, scaled);
         }
-        if is_half_on_cpu(&qkv) && !self.fused {
-            return rounded(&qkv, |qkv| packed_attention(&qkv, self.heads));
+        if is_half_on_cpu(&qkv) {
+            return compute_in_f32(&qkv, |qkv| packed_attention(&qkv, self.heads, scaled));
         }
         let qkv = qkv.reshape((b, n, 3, self.heads, size / self.heads))?;
-        if self.fused {
-            return fused(&qkv);
-        }
-        let part = |at: usize| qkv.narrow(2, at, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous(); // (b, h, n, d)
+        let part = |which: usize| qkv.narrow(2, which, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous(); // (b, h, n, d)
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
         drop(qkv);
-        attend(q, k, v, ScaleOf::Queries)
+        attend(q, k, v, ScaledOperand::Queries)
     }
 }
 
@@ -92,28 +104,28 @@ impl Module for SelfAttention {
     /// # Shapes
     /// `(b, n, size)` to `(b, n, size)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.proj.forward(&self.seen(x)?)
+        self.proj.forward(&self.attend_heads(x)?)
     }
 }
 
-/// Attention in one kernel, which reads queries, keys and values where they stand.
+/// Attention in one kernel, which reads queries, keys and values from the packed tensor.
 ///
 /// # Shapes
 /// `qkv` `(b, n, 3, h, d)` to `(b, n, h * d)`.
 #[cfg(feature = "flash-attn")]
-fn fused(qkv: &Tensor) -> Result<Tensor> {
+fn flash_attention(qkv: &Tensor) -> Result<Tensor> {
     let (b, n, _, heads, d) = qkv.dims5()?;
-    let part = |at: usize| qkv.narrow(2, at, 1)?.squeeze(2); // (b, n, h, d)
+    let part = |which: usize| qkv.narrow(2, which, 1)?.squeeze(2); // (b, n, h, d)
     let scale = (d as f32).powf(-0.5);
     candle_flash_attn::flash_attn(&part(0)?, &part(1)?, &part(2)?, scale, false)?.reshape((b, n, heads * d))
 }
 
 #[cfg(not(feature = "flash-attn"))]
-fn fused(_: &Tensor) -> Result<Tensor> {
-    candle_core::bail!("this build has no fused attention; build it with the feature `flash-attn`")
+fn flash_attention(_: &Tensor) -> Result<Tensor> {
+    candle_core::bail!("this build has no FlashAttention; build it with the feature `flash-attn`")
 }
 
-/// `(b, n, h * d)` to `(b, h, n, d)`.
+/// Splits the last axis into heads: `(b, n, h * d)` to `(b, h, n, d)`.
 ///
 /// # Errors
 /// If the last axis is not a multiple of `heads`.
@@ -125,8 +137,8 @@ pub fn split_heads(x: &Tensor, heads: usize) -> Result<Tensor> {
 /// The two halves of the last axis.
 ///
 /// # Errors
-/// If the last axis is odd.
-pub fn halves(x: &Tensor) -> Result<(Tensor, Tensor)> {
+/// If the device fails. An odd last value is dropped.
+pub fn split_last_axis(x: &Tensor) -> Result<(Tensor, Tensor)> {
     let half = x.dim(D::Minus1)? / 2;
     Ok((x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?))
 }

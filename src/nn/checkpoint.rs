@@ -1,11 +1,10 @@
-//! Reading weights from a safetensors file, checked against what a network expects.
+//! Reads weights from a safetensors file, checked against the tensors that a network expects.
 //!
-//! One tensor at a time is mapped into memory, and its numbers go from the map straight to where they stay, in
-//! the precision that is wanted: the heap's peak is the weights themselves, and the resident set's one
-//! tensor's pages more, which are given back with its map.
-//! Must not know which network the weights belong to.
+//! In: a path, the expected keys and shapes, a precision and a device; out: tensors by key. One tensor at a time is
+//! memory-mapped and converted into its final buffer, so that the heap's peak is the weights themselves, and the
+//! resident set holds one tensor's pages more. Does not depend on any network.
 
-use super::stored::{self, Stored, StoredError};
+use super::decode::{DecodeError, StoredDtype, decode_tensor};
 use candle_core::{DType, Device, Tensor};
 use memmap2::{Advice, Mmap, MmapOptions};
 use safetensors::Dtype;
@@ -16,52 +15,80 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// A header longer than this is no header (safetensors' own limit).
-const LONGEST_HEADER_BYTES: u64 = 100_000_000;
-/// Names that a message lists before it counts the rest.
-const LISTED: usize = 6;
+/// Longest accepted header, safetensors' own limit.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// Names that a message lists; further ones are counted.
+const MAX_LISTED_NAMES: usize = 6;
 
 /// A tensor that a network expects in its checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
     /// The key in the state dict.
     pub key: String,
+    /// The dimensions.
     pub shape: Vec<usize>,
 }
 
+/// Why weights could not be read.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
+    /// The file cannot be opened or read.
     #[error("cannot read the weights at {path}: {source}; fetch or train them, or correct `weights`")]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("{path} is not a whole safetensors file: {reason}; fetch or convert it again")]
-    Malformed { path: PathBuf, reason: String },
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The file is cut short or no safetensors file.
+    #[error("{path} is not a complete safetensors file: {reason}; fetch or convert it again")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Tensors are missing or have other shapes.
     #[error("the weights at {path} do not fit the architecture: {problems}; correct one or the other")]
-    Misfit { path: PathBuf, problems: String },
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// All of them, for the message.
+        problems: String,
+    },
+    /// A tensor has values that cannot be used, or an unknown type.
     #[error("the tensor {key} of {path} cannot be used: {source}")]
-    Unusable { path: PathBuf, key: String, source: Box<StoredError> },
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Key of the tensor.
+        key: String,
+        /// The cause.
+        source: Box<DecodeError>,
+    },
 }
 
-/// The shapes that a safetensors file holds, read from its header alone.
+/// The shapes of a safetensors file by key, read from its header only.
 ///
 /// # Errors
 /// If the file cannot be read or is not safetensors.
-pub fn shapes(path: &Path) -> Result<HashMap<String, Vec<usize>>, CheckpointError> {
+pub fn read_shapes(path: &Path) -> Result<HashMap<String, Vec<usize>>, CheckpointError> {
     let (_, _, metadata) = open(path)?;
     Ok(metadata.tensors().into_iter().map(|(key, info)| (key, info.shape.clone())).collect())
 }
 
-/// Compares a file's header with what is expected; further tensors in the file do not matter.
+/// Compares a file's header with the expected tensors; further tensors in the file are ignored.
 ///
 /// # Errors
-/// [`CheckpointError::Misfit`] lists what is missing and what has another shape.
+/// [`CheckpointError::Mismatch`] lists what is missing and what has another shape.
 pub fn check(path: &Path, expected: &[TensorSpec]) -> Result<(), CheckpointError> {
-    compare(path, &shapes(path)?, expected)
+    compare(path, &read_shapes(path)?, expected)
 }
 
-/// Reads the expected tensors as `dtype` onto `device`.
+/// Reads the expected tensors, converted to `dtype`, onto `device`.
 ///
 /// # Errors
-/// If the file cannot be read, is no safetensors file, lacks a tensor or has one of another shape.
+/// If the file cannot be read, is not a safetensors file, or lacks a tensor or has one of another shape.
 pub fn read(
     path: &Path,
     expected: &[TensorSpec],
@@ -76,11 +103,12 @@ pub fn read(
     for spec in expected {
         let info = infos[&spec.key];
         let malformed = |reason: String| CheckpointError::Malformed { path: path.to_path_buf(), reason };
-        let stored = stored_as(info).ok_or_else(|| malformed(format!("{} is {:?}", spec.key, info.dtype)))?;
-        let bytes = mapped(&file, data_start, info, stored)
-            .map_err(|error| malformed(format!("{} breaks off ({error})", spec.key)))?;
+        let stored =
+            stored_dtype(info).ok_or_else(|| malformed(format!("{} is {:?}", spec.key, info.dtype)))?;
+        let bytes = map_tensor(&file, data_start, info, stored)
+            .map_err(|error| malformed(format!("{} is cut short ({error})", spec.key)))?;
         let bytes = bytes.as_deref().unwrap_or_default();
-        let tensor = stored::tensor(bytes, stored, &info.shape, dtype)
+        let tensor = decode_tensor(bytes, stored, &info.shape, dtype)
             .and_then(|tensor| Ok(tensor.to_device(device)?))
             .map_err(|source| CheckpointError::Unusable {
                 path: path.to_path_buf(),
@@ -92,17 +120,17 @@ pub fn read(
     Ok(tensors)
 }
 
-fn stored_as(info: &TensorInfo) -> Option<Stored> {
+fn stored_dtype(info: &TensorInfo) -> Option<StoredDtype> {
     match info.dtype {
-        Dtype::F32 => Some(Stored::F32),
-        Dtype::F16 => Some(Stored::F16),
-        Dtype::BF16 => Some(Stored::Bf16),
-        Dtype::F64 => Some(Stored::F64),
+        Dtype::F32 => Some(StoredDtype::F32),
+        Dtype::F16 => Some(StoredDtype::F16),
+        Dtype::BF16 => Some(StoredDtype::Bf16),
+        Dtype::F64 => Some(StoredDtype::F64),
         _ => None,
     }
 }
 
-/// The file, where its data start, and its header.
+/// The file, the offset of its data, and its header.
 fn open(path: &Path) -> Result<(File, u64, Metadata), CheckpointError> {
     let unreadable = |source| CheckpointError::Unreadable { path: path.to_path_buf(), source };
     let malformed = |reason: String| CheckpointError::Malformed { path: path.to_path_buf(), reason };
@@ -111,7 +139,7 @@ fn open(path: &Path) -> Result<(File, u64, Metadata), CheckpointError> {
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(|error| malformed(format!("no header ({error})")))?;
     let header_bytes = u64::from_le_bytes(length);
-    if header_bytes > LONGEST_HEADER_BYTES || header_bytes + 8 > file_bytes {
+    if header_bytes > MAX_HEADER_BYTES || header_bytes + 8 > file_bytes {
         return Err(malformed(format!("its header claims {header_bytes} of {file_bytes} bytes")));
     }
     let mut header = vec![0; header_bytes as usize];
@@ -120,15 +148,19 @@ fn open(path: &Path) -> Result<(File, u64, Metadata), CheckpointError> {
     Ok((file, header_bytes + 8, metadata))
 }
 
-/// One tensor's part of the file in memory; `None` where it has no numbers.
+/// Maps one tensor's bytes of the file; `None` where the tensor has no elements.
 ///
-/// Each tensor is mapped for itself, after another look at the file's length, and unmapped as soon as it is
-/// read. A file that was cut short before is an error that names the tensor. One that another process cuts
-/// short within the milliseconds in which a tensor is being read ends this process (SIGBUS): nothing can
-/// catch that, and nothing here does it, since files are written beside their place and renamed. Reading into
-/// a buffer instead would not end the process, but copies twice where the precision is another one, and took
-/// a fifth more processor time on 2.7 GB that were in memory already (0.52 s against 0.42 s).
-fn mapped(file: &File, data_start: u64, info: &TensorInfo, stored: Stored) -> io::Result<Option<Mmap>> {
+/// The file's length is checked again before each tensor, so that a file that was cut short is an error that names
+/// the tensor. A file that another process cuts short during the milliseconds of reading ends this process (SIGBUS),
+/// which cannot be caught; this crate never does that, since it writes to a temporary file and renames it. Reading
+/// into a buffer would avoid the signal, but copies once more and took a fifth more processor time on 2.7 GB in the
+/// page cache (0.52 s against 0.42 s).
+fn map_tensor(
+    file: &File,
+    data_start: u64,
+    info: &TensorInfo,
+    stored: StoredDtype,
+) -> io::Result<Option<Mmap>> {
     let (from, to) = info.data_offsets;
     let elements: usize = info.shape.iter().product();
     if to.checked_sub(from) != Some(elements * stored.bytes()) {
@@ -141,15 +173,15 @@ fn mapped(file: &File, data_start: u64, info: &TensorInfo, stored: Stored) -> io
         return Ok(None);
     }
     let map = map(file, data_start + from as u64, to - from)?;
-    // read at once from the disk, where it is not in memory yet; only advice, so that a refusal is no loss
+    // starts reading ahead; only advice, so that a failure does not matter
     let _ = map.advise(Advice::WillNeed);
     Ok(Some(map))
 }
 
-#[expect(unsafe_code, reason = "the bytes of a map are the file's, which other processes may change")]
+#[expect(unsafe_code, reason = "memory maps: other processes may change the file")]
 fn map(file: &File, start: u64, length: usize) -> io::Result<Mmap> {
-    // SAFETY: the range lies inside the file (looked at just before); what is read of it are bytes, of which
-    // every value is one, and which are copied before anything depends on them
+    // SAFETY: the range lies inside the file (checked just before). Its contents are read as bytes, for which every
+    // value is valid, and copied before anything depends on them; for a file that shrinks, see `map_tensor`
     unsafe { MmapOptions::new().offset(start).len(length).map(file) }
 }
 
@@ -159,33 +191,37 @@ fn compare(
     expected: &[TensorSpec],
 ) -> Result<(), CheckpointError> {
     let mut missing = Vec::new();
-    let mut misshapen = Vec::new();
+    let mut wrong_shapes = Vec::new();
     for spec in expected {
         match found.get(&spec.key) {
             None => missing.push(spec.key.clone()),
             Some(shape) if *shape != spec.shape => {
-                misshapen.push(format!("{} is {shape:?} and should be {:?}", spec.key, spec.shape));
+                wrong_shapes.push(format!("{} is {shape:?} and should be {:?}", spec.key, spec.shape));
             }
             Some(_) => {}
         }
     }
-    if missing.is_empty() && misshapen.is_empty() {
+    if missing.is_empty() && wrong_shapes.is_empty() {
         return Ok(());
     }
     let mut problems = Vec::new();
     if !missing.is_empty() {
-        let of = expected.len();
-        problems.push(format!("{} of {of} tensors are missing ({})", missing.len(), listed(&missing)));
+        let total = expected.len();
+        problems.push(format!("{} of {total} tensors are missing ({})", missing.len(), list_names(&missing)));
     }
-    if !misshapen.is_empty() {
-        problems.push(format!("{} have another shape ({})", misshapen.len(), listed(&misshapen)));
+    if !wrong_shapes.is_empty() {
+        problems.push(format!("{} have another shape ({})", wrong_shapes.len(), list_names(&wrong_shapes)));
     }
-    Err(CheckpointError::Misfit { path: path.to_path_buf(), problems: problems.join(", ") })
+    Err(CheckpointError::Mismatch { path: path.to_path_buf(), problems: problems.join(", ") })
 }
 
-fn listed(names: &[String]) -> String {
-    let shown = names[..names.len().min(LISTED)].join(", ");
-    if names.len() > LISTED { format!("{shown} and {} more", names.len() - LISTED) } else { shown }
+fn list_names(names: &[String]) -> String {
+    let shown = names[..names.len().min(MAX_LISTED_NAMES)].join(", ");
+    if names.len() > MAX_LISTED_NAMES {
+        format!("{shown} and {} more", names.len() - MAX_LISTED_NAMES)
+    } else {
+        shown
+    }
 }
 
 #[cfg(test)]
@@ -204,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_read() {
+    fn saved_tensors_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = saved(folder.path());
         let read = read(&path, &specs(&[("a.weight", &[2, 3])]), DType::F32, &Device::Cpu).unwrap();
@@ -213,17 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn a_misfit_lists_everything() {
+    fn a_mismatch_lists_every_problem() {
         let folder = tempfile::tempdir().unwrap();
         let path = saved(folder.path());
-        let wanted = specs(&[("a.weight", &[3, 2]), ("b.weight", &[1]), ("c.bias", &[4])]);
-        let message = check(&path, &wanted).unwrap_err().to_string();
+        let expected = specs(&[("a.weight", &[3, 2]), ("b.weight", &[1]), ("c.bias", &[4])]);
+        let message = check(&path, &expected).unwrap_err().to_string();
         assert!(message.contains("2 of 3 tensors are missing (b.weight, c.bias)"), "{message}");
         assert!(message.contains("a.weight is [2, 3] and should be [3, 2]"), "{message}");
     }
 
     #[test]
-    fn a_weight_that_is_no_number_is_named() {
+    fn a_weight_that_is_not_finite_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.safetensors");
         let tensor = Tensor::new(&[1f32, 2.0, f32::NAN, f32::INFINITY], &Device::Cpu).unwrap();
@@ -240,28 +276,28 @@ mod tests {
         let mut file = br#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"#.to_vec();
         file.extend(br#""b":{"dtype":"F16","shape":[0,3],"data_offsets":[8,8]}} "#);
         assert_ne!(file.len() % 4, 0);
-        let mut whole = (file.len() as u64).to_le_bytes().to_vec();
-        whole.append(&mut file);
-        whole.extend([1.5f32, -2.0].map(f32::to_le_bytes).as_flattened());
-        std::fs::write(&path, whole).unwrap();
-        let wanted = specs(&[("a", &[2]), ("b", &[0, 3])]);
-        let read = read(&path, &wanted, DType::F16, &Device::Cpu).unwrap();
+        let mut contents = (file.len() as u64).to_le_bytes().to_vec();
+        contents.append(&mut file);
+        contents.extend([1.5f32, -2.0].map(f32::to_le_bytes).as_flattened());
+        std::fs::write(&path, contents).unwrap();
+        let expected = specs(&[("a", &[2]), ("b", &[0, 3])]);
+        let read = read(&path, &expected, DType::F16, &Device::Cpu).unwrap();
         let numbers = read["a"].to_dtype(DType::F32).unwrap().to_vec1::<f32>().unwrap();
         assert_eq!((numbers, read["b"].dims()), (vec![1.5, -2.0], [0, 3].as_slice()));
     }
 
     #[test]
-    fn no_file_and_no_safetensors_are_told_apart() {
+    fn a_missing_file_and_a_damaged_file_are_different_errors() {
         let folder = tempfile::tempdir().unwrap();
         let path = saved(folder.path());
-        let wanted = specs(&[("a.weight", &[2, 3])]);
-        let whole = std::fs::read(&path).unwrap();
-        for cut in [3, 20, whole.len() - 4] {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let error = read(&path, &wanted, DType::F32, &Device::Cpu).unwrap_err();
+        let expected = specs(&[("a.weight", &[2, 3])]);
+        let contents = std::fs::read(&path).unwrap();
+        for length in [3, 20, contents.len() - 4] {
+            std::fs::write(&path, &contents[..length]).unwrap();
+            let error = read(&path, &expected, DType::F32, &Device::Cpu).unwrap_err();
             assert!(matches!(error, CheckpointError::Malformed { .. }), "{error}");
         }
-        let error = read(&folder.path().join("none"), &wanted, DType::F32, &Device::Cpu).unwrap_err();
+        let error = read(&folder.path().join("none"), &expected, DType::F32, &Device::Cpu).unwrap_err();
         assert!(matches!(error, CheckpointError::Unreadable { .. }), "{error}");
     }
 }

@@ -1,22 +1,22 @@
 //! Loops over plain `f32` slices that the compiler turns into vector code.
 //!
-//! Each kernel is compiled twice: for any machine, and for x86-64 with AVX2 and FMA, chosen when it is
-//! called. Sums run in a fixed order, so that the number of threads never shows in a result.
-//! Must not know tensors.
+//! Each kernel is compiled twice, for any processor and for x86-64 with AVX2 and FMA, and dispatched when it is
+//! called. Sums have a fixed order, so that results do not depend on the number of threads. Does not depend on
+//! tensors.
 
 use rayon::prelude::*;
 
-/// Elements below which a second thread costs more than it brings.
-const SERIAL: usize = 1 << 15;
+/// Values that one thread takes at a time; fewer cost more than a second thread saves.
+const CHUNK: usize = 1 << 15;
 /// Partial sums of a row: a whole number of vector registers.
 const LANES: usize = 16;
 
 /// `a * b + c`, rounded once or twice.
 trait MultiplyAdd {
-    fn of(a: f32, b: f32, c: f32) -> f32;
+    fn mul_add(a: f32, b: f32, c: f32) -> f32;
 }
 
-/// Rounded once; fast only where the machine has the instruction.
+/// Rounded once; fast only where the processor has the instruction.
 #[cfg(target_arch = "x86_64")]
 struct Fused;
 /// Rounded twice; fast everywhere.
@@ -25,19 +25,19 @@ struct Separate;
 #[cfg(target_arch = "x86_64")]
 impl MultiplyAdd for Fused {
     #[inline(always)]
-    fn of(a: f32, b: f32, c: f32) -> f32 {
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a.mul_add(b, c)
     }
 }
 
 impl MultiplyAdd for Separate {
     #[inline(always)]
-    fn of(a: f32, b: f32, c: f32) -> f32 {
+    fn mul_add(a: f32, b: f32, c: f32) -> f32 {
         a * b + c
     }
 }
 
-/// A function over slices, generic in [`MultiplyAdd`], compiled for both kinds of machine.
+/// Defines a function over slices, generic in [`MultiplyAdd`], compiled for both kinds of processor.
 macro_rules! kernel {
     ($(#[$doc:meta])* $visible:vis fn $name:ident<$m:ident>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
@@ -47,13 +47,13 @@ macro_rules! kernel {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
-                fn wide($($arg: $type),*) {
+                fn with_avx2($($arg: $type),*) {
                     body::<Fused>($($arg),*)
                 }
-                #[expect(unsafe_code, reason = "calls code for AVX2 and FMA once the machine has both")]
+                #[expect(unsafe_code, reason = "calls code compiled for AVX2 and FMA after checking the processor")]
                 fn dispatch($($arg: $type),*) {
-                    // SAFETY: reached only where both features were found
-                    unsafe { wide($($arg),*) }
+                    // SAFETY: called only where both features were detected
+                    unsafe { with_avx2($($arg),*) }
                 }
                 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                     return dispatch($($arg),*);
@@ -64,14 +64,14 @@ macro_rules! kernel {
     };
 }
 
-/// A polynomial, the highest power's coefficient first.
+/// Evaluates a polynomial (Horner); the coefficient of the highest power comes first.
 #[inline(always)]
 fn polynomial<M: MultiplyAdd>(x: f32, coefficients: &[f32]) -> f32 {
-    coefficients.iter().fold(0.0, |sum, &c| M::of(sum, x, c))
+    coefficients.iter().fold(0.0, |sum, &c| M::mul_add(sum, x, c))
 }
 
-/// The error function within 4e-7: an odd rational function, fitted by iteratively reweighted least
-/// squares on `|x| <= 3.92`, beyond which `f32` knows only 1.
+/// The error function within 4e-7: an odd rational function, fitted by iteratively reweighted least squares on
+/// `|x| <= 3.92`, beyond which it is 1 in `f32`.
 #[inline(always)]
 fn erf<M: MultiplyAdd>(x: f32) -> f32 {
     const NUMERATOR: [f32; 6] = [
@@ -95,76 +95,77 @@ fn erf<M: MultiplyAdd>(x: f32) -> f32 {
 fn exp<M: MultiplyAdd>(x: f32) -> f32 {
     const POLYNOMIAL: [f32; 6] =
         [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5];
-    /// Adding it rounds to a whole number, which then stands in the low bits.
+    /// Adding it rounds to an integer, which is then in the low bits of the sum.
     const ROUNDER: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
-    let rounded = M::of(x, std::f32::consts::LOG2_E, ROUNDER);
-    let whole = rounded - ROUNDER;
-    let rest = M::of(whole, 2.121_944_4e-4, M::of(whole, -0.693_359_4, x));
-    let value = M::of(polynomial::<M>(rest, &POLYNOMIAL), rest * rest, rest) + 1.0;
+    let rounded = M::mul_add(x, std::f32::consts::LOG2_E, ROUNDER);
+    let integer = rounded - ROUNDER;
+    let rest = M::mul_add(integer, 2.121_944_4e-4, M::mul_add(integer, -0.693_359_4, x));
+    let value = M::mul_add(polynomial::<M>(rest, &POLYNOMIAL), rest * rest, rest) + 1.0;
     let exponent = (rounded.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
     value * f32::from_bits(((exponent + 127) << 23) as u32)
 }
 
+/// The sum of `term(index, value)` over a row, in a fixed order that vectorizes.
 #[inline(always)]
 fn sum(row: &[f32], term: impl Fn(usize, f32) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
-    let whole = row.len() / LANES * LANES;
-    for start in (0..whole).step_by(LANES) {
+    let vectorized = row.len() / LANES * LANES;
+    for start in (0..vectorized).step_by(LANES) {
         for (lane, total) in lanes.iter_mut().enumerate() {
             *total += term(start + lane, row[start + lane]);
         }
     }
-    let rest: f32 = (whole..row.len()).map(|at| term(at, row[at])).sum();
+    let rest: f32 = (vectorized..row.len()).map(|index| term(index, row[index])).sum();
     lanes.iter().sum::<f32>() + rest
 }
 
 #[inline(always)]
-fn gelu_of<M: MultiplyAdd>(x: f32) -> f32 {
+fn gelu_scalar<M: MultiplyAdd>(x: f32) -> f32 {
     let half = 0.5 * x;
-    M::of(half, erf::<M>(x * std::f32::consts::FRAC_1_SQRT_2), half)
+    M::mul_add(half, erf::<M>(x * std::f32::consts::FRAC_1_SQRT_2), half)
 }
 
 kernel! {
-    fn gelu_piece<M>(x: &[f32], out: &mut [f32]) {
-        out.iter_mut().zip(x).for_each(|(out, &x)| *out = gelu_of::<M>(x));
+    fn gelu_chunk<M>(x: &[f32], out: &mut [f32]) {
+        out.iter_mut().zip(x).for_each(|(out, &x)| *out = gelu_scalar::<M>(x));
     }
 }
 
 kernel! {
-    /// [`gelu`] where the numbers stand, on the thread that asks.
+    /// [`gelu`] in place, on the calling thread.
     pub fn gelu_in_place<M>(x: &mut [f32]) {
-        x.iter_mut().for_each(|x| *x = gelu_of::<M>(*x));
+        x.iter_mut().for_each(|x| *x = gelu_scalar::<M>(*x));
     }
 }
 
 kernel! {
-    fn gelu_gradient_piece<M>(x: &[f32], gradient: &[f32], out: &mut [f32]) {
+    fn gelu_gradient_chunk<M>(x: &[f32], gradient: &[f32], out: &mut [f32]) {
         const DENSITY_AT_ZERO: f32 = 0.398_942_3;
         for ((out, &x), &gradient) in out.iter_mut().zip(x).zip(gradient) {
-            let below = M::of(0.5, erf::<M>(x * std::f32::consts::FRAC_1_SQRT_2), 0.5);
+            let probability = M::mul_add(0.5, erf::<M>(x * std::f32::consts::FRAC_1_SQRT_2), 0.5);
             let density = DENSITY_AT_ZERO * exp::<M>(-0.5 * x * x);
-            *out = gradient * M::of(x, density, below);
+            *out = gradient * M::mul_add(x, density, probability);
         }
     }
 }
 
-/// The largest number of a row.
+/// The largest value of a row.
 #[inline(always)]
-fn largest(row: &[f32]) -> f32 {
-    let more = |a: f32, b: f32| if b > a { b } else { a };
-    let (whole, rest) = row.as_chunks::<LANES>();
+fn max(row: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let (chunks, rest) = row.as_chunks::<LANES>();
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    for chunk in whole {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = more(*lane, x));
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = larger(*lane, x));
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| more(a, b))
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, &b| larger(a, b))
 }
 
 kernel! {
     fn softmax_rows<M>(x: &[f32], out: &mut [f32], columns: usize) {
         for (x, out) in x.chunks_exact(columns).zip(out.chunks_exact_mut(columns)) {
-            let largest = largest(x);
+            let largest = max(x);
             out.iter_mut().zip(x).for_each(|(out, &x)| *out = exp::<M>(x - largest));
             let scale = 1.0 / sum(out, |_, value| value);
             out.iter_mut().for_each(|out| *out *= scale);
@@ -173,10 +174,10 @@ kernel! {
 }
 
 kernel! {
-    /// [`softmax`] where the numbers stand, on the thread that asks.
+    /// [`softmax`] in place, on the calling thread.
     pub fn softmax_in_place<M>(x: &mut [f32], columns: usize) {
         for row in x.chunks_exact_mut(columns) {
-            let largest = largest(row);
+            let largest = max(row);
             row.iter_mut().for_each(|x| *x = exp::<M>(*x - largest));
             let scale = 1.0 / sum(row, |_, value| value);
             row.iter_mut().for_each(|x| *x *= scale);
@@ -188,15 +189,15 @@ kernel! {
     fn softmax_gradient_rows<M>(y: &[f32], gradient: &[f32], out: &mut [f32], columns: usize) {
         let rows = y.chunks_exact(columns).zip(gradient.chunks_exact(columns));
         for ((y, gradient), out) in rows.zip(out.chunks_exact_mut(columns)) {
-            let both = sum(y, |at, y| y * gradient[at]);
+            let weighted = sum(y, |index, y| y * gradient[index]);
             for ((out, &y), &gradient) in out.iter_mut().zip(y).zip(gradient) {
-                *out = y * (gradient - both);
+                *out = y * (gradient - weighted);
             }
         }
     }
 }
 
-/// Mean and reciprocal deviation of a row.
+/// Mean and reciprocal standard deviation of a row.
 #[inline(always)]
 fn moments(row: &[f32], eps: f32) -> (f32, f32) {
     let n = row.len() as f32;
@@ -211,7 +212,7 @@ kernel! {
         for (x, out) in x.chunks_exact(columns).zip(out.chunks_exact_mut(columns)) {
             let (mean, scale) = moments(x, eps);
             for (((out, &x), &weight), &bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
-                *out = M::of((x - mean) * scale, weight, bias);
+                *out = M::mul_add((x - mean) * scale, weight, bias);
             }
         }
     }
@@ -224,10 +225,10 @@ kernel! {
         for ((x, gradient), out) in rows.zip(out.chunks_exact_mut(columns)) {
             let n = columns as f32;
             let (mean, scale) = moments(x, eps);
-            let plain = sum(gradient, |at, g| g * weight[at]) / n;
-            let along = sum(gradient, |at, g| g * weight[at] * (x[at] - mean)) * scale / n;
+            let mean_gradient = sum(gradient, |i, g| g * weight[i]) / n;
+            let slope = sum(gradient, |i, g| g * weight[i] * (x[i] - mean)) * scale / n;
             for (((out, &x), &weight), &g) in out.iter_mut().zip(x).zip(weight).zip(gradient) {
-                *out = scale * (M::of(g, weight, -plain) - (x - mean) * scale * along);
+                *out = scale * (M::mul_add(g, weight, -mean_gradient) - (x - mean) * scale * slope);
             }
         }
     }
@@ -239,45 +240,45 @@ kernel! {
         for (x, gradient) in x.chunks_exact(columns).zip(gradient.chunks_exact(columns)) {
             let (mean, scale) = moments(x, eps);
             for (((weight, bias), &x), &g) in weight.iter_mut().zip(bias.iter_mut()).zip(x).zip(gradient) {
-                *weight = M::of(g, (x - mean) * scale, *weight);
+                *weight = M::mul_add(g, (x - mean) * scale, *weight);
                 *bias += g;
             }
         }
     }
 }
 
-/// Elements of one thread's piece: whole rows, and enough of them.
-fn piece(columns: usize) -> usize {
-    columns * (SERIAL / columns.max(1)).max(1)
+/// Values of one thread's chunk: whole rows, about [`CHUNK`] values.
+fn row_chunk(columns: usize) -> usize {
+    columns * (CHUNK / columns.max(1)).max(1)
 }
 
-/// `x * Phi(x)` with the exact normal distribution, within 1e-6.
+/// `x * Phi(x)` with the normal distribution function `Phi`, within 1e-6.
 pub fn gelu(x: &[f32], out: &mut [f32]) {
-    x.par_chunks(SERIAL).zip(out.par_chunks_mut(SERIAL)).for_each(|(x, out)| gelu_piece(x, out));
+    x.par_chunks(CHUNK).zip(out.par_chunks_mut(CHUNK)).for_each(|(x, out)| gelu_chunk(x, out));
 }
 
 /// The gradient of [`gelu`] at `x` times `gradient`.
 pub fn gelu_gradient(x: &[f32], gradient: &[f32], out: &mut [f32]) {
-    let pieces = x.par_chunks(SERIAL).zip(gradient.par_chunks(SERIAL)).zip(out.par_chunks_mut(SERIAL));
-    pieces.for_each(|((x, gradient), out)| gelu_gradient_piece(x, gradient, out));
+    let chunks = x.par_chunks(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(out.par_chunks_mut(CHUNK));
+    chunks.for_each(|((x, gradient), out)| gelu_gradient_chunk(x, gradient, out));
 }
 
 /// Softmax over each row of `columns`.
 pub fn softmax(x: &[f32], out: &mut [f32], columns: usize) {
-    let size = piece(columns);
+    let size = row_chunk(columns);
     x.par_chunks(size).zip(out.par_chunks_mut(size)).for_each(|(x, out)| softmax_rows(x, out, columns));
 }
 
 /// The gradient of [`softmax`] where its result is `y`.
 pub fn softmax_gradient(y: &[f32], gradient: &[f32], out: &mut [f32], columns: usize) {
-    let size = piece(columns);
-    let pieces = y.par_chunks(size).zip(gradient.par_chunks(size)).zip(out.par_chunks_mut(size));
-    pieces.for_each(|((y, gradient), out)| softmax_gradient_rows(y, gradient, out, columns));
+    let size = row_chunk(columns);
+    let chunks = y.par_chunks(size).zip(gradient.par_chunks(size)).zip(out.par_chunks_mut(size));
+    chunks.for_each(|((y, gradient), out)| softmax_gradient_rows(y, gradient, out, columns));
 }
 
 /// Layer norm over each row of `weight.len()` columns; the variance is the population's.
 pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
-    let size = piece(weight.len());
+    let size = row_chunk(weight.len());
     x.par_chunks(size)
         .zip(out.par_chunks_mut(size))
         .for_each(|(x, out)| layer_norm_rows(x, weight, bias, eps, out));
@@ -285,13 +286,13 @@ pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [
 
 /// The gradient of [`layer_norm`] with respect to `x`.
 pub fn layer_norm_gradient(x: &[f32], weight: &[f32], gradient: &[f32], eps: f32, out: &mut [f32]) {
-    let size = piece(weight.len());
-    let pieces = x.par_chunks(size).zip(gradient.par_chunks(size)).zip(out.par_chunks_mut(size));
-    pieces.for_each(|((x, gradient), out)| layer_norm_gradient_rows(x, weight, gradient, eps, out));
+    let size = row_chunk(weight.len());
+    let chunks = x.par_chunks(size).zip(gradient.par_chunks(size)).zip(out.par_chunks_mut(size));
+    chunks.for_each(|((x, gradient), out)| layer_norm_gradient_rows(x, weight, gradient, eps, out));
 }
 
-/// The gradient of [`layer_norm`] with respect to its weight and bias, added to what they hold. One
-/// thread, so that the sums have one order.
+/// The gradients of [`layer_norm`] with respect to its weight and bias, added to `weight` and `bias`. One thread, so
+/// that the sums have one order.
 pub fn layer_norm_weight_gradient(
     x: &[f32],
     gradient: &[f32],
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn gelu_is_exact_to_a_millionth() {
+    fn gelu_is_within_a_millionth() {
         let x = ramp(-12.0, 12.0, 100_001);
         let mut out = vec![0.0; x.len()];
         gelu(&x, &mut out);
@@ -324,8 +325,9 @@ mod tests {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
-    fn both_compilations_agree() {
+    fn fused_and_separate_multiply_add_agree() {
         let x = ramp(-9.0, 9.0, 4001);
         for x in x {
             let (fused, separate) = (erf::<Fused>(x), erf::<Separate>(x));

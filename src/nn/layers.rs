@@ -1,4 +1,4 @@
-//! Layers with weights: layer norm and the two-layer perceptron. Must not know which network it serves.
+//! Layers with weights: layer norm and the two-layer perceptron (MLP). Does not depend on any network.
 
 use super::linear::{Linear, linear};
 use super::ops;
@@ -17,7 +17,7 @@ impl LayerNorm {
     /// Reads `weight` and `bias`, each `(size)`.
     ///
     /// # Errors
-    /// If a tensor is missing or misshapen.
+    /// If a tensor is missing or has another shape.
     pub fn load(size: usize, eps: f64, vb: VarBuilder) -> Result<LayerNorm> {
         let weight = vb.get_with_hints(size, "weight", Init::Const(1.0))?;
         let bias = vb.get_with_hints(size, "bias", Init::Const(0.0))?;
@@ -31,34 +31,32 @@ impl Module for LayerNorm {
     }
 }
 
-/// Linear, exact GELU, linear.
+/// Two linear layers with the exact GELU between them.
 #[derive(Debug, Clone)]
 pub struct Mlp {
-    widen: Linear,
-    narrow: Linear,
+    fc1: Linear,
+    fc2: Linear,
 }
 
 impl Mlp {
-    /// Reads the two layers under the names the checkpoint gives them (`"fc1"` and `"fc2"`, say).
+    /// Reads the two layers under the names that the checkpoint gives them, such as `["fc1", "fc2"]`.
     ///
     /// # Errors
-    /// If a tensor is missing or misshapen.
+    /// If a tensor is missing or has another shape.
     pub fn load(size: usize, hidden: usize, names: [&str; 2], vb: VarBuilder) -> Result<Mlp> {
-        let widen = linear(size, hidden, vb.pp(names[0]))?;
-        Ok(Mlp { widen, narrow: linear(hidden, size, vb.pp(names[1]))? })
+        let fc1 = linear(size, hidden, vb.pp(names[0]))?;
+        Ok(Mlp { fc1, fc2: linear(hidden, size, vb.pp(names[1]))? })
     }
-}
 
-impl Mlp {
-    /// The shortcut and what [`Module::forward`] gives for `x`, added up.
+    /// `residual + forward(x)`, the addition fused into the last product where no gradient is needed.
     ///
     /// # Shapes
     /// All `(b, n, size)`.
     ///
     /// # Errors
-    /// If the shapes are others, or the device fails.
-    pub fn forward_onto(&self, x: &Tensor, shortcut: &Tensor) -> Result<Tensor> {
-        self.narrow.forward_onto(&self.widen.forward_gelu(x)?, shortcut)
+    /// If the shapes differ, or the device fails.
+    pub fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        self.fc2.forward_residual(&self.fc1.forward_gelu(x)?, residual)
     }
 }
 
@@ -66,6 +64,6 @@ impl Module for Mlp {
     /// # Shapes
     /// `(b, n, size)` to `(b, n, size)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.narrow.forward(&self.widen.forward_gelu(x)?)
+        self.fc2.forward(&self.fc1.forward_gelu(x)?)
     }
 }

@@ -1,167 +1,174 @@
-//! The linear layer as one operator: on the CPU in `f32` its bias is added where the product stands, as is
-//! what follows it where nobody asks for a gradient; and its gradients are three products, without candle's
-//! transposed and zeroed copies between them.
+//! The linear layer `x Wᵀ + b` as one operator with a gradient.
 //!
-//! Must not know which network it serves.
+//! On the CPU in `f32`, bias and what follows the layer (GELU or residual) are fused into the product where no
+//! operand needs a gradient; otherwise they are separate operators with the same bits. The gradients are three
+//! matrix products, without the transposed and zeroed copies that candle makes. In half precision on the CPU the
+//! layer is widened, computed in `f32`, and its result is rounded. Does not depend on any network.
 
-use super::ops::{self, has_kernels, in_f32, is_half_on_cpu, rounded, values};
-use super::products::{self, Then};
+use super::ops::{self, compute_in_f32, contiguous_f32, is_half_on_cpu, to_f32, uses_cpu_kernels};
+use super::products::{self, Epilogue};
 use candle_core::{
     CpuStorage, CustomOp2, CustomOp3, Device, Layout, Module, Result, Shape, Storage, Tensor, bail,
 };
 use candle_nn::{Init, VarBuilder};
 
-/// `x w^T + b`.
+/// A linear layer, `x Wᵀ + b`.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
 }
 
-/// Reads `weight` `(to, from)` and `bias` `(to)`.
+/// Reads `weight` `(outputs, inputs)` and `bias` `(outputs)`.
 ///
 /// # Errors
-/// If a tensor is missing or misshapen.
-pub fn linear(from: usize, to: usize, vb: VarBuilder) -> Result<Linear> {
-    let bias = vb.get_with_hints(to, "bias", Init::Const(0.0))?;
-    Ok(Linear { bias: Some(bias), ..linear_no_bias(from, to, vb)? })
+/// If a tensor is missing or has another shape.
+pub fn linear(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Linear> {
+    let bias = vb.get_with_hints(outputs, "bias", Init::Const(0.0))?;
+    Ok(Linear { bias: Some(bias), ..linear_no_bias(inputs, outputs, vb)? })
 }
 
-/// Reads `weight` `(to, from)`.
+/// Reads `weight` `(outputs, inputs)`.
 ///
 /// # Errors
-/// If the tensor is missing or misshapen.
-pub fn linear_no_bias(from: usize, to: usize, vb: VarBuilder) -> Result<Linear> {
-    let weight = vb.get_with_hints((to, from), "weight", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
+/// If the tensor is missing or has another shape.
+pub fn linear_no_bias(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Linear> {
+    let weight = vb.get_with_hints((outputs, inputs), "weight", candle_nn::init::DEFAULT_KAIMING_NORMAL)?;
     Ok(Linear { weight, bias: None })
 }
 
 impl Module for Linear {
     /// # Shapes
-    /// `(.., from)` to `(.., to)`.
+    /// `(.., inputs)` to `(.., outputs)`.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         if is_half_on_cpu(x) {
-            return rounded(x, |x| self.wide()?.forward(&x));
+            return compute_in_f32(x, |x| self.to_f32()?.forward(&x));
         }
-        if !has_kernels(x) {
+        if !uses_cpu_kernels(x) {
             return candle_nn::Linear::new(self.weight.clone(), self.bias.clone()).forward(x);
         }
         let x = x.contiguous()?;
         match &self.bias {
-            Some(bias) => x.apply_op3(&self.weight, bias, Product),
-            None => x.apply_op2(&self.weight, Product),
+            Some(bias) => x.apply_op3(&self.weight, bias, LinearOp),
+            None => x.apply_op2(&self.weight, LinearOp),
         }
     }
 }
 
 impl Linear {
-    /// The exact GELU of what [`Module::forward`] gives, in one pass where no gradient is asked for.
+    /// The exact GELU of [`Module::forward`], in the same pass where no gradient is needed.
     ///
     /// # Shapes
-    /// `(.., from)` to `(.., to)`.
+    /// `(.., inputs)` to `(.., outputs)`.
     ///
     /// # Errors
     /// If `x` does not fit the layer.
     pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor> {
         if is_half_on_cpu(x) {
-            return rounded(x, |x| self.wide()?.forward_gelu(&x));
+            return compute_in_f32(x, |x| self.to_f32()?.forward_gelu(&x));
         }
-        if self.is_plain(x) { self.plain(x, None) } else { ops::gelu(&self.forward(x)?) }
+        if self.can_fuse(x) { self.forward_fused(x, None) } else { ops::gelu(&self.forward(x)?) }
     }
 
-    /// The shortcut and what [`Module::forward`] gives, added up, in one pass where no gradient is asked for.
+    /// `residual` plus [`Module::forward`], in the same pass where no gradient is needed.
     ///
     /// # Shapes
-    /// `x` `(.., from)`, `shortcut` and the result `(.., to)`.
+    /// `x` `(.., inputs)`, `residual` and the result `(.., outputs)`.
     ///
     /// # Errors
-    /// If `x` does not fit the layer, or the shortcut not its result.
-    pub fn forward_onto(&self, x: &Tensor, shortcut: &Tensor) -> Result<Tensor> {
+    /// If `x` does not fit the layer, or the residual not its result.
+    pub fn forward_residual(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         if is_half_on_cpu(x) {
-            let shortcut = in_f32(shortcut)?;
-            return rounded(x, |x| self.wide()?.forward_onto(&x, &shortcut));
+            let residual = to_f32(residual)?;
+            return compute_in_f32(x, |x| self.to_f32()?.forward_residual(&x, &residual));
         }
-        let plain = self.is_plain(x) && has_kernels(shortcut) && !shortcut.track_op();
-        if plain { self.plain(x, Some(shortcut)) } else { shortcut + self.forward(x)? }
+        let can_fuse = self.can_fuse(x) && uses_cpu_kernels(residual) && !residual.track_op();
+        if can_fuse { self.forward_fused(x, Some(residual)) } else { residual + self.forward(x)? }
     }
 
-    /// The layer in `f32`, for as long as one product takes.
-    fn wide(&self) -> Result<Linear> {
-        let bias = self.bias.as_ref().map(in_f32).transpose()?;
-        Ok(Linear { weight: in_f32(&self.weight)?, bias })
+    /// The layer widened to `f32`, for the duration of one product.
+    fn to_f32(&self) -> Result<Linear> {
+        let bias = self.bias.as_ref().map(to_f32).transpose()?;
+        Ok(Linear { weight: to_f32(&self.weight)?, bias })
     }
 
-    fn is_plain(&self, x: &Tensor) -> bool {
-        let learns = |tensor: &Tensor| tensor.track_op();
-        has_kernels(x) && !learns(x) && !learns(&self.weight) && !self.bias.as_ref().is_some_and(learns)
+    /// Whether the product runs on the CPU kernels and no operand needs a gradient.
+    fn can_fuse(&self, x: &Tensor) -> bool {
+        let needs_gradient = |tensor: &Tensor| tensor.track_op();
+        let bias_needs_gradient = self.bias.as_ref().is_some_and(needs_gradient);
+        uses_cpu_kernels(x) && !needs_gradient(x) && !needs_gradient(&self.weight) && !bias_needs_gradient
     }
 
-    /// With the shortcut where there is one, with the GELU where there is none.
-    fn plain(&self, x: &Tensor, shortcut: Option<&Tensor>) -> Result<Tensor> {
+    /// The layer and its epilogue in one pass: adding the residual where there is one, else GELU.
+    fn forward_fused(&self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
         let x = x.contiguous()?;
-        let shape = shape_after(x.layout(), self.weight.layout())?;
-        let shortcut = shortcut.map(Tensor::contiguous).transpose()?;
-        if let Some(shortcut) = shortcut.as_ref().filter(|shortcut| *shortcut.shape() != shape) {
-            bail!("linear: a shortcut of {:?} cannot join {shape:?}", shortcut.dims());
+        let shape = output_shape(x.layout(), self.weight.layout())?;
+        let residual = residual.map(Tensor::contiguous).transpose()?;
+        if let Some(residual) = residual.as_ref().filter(|residual| *residual.shape() != shape) {
+            bail!("linear: a residual of {:?} cannot be added to {shape:?}", residual.dims());
         }
-        let (to, from) = self.weight.dims2()?;
+        let (outputs, inputs) = self.weight.dims2()?;
         let (x, weight) = (x.storage_and_layout(), self.weight.storage_and_layout());
         let bias = self.bias.as_ref().map(Tensor::storage_and_layout);
-        let bias = bias.as_ref().map(|(storage, layout)| on_cpu(storage, layout)).transpose()?;
-        let shortcut = shortcut.as_ref().map(Tensor::storage_and_layout);
-        let then = match &shortcut {
-            Some((storage, layout)) => Then::Add(on_cpu(storage, layout)?),
-            None => Then::Gelu,
+        let bias = bias.as_ref().map(|(storage, layout)| cpu_values(storage, layout)).transpose()?;
+        let residual = residual.as_ref().map(Tensor::storage_and_layout);
+        let epilogue = match &residual {
+            Some((storage, layout)) => Epilogue::AddResidual(cpu_values(storage, layout)?),
+            None => Epilogue::Gelu,
         };
-        let (x, weight) = (on_cpu(&x.0, x.1)?, on_cpu(&weight.0, weight.1)?);
-        Tensor::from_vec(products::linear(x, weight, bias, from, to, then), shape, &Device::Cpu)
+        let (x, weight) = (cpu_values(&x.0, x.1)?, cpu_values(&weight.0, weight.1)?);
+        let values = products::linear(x, weight, bias, inputs, outputs, epilogue);
+        Tensor::from_vec(values, shape, &Device::Cpu)
     }
 }
 
-/// The values of an operand, which has to be contiguous.
-fn on_cpu<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
+/// The values of an operand, which has to be contiguous and on the CPU.
+fn cpu_values<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
     match storage {
-        Storage::Cpu(storage) => values(storage, layout, "linear"),
+        Storage::Cpu(storage) => contiguous_f32(storage, layout, "linear"),
         _ => bail!("linear: the operand has to be on the CPU"),
     }
 }
 
-/// What becomes of an operand's shape.
-fn shape_after(x: &Layout, weight: &Layout) -> Result<Shape> {
-    let (to, from) = weight.shape().dims2()?;
+/// The shape of the layer's result: that of `x` with the last axis replaced.
+fn output_shape(x: &Layout, weight: &Layout) -> Result<Shape> {
+    let (outputs, inputs) = weight.shape().dims2()?;
     let mut dims = x.dims().to_vec();
     match dims.last_mut() {
-        Some(last) if *last == from => *last = to,
-        _ => bail!("linear: {:?} does not end with the layer's {from}", x.dims()),
+        Some(last) if *last == inputs => *last = outputs,
+        _ => bail!("linear: the last axis of {:?} is not the layer's {inputs}", x.dims()),
     }
     Ok(Shape::from(dims))
 }
 
-struct Product;
+/// The candle operator: `x Wᵀ`, with or without a bias.
+struct LinearOp;
 
-impl Product {
-    fn of(
+impl LinearOp {
+    fn compute(
         x: (&CpuStorage, &Layout),
         weight: (&CpuStorage, &Layout),
         bias: Option<&[f32]>,
     ) -> Result<(CpuStorage, Shape)> {
-        let shape = shape_after(x.1, weight.1)?;
-        let (to, from) = weight.1.shape().dims2()?;
-        let (x, weight) = (values(x.0, x.1, "linear")?, values(weight.0, weight.1, "linear")?);
-        Ok((CpuStorage::F32(products::linear(x, weight, bias, from, to, Then::Nothing)), shape))
+        let shape = output_shape(x.1, weight.1)?;
+        let (outputs, inputs) = weight.1.shape().dims2()?;
+        let (x, weight) =
+            (contiguous_f32(x.0, x.1, "linear")?, contiguous_f32(weight.0, weight.1, "linear")?);
+        let out = products::linear(x, weight, bias, inputs, outputs, Epilogue::None);
+        Ok((CpuStorage::F32(out), shape))
     }
 
-    /// Gradients of the operand and of the weight, and the rows of the result's gradient.
+    /// Gradients of `x` and of the weight, and the result's gradient as rows `(.., outputs)`.
     fn gradients(x: &Tensor, weight: &Tensor, gradient: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
-        let (to, from) = weight.dims2()?;
-        let rows = gradient.contiguous()?.reshape(((), to))?;
-        let to_x = rows.matmul(&weight.detach())?.reshape(x.shape())?;
-        let to_weight = rows.t()?.matmul(&x.detach().reshape(((), from))?)?;
-        Ok((to_x, to_weight, rows))
+        let (outputs, inputs) = weight.dims2()?;
+        let rows = gradient.contiguous()?.reshape(((), outputs))?;
+        let x_gradient = rows.matmul(&weight.detach())?.reshape(x.shape())?;
+        let weight_gradient = rows.t()?.matmul(&x.detach().reshape(((), inputs))?)?;
+        Ok((x_gradient, weight_gradient, rows))
     }
 }
 
-impl CustomOp2 for Product {
+impl CustomOp2 for LinearOp {
     fn name(&self) -> &'static str {
         "linear-no-bias"
     }
@@ -173,7 +180,7 @@ impl CustomOp2 for Product {
         weight: &CpuStorage,
         weight_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Product::of((x, x_layout), (weight, weight_layout), None)
+        LinearOp::compute((x, x_layout), (weight, weight_layout), None)
     }
 
     fn bwd(
@@ -183,12 +190,12 @@ impl CustomOp2 for Product {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (to_x, to_weight, _) = Product::gradients(x, weight, gradient)?;
-        Ok((Some(to_x), Some(to_weight)))
+        let (x_gradient, weight_gradient, _) = LinearOp::gradients(x, weight, gradient)?;
+        Ok((Some(x_gradient), Some(weight_gradient)))
     }
 }
 
-impl CustomOp3 for Product {
+impl CustomOp3 for LinearOp {
     fn name(&self) -> &'static str {
         "linear"
     }
@@ -202,8 +209,8 @@ impl CustomOp3 for Product {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let bias = values(bias, bias_layout, "linear")?;
-        Product::of((x, x_layout), (weight, weight_layout), Some(bias))
+        let bias = contiguous_f32(bias, bias_layout, "linear")?;
+        LinearOp::compute((x, x_layout), (weight, weight_layout), Some(bias))
     }
 
     fn bwd(
@@ -214,73 +221,73 @@ impl CustomOp3 for Product {
         _: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (to_x, to_weight, rows) = Product::gradients(x, weight, gradient)?;
-        // candle sums columns one stride at a time; a product with ones reads them in a row
+        let (x_gradient, weight_gradient, rows) = LinearOp::gradients(x, weight, gradient)?;
+        // candle's sum over rows jumps through memory; a product with ones reads it in order
         let ones = Tensor::ones((1, rows.dim(0)?), rows.dtype(), rows.device())?;
-        Ok((Some(to_x), Some(to_weight), Some(ones.matmul(&rows)?.squeeze(0)?)))
+        Ok((Some(x_gradient), Some(weight_gradient), Some(ones.matmul(&rows)?.squeeze(0)?)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::test_tensors::{far, wavy};
+    use crate::nn::test_tensors::{max_difference, wavy};
     use candle_core::{DType, Var};
 
     #[test]
-    fn what_follows_a_layer_is_the_same_in_one_pass() {
-        let still = |var: Var| var.as_tensor().detach();
-        let (x, weight, bias) =
-            (still(wavy(&[2, 5, 7], 0.1)), still(wavy(&[3, 7], 0.2)), still(wavy(&[3], 0.3)));
+    fn fused_epilogues_equal_separate_operators_bit_for_bit() {
+        let detached = |var: Var| var.as_tensor().detach();
+        let x = detached(wavy(&[2, 5, 7], 0.1));
+        let (weight, bias) = (detached(wavy(&[3, 7], 0.2)), detached(wavy(&[3], 0.3)));
         let layer = Linear { weight, bias: Some(bias) };
-        let (plain, shortcut) = (layer.forward(&x).unwrap(), still(wavy(&[2, 5, 3], 0.5)));
-        let bits = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let joined = layer.forward_onto(&x, &shortcut).unwrap();
-        assert_eq!(bits(joined), bits((&shortcut + &plain).unwrap()));
-        assert_eq!(bits(layer.forward_gelu(&x).unwrap()), bits(ops::gelu(&plain).unwrap()));
-        assert!(layer.forward_onto(&x, &plain.narrow(1, 0, 4).unwrap()).is_err());
-        assert!(layer.forward_gelu(&shortcut).is_err());
+        let (product, residual) = (layer.forward(&x).unwrap(), detached(wavy(&[2, 5, 3], 0.5)));
+        let values = |tensor: Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let added = layer.forward_residual(&x, &residual).unwrap();
+        assert_eq!(values(added), values((&residual + &product).unwrap()));
+        assert_eq!(values(layer.forward_gelu(&x).unwrap()), values(ops::gelu(&product).unwrap()));
+        assert!(layer.forward_residual(&x, &product.narrow(1, 0, 4).unwrap()).is_err());
+        assert!(layer.forward_gelu(&residual).is_err());
     }
 
     #[test]
-    fn half_precision_rounds_what_it_hands_on_and_nothing_else() {
+    fn half_precision_rounds_only_the_result() {
         for dtype in [DType::BF16, DType::F16] {
-            half_of(dtype);
+            check_half_precision(dtype);
         }
     }
 
-    fn half_of(dtype: DType) {
+    fn check_half_precision(dtype: DType) {
         let half = |var: Var| var.as_tensor().detach().to_dtype(dtype).unwrap();
         let (x, weight, bias) =
             (half(wavy(&[2, 5, 7], 0.1)), half(wavy(&[3, 7], 0.2)), half(wavy(&[3], 0.3)));
-        let shortcut = half(wavy(&[2, 5, 3], 0.4));
+        let residual = half(wavy(&[2, 5, 3], 0.4));
         let layer = Linear { weight, bias: Some(bias) };
-        let wide = layer.wide().unwrap();
-        let in_f32 = |x: &Tensor| x.to_dtype(DType::F32).unwrap();
-        for (halves, wanted) in [
-            (layer.forward(&x), wide.forward(&in_f32(&x))),
-            (layer.forward_gelu(&x), wide.forward_gelu(&in_f32(&x))),
-            (layer.forward_onto(&x, &shortcut), wide.forward_onto(&in_f32(&x), &in_f32(&shortcut))),
+        let widened = layer.to_f32().unwrap();
+        let wide = |x: &Tensor| x.to_dtype(DType::F32).unwrap();
+        for (result, expected) in [
+            (layer.forward(&x), widened.forward(&wide(&x))),
+            (layer.forward_gelu(&x), widened.forward_gelu(&wide(&x))),
+            (layer.forward_residual(&x, &residual), widened.forward_residual(&wide(&x), &wide(&residual))),
         ] {
-            let (halves, wanted) = (halves.unwrap(), wanted.unwrap().to_dtype(dtype).unwrap());
-            assert_eq!(halves.dtype(), dtype);
-            assert_eq!(far(&in_f32(&halves), &in_f32(&wanted)), 0.0);
+            let (result, expected) = (result.unwrap(), expected.unwrap().to_dtype(dtype).unwrap());
+            assert_eq!(result.dtype(), dtype);
+            assert_eq!(max_difference(&wide(&result), &wide(&expected)), 0.0);
         }
     }
 
     #[test]
-    fn a_layer_and_its_gradients_are_candles() {
+    fn a_layer_and_its_gradients_match_candles() {
         let (x, weight, bias) = (wavy(&[2, 5, 7], 0.1), wavy(&[3, 7], 0.2), wavy(&[3], 0.3));
         let layer = Linear { weight: weight.as_tensor().clone(), bias: Some(bias.as_tensor().clone()) };
         let ours = layer.forward(&x).unwrap();
         let theirs = candle_nn::Linear::new(weight.as_tensor().clone(), Some(bias.as_tensor().clone()));
         let theirs = theirs.forward(&x).unwrap();
-        assert!(far(&ours, &theirs) < 1e-5);
+        assert!(max_difference(&ours, &theirs) < 1e-5);
         let uneven = wavy(&[2, 5, 3], 2.0);
         let gradients = |y: &Tensor| (y * uneven.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         let (a, b) = (gradients(&ours), gradients(&theirs));
         for var in [&x, &weight, &bias] {
-            assert!(far(a.get(var).unwrap(), b.get(var).unwrap()) < 1e-4);
+            assert!(max_difference(a.get(var).unwrap(), b.get(var).unwrap()) < 1e-4);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! GELU, softmax and layer norm as candle operators with a backward pass.
 //!
-//! `f32` on the CPU goes through [`super::kernels`]; any other precision or device goes through candle's
-//! own operators, the fused ones where no gradient is asked for. Must not know layers.
+//! On the CPU, `f32` uses `kernels`, and half precision is computed in `f32` and rounded. On other devices
+//! candle's own operators run, the fused ones where no gradient is needed. Does not depend on layers.
 
 use super::kernels;
 use candle_core::{
@@ -11,26 +11,25 @@ use candle_core::{
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-/// Whether the kernels serve a tensor: `f32` on the CPU.
-pub(super) fn has_kernels(x: &Tensor) -> bool {
+/// Whether [`super::kernels`] can compute with a tensor: `f32` on the CPU.
+pub(super) fn uses_cpu_kernels(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
 }
 
-/// Whether a tensor is of half precision on the CPU. There every operator of this room computes in `f32`, as the
-/// processor does, and rounds what it hands on: candle's own convert a product's factors just as well, and
-/// go through the rest one number at a time.
+/// Whether a tensor has half precision and is on the CPU. Every operator of this module then computes in `f32` and
+/// rounds its result: candle's products convert their factors as well, and its other operators handle one value at a
+/// time.
 ///
-/// A processor with `avx512_bf16` could do better: `gemm` has no product in bf16, PyTorch's runs at 2.2 times the rate
-/// of its own f32 (0.37 and 0.17 TFLOP/s on two cores), and the crate `gemmkit` 0.1.2 gave 0.17 to 0.38 TFLOP/s
-/// on the same shapes of a machine that was busy with other things. It is a few months old; once it has been kept for
-/// longer it is worth another look.
+/// A processor with `avx512_bf16` could do better, but `gemm` has no bf16 product. PyTorch's runs at 2.2 times the
+/// rate of its own f32 (0.37 and 0.17 TFLOP/s on two cores). The crate `gemmkit` 0.1.2 reached 0.17 to 0.38 TFLOP/s
+/// on the same shapes, on a busy machine; it is too young to depend on.
 pub(super) fn is_half_on_cpu(x: &Tensor) -> bool {
     x.device().is_cpu() && matches!(x.dtype(), DType::BF16 | DType::F16)
 }
 
-/// A tensor of half precision on the CPU in `f32`, on all threads; candle's conversion takes one, and for `f16`
-/// longer than the product that it is for.
-pub(super) fn in_f32(x: &Tensor) -> Result<Tensor> {
+/// Widens a half-precision tensor on the CPU to `f32`, on all threads: candle's conversion uses one thread, which for
+/// `f16` takes longer than the product that follows.
+pub(super) fn to_f32(x: &Tensor) -> Result<Tensor> {
     if x.track_op() {
         return x.to_dtype(DType::F32);
     }
@@ -38,31 +37,31 @@ pub(super) fn in_f32(x: &Tensor) -> Result<Tensor> {
     let (storage, layout) = x.storage_and_layout();
     let (from, count) = (layout.start_offset(), layout.shape().elem_count());
     let wide = match &*storage {
-        Storage::Cpu(CpuStorage::F16(values)) => widened(&values[from..from + count]),
-        Storage::Cpu(CpuStorage::BF16(values)) => widened(&values[from..from + count]),
+        Storage::Cpu(CpuStorage::F16(values)) => widen(&values[from..from + count]),
+        Storage::Cpu(CpuStorage::BF16(values)) => widen(&values[from..from + count]),
         _ => bail!("to f32: the operand has to be of half precision and on the CPU"),
     };
     Tensor::from_vec(wide, layout.shape(), &Device::Cpu)
 }
 
-fn widened<T: Sync>(values: &[T]) -> Vec<f32>
+fn widen<T: Sync>(values: &[T]) -> Vec<f32>
 where
     [T]: HalfFloatSliceExt,
 {
-    const PIECE: usize = 1 << 14;
+    const CHUNK: usize = 1 << 14;
     let mut wide = vec![0.0; values.len()];
-    let pieces = values.par_chunks(PIECE).zip(wide.par_chunks_mut(PIECE));
-    pieces.for_each(|(values, wide)| values.convert_to_f32_slice(wide));
+    let chunks = values.par_chunks(CHUNK).zip(wide.par_chunks_mut(CHUNK));
+    chunks.for_each(|(values, wide)| values.convert_to_f32_slice(wide));
     wide
 }
 
-/// What `work` gives for `x` in `f32`, rounded to what `x` is in.
-pub(super) fn rounded(x: &Tensor, work: impl FnOnce(Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    work(in_f32(x)?)?.to_dtype(x.dtype())
+/// Applies `work` to `x` in `f32`, and rounds the result to the precision of `x`.
+pub(super) fn compute_in_f32(x: &Tensor, work: impl FnOnce(Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    work(to_f32(x)?)?.to_dtype(x.dtype())
 }
 
-/// The contiguous `f32` values of an operand.
-pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Result<&'a [f32]> {
+/// The values of an operand, which has to be `f32` and contiguous.
+pub(super) fn contiguous_f32<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((from, to))) => Ok(&values[from..to]),
         (CpuStorage::F32(_), None) => bail!("{op}: the operand has to be contiguous"),
@@ -74,11 +73,14 @@ pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout, op: &str) -> 
 ///
 /// # Shapes
 /// Any; the result has the same.
+///
+/// # Errors
+/// If the device fails.
 pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    if has_kernels(x) {
+    if uses_cpu_kernels(x) {
         x.contiguous()?.apply_op1(Gelu)
     } else if is_half_on_cpu(x) {
-        rounded(x, |x| gelu(&x))
+        compute_in_f32(x, |x| gelu(&x))
     } else {
         x.gelu_erf()
     }
@@ -92,7 +94,7 @@ impl CustomOp1 for Gelu {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = values(x, layout, self.name())?;
+        let x = contiguous_f32(x, layout, self.name())?;
         let mut out = vec![0.0; x.len()];
         kernels::gelu(x, &mut out);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
@@ -117,9 +119,9 @@ impl CustomOp2 for GeluGradient {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let x = values(x, layout, self.name())?;
+        let x = contiguous_f32(x, layout, self.name())?;
         let mut out = vec![0.0; x.len()];
-        kernels::gelu_gradient(x, values(gradient, gradient_layout, self.name())?, &mut out);
+        kernels::gelu_gradient(x, contiguous_f32(gradient, gradient_layout, self.name())?, &mut out);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }
@@ -128,11 +130,14 @@ impl CustomOp2 for GeluGradient {
 ///
 /// # Shapes
 /// `(.., n)` with `n > 0`; the result has the same.
+///
+/// # Errors
+/// If the last axis is empty, or the device fails.
 pub fn softmax_last(x: &Tensor) -> Result<Tensor> {
-    if has_kernels(x) {
+    if uses_cpu_kernels(x) {
         x.contiguous()?.apply_op1(Softmax)
     } else if is_half_on_cpu(x) {
-        rounded(x, |x| softmax_last(&x))
+        compute_in_f32(x, |x| softmax_last(&x))
     } else if x.track_op() {
         candle_nn::ops::softmax(x, D::Minus1)
     } else {
@@ -148,7 +153,7 @@ impl CustomOp1 for Softmax {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = values(x, layout, self.name())?;
+        let x = contiguous_f32(x, layout, self.name())?;
         let mut out = vec![0.0; x.len()];
         kernels::softmax(x, &mut out, last_axis(layout, self.name())?);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
@@ -173,9 +178,9 @@ impl CustomOp2 for SoftmaxGradient {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let y = values(y, layout, self.name())?;
+        let y = contiguous_f32(y, layout, self.name())?;
         let mut out = vec![0.0; y.len()];
-        let gradient = values(gradient, gradient_layout, self.name())?;
+        let gradient = contiguous_f32(gradient, gradient_layout, self.name())?;
         kernels::softmax_gradient(y, gradient, &mut out, last_axis(layout, self.name())?);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
@@ -192,12 +197,15 @@ fn last_axis(layout: &Layout, op: &str) -> Result<usize> {
 ///
 /// # Shapes
 /// `x` `(.., n)`, `weight` `(n)`, `bias` `(n)`; the result is `(.., n)`.
+///
+/// # Errors
+/// If the shapes differ from these, or the device fails.
 pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    if has_kernels(x) {
+    if uses_cpu_kernels(x) {
         x.contiguous()?.apply_op3(weight, bias, LayerNorm { eps: eps as f32 })
     } else if is_half_on_cpu(x) {
-        let (weight, bias) = (in_f32(weight)?, in_f32(bias)?);
-        rounded(x, |x| layer_norm(&x, &weight, &bias, eps))
+        let (weight, bias) = (to_f32(weight)?, to_f32(bias)?);
+        compute_in_f32(x, |x| layer_norm(&x, &weight, &bias, eps))
     } else if x.track_op() || weight.track_op() {
         candle_nn::ops::layer_norm_slow(x, weight, bias, eps as f32)
     } else {
@@ -224,9 +232,9 @@ impl CustomOp3 for LayerNorm {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let x = values(x, layout, self.name())?;
-        let weight = values(weight, weight_layout, self.name())?;
-        let bias = values(bias, bias_layout, self.name())?;
+        let x = contiguous_f32(x, layout, self.name())?;
+        let weight = contiguous_f32(weight, weight_layout, self.name())?;
+        let bias = contiguous_f32(bias, bias_layout, self.name())?;
         let columns = last_axis(layout, self.name())?;
         if weight.len() != columns || bias.len() != columns {
             bail!("layer-norm: {columns} columns, but {} weights and {} biases", weight.len(), bias.len());
@@ -245,9 +253,9 @@ impl CustomOp3 for LayerNorm {
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
-        let to_x = x.apply_op3_no_bwd(weight, &gradient, &LayerNormGradient(*self))?;
+        let x_gradient = x.apply_op3_no_bwd(weight, &gradient, &LayerNormGradient(*self))?;
         let both = x.apply_op2_no_bwd(&gradient, &LayerNormWeightGradient(*self))?; // (2, n)
-        Ok((Some(to_x), Some(both.get(0)?), Some(both.get(1)?)))
+        Ok((Some(x_gradient), Some(both.get(0)?), Some(both.get(1)?)))
     }
 }
 
@@ -267,10 +275,10 @@ impl CustomOp3 for LayerNormGradient {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let x = values(x, layout, self.name())?;
-        let weight = values(weight, weight_layout, self.name())?;
+        let x = contiguous_f32(x, layout, self.name())?;
+        let weight = contiguous_f32(weight, weight_layout, self.name())?;
         let mut out = vec![0.0; x.len()];
-        let gradient = values(gradient, gradient_layout, self.name())?;
+        let gradient = contiguous_f32(gradient, gradient_layout, self.name())?;
         kernels::layer_norm_gradient(x, weight, gradient, self.0.eps, &mut out);
         Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
@@ -291,8 +299,8 @@ impl CustomOp2 for LayerNormWeightGradient {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let x = values(x, layout, self.name())?;
-        let gradient = values(gradient, gradient_layout, self.name())?;
+        let x = contiguous_f32(x, layout, self.name())?;
+        let gradient = contiguous_f32(gradient, gradient_layout, self.name())?;
         let columns = last_axis(layout, self.name())?;
         let mut out = vec![0.0; 2 * columns];
         let (weight, bias) = out.split_at_mut(columns);
@@ -320,20 +328,20 @@ mod tests {
     ) -> f32 {
         let (ours, theirs) = (ours(inputs).unwrap(), theirs(inputs).unwrap());
         let weights = wavy(ours.dims(), 0.3);
-        let far = |a: &Tensor, b: &Tensor| {
-            let apart = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
-            apart.max(0).unwrap().to_scalar::<f32>().unwrap()
+        let distance = |a: &Tensor, b: &Tensor| {
+            let differences = (a - b).unwrap().abs().unwrap().flatten_all().unwrap();
+            differences.max(0).unwrap().to_scalar::<f32>().unwrap()
         };
         let gradients =
             |y: &Tensor| (y * weights.as_tensor()).unwrap().sum_all().unwrap().backward().unwrap();
         let (to_ours, to_theirs) = (gradients(&ours), gradients(&theirs));
-        let apart =
-            inputs.iter().map(|input| far(to_ours.get(input).unwrap(), to_theirs.get(input).unwrap()));
-        apart.fold(far(&ours, &theirs), f32::max)
+        let of_gradients =
+            inputs.iter().map(|input| distance(to_ours.get(input).unwrap(), to_theirs.get(input).unwrap()));
+        of_gradients.fold(distance(&ours, &theirs), f32::max)
     }
 
     #[test]
-    fn operators_and_their_gradients_are_candles_slow_ones() {
+    fn operators_and_gradients_match_candles_slow_ones() {
         let x = wavy(&[3, 5, 37], 0.0);
         assert!(difference(std::slice::from_ref(&x), |v| gelu(&v[0]), |v| v[0].gelu_erf()) < 2e-6);
         let theirs = |v: &[Var]| candle_nn::ops::softmax(&v[0], D::Minus1);
@@ -344,9 +352,9 @@ mod tests {
     }
 
     #[test]
-    fn strided_operands_are_understood() {
+    fn strided_operands_are_accepted() {
         let x = wavy(&[4, 6], 0.0);
-        let turned = gelu(&x.t().unwrap()).unwrap().t().unwrap();
-        assert_eq!(turned.to_vec2::<f32>().unwrap(), gelu(&x).unwrap().to_vec2::<f32>().unwrap());
+        let transposed = gelu(&x.t().unwrap()).unwrap().t().unwrap();
+        assert_eq!(transposed.to_vec2::<f32>().unwrap(), gelu(&x).unwrap().to_vec2::<f32>().unwrap());
     }
 }

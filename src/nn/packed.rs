@@ -1,31 +1,36 @@
 //! Self-attention over packed queries, keys and values as one operator with a gradient, on the CPU in `f32`.
 //!
-//! Must not know which network it serves.
+//! The backward pass recomputes the attention weights instead of storing them. Does not depend on any network.
 
-use super::attention::ScaleOf;
-use super::ops::values;
-use super::products;
+use super::ops::contiguous_f32;
+use super::products::{self, ScaledOperand};
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 /// The sizes of attention over packed queries, keys and values.
 #[derive(Clone, Copy)]
-struct Packed {
+struct PackedShape {
     heads: usize,
+    /// Tokens of a sample.
     n: usize,
-    /// Of all heads together.
+    /// Values of a token, all heads.
     size: usize,
 }
 
-impl Packed {
-    fn of(layout: &Layout, heads: usize) -> Result<(usize, Packed)> {
+impl PackedShape {
+    /// The batch size, and the sizes of one sample.
+    fn from_layout(layout: &Layout, heads: usize) -> Result<(usize, PackedShape)> {
         let (b, n, three) = layout.shape().dims3()?;
         if !layout.is_contiguous() || three % (3 * heads) != 0 {
-            bail!("attention: {:?} are no packed queries, keys and values of {heads} heads", layout.shape());
+            bail!(
+                "attention: {:?} is not the shape of packed queries, keys and values of {heads} heads",
+                layout.shape()
+            );
         }
-        Ok((b, Packed { heads, n, size: three / 3 }))
+        Ok((b, PackedShape { heads, n, size: three / 3 }))
     }
 
+    /// Values of a token of one head.
     fn width(&self) -> usize {
         self.size / self.heads
     }
@@ -37,26 +42,26 @@ impl Packed {
         Layout::new(Shape::from((self.heads, self.n, self.width())), vec![self.width(), row, 1], offset)
     }
 
-    /// The shares of sample `b`, `(heads, n, n)`.
-    fn shares(&self, qkv: &CpuStorage, start: usize, b: usize) -> Result<Vec<f32>> {
+    /// The attention weights of sample `b`, `(heads, n, n)`.
+    fn weights(&self, qkv: &CpuStorage, start: usize, b: usize) -> Result<Vec<f32>> {
         let keys = self.part(start, b, 1).transpose(1, 2)?;
         let sizes = (self.heads, self.n, self.n, self.width());
         let mut scores = floats(qkv.matmul(qkv, sizes, &self.part(start, b, 0), &keys)?)?;
         scores.iter_mut().for_each(|score| *score *= self.scale());
-        let mut shares = vec![0.0; scores.len()];
-        super::kernels::softmax(&scores, &mut shares, self.n);
-        Ok(shares)
+        let mut weights = vec![0.0; scores.len()];
+        super::kernels::softmax(&scores, &mut weights, self.n);
+        Ok(weights)
     }
 
     fn scale(&self) -> f32 {
         (self.width() as f32).powf(-0.5)
     }
 
-    /// Adds `(heads, n, width)` values to the columns from `column` of rows of `row` numbers.
+    /// Copies `(heads, n, width)` values to the columns from `column` on of rows of `row` values.
     fn scatter(&self, from: &[f32], to: &mut [f32], row: usize, column: usize) {
         let width = self.width();
-        for (at, values) in from.chunks_exact(width).enumerate() {
-            let (head, token) = (at / self.n, at % self.n);
+        for (index, values) in from.chunks_exact(width).enumerate() {
+            let (head, token) = (index / self.n, index % self.n);
             let start = token * row + column + head * width;
             to[start..start + width].copy_from_slice(values);
         }
@@ -71,22 +76,20 @@ fn floats(storage: CpuStorage) -> Result<Vec<f32>> {
 }
 
 /// Self-attention of `heads` heads over packed queries, keys and values, differentiable, on the CPU in `f32`.
+/// `scaled` says which operand is multiplied by `1 / sqrt(d)`; the gradient is that of the exact function.
 ///
 /// # Shapes
 /// `qkv` `(b, n, 3 * size)`, rows `[q | k | v]`, each head-major; the result is `(b, n, size)`.
 ///
 /// # Errors
 /// If `qkv` has another shape.
-pub fn packed_attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
-    // the published network scales queries; the shipped weights learned with the product scaled, and the recipe
-    // gives them again to the bit
-    let scale_of = if qkv.track_op() { ScaleOf::Product } else { ScaleOf::Queries };
-    qkv.contiguous()?.apply_op1(Attention { heads, scale_of })
+pub fn packed_attention(qkv: &Tensor, heads: usize, scaled: ScaledOperand) -> Result<Tensor> {
+    qkv.contiguous()?.apply_op1(Attention { heads, scaled })
 }
 
 struct Attention {
     heads: usize,
-    scale_of: ScaleOf,
+    scaled: ScaledOperand,
 }
 
 impl CustomOp1 for Attention {
@@ -95,8 +98,9 @@ impl CustomOp1 for Attention {
     }
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (b, Packed { heads, n, size }) = Packed::of(layout, self.heads)?;
-        let out = products::self_attention(values(qkv, layout, self.name())?, n, size, heads, self.scale_of);
+        let (b, PackedShape { heads, n, size }) = PackedShape::from_layout(layout, self.heads)?;
+        let qkv = contiguous_f32(qkv, layout, self.name())?;
+        let out = products::self_attention(qkv, n, size, heads, self.scaled);
         Ok((CpuStorage::F32(out), Shape::from((b, n, size))))
     }
 
@@ -106,7 +110,7 @@ impl CustomOp1 for Attention {
     }
 }
 
-/// The shares are computed again: that is cheaper than keeping them.
+/// Recomputes the attention weights: cheaper than storing them.
 struct AttentionGradient {
     heads: usize,
 }
@@ -123,29 +127,29 @@ impl CustomOp2 for AttentionGradient {
         gradient: &CpuStorage,
         gradient_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (b, packed) = Packed::of(layout, self.heads)?;
+        let (b, packed) = PackedShape::from_layout(layout, self.heads)?;
         let (start, from) = (layout.start_offset(), gradient_layout.start_offset());
         let (heads, n, width, size) = (packed.heads, packed.n, packed.width(), packed.size);
         let sample = n * 3 * size;
         let square = Layout::contiguous((heads, n, n));
-        let turned = square.transpose(1, 2)?;
+        let transposed = square.transpose(1, 2)?;
         let mut out = vec![0.0; b * sample];
-        for (at, out) in out.chunks_exact_mut(sample.max(1)).enumerate() {
-            let part = |which| packed.part(start, at, which);
-            let wanted =
-                Layout::new(Shape::from((heads, n, width)), vec![width, size, 1], from + at * n * size);
-            let shares = packed.shares(qkv, start, at)?;
-            let to_shares =
-                floats(gradient.matmul(qkv, (heads, n, n, width), &wanted, &part(2).transpose(1, 2)?)?)?;
-            let mut to_scores = vec![0.0; shares.len()];
-            super::kernels::softmax_gradient(&shares, &to_shares, &mut to_scores, n);
-            to_scores.iter_mut().for_each(|value| *value *= packed.scale());
-            let (shares, to_scores) = (CpuStorage::F32(shares), CpuStorage::F32(to_scores));
+        for (index, out) in out.chunks_exact_mut(sample.max(1)).enumerate() {
+            let part = |which| packed.part(start, index, which);
+            let (shape, strides) = (Shape::from((heads, n, width)), vec![width, size, 1]);
+            let result = Layout::new(shape, strides, from + index * n * size);
+            let weights = packed.weights(qkv, start, index)?;
+            let weights_gradient =
+                floats(gradient.matmul(qkv, (heads, n, n, width), &result, &part(2).transpose(1, 2)?)?)?;
+            let mut scores_gradient = vec![0.0; weights.len()];
+            super::kernels::softmax_gradient(&weights, &weights_gradient, &mut scores_gradient, n);
+            scores_gradient.iter_mut().for_each(|value| *value *= packed.scale());
+            let (weights, scores_gradient) = (CpuStorage::F32(weights), CpuStorage::F32(scores_gradient));
             let sizes = (heads, n, width, n);
-            let to_queries = to_scores.matmul(qkv, sizes, &square, &part(1))?;
-            let to_keys = to_scores.matmul(qkv, sizes, &turned, &part(0))?;
-            let to_values = shares.matmul(gradient, sizes, &turned, &wanted)?;
-            for (which, part) in [to_queries, to_keys, to_values].into_iter().enumerate() {
+            let queries = scores_gradient.matmul(qkv, sizes, &square, &part(1))?;
+            let keys = scores_gradient.matmul(qkv, sizes, &transposed, &part(0))?;
+            let values = weights.matmul(gradient, sizes, &transposed, &result)?;
+            for (which, part) in [queries, keys, values].into_iter().enumerate() {
                 packed.scatter(&floats(part)?, out, 3 * size, which * size);
             }
         }
@@ -156,25 +160,28 @@ impl CustomOp2 for AttentionGradient {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::test_tensors::{far, wavy};
+    use crate::nn::test_tensors::{max_difference, wavy};
     use crate::nn::{attend, attention::split_heads};
 
     #[test]
-    fn packed_attention_is_attention() {
+    fn both_paths_and_their_gradient_match_separate_operators() {
         let (b, n, heads, size) = (2, 5, 3, 12);
         let qkv = wavy(&[b, n, 3 * size], 0.4);
-        let ours = packed_attention(&qkv, heads).unwrap();
-        let without_gradient = packed_attention(&qkv.as_tensor().detach(), heads).unwrap();
         let part =
             |at: usize| split_heads(&qkv.narrow(2, at * size, size).unwrap().contiguous().unwrap(), heads);
-        let theirs = attend(part(0).unwrap(), part(1).unwrap(), part(2).unwrap(), ScaleOf::Queries).unwrap();
-        assert!(far(&ours, &theirs) < 1e-5);
-        assert_eq!(far(&without_gradient, &theirs), 0.0);
         let uneven = wavy(&[b, n, size], 2.0);
         let gradient = |y: &Tensor| {
             let sum = (y * uneven.as_tensor()).unwrap().sum_all().unwrap();
             sum.backward().unwrap().get(&qkv).unwrap().clone()
         };
-        assert!(far(&gradient(&ours), &gradient(&theirs)) < 1e-5);
+        for scaled in [ScaledOperand::Queries, ScaledOperand::Scores] {
+            let ours = packed_attention(&qkv, heads, scaled).unwrap();
+            let theirs = attend(part(0).unwrap(), part(1).unwrap(), part(2).unwrap(), scaled).unwrap();
+            assert_eq!(max_difference(&ours, &theirs), 0.0, "{scaled:?}");
+            assert!(max_difference(&gradient(&ours), &gradient(&theirs)) < 1e-5, "{scaled:?}");
+            // the chosen operand alone decides: whether a gradient is recorded changes no bit
+            let detached = packed_attention(&qkv.as_tensor().detach(), heads, scaled).unwrap();
+            assert_eq!(max_difference(&ours, &detached), 0.0, "{scaled:?}");
+        }
     }
 }

@@ -1,21 +1,21 @@
-//! Comparisons: what was compared, how far it was off, and what is allowed.
+//! The result of a comparison with a golden: what was compared, the deviation, and the tolerance.
 
 use super::ParityError;
-use super::golden::{Distance, Golden, Set};
+use super::golden::{Deviation, Golden, GoldenSet};
 use crate::hmr2::Precision;
 use serde::Serialize;
 
-/// What is compared, in the order of the goldens.
+/// The part that is compared, in the order of the goldens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// 01: rotations, projections, from a crop's camera to the picture's.
+    /// 01: rotations, projections, cameras of crop and image.
     Geometry,
     /// 02: SMPL's forward pass.
     Smpl,
     /// 03: the vision transformer.
     Backbone,
-    /// 04: the decoder and its read-outs.
+    /// 04: the decoder and its outputs.
     Head,
     /// 05: from a crop to vertices.
     Network,
@@ -28,7 +28,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The golden's number and what it is about.
+    /// The golden's number and topic.
     pub fn name(self) -> &'static str {
         match self {
             Stage::Geometry => "01 geometry",
@@ -43,138 +43,143 @@ impl Stage {
     }
 }
 
-/// Which of the goldens' networks.
+/// The size of a golden network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Size {
-    /// Three blocks of 64: a second.
+pub enum NetworkSize {
+    /// Three blocks of 64 values; runs in a second.
     Small,
-    /// HMR2 as published, ViT-H: 2.7 GB of single precision.
+    /// HMR2 as published, ViT-H; 2.7 GB in single precision.
     Full,
 }
 
-impl Size {
-    /// As it stands in the goldens' names.
+impl NetworkSize {
+    /// The name in the goldens' file names.
     pub fn name(self) -> &'static str {
         match self {
-            Size::Small => "small",
-            Size::Full => "full",
+            NetworkSize::Small => "small",
+            NetworkSize::Full => "full",
         }
     }
 }
 
-/// One comparison.
+/// The result of one comparison.
 #[derive(Debug, Clone, Serialize)]
 pub struct Check {
+    /// Name of the golden set.
     pub set: String,
+    /// The part that was compared.
     pub stage: Stage,
-    /// `None` where no network had a part in it.
-    pub size: Option<Size>,
-    /// `None` where it is always the same: single or double precision, or bytes.
+    /// Size of the network; `None` where no network is involved.
+    pub size: Option<NetworkSize>,
+    /// Precision of the network; `None` where no network is involved.
     pub precision: Option<Precision>,
-    /// What was compared, by the golden's own name for it.
+    /// What was compared, mostly the name of a golden tensor.
     pub what: String,
-    /// Values that were compared.
+    /// Number of values that were compared.
     pub values: usize,
-    /// Largest difference, in `unit`; infinite where one is no number and the other is.
+    /// Largest deviation, in `unit`; infinite where only one of two values is NaN.
     pub largest: f64,
-    /// What `largest` may be.
+    /// Largest accepted deviation, in `unit`.
     pub tolerance: f64,
-    /// What both are counted in; empty for plain numbers.
+    /// The unit of both; empty for plain numbers.
     pub unit: &'static str,
-    /// Root mean square of the differences, over that of the golden's values.
+    /// Root mean square of the differences, divided by that of the golden's values.
     pub relative: f64,
 }
 
 impl Check {
+    /// Whether the deviation is within the tolerance.
     pub fn passed(&self) -> bool {
         self.largest <= self.tolerance
     }
 
-    /// `largest` as a share of what is allowed; nothing is allowed where it has to be exact.
-    pub fn share(&self) -> f64 {
+    /// `largest` divided by `tolerance`; infinite where an exact comparison failed.
+    pub fn tolerance_fraction(&self) -> f64 {
         if self.largest == 0.0 { 0.0 } else { self.largest / self.tolerance }
     }
 }
 
-/// How far a value may be off.
+/// Largest accepted deviation of a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Bound {
+pub(super) enum Tolerance {
+    /// In the unit of the values.
     Absolute(f64),
-    /// Of the value itself, and never less than of 1.
+    /// Relative to the expected value, or to 1 if that is larger.
     Relative(f64),
 }
 
-/// Not at all.
-pub(super) const EXACT: Bound = Bound::Absolute(0.0);
+/// No deviation.
+pub(super) const EXACT: Tolerance = Tolerance::Absolute(0.0);
 
-/// Keeps the comparisons of one set as they are made, and tells them.
-pub(super) struct Ledger<'a> {
+/// Performs the comparisons of one set, collects their results, and reports each to a callback.
+pub(super) struct CheckRecorder<'a> {
     set: String,
-    network: Option<(Size, Precision)>,
-    told: &'a mut dyn FnMut(&Check),
+    network: Option<(NetworkSize, Precision)>,
+    on_check: &'a mut dyn FnMut(&Check),
     checks: Vec<Check>,
 }
 
-impl<'a> Ledger<'a> {
-    pub fn new(set: &Set, told: &'a mut dyn FnMut(&Check)) -> Ledger<'a> {
-        Ledger { set: set.name.clone(), network: None, told, checks: Vec::new() }
+impl<'a> CheckRecorder<'a> {
+    /// Starts without results.
+    pub fn new(set: &GoldenSet, on_check: &'a mut dyn FnMut(&Check)) -> CheckRecorder<'a> {
+        CheckRecorder { set: set.name.clone(), network: None, on_check, checks: Vec::new() }
     }
 
-    /// From now on a network of this size and precision has a part in what is compared.
-    pub fn of_network(mut self, size: Size, precision: Precision) -> Ledger<'a> {
+    /// Notes the size and precision of the network in the following results.
+    pub fn with_network(mut self, size: NetworkSize, precision: Precision) -> CheckRecorder<'a> {
         self.network = Some((size, precision));
         self
     }
 
-    /// Holds `got` against the golden's tensor `key`.
+    /// Compares `got` with the golden's tensor `key`.
     ///
     /// # Errors
     /// If there is no such tensor, or it has another number of values.
-    pub fn close(
+    pub fn compare_tensor(
         &mut self,
         golden: &Golden,
         key: &str,
         got: &[f32],
-        bound: Bound,
+        tolerance: Tolerance,
         unit: &'static str,
     ) -> Result<(), ParityError> {
         let got: Vec<f64> = got.iter().copied().map(f64::from).collect();
-        self.numbers(golden, key, &got, &golden.f64(key)?, bound, unit)
+        self.compare(golden, key, &got, &golden.f64(key)?, tolerance, unit)
     }
 
-    /// Holds `got` against numbers that were told in another way than as a tensor of this name.
+    /// Compares `got` with expected values; `what` names them in the result.
     ///
     /// # Errors
-    /// If there is another number of them.
-    pub fn numbers(
+    /// If their number differs.
+    pub fn compare(
         &mut self,
         golden: &Golden,
         what: &str,
         got: &[f64],
-        wanted: &[f64],
-        bound: Bound,
+        expected: &[f64],
+        tolerance: Tolerance,
         unit: &'static str,
     ) -> Result<(), ParityError> {
-        if got.len() != wanted.len() {
+        if got.len() != expected.len() {
             let (golden, key) = (golden.name().to_string(), what.to_string());
-            return Err(ParityError::Count { golden, key, found: got.len(), wanted: wanted.len() });
+            return Err(ParityError::Count { golden, key, found: got.len(), expected: expected.len() });
         }
-        let (distance, tolerance, unit) = match bound {
-            Bound::Absolute(tolerance) => (Distance::between(got, wanted, |_| 1.0), tolerance, unit),
-            Bound::Relative(tolerance) => {
-                (Distance::between(got, wanted, |value| value.abs().max(1.0)), tolerance, "of the value")
+        let (deviation, tolerance, unit) = match tolerance {
+            Tolerance::Absolute(tolerance) => (Deviation::between(got, expected, |_| 1.0), tolerance, unit),
+            Tolerance::Relative(tolerance) => {
+                (Deviation::between(got, expected, |value| value.abs().max(1.0)), tolerance, "of the value")
             }
         };
-        self.add(golden, what, got.len(), distance, tolerance, unit);
+        self.add(golden, what, got.len(), deviation, tolerance, unit);
         Ok(())
     }
 
-    /// Notes how many of `all` are not exactly what they have to be.
-    pub fn exact(&mut self, golden: &Golden, what: &str, wrong: usize, all: usize) {
-        let largest = wrong as f64;
+    /// Records an exact comparison of which `mismatches` of `all` values failed.
+    pub fn record_mismatches(&mut self, golden: &Golden, what: &str, mismatches: usize, all: usize) {
+        let largest = mismatches as f64;
         let relative = if all == 0 { 0.0 } else { (largest / all as f64).sqrt() };
-        self.add(golden, what, all, Distance { largest, relative }, 0.0, "differ");
+        self.add(golden, what, all, Deviation { largest, relative }, 0.0, "differ");
     }
 
     fn add(
@@ -182,7 +187,7 @@ impl<'a> Ledger<'a> {
         golden: &Golden,
         what: &str,
         values: usize,
-        distance: Distance,
+        deviation: Deviation,
         tolerance: f64,
         unit: &'static str,
     ) {
@@ -193,16 +198,17 @@ impl<'a> Ledger<'a> {
             precision: self.network.map(|network| network.1),
             what: what.to_string(),
             values,
-            largest: distance.largest,
+            largest: deviation.largest,
             tolerance,
             unit,
-            relative: distance.relative,
+            relative: deviation.relative,
         };
-        (self.told)(&check);
+        (self.on_check)(&check);
         self.checks.push(check);
     }
 
-    pub fn finish(self) -> Vec<Check> {
+    /// The results.
+    pub fn into_checks(self) -> Vec<Check> {
         self.checks
     }
 }

@@ -1,76 +1,112 @@
-//! Is this the network that was published? Numbers of the original on formula-made weights, held against
-//! ours on any device and in any precision, and so are the crops, bodies, cameras and metrics around it.
+//! Compares this implementation with outputs of the original HMR2 and PHALP (goldens), on formula weights.
 //!
-//! [`surroundings`] compares what is computed on the host whatever the precision (goldens 01, 02, 06 to 08),
-//! [`network`] the network (03 to 05). Must not know runs or tables.
+//! In: a [`GoldenSet`]; out: [`Check`]s. [`check_components`] compares crops, bodies, cameras and metrics (goldens
+//! 01, 02, 06 to 08), [`check_network`] the network on any device and in any precision (03 to 05). Does not depend on
+//! runs or tables.
 
 mod body;
 mod check;
 mod crops;
 mod geometry;
 mod golden;
+mod images;
 mod metrics;
 mod network;
-mod pictures;
 mod smpl;
 
 pub use crate::hmr2::formula;
-pub use check::{Check, Size, Stage};
-pub use golden::{Golden, Set};
-pub use network::{Cost, network};
+pub use check::{Check, NetworkSize, Stage};
+pub use golden::{Golden, GoldenSet};
+pub use network::{ComparisonCost, check_network};
 
 use crate::body::BodyError;
 use crate::hmr2::Hmr2Error;
 use candle_core::Device;
-use check::Ledger;
+use check::CheckRecorder;
 use std::path::PathBuf;
 use thiserror::Error;
 
+/// Why a comparison could not be made.
 #[derive(Debug, Error)]
 pub enum ParityError {
+    /// The folder has no goldens.
     #[error(
         "no goldens in {folder}; run this in a checkout, or name the folder that holds `hmr2/<set>` with --goldens"
     )]
-    NoGoldens { folder: PathBuf },
+    NoGoldens {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A golden cannot be read.
     #[error("cannot read {path}: {message}; `--goldens` names the folder that holds `hmr2/<set>`")]
-    Golden { path: PathBuf, message: String },
-    #[error("{golden} has no tensor `{key}`; it is another file than it says")]
-    NoTensor { golden: String, key: String },
-    #[error("{golden} says nothing of `{pointer}`; it is another file than it says")]
-    Untold { golden: String, pointer: String },
-    #[error("{golden} {key}: {found} values came out, {wanted} are wanted")]
-    Count { golden: String, key: String, found: usize, wanted: usize },
+    Golden {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// A golden lacks a tensor.
+    #[error("{golden} has no tensor `{key}`; the file is not the golden of this name")]
+    NoTensor {
+        /// Set and file.
+        golden: String,
+        /// Name of the tensor.
+        key: String,
+    },
+    /// A golden lacks metadata.
+    #[error("{golden} has no metadata at `{pointer}`; the file is not the golden of this name")]
+    NoMetadata {
+        /// Set and file.
+        golden: String,
+        /// The JSON pointer.
+        pointer: String,
+    },
+    /// The number of values differs from the golden's.
+    #[error("{golden} {key}: {found} values were computed, {expected} were expected")]
+    Count {
+        /// Set and file.
+        golden: String,
+        /// Name of the tensor.
+        key: String,
+        /// Values that were computed.
+        found: usize,
+        /// Values in the golden.
+        expected: usize,
+    },
+    /// A tensor operation failed.
     #[error("the network failed: {0}")]
     Network(#[from] candle_core::Error),
+    /// HMR2 failed.
     #[error(transparent)]
     Hmr2(#[from] Hmr2Error),
+    /// The body failed.
     #[error(transparent)]
     Body(#[from] BodyError),
 }
 
-/// What does not depend on a network: rotations and projections, the body, crops, PHALP's camera, metrics
-/// (goldens 01, 02, 06, 07, 08). What has an implementation in tensors is computed on `device` too, in
-/// single precision. `told` hears each comparison as it is made.
+/// Compares all that does not depend on a network: rotations and projections, the body, crops, PHALP's camera,
+/// metrics (goldens 01, 02, 06, 07, 08). Parts with an implementation on tensors are also computed on `device`, in
+/// single precision. `on_check` receives each result.
 ///
 /// # Errors
 /// If a golden is missing or damaged, or the device fails.
-pub fn surroundings(
-    set: &Set,
+pub fn check_components(
+    set: &GoldenSet,
     device: &Device,
-    told: &mut dyn FnMut(&Check),
+    on_check: &mut dyn FnMut(&Check),
 ) -> Result<Vec<Check>, ParityError> {
-    let mut ledger = Ledger::new(set, told);
-    geometry::rotations(set, device, &mut ledger)?;
-    geometry::projections(set, &mut ledger)?;
-    smpl::posed(set, &mut ledger)?;
-    smpl::at_rest(set, &mut ledger)?;
-    smpl::as_tensors(set, device, &mut ledger)?;
-    crops::phalp(set, &mut ledger)?;
-    crops::demo(set, &mut ledger)?;
-    crops::blur(set, &mut ledger)?;
-    geometry::camera(set, &mut ledger)?;
-    geometry::vectors(set, &mut ledger)?;
-    metrics::joints(set, &mut ledger)?;
-    metrics::keypoints(set, &mut ledger)?;
-    Ok(ledger.finish())
+    let mut checks = CheckRecorder::new(set, on_check);
+    geometry::rotations(set, device, &mut checks)?;
+    geometry::projections(set, &mut checks)?;
+    smpl::posed(set, &mut checks)?;
+    smpl::at_rest(set, &mut checks)?;
+    smpl::as_tensors(set, device, &mut checks)?;
+    crops::phalp(set, &mut checks)?;
+    crops::demo(set, &mut checks)?;
+    crops::blur(set, &mut checks)?;
+    geometry::camera(set, &mut checks)?;
+    geometry::vectors(set, &mut checks)?;
+    metrics::joints(set, &mut checks)?;
+    metrics::keypoints(set, &mut checks)?;
+    Ok(checks.into_checks())
 }

@@ -1,63 +1,64 @@
-//! From cues to the cost of pairing a track with a person (`nn_matching.py`: `_pdist`).
+//! Cost of assigning a detected person to a track (`nn_matching.py`: `_pdist`).
 
-use super::features::{Expected, Observation, pose_distance};
-use super::settings::{Cues, LocationCue, PoseCue};
+use super::cues::{Cues, LocationCue, PoseCue};
+use super::features::{Observation, Prediction, pose_distance};
 use serde::{Deserialize, Serialize};
 
-/// The distances between what a track expects and a person; the reference's names in parentheses.
+/// Distances between a track's prediction and a person; the reference's names in parentheses.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Terms {
+pub struct CostTerms {
     /// 100 times the squared distance of the texture embeddings (A0).
     pub texture: f64,
     /// Squared distance of the pose vectors without their cameras (P0).
     pub pose: f64,
-    /// Distance in the picture, in sides of the padded square (L0).
+    /// Distance in the image, in units of the padded square's side (L0).
     pub location: f64,
-    /// The width of the predicted location, likewise (LC).
+    /// Width of the prediction interval of the location, in the same units (LC).
     pub location_interval: f64,
-    /// Absolute logarithm of the depths' ratio (N0).
+    /// Absolute logarithm of the ratio of the depths (N0).
     pub depth: f64,
-    /// Absolute logarithm of the width of the predicted depth (NC).
+    /// Absolute logarithm of the width of the depth's prediction interval (NC).
     pub depth_interval: f64,
 }
 
-impl Terms {
-    /// The terms of the cues that are on; texture is for others to fill in.
-    pub fn between(expected: &Expected, seen: &Observation, cues: Cues) -> Terms {
+impl CostTerms {
+    /// Distances of the enabled cues. `texture` is always 0; callers may set it.
+    pub fn between(prediction: &Prediction, observation: &Observation, cues: Cues) -> CostTerms {
         let pose = match cues.pose {
             PoseCue::Off => 0.0,
-            PoseCue::Last => pose_distance(&expected.pose, &seen.pose),
+            PoseCue::Last => pose_distance(&prediction.pose, &observation.pose),
         };
         if cues.location == LocationCue::Off {
-            return Terms { pose, ..Terms::default() };
+            return CostTerms { pose, ..CostTerms::default() };
         }
-        let wide = |number: f32| f64::from(number);
-        let [x, y] = expected.place.in_square.map(wide);
-        let [seen_x, seen_y] = seen.place.in_square.map(wide);
-        let [interval_x, interval_y, interval_depth] = expected.interval.map(wide);
-        // the ratio of two depths of one sign; of two signs it is negative and its logarithm NaN
-        let ratio = wide(expected.place.in_camera[2]) / wide(seen.place.in_camera[2]);
-        let nearness = if ratio > 1.0 { 1.0 / ratio } else { ratio };
-        Terms {
+        let to_f64 = |number: f32| f64::from(number);
+        let [x, y] = prediction.location.in_square.map(to_f64);
+        let [observed_x, observed_y] = observation.location.in_square.map(to_f64);
+        let [interval_x, interval_y, interval_depth] = prediction.interval.map(to_f64);
+        // depths of opposite sign give a negative ratio, whose logarithm is NaN
+        let ratio = to_f64(prediction.location.in_camera[2]) / to_f64(observation.location.in_camera[2]);
+        let depth_ratio = if ratio > 1.0 { 1.0 / ratio } else { ratio };
+        CostTerms {
             texture: 0.0,
             pose,
-            location: length(x - seen_x, y - seen_y),
+            location: length(x - observed_x, y - observed_y),
             location_interval: length(interval_x, interval_y),
-            depth: -nearness.ln(),
+            depth: -depth_ratio.ln(),
             depth_interval: interval_depth.recip().ln().abs(),
         }
     }
 }
 
-/// The length of a vector, NaN if either number is; `f64::hypot` would let an infinite one win.
+/// Length of a vector; NaN if either component is NaN, where `f64::hypot` would return infinity for an infinite
+/// one.
 fn length(x: f64, y: f64) -> f64 {
     (x * x + y * y).sqrt()
 }
 
-/// How terms become a cost, by the numbers that PHALP's paper and code give them.
+/// How the distances are combined into one cost, with the constants of PHALP's paper and code.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Equation {
-    /// Tuned for clips with shot changes: there location and depth do not count.
+pub enum CostEquation {
+    /// Tuned for clips with shot changes, at which location and depth are ignored.
     #[serde(rename = "EQ_010")]
     Eq010,
     /// The reference's default.
@@ -67,25 +68,33 @@ pub enum Equation {
 }
 
 /// The constants of an equation.
-struct Weights {
+struct CostWeights {
     texture: f64,
     pose: f64,
     location: f64,
     depth: f64,
-    /// Larger pose distances count as this one.
+    /// Pose distances are clipped to this value.
     pose_ceiling: f64,
 }
 
-impl Equation {
-    fn weights(self, shot: bool) -> Weights {
+impl CostEquation {
+    fn weights(self, shot: bool) -> CostWeights {
         match (self, shot) {
-            (Equation::Eq019, _) => {
-                Weights { texture: 4.0536, pose: 1.3070, location: 0.3792, depth: 4.1658, pose_ceiling: 1.5 }
-            }
-            (Equation::Eq010, false) => {
-                Weights { texture: 3.8303, pose: 1.5207, location: 0.4930, depth: 4.5831, pose_ceiling: 1.2 }
-            }
-            (Equation::Eq010, true) => Weights {
+            (CostEquation::Eq019, _) => CostWeights {
+                texture: 4.0536,
+                pose: 1.3070,
+                location: 0.3792,
+                depth: 4.1658,
+                pose_ceiling: 1.5,
+            },
+            (CostEquation::Eq010, false) => CostWeights {
+                texture: 3.8303,
+                pose: 1.5207,
+                location: 0.4930,
+                depth: 4.5831,
+                pose_ceiling: 1.2,
+            },
+            (CostEquation::Eq010, true) => CostWeights {
                 texture: 7.8303,
                 pose: 1.5207,
                 location: f64::INFINITY,
@@ -95,14 +104,14 @@ impl Equation {
         }
     }
 
-    /// The cost of a pairing, at least 0 and finite; `shot` where the frame begins a new shot.
+    /// Cost of an assignment, at least 0 and finite; `shot` marks the first frame of a new shot.
     ///
-    /// As in the reference a cost that is not a number (a depth behind the camera, an interval without
-    /// a width) becomes 0, which is the *best* cost, and an infinite one the largest number. The
-    /// exponentials are rounded to f32, as they are there, so that they overflow where they do there.
-    pub fn cost(self, terms: &Terms, shot: bool) -> f64 {
+    /// As in the reference, a NaN cost (a depth behind the camera, an interval of zero width) becomes 0, the *best*
+    /// cost, and an infinite cost becomes the largest number. Exponentials are rounded to f32, as in the reference,
+    /// so that they overflow at the same values.
+    pub fn cost(self, terms: &CostTerms, shot: bool) -> f64 {
         let weights = self.weights(shot);
-        // spelled out because f64::min would drop a NaN
+        // `f64::min` would discard a NaN
         let pose = if terms.pose > weights.pose_ceiling { weights.pose_ceiling } else { terms.pose };
         let location = terms.location / (0.1 + terms.location_interval.tanh()) / weights.location;
         let depth = terms.depth / (0.1 + terms.depth_interval.tanh()) / weights.depth;
@@ -118,30 +127,31 @@ impl Equation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::phalp::{POSE_LENGTH, Place};
+    use crate::phalp::{Location, POSE_LENGTH};
 
-    fn standing(x: f32, depth: f32) -> Observation {
-        let place = Place { in_square: [x, 0.5], in_camera: [0.0, 0.0, depth] };
-        Observation { frame_index: 0, pose: Box::new([0.0; POSE_LENGTH]), place, annotated: false }
+    fn observation_at(x: f32, depth: f32) -> Observation {
+        let location = Location { in_square: [x, 0.5], in_camera: [0.0, 0.0, depth] };
+        Observation { frame_index: 0, pose: Box::new([0.0; POSE_LENGTH]), location, annotated: false }
     }
 
-    fn cost(expected: &Observation, seen: &Observation, cues: Cues) -> f64 {
-        Equation::Eq019.cost(&Terms::between(&Expected::again(expected), seen, cues), false)
+    fn cost(prediction: &Observation, observation: &Observation, cues: Cues) -> f64 {
+        CostEquation::Eq019
+            .cost(&CostTerms::between(&Prediction::stationary(prediction), observation, cues), false)
     }
 
     #[test]
-    fn nothing_is_nearer_than_the_same_place() {
+    fn the_same_location_has_the_least_cost() {
         let cues = Cues::default();
-        assert_eq!(cost(&standing(0.5, 30.0), &standing(0.5, 30.0), cues), 1.0);
-        assert!(cost(&standing(0.5, 30.0), &standing(0.6, 30.0), cues) > 1.0);
-        let farther = cost(&standing(0.5, 30.0), &standing(0.5, 40.0), cues);
-        assert!(farther > 1.0);
+        assert_eq!(cost(&observation_at(0.5, 30.0), &observation_at(0.5, 30.0), cues), 1.0);
+        assert!(cost(&observation_at(0.5, 30.0), &observation_at(0.6, 30.0), cues) > 1.0);
+        let deeper = cost(&observation_at(0.5, 30.0), &observation_at(0.5, 40.0), cues);
+        assert!(deeper > 1.0);
         let off = Cues { location: LocationCue::Off, ..cues };
-        assert_eq!(cost(&standing(0.5, 30.0), &standing(0.6, 40.0), off), 1.0);
+        assert_eq!(cost(&observation_at(0.5, 30.0), &observation_at(0.6, 40.0), off), 1.0);
     }
 
     #[test]
-    fn what_is_not_a_number_costs_nothing() {
-        assert_eq!(cost(&standing(0.5, -30.0), &standing(0.9, 30.0), Cues::default()), 0.0);
+    fn a_nan_cost_becomes_zero() {
+        assert_eq!(cost(&observation_at(0.5, -30.0), &observation_at(0.9, 30.0), Cues::default()), 0.0);
     }
 }

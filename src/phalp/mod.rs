@@ -1,17 +1,19 @@
-//! Persons of a frame -> identities: PHALP's tracker (Rajasegaran et al., CVPR 2022;
-//! `brjathu/PHALP`: `phalp/trackers/PHALP.py`, `phalp/external/deep_sort_/`).
+//! PHALP's tracker (Rajasegaran et al., CVPR 2022; `brjathu/PHALP`: `phalp/trackers/PHALP.py`,
+//! `phalp/external/deep_sort_/`): assigns identities to the detected people of each frame.
 //!
-//! Each track foretells where its person will be and how the body will be posed; the persons of the
-//! next frame are paired with the foretellings at the least total cost. A track is tentative until
-//! it was seen [`Settings::n_init`] times in a row, confirmed from then on, and lives on as a ghost
-//! for up to [`Settings::max_age_track`] frames in which nobody is paired with it.
+//! Each track predicts the location and pose of its person in the next frame; the people of that frame are assigned
+//! to the tracks at the least total cost, with costs above a threshold excluded (gating). A track is tentative
+//! until it was matched [`Settings::n_init`] times in a row, then confirmed; when unmatched it is lost, and deleted
+//! after more than [`Settings::max_age_track`] frames.
 //!
-//! [`Tracker::step`] gives an identity away only when it is final: at most `n_init - 1` frames late.
-//! What the tracker holds is bounded by the persons of a frame and never by the length of a video.
+//! [`Tracker::update`] returns the tracks of a frame once they are final: at most `n_init - 1` frames later. Memory
+//! is bounded by the number of people in a frame, not by the length of the video.
 //!
-//! Must not know how persons were found, nor what a frame looks like.
+//! Input: [`Person`](crate::person::Person)s of each frame, in order. Output: [`FrameTracks`]. Does not depend on
+//! detectors or pixels.
 
 mod cost;
+mod cues;
 mod features;
 mod pending;
 mod ridge;
@@ -19,13 +21,14 @@ mod settings;
 mod track;
 mod tracker;
 
-pub use cost::{Equation, Terms};
+pub use cost::{CostEquation, CostTerms};
+pub use cues::{Cues, LocationCue, PoseCue, TextureCue};
 pub use features::{
-    Expected, Observation, PLACE_LENGTH, POSE_LENGTH, Place, params_from_pose_vector, place_vector,
-    pose_vector,
+    LOCATION_LENGTH, Location, Observation, POSE_LENGTH, Prediction, location_vector,
+    params_from_pose_vector, pose_vector,
 };
-pub use pending::{FrameIdentities, Identity};
-pub use ridge::foretell;
-pub use settings::{Cues, LocationCue, PoseCue, Settings, SettingsError, TextureCue};
-pub use track::{State, Track};
-pub use tracker::{TrackError, Tracker, Update};
+pub use pending::{FrameTrack, FrameTracks};
+pub use ridge::predict;
+pub use settings::{Settings, SettingsError};
+pub use track::{Track, TrackState};
+pub use tracker::{Association, TrackError, Tracker};

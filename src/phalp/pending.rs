@@ -1,95 +1,99 @@
-//! Identities that are not final yet: a tentative track may still prove to have been nobody.
+//! Frames whose tracks are not final yet: a tentative track may still be deleted.
 
-use crate::person::BBox;
-use serde::{Deserialize, Serialize};
+use crate::person::{BBox, TrackId};
 use std::collections::VecDeque;
 
-/// A confirmed track in a frame.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Identity {
-    pub track_id: u32,
-    /// Which of the frame's persons it is; `None` for a ghost, which was not seen in this frame.
+/// A confirmed track in one frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameTrack {
+    /// The track.
+    pub track_id: TrackId,
+    /// Index into the frame's people; `None` for a lost track, which was not matched in this frame.
     pub person_index: Option<usize>,
-    /// Frames since it was last seen; 0 when it was seen in this one.
-    pub missed_frames: usize,
-    /// Its box, pixels of the frame: a ghost's is the box that it was last seen in.
+    /// Frames since the last match; 0 when matched in this frame.
+    pub time_since_update: usize,
+    /// Box in pixels of the frame; for a lost track the box of its last match.
     pub bbox: BBox,
-    /// Where the tracker expects the body's origin in the frame after this one, pixels.
-    pub expected_in_image: [f32; 2],
+    /// Predicted position of the body's origin in the next frame, pixels.
+    pub predicted_in_image: [f32; 2],
 }
 
-impl Identity {
-    /// Whether the track was not seen in this frame.
-    pub fn is_ghost(&self) -> bool {
+impl FrameTrack {
+    /// Whether the track was not matched in this frame.
+    pub fn is_lost(&self) -> bool {
         self.person_index.is_none()
     }
 }
 
-/// The final identities of one frame, by rising track id; no identity stands twice.
-/// Persons that are not mentioned belong to no confirmed track.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FrameIdentities {
+/// The final tracks of one frame, ascending by id, each id once. People without an entry belong to no confirmed
+/// track.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FrameTracks {
+    /// The frame.
     pub frame_index: usize,
-    pub identities: Vec<Identity>,
+    /// Confirmed tracks, lost ones included.
+    pub tracks: Vec<FrameTrack>,
 }
 
-/// Frames whose identities wait for a decision, oldest first.
+/// Frames with undecided tracks, oldest first.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pending {
-    frames: VecDeque<(usize, Vec<Row>)>,
+pub(super) struct PendingFrames {
+    frames: VecDeque<(usize, Vec<PendingTrack>)>,
 }
 
 #[derive(Debug, Clone)]
-struct Row {
-    identity: Identity,
+struct PendingTrack {
+    track: FrameTrack,
     confirmed: bool,
 }
 
-impl Pending {
-    pub fn open(&mut self, frame_index: usize) {
+impl PendingFrames {
+    /// Appends a frame without tracks.
+    pub fn begin_frame(&mut self, frame_index: usize) {
         self.frames.push_back((frame_index, Vec::new()));
     }
 
-    /// Notes a track in the newest frame.
-    pub fn note(&mut self, identity: Identity, confirmed: bool) {
-        if let Some((_, rows)) = self.frames.back_mut() {
-            rows.push(Row { identity, confirmed });
+    /// Adds a track to the newest frame.
+    pub fn add(&mut self, identity: FrameTrack, confirmed: bool) {
+        if let Some((_, entries)) = self.frames.back_mut() {
+            entries.push(PendingTrack { track: identity, confirmed });
         }
     }
 
-    /// A track has proved to be somebody: so it was in the frames before.
-    pub fn confirm(&mut self, track_id: u32) {
-        let rows = self.frames.iter_mut().flat_map(|(_, rows)| rows);
-        rows.filter(|row| row.identity.track_id == track_id).for_each(|row| row.confirmed = true);
+    /// Confirms a track in all pending frames.
+    pub fn confirm(&mut self, track_id: TrackId) {
+        let entries = self.frames.iter_mut().flat_map(|(_, entries)| entries);
+        entries.filter(|entry| entry.track.track_id == track_id).for_each(|entry| entry.confirmed = true);
     }
 
-    /// A track is dropped: what was not confirmed of it never was.
-    pub fn forget(&mut self, track_id: u32) {
-        for (_, rows) in &mut self.frames {
-            rows.retain(|row| row.confirmed || row.identity.track_id != track_id);
+    /// Removes the unconfirmed entries of a deleted track.
+    pub fn discard(&mut self, track_id: TrackId) {
+        for (_, entries) in &mut self.frames {
+            entries.retain(|entry| entry.confirmed || entry.track.track_id != track_id);
         }
     }
 
-    /// Hands over the frames, oldest first, up to the first with an open question.
-    pub fn take_decided(&mut self) -> Vec<FrameIdentities> {
-        let mut decided = Vec::new();
-        while self.frames.front().is_some_and(|(_, rows)| rows.iter().all(|row| row.confirmed)) {
-            decided.extend(self.frames.pop_front().map(|(frame_index, rows)| FrameIdentities {
+    /// Removes and returns the frames, oldest first, up to the first with an unconfirmed entry.
+    pub fn take_final(&mut self) -> Vec<FrameTracks> {
+        let mut final_frames = Vec::new();
+        while self.frames.front().is_some_and(|(_, entries)| entries.iter().all(|entry| entry.confirmed)) {
+            final_frames.extend(self.frames.pop_front().map(|(frame_index, entries)| FrameTracks {
                 frame_index,
-                identities: rows.into_iter().map(|row| row.identity).collect(),
+                tracks: entries.into_iter().map(|entry| entry.track).collect(),
             }));
         }
-        decided
+        final_frames
     }
 
-    /// Hands over all that is left; open questions are answered with no.
-    pub fn take_all(&mut self) -> Vec<FrameIdentities> {
-        for (_, rows) in &mut self.frames {
-            rows.retain(|row| row.confirmed);
+    /// Removes and returns all frames; unconfirmed entries are dropped.
+    pub fn take_all(&mut self) -> Vec<FrameTracks> {
+        for (_, entries) in &mut self.frames {
+            entries.retain(|entry| entry.confirmed);
         }
-        self.take_decided()
+        self.take_final()
     }
 
+    /// Frames that are not final.
     pub fn len(&self) -> usize {
         self.frames.len()
     }

@@ -1,6 +1,7 @@
-//! What can be asked of the tracker. Names and defaults are PHALP's own (`phalp/configs/base.py`).
+//! The tracker's settings. Names and defaults are PHALP's (`phalp/configs/base.py`).
 
-use super::cost::Equation;
+use super::cost::CostEquation;
+use super::cues::Cues;
 use super::ridge;
 use serde::{Deserialize, Serialize};
 
@@ -8,16 +9,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Observations that a track remembers, and that its location is foretold from.
+    /// Observations that a track stores and predicts its location from.
     pub track_history: usize,
-    /// Sightings in a row that confirm a track.
+    /// Consecutive matches that confirm a track.
     pub n_init: usize,
-    /// Frames in a row without a sighting that a confirmed track survives.
+    /// Most consecutive frames without a match before a confirmed track is deleted.
     pub max_age_track: usize,
-    /// Pairings that cost more than this are not made; costs are clipped to it before pairing.
+    /// Gate: assignments that cost more are not made; costs are clipped to it before the assignment.
     pub hungarian_th: f64,
-    /// How the cues become one cost.
-    pub distance_type: Equation,
+    /// How the cues are combined into one cost.
+    pub distance_type: CostEquation,
+    /// Which cues are compared, and how each is predicted.
     pub cues: Cues,
 }
 
@@ -28,80 +30,52 @@ impl Default for Settings {
             n_init: 5,
             max_age_track: 50,
             hungarian_th: 100.0,
-            distance_type: Equation::Eq019,
+            distance_type: CostEquation::Eq019,
             cues: Cues::default(),
         }
     }
 }
 
-/// Which cues enter the cost, and how each is foretold. A cue that is off counts as distance zero.
-///
-/// The defaults are what PHALP does when its setting `predict` is `L`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cues {
-    pub location: LocationCue,
-    pub pose: PoseCue,
-    pub texture: TextureCue,
-}
-
-/// Where a track's person is expected.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LocationCue {
-    /// Location plays no part.
-    Off,
-    /// Where it was seen last.
-    Last,
-    /// On the straight line that a ridge regression lays through the history.
-    #[default]
-    Ridge,
-}
-
-/// How the body of a track's person is expected to be posed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PoseCue {
-    /// The pose plays no part.
-    Off,
-    /// As it was seen last: what the reference falls back to without its pose transformer.
-    #[default]
-    Last,
-}
-
-/// How the looks of a track's person are compared.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TextureCue {
-    /// The looks play no part.
-    #[default]
-    Off,
-}
-
 /// A setting that the tracker cannot work with.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SettingsError {
-    #[error("phalp.track_history is {got}; set it to {} to {}", ridge::SHORTEST, ridge::LONGEST)]
-    History { got: usize },
+    /// `track_history` is too small or too large.
+    #[error("phalp.track_history is {got}; set it to {} to {}", ridge::MIN_HISTORY, ridge::MAX_HISTORY)]
+    TrackHistory {
+        /// The given value.
+        got: usize,
+    },
+    /// `n_init` is 0 or more than `track_history`.
     #[error("phalp.n_init is {got}; set it to 1 to {history} (phalp.track_history)")]
-    Confirmation { got: usize, history: usize },
+    NInit {
+        /// The given value.
+        got: usize,
+        /// The value of `track_history`.
+        history: usize,
+    },
+    /// `hungarian_th` is not positive or not finite.
     #[error("phalp.hungarian_th is {got}; set it to a number above 0")]
-    Threshold { got: f64 },
+    HungarianThreshold {
+        /// The given value.
+        got: f64,
+    },
 }
 
 impl Settings {
+    /// Checks all values against the tracker's limits.
+    ///
     /// # Errors
-    /// If a number is outside of what the tracker can work with.
+    /// If a value is outside the tracker's limits.
     pub fn check(&self) -> Result<(), SettingsError> {
         let history = self.track_history;
-        if !(ridge::SHORTEST..=ridge::LONGEST).contains(&history) {
-            return Err(SettingsError::History { got: history });
+        if !(ridge::MIN_HISTORY..=ridge::MAX_HISTORY).contains(&history) {
+            return Err(SettingsError::TrackHistory { got: history });
         }
         if !(1..=history).contains(&self.n_init) {
-            return Err(SettingsError::Confirmation { got: self.n_init, history });
+            return Err(SettingsError::NInit { got: self.n_init, history });
         }
         if !(self.hungarian_th.is_finite() && self.hungarian_th > 0.0) {
-            return Err(SettingsError::Threshold { got: self.hungarian_th });
+            return Err(SettingsError::HungarianThreshold { got: self.hungarian_th });
         }
         Ok(())
     }
@@ -110,12 +84,13 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::phalp::LocationCue;
 
     #[test]
-    fn phalps_words_are_understood_and_others_refused() {
+    fn phalps_names_are_accepted_and_others_refused() {
         let settings: Settings =
             toml::from_str("n_init = 3\ndistance_type = \"EQ_010\"\n[cues]\nlocation = \"last\"").unwrap();
-        assert_eq!((settings.n_init, settings.distance_type), (3, Equation::Eq010));
+        assert_eq!((settings.n_init, settings.distance_type), (3, CostEquation::Eq010));
         assert_eq!(settings.cues.location, LocationCue::Last);
         assert!(toml::from_str::<Settings>("ninit = 3").is_err());
         let again: Settings = toml::from_str(&toml::to_string(&Settings::default()).unwrap()).unwrap();
@@ -124,9 +99,9 @@ mod tests {
 
     #[test]
     fn impossible_settings_say_what_to_do() {
-        let wrong = Settings { n_init: 9, ..Settings::default() };
+        let settings = Settings { n_init: 9, ..Settings::default() };
         assert_eq!(
-            wrong.check().unwrap_err().to_string(),
+            settings.check().unwrap_err().to_string(),
             "phalp.n_init is 9; set it to 1 to 7 (phalp.track_history)"
         );
         assert!(Settings { track_history: 2, ..Settings::default() }.check().is_err());

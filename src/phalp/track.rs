@@ -1,62 +1,72 @@
-//! One identity through time: what it remembers, what it expects, and its way from tentative to
-//! confirmed to dropped (`deep_sort_/track.py`).
+//! One track: its history, its prediction, and its state from tentative through confirmed to deleted
+//! (`deep_sort_/track.py`).
 
-use super::features::{Expected, Observation};
+use super::cues::LocationCue;
+use super::features::{Observation, Prediction};
 use super::ridge;
-use super::settings::{LocationCue, Settings};
+use super::settings::Settings;
+use crate::person::TrackId;
 use std::collections::VecDeque;
 
+/// State of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Seen too few times to be believed; one miss ends it.
+pub enum TrackState {
+    /// Matched too few times yet; deleted at the first miss.
     Tentative,
+    /// Matched `n_init` times, or annotated.
     Confirmed,
-    /// Gone, and dropped at the end of the frame.
+    /// Removed at the end of the frame.
     Deleted,
 }
 
-/// One identity through time.
+/// One track.
 #[derive(Debug, Clone)]
 pub struct Track {
-    id: u32,
-    state: State,
+    id: TrackId,
+    state: TrackState,
     hits: usize,
     age: usize,
-    misses: usize,
+    time_since_update: usize,
     history: VecDeque<Observation>,
-    expected: Expected,
+    prediction: Prediction,
 }
 
 impl Track {
-    /// A track born of one observation, which fills the whole history.
-    pub fn new(id: u32, seen: Observation, settings: &Settings) -> Track {
-        let state = if seen.annotated || settings.n_init <= 1 { State::Confirmed } else { State::Tentative };
-        let expected = Expected::again(&seen);
-        let history = vec![seen; settings.track_history].into();
-        Track { id, state, hits: 1, age: 1, misses: 0, history, expected }
+    /// A new track from one observation, which fills the whole history.
+    pub fn new(id: TrackId, observation: Observation, settings: &Settings) -> Track {
+        let state = if observation.annotated || settings.n_init <= 1 {
+            TrackState::Confirmed
+        } else {
+            TrackState::Tentative
+        };
+        let prediction = Prediction::stationary(&observation);
+        let history = vec![observation; settings.track_history].into();
+        Track { id, state, hits: 1, age: 1, time_since_update: 0, history, prediction }
     }
 
-    pub fn id(&self) -> u32 {
+    /// Identity.
+    pub fn id(&self) -> TrackId {
         self.id
     }
 
-    pub fn state(&self) -> State {
+    /// Current state.
+    pub fn state(&self) -> TrackState {
         self.state
     }
 
-    /// Frames in which it was seen.
+    /// Frames in which the track was matched.
     pub fn hits(&self) -> usize {
         self.hits
     }
 
-    /// Frames since it was born, that one included.
+    /// Frames since the track was created, that one included.
     pub fn age(&self) -> usize {
         self.age
     }
 
-    /// Frames since it was last seen; 0 when it was seen in this one.
-    pub fn misses(&self) -> usize {
-        self.misses
+    /// Frames since the last match; 0 when matched in this frame.
+    pub fn time_since_update(&self) -> usize {
+        self.time_since_update
     }
 
     /// The last observations, oldest first.
@@ -64,46 +74,46 @@ impl Track {
         &self.history
     }
 
-    /// What it expects to see in the next frame.
-    pub fn expected(&self) -> &Expected {
-        &self.expected
+    /// Prediction for the next frame.
+    pub fn prediction(&self) -> &Prediction {
+        &self.prediction
     }
 
-    /// Enters a new frame.
-    pub fn grow_older(&mut self) {
+    /// Starts a new frame.
+    pub fn increment_time_since_update(&mut self) {
         self.age += 1;
-        self.misses += 1;
+        self.time_since_update += 1;
     }
 
-    /// Was seen in this frame. At a new shot (`shot`) the whole history moves to the new place,
-    /// for where a person stood before a cut says nothing of where it stands after.
-    pub fn hit(&mut self, seen: Observation, shot: bool, settings: &Settings) {
-        let (place, annotated) = (seen.place, seen.annotated);
+    /// Records a match in this frame. At a shot change (`shot`) the location of the whole history is replaced by
+    /// the new one: locations before a cut do not predict those after it.
+    pub fn update(&mut self, observation: Observation, shot: bool, settings: &Settings) {
+        let (location, annotated) = (observation.location, observation.annotated);
         self.history.pop_front();
-        self.history.push_back(seen);
+        self.history.push_back(observation);
         if shot {
-            self.history.iter_mut().for_each(|past| past.place = place);
+            self.history.iter_mut().for_each(|past| past.location = location);
         }
         self.hits += 1;
-        self.misses = 0;
-        if annotated || (self.state == State::Tentative && self.hits >= settings.n_init) {
-            self.state = State::Confirmed;
+        self.time_since_update = 0;
+        if annotated || (self.state == TrackState::Tentative && self.hits >= settings.n_init) {
+            self.state = TrackState::Confirmed;
         }
     }
 
-    /// Was not seen in this frame.
-    pub fn miss(&mut self, settings: &Settings) {
-        if self.state == State::Tentative || self.misses > settings.max_age_track {
-            self.state = State::Deleted;
+    /// Records that the track was not matched in this frame.
+    pub fn mark_missed(&mut self, settings: &Settings) {
+        if self.state == TrackState::Tentative || self.time_since_update > settings.max_age_track {
+            self.state = TrackState::Deleted;
         }
     }
 
-    /// Makes up its mind about the next frame.
-    pub fn look_ahead(&mut self, settings: &Settings) {
+    /// Computes the prediction for the next frame.
+    pub fn predict(&mut self, settings: &Settings) {
         let last = &self.history[self.history.len() - 1];
-        self.expected = match settings.cues.location {
-            LocationCue::Ridge => ridge::foretell(self.history.iter(), self.misses),
-            LocationCue::Off | LocationCue::Last => Expected::again(last),
+        self.prediction = match settings.cues.location {
+            LocationCue::Ridge => ridge::predict(self.history.iter(), self.time_since_update),
+            LocationCue::Off | LocationCue::Last => Prediction::stationary(last),
         };
     }
 }

@@ -1,6 +1,6 @@
-//! Bytes and text as Python's oldest protocol writes them: with escapes.
+//! Undoes the escapes of strings in pickle protocol 0.
 
-/// Undoes Python 2's escapes.
+/// Undoes the escapes of a Python 2 string literal.
 pub(super) fn unescaped(inside: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(inside.len());
     let mut rest = inside;
@@ -28,7 +28,7 @@ pub(super) fn unescaped(inside: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Undoes `raw-unicode-escape`.
+/// Decodes `raw-unicode-escape`.
 pub(super) fn raw_unicode(line: &[u8]) -> Option<String> {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;

@@ -1,57 +1,57 @@
-//! Arrays as joblib writes them (its `numpy_pickle.py`): the numbers lie bare between the instructions, behind the
-//! object that says their shape and type.
+//! Arrays as joblib writes them (its `numpy_pickle.py`): the values lie between the opcodes, after the wrapper object that
+//! gives their shape and type.
 
 use super::PickleError;
-use super::array::{Array, dtype_of, numbers, shape_of};
+use super::elements::{Array, array_from_nodes, read_dtype, read_shape};
 use super::machine::Machine;
-use super::tree::{Handle, Made, Node, Tree};
+use super::tree::{Handle, Node, Object, Tree};
 
-/// Joblib's object in place of an array.
+/// Whether a class is joblib's wrapper for an array.
 pub(super) fn is_wrapper(module: &str, name: &str) -> bool {
     (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper")
 }
 
 impl Machine<'_, '_> {
-    /// Takes the numbers behind an object that was just given its state, if it is joblib's stand-in for an array.
-    pub(super) fn take_numbers_behind(&mut self, target: Handle) -> Result<(), PickleError> {
-        let Node::Made(made) = self.tree.node(target) else { return Ok(()) };
-        if !self.tree.global(made.callable).is_some_and(|(module, name)| is_wrapper(module, name)) {
+    /// Reads the values that follow an object whose state was just set, if it is joblib's wrapper.
+    pub(super) fn read_joblib_values(&mut self, target: Handle) -> Result<(), PickleError> {
+        let Node::Object(object) = self.tree.node(target) else { return Ok(()) };
+        if !self.tree.global(object.callable).is_some_and(|(module, name)| is_wrapper(module, name)) {
             return Ok(());
         }
-        let part = |name: &str| part(&self.tree, made, name);
+        let part = |name: &str| wrapper_attribute(&self.tree, object, name);
         let (shape, dtype) = (part("shape")?, part("dtype")?);
-        let sides = shape_of(&self.tree, shape, WHAT)?;
-        let width = dtype_of(&self.tree, dtype, WHAT)?.width();
+        let sides = read_shape(&self.tree, shape, WHAT)?;
+        let width = read_dtype(&self.tree, dtype, WHAT)?.width();
         let length = sides.iter().try_fold(width, |length, side| length.checked_mul(*side));
-        let length = length.ok_or_else(|| self.damaged("an array of absurd size"))?;
-        // newer versions pad, so that numbers lie at multiples of 16 bytes
+        let length = length.ok_or_else(|| self.damaged("an array whose size overflows"))?;
+        // newer versions pad, so that values are aligned to 16 bytes
         let is_padded = part("numpy_array_alignment_bytes").is_ok_and(|bytes| self.tree.int(bytes).is_some());
         if is_padded {
-            let padding = self.number::<1>()?[0];
-            self.bytes(padding.into())?;
+            let padding = self.take_array::<1>()?[0];
+            self.take_bytes(padding.into())?;
         }
-        let range = self.bytes(length)?;
+        let range = self.take_bytes(length)?;
         self.push(Node::Bytes(range))?;
         let data = self.pop()?;
-        if let Node::Made(made) = self.tree.node_mut(target) {
-            made.items.push(data);
+        if let Node::Object(object) = self.tree.node_mut(target) {
+            object.items.push(data);
         }
         Ok(())
     }
 }
 
-const WHAT: &str = "an array of joblib's";
+const WHAT: &str = "joblib's array";
 
-fn part(tree: &Tree, made: &Made, name: &str) -> Result<Handle, PickleError> {
-    let found = made.state.and_then(|state| tree.get(state, name));
-    found.ok_or_else(|| PickleError::wrong(WHAT, format!("has no `{name}`")))
+fn wrapper_attribute(tree: &Tree, object: &Object, name: &str) -> Result<Handle, PickleError> {
+    let found = object.state.and_then(|state| tree.get(state, name));
+    found.ok_or_else(|| PickleError::invalid(WHAT, format!("has no `{name}`")))
 }
 
-/// The array that a stand-in with its numbers is.
-pub(super) fn wrapped(tree: &Tree, made: &Made, what: &str) -> Result<Array, PickleError> {
-    let data = made.items.first().copied();
-    let data = data.ok_or_else(|| PickleError::wrong(what, "an array of joblib's without its numbers"))?;
-    let fortran = tree.text(part(tree, made, "order")?) == Some("F");
-    let dtype = dtype_of(tree, part(tree, made, "dtype")?, what)?;
-    numbers(tree, part(tree, made, "shape")?, dtype, fortran, data, what)
+/// The array of a wrapper whose values were read.
+pub(super) fn read_joblib_array(tree: &Tree, object: &Object, what: &str) -> Result<Array, PickleError> {
+    let data = object.items.first().copied();
+    let data = data.ok_or_else(|| PickleError::invalid(what, "joblib's array without its values"))?;
+    let fortran = tree.text(wrapper_attribute(tree, object, "order")?) == Some("F");
+    let dtype = read_dtype(tree, wrapper_attribute(tree, object, "dtype")?, what)?;
+    array_from_nodes(tree, wrapper_attribute(tree, object, "shape")?, dtype, fortran, data, what)
 }

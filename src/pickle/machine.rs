@@ -1,4 +1,4 @@
-//! The machine that reads a pickle's instructions into a [`Tree`], and calls nothing.
+//! The pickle machine: executes opcodes into a [`Tree`] and calls nothing.
 
 use super::PickleError;
 use super::escapes::{raw_unicode, unescaped};
@@ -7,26 +7,28 @@ use super::tree::{Handle, Node, Tree};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Which names are known to stand for data.
+/// Decides which Python names are accepted.
 pub trait Policy {
-    /// Whether a class or a function of this name may be in the pickle at all.
-    fn may_be_named(&self, _module: &str, _name: &str) -> bool {
+    /// Whether this class or function may be named at all.
+    fn allows_name(&self, _module: &str, _name: &str) -> bool {
         true
     }
 
-    /// Whether calling this function, or class, makes something that is only data.
-    fn may_be_called(&self, module: &str, name: &str) -> bool;
+    /// Whether calling this function or class only creates data.
+    fn allows_call(&self, module: &str, name: &str) -> bool;
 
-    /// Whether objects of this class may stand in the pickle: they keep their state and have no behaviour.
-    fn may_stand(&self, module: &str, name: &str) -> bool;
+    /// Whether objects of this class are accepted: they keep their state and have no behavior.
+    fn allows_object(&self, module: &str, name: &str) -> bool;
 }
 
-/// What a pickle may be at most. Its graph takes some hundred bytes of memory per node.
+/// Limits on the size of a pickle. Its graph needs some hundred bytes of memory per node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
+    /// Number of nodes.
     pub nodes: usize,
-    /// Marks within marks.
+    /// Number of nested marks.
     pub depth: usize,
+    /// Number of memo entries.
     pub memo: usize,
 }
 
@@ -39,11 +41,12 @@ impl Default for Limits {
 /// Reads the pickle at the start of `source`.
 ///
 /// # Errors
-/// If it is damaged, calls what `policy` does not know, or goes beyond `limits`.
+/// If it is damaged, names or calls what `policy` refuses, or exceeds `limits`.
 pub fn read<'s>(source: &'s [u8], policy: &dyn Policy, limits: Limits) -> Result<Tree<'s>, PickleError> {
-    let tree = Tree { source, nodes: Vec::new(), root: Handle(0), length: 0 };
+    let tree = Tree { source, nodes: Vec::new(), root: Handle(0), consumed_bytes: 0 };
     let (stack, marks, memo) = (Vec::new(), Vec::new(), HashMap::new());
-    let mut machine = Machine { tree, policy, limits, at: 0, began: 0, decoded: 0, stack, marks, memo };
+    let mut machine =
+        Machine { tree, policy, limits, position: 0, opcode_start: 0, decoded_bytes: 0, stack, marks, memo };
     while machine.step()? {}
     Ok(machine.tree)
 }
@@ -52,59 +55,59 @@ pub(super) struct Machine<'s, 'p> {
     pub(super) tree: Tree<'s>,
     pub(super) policy: &'p dyn Policy,
     limits: Limits,
-    /// The next byte.
-    at: usize,
-    /// Where the present instruction began.
-    pub(super) began: usize,
-    /// Bytes that were decoded and are not the source's own.
-    decoded: usize,
+    /// Offset of the next byte.
+    position: usize,
+    /// Offset of the current opcode.
+    pub(super) opcode_start: usize,
+    /// Bytes of decoded strings, which are copies rather than ranges of the source.
+    decoded_bytes: usize,
     stack: Vec<Handle>,
-    /// Heights of the stack at the open marks.
+    /// Stack heights at the open marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Handle>,
 }
 
 impl Machine<'_, '_> {
     pub(super) fn damaged(&self, reason: impl Into<String>) -> PickleError {
-        PickleError::Damaged { at: self.began, reason: reason.into() }
+        PickleError::Damaged { offset: self.opcode_start, reason: reason.into() }
     }
 
-    pub(super) fn bytes(&mut self, count: usize) -> Result<Range<usize>, PickleError> {
-        let end = self.at.checked_add(count).filter(|end| *end <= self.tree.source.len());
-        let end = end.ok_or(PickleError::EndsEarly { at: self.tree.source.len() })?;
-        let range = self.at..end;
-        self.at = end;
+    pub(super) fn take_bytes(&mut self, count: usize) -> Result<Range<usize>, PickleError> {
+        let end = self.position.checked_add(count).filter(|end| *end <= self.tree.source.len());
+        let end = end.ok_or(PickleError::Truncated { offset: self.tree.source.len() })?;
+        let range = self.position..end;
+        self.position = end;
         Ok(range)
     }
 
-    pub(super) fn number<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
-        let range = self.bytes(N)?;
+    pub(super) fn take_array<const N: usize>(&mut self) -> Result<[u8; N], PickleError> {
+        let range = self.take_bytes(N)?;
         let mut number = [0; N];
         number.copy_from_slice(&self.tree.source[range]);
         Ok(number)
     }
 
-    fn length(&mut self, width: usize) -> Result<usize, PickleError> {
+    fn take_length(&mut self, width: usize) -> Result<usize, PickleError> {
         let length = match width {
-            1 => u64::from(self.number::<1>()?[0]),
-            4 => u64::from(u32::from_le_bytes(self.number()?)),
-            _ => u64::from_le_bytes(self.number()?),
+            1 => u64::from(self.take_array::<1>()?[0]),
+            4 => u64::from(u32::from_le_bytes(self.take_array()?)),
+            _ => u64::from_le_bytes(self.take_array()?),
         };
         usize::try_from(length).map_err(|_| self.damaged(format!("a length of {length}")))
     }
 
-    /// The rest of the line, its end left out.
-    pub(super) fn line(&mut self) -> Result<Range<usize>, PickleError> {
-        let rest = &self.tree.source[self.at..];
+    /// The rest of the line, without its end.
+    pub(super) fn take_line(&mut self) -> Result<Range<usize>, PickleError> {
+        let rest = &self.tree.source[self.position..];
         let length = rest.iter().position(|byte| *byte == b'\n');
-        let length = length.ok_or(PickleError::EndsEarly { at: self.tree.source.len() })?;
-        let range = self.bytes(length)?;
-        self.at += 1;
+        let length = length.ok_or(PickleError::Truncated { offset: self.tree.source.len() })?;
+        let range = self.take_bytes(length)?;
+        self.position += 1;
         Ok(range)
     }
 
-    fn words(&self, range: Range<usize>) -> Result<&str, PickleError> {
-        std::str::from_utf8(&self.tree.source[range]).map_err(|_| self.damaged("a name that is no text"))
+    fn utf8(&self, range: Range<usize>) -> Result<&str, PickleError> {
+        std::str::from_utf8(&self.tree.source[range]).map_err(|_| self.damaged("a name that is not UTF-8"))
     }
 
     pub(super) fn push(&mut self, node: Node) -> Result<(), PickleError> {
@@ -114,11 +117,11 @@ impl Machine<'_, '_> {
         // nodes are fewer than 2^32 by their limit
         let handle = Handle(self.tree.nodes.len() as u32);
         self.tree.nodes.push(node);
-        self.push_again(handle)
+        self.push_handle(handle)
     }
 
-    /// What is recalled a million times is still there once, but the stack holds its handles.
-    fn push_again(&mut self, handle: Handle) -> Result<(), PickleError> {
+    /// Pushes an existing node again. The stack is limited, too: a memo entry can be fetched a million times.
+    fn push_handle(&mut self, handle: Handle) -> Result<(), PickleError> {
         if self.stack.len() >= self.limits.nodes {
             return Err(self.too_large("values", self.limits.nodes));
         }
@@ -127,15 +130,15 @@ impl Machine<'_, '_> {
     }
 
     fn too_large(&self, what: &'static str, limit: usize) -> PickleError {
-        PickleError::TooLarge { at: self.began, what, limit }
+        PickleError::TooLarge { offset: self.opcode_start, what, limit }
     }
 
-    /// Bytes of our own: a text that is decoded again and again must not fill the memory.
-    pub(super) fn own(&mut self, bytes: Vec<u8>) -> Result<Node, PickleError> {
-        // a byte of Latin-1 takes two in UTF-8, and is decoded back to one
-        let limit = 3 * self.tree.source.len();
-        self.decoded += bytes.len();
-        if self.decoded > limit {
+    /// A node with decoded bytes. Their total is limited: one string can be decoded many times.
+    pub(super) fn owned_bytes(&mut self, bytes: Vec<u8>) -> Result<Node, PickleError> {
+        // a Latin-1 byte takes two bytes in UTF-8, and is decoded back to one
+        let limit = self.tree.source.len().saturating_mul(3);
+        self.decoded_bytes = self.decoded_bytes.saturating_add(bytes.len());
+        if self.decoded_bytes > limit {
             Err(self.too_large("decoded bytes", limit))
         } else {
             Ok(Node::OwnBytes(bytes))
@@ -145,127 +148,127 @@ impl Machine<'_, '_> {
     pub(super) fn pop(&mut self) -> Result<Handle, PickleError> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
-            return Err(self.damaged("a value is taken where none is"));
+            return Err(self.damaged("the stack is empty"));
         }
-        self.stack.pop().ok_or_else(|| self.damaged("a value is taken where none is"))
+        self.stack.pop().ok_or_else(|| self.damaged("the stack is empty"))
     }
 
     pub(super) fn top(&self) -> Result<Handle, PickleError> {
-        self.stack.last().copied().ok_or_else(|| self.damaged("a value is asked for where none is"))
+        self.stack.last().copied().ok_or_else(|| self.damaged("the stack is empty"))
     }
 
-    fn mark(&mut self) -> Result<(), PickleError> {
+    fn push_mark(&mut self) -> Result<(), PickleError> {
         if self.marks.len() >= self.limits.depth {
-            return Err(self.too_large("marks within marks", self.limits.depth));
+            return Err(self.too_large("nested marks", self.limits.depth));
         }
         self.marks.push(self.stack.len());
         Ok(())
     }
 
-    pub(super) fn since_mark(&mut self) -> Result<Vec<Handle>, PickleError> {
+    pub(super) fn pop_mark(&mut self) -> Result<Vec<Handle>, PickleError> {
         let height = self.marks.pop().ok_or_else(|| self.damaged("no mark is open"))?;
         Ok(self.stack.split_off(height))
     }
 
-    pub(super) fn pairs_since_mark(&mut self) -> Result<Vec<(Handle, Handle)>, PickleError> {
-        let values = self.since_mark()?;
+    pub(super) fn pop_mark_pairs(&mut self) -> Result<Vec<(Handle, Handle)>, PickleError> {
+        let values = self.pop_mark()?;
         if values.len() % 2 != 0 {
             return Err(self.damaged("a key without a value"));
         }
         Ok(values.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
     }
 
-    fn remember(&mut self, index: u32) -> Result<(), PickleError> {
+    fn memo_put(&mut self, index: u32) -> Result<(), PickleError> {
         let top = self.top()?;
         if self.memo.len() >= self.limits.memo {
-            return Err(self.too_large("remembered values", self.limits.memo));
+            return Err(self.too_large("memo entries", self.limits.memo));
         }
         self.memo.insert(index, top);
         Ok(())
     }
 
-    fn recall(&mut self, index: u32) -> Result<(), PickleError> {
+    fn memo_get(&mut self, index: u32) -> Result<(), PickleError> {
         let handle = self.memo.get(&index).copied();
-        let handle = handle.ok_or_else(|| self.damaged(format!("value {index} was never remembered")))?;
-        self.push_again(handle)
+        let handle = handle.ok_or_else(|| self.damaged(format!("memo entry {index} does not exist")))?;
+        self.push_handle(handle)
     }
 
-    /// One instruction; false after the last.
+    /// Executes one opcode; false after the last.
     fn step(&mut self) -> Result<bool, PickleError> {
-        self.began = self.at;
-        let code = self.number::<1>()?[0];
+        self.opcode_start = self.position;
+        let code = self.take_array::<1>()?[0];
         match code {
             STOP => {
                 self.tree.root = self.pop()?;
-                self.tree.length = self.at;
+                self.tree.consumed_bytes = self.position;
                 return Ok(false);
             }
             PROTO => {
-                let version = self.number::<1>()?[0];
+                let version = self.take_array::<1>()?[0];
                 if version > 5 {
                     return Err(self.damaged(format!("protocol {version}, and 5 is the newest known")));
                 }
             }
             FRAME => {
-                self.bytes(8)?;
+                self.take_bytes(8)?;
             }
-            MARK => self.mark()?,
+            MARK => self.push_mark()?,
             POP if self.marks.last() == Some(&self.stack.len()) => drop(self.marks.pop()),
             POP => drop(self.pop()?),
-            POP_MARK => drop(self.since_mark()?),
+            POP_MARK => drop(self.pop_mark()?),
             DUP => {
                 let top = self.top()?;
-                self.push_again(top)?;
+                self.push_handle(top)?;
             }
             PUT | GET => {
-                let range = self.line()?;
-                let index =
-                    self.words(range)?.parse().map_err(|_| self.damaged("a place that is no number"))?;
-                if code == PUT { self.remember(index)? } else { self.recall(index)? }
+                let range = self.take_line()?;
+                let index = self
+                    .utf8(range)?
+                    .parse()
+                    .map_err(|_| self.damaged("a memo index that is not a number"))?;
+                if code == PUT { self.memo_put(index)? } else { self.memo_get(index)? }
             }
             BINPUT => {
-                let index = self.number::<1>()?[0];
-                self.remember(index.into())?;
+                let index = self.take_array::<1>()?[0];
+                self.memo_put(index.into())?;
             }
             LONG_BINPUT => {
-                let index = u32::from_le_bytes(self.number()?);
-                self.remember(index)?;
+                let index = u32::from_le_bytes(self.take_array()?);
+                self.memo_put(index)?;
             }
-            MEMOIZE => self.remember(self.memo.len() as u32)?,
+            MEMOIZE => self.memo_put(self.memo.len() as u32)?,
             BINGET => {
-                let index = self.number::<1>()?[0];
-                self.recall(index.into())?;
+                let index = self.take_array::<1>()?[0];
+                self.memo_get(index.into())?;
             }
             LONG_BINGET => {
-                let index = u32::from_le_bytes(self.number()?);
-                self.recall(index)?;
+                let index = u32::from_le_bytes(self.take_array()?);
+                self.memo_get(index)?;
             }
-            _ => return self.value(code).map(|()| true),
+            _ => return self.simple_value(code).map(|()| true),
         }
         Ok(true)
     }
 
-    /// An instruction that makes a simple value.
-    fn value(&mut self, code: u8) -> Result<(), PickleError> {
+    /// Executes an opcode that pushes a simple value.
+    fn simple_value(&mut self, code: u8) -> Result<(), PickleError> {
         let node = match code {
             NONE => Node::None,
             NEWTRUE => Node::Bool(true),
             NEWFALSE => Node::Bool(false),
-            BININT => Node::Int(i32::from_le_bytes(self.number()?).into()),
-            BININT1 => Node::Int(self.number::<1>()?[0].into()),
-            BININT2 => Node::Int(u16::from_le_bytes(self.number()?).into()),
-            INT | LONG => self.written_int()?,
+            BININT => Node::Int(i32::from_le_bytes(self.take_array()?).into()),
+            BININT1 => Node::Int(self.take_array::<1>()?[0].into()),
+            BININT2 => Node::Int(u16::from_le_bytes(self.take_array()?).into()),
+            INT | LONG => self.decimal_int()?,
             LONG1 | LONG4 => {
-                let length = self.length(if code == LONG1 { 1 } else { 4 })?;
-                let range = self.bytes(length)?;
+                let length = self.take_length(if code == LONG1 { 1 } else { 4 })?;
+                let range = self.take_bytes(length)?;
                 long(&self.tree.source[range])
             }
-            BINFLOAT => Node::Float(f64::from_be_bytes(self.number()?)),
+            BINFLOAT => Node::Float(f64::from_be_bytes(self.take_array()?)),
             FLOAT => {
-                let range = self.line()?;
-                Node::Float(
-                    self.words(range)?.trim().parse().map_err(|_| self.damaged("a number that is none"))?,
-                )
+                let range = self.take_line()?;
+                Node::Float(self.utf8(range)?.trim().parse().map_err(|_| self.damaged("an invalid number"))?)
             }
             BINSTRING | SHORT_BINSTRING | BINBYTES | SHORT_BINBYTES | BINBYTES8 | BYTEARRAY8 => {
                 let width = match code {
@@ -273,45 +276,45 @@ impl Machine<'_, '_> {
                     BINSTRING | BINBYTES => 4,
                     _ => 8,
                 };
-                let length = self.length(width)?;
-                Node::Bytes(self.bytes(length)?)
+                let length = self.take_length(width)?;
+                Node::Bytes(self.take_bytes(length)?)
             }
             BINUNICODE | SHORT_BINUNICODE | BINUNICODE8 => {
-                let length = self.length(if code == SHORT_BINUNICODE {
+                let length = self.take_length(if code == SHORT_BINUNICODE {
                     1
                 } else if code == BINUNICODE {
                     4
                 } else {
                     8
                 })?;
-                Node::Text(self.bytes(length)?)
+                Node::Text(self.take_bytes(length)?)
             }
-            STRING => self.quoted()?,
+            STRING => self.quoted_string()?,
             UNICODE => self.escaped_text()?,
             EMPTY_LIST => Node::List(Vec::new()),
             EMPTY_TUPLE => Node::Tuple(Vec::new()),
             EMPTY_DICT => Node::Dict(Vec::new()),
             EMPTY_SET => Node::Set(Vec::new()),
-            _ => return self.gather(code),
+            _ => return self.composite_value(code),
         };
         self.push(node)
     }
 
     /// `I01\n` is True, `I5\n` and `L5L\n` are numbers.
-    fn written_int(&mut self) -> Result<Node, PickleError> {
-        let range = self.line()?;
-        let words = self.words(range)?.trim().trim_end_matches('L');
-        Ok(match words {
+    fn decimal_int(&mut self) -> Result<Node, PickleError> {
+        let range = self.take_line()?;
+        let text = self.utf8(range)?.trim().trim_end_matches('L');
+        Ok(match text {
             "00" => Node::Bool(false),
             "01" => Node::Bool(true),
-            _ if words.len() > 18 => Node::LongInt,
-            _ => Node::Int(words.parse().map_err(|_| self.damaged("a number that is none"))?),
+            _ if text.len() > 18 => Node::LongInt,
+            _ => Node::Int(text.parse().map_err(|_| self.damaged("an invalid number"))?),
         })
     }
 
-    /// A Python 2 string as `repr` writes it. SMPL's own files are written so, arrays and all.
-    fn quoted(&mut self) -> Result<Node, PickleError> {
-        let range = self.line()?;
+    /// A Python 2 string literal. SMPL's own files contain even arrays in this form.
+    fn quoted_string(&mut self) -> Result<Node, PickleError> {
+        let range = self.take_line()?;
         let line = &self.tree.source[range.clone()];
         let is_quoted = line.len() >= 2 && line[0] == line[line.len() - 1] && matches!(line[0], b'\'' | b'"');
         if !is_quoted {
@@ -322,19 +325,19 @@ impl Machine<'_, '_> {
         if !inside.contains(&b'\\') {
             return Ok(Node::Bytes(range));
         }
-        let bytes = unescaped(inside).ok_or_else(|| self.damaged("a string with an escape that is none"))?;
-        self.own(bytes)
+        let bytes = unescaped(inside).ok_or_else(|| self.damaged("an invalid escape in a string"))?;
+        self.owned_bytes(bytes)
     }
 
     /// A line of text in Python's `raw-unicode-escape`: Latin-1, and `\u` with four digits for the rest.
     fn escaped_text(&mut self) -> Result<Node, PickleError> {
-        let range = self.line()?;
+        let range = self.take_line()?;
         let line = &self.tree.source[range.clone()];
         if line.is_ascii() && !line.contains(&b'\\') {
             return Ok(Node::Text(range));
         }
-        let text = raw_unicode(line).ok_or_else(|| self.damaged("text with an escape that is none"))?;
-        self.own(text.into_bytes())
+        let text = raw_unicode(line).ok_or_else(|| self.damaged("an invalid escape in text"))?;
+        self.owned_bytes(text.into_bytes())
     }
 }
 

@@ -1,77 +1,129 @@
-//! Data out of Python's pickles, without Python and without running anything.
+//! Reads Python pickles as data, without Python and without executing anything.
 //!
-//! A pickle is a program: it names functions and has them called. Here it is read as data: calls of the few
-//! functions that make arrays, tensors and dictionaries are written down as what they would have made
-//! ([`Node::Made`]), objects of other classes keep their state and have no behaviour, and a call of anything else
-//! is an error that names the function and the place. Nothing is ever called: the lists of what is refused keep a
-//! crafted file from passing as a good one, and are not what safety rests on.
+//! A pickle is a program that names functions and calls them. Here calls are recorded instead ([`Node::Object`]): for the
+//! few functions that create arrays, tensors and dictionaries the result is derived from the arguments; objects of other
+//! classes keep their state; any other call is an error with the function's name and offset. Nothing is ever called, so
+//! safety does not depend on the lists of names; the lists keep a crafted file from being accepted as a valid one.
 //!
-//! [`machine`] reads the opcodes, [`packed`] what may lie around a pickle (zlib and gzip, as joblib writes them; .npy),
-//! [`recognize`] names files of another kind, [`array`] knows numpy's, scipy's and chumpy's arrays, [`npz`] numpy's own files,
-//! [`torch`] the files of `torch.save`. Must not know which network or body the numbers belong to.
+//! [`machine`] executes the opcodes; `compressed` handles zlib, gzip and .npy containers; `file_type` recognizes other
+//! kinds of files; [`mod@array`] reads arrays of numpy, scipy and chumpy; [`npz`] numpy's own files; [`torch`] the files of
+//! `torch.save`.
 
 pub mod array;
+mod compressed;
+mod elements;
 mod escapes;
+mod file_type;
 mod joblib;
 pub mod machine;
+mod npy;
 pub mod npz;
 mod objects;
 mod opcodes;
-mod packed;
-mod recognize;
 pub mod torch;
 mod tree;
 
+pub use compressed::{decompress, with_root};
+pub use file_type::{START_BYTES, describe_foreign_file};
 pub use machine::{Limits, Policy, read};
-pub use packed::{unpacked, with_object};
-pub use recognize::{START_BYTES, foreign};
 pub use tree::{Handle, Node, Tree};
 
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tests_packed;
+mod tests_compressed;
 
 use crate::archive::ArchiveError;
 use std::path::PathBuf;
 
-/// Why a pickle, or a file with pickles in it, cannot be read.
+/// Why a pickle, or a file that contains pickles, cannot be read. Offsets are in bytes from the start of the pickle.
 #[derive(Debug, thiserror::Error)]
 pub enum PickleError {
+    /// The zip file is damaged or refused.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
+    /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
-    File { path: PathBuf, source: std::io::Error },
-    /// A file of another kind: what it is, and what to do.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A file of another kind; the text says which, and what to do.
     #[error("this is {0}")]
-    Foreign(&'static str),
+    WrongFileType(&'static str),
+    /// The data ends inside an opcode.
     #[error(
-        "the pickle ends at byte {at}, in the middle of an instruction; the file is cut short: copy it again"
+        "the pickle ends at byte {offset}, in the middle of an opcode; the file is truncated: copy it again"
     )]
-    EndsEarly { at: usize },
+    Truncated {
+        /// Length of the data.
+        offset: usize,
+    },
+    /// An unknown opcode.
     #[error(
-        "byte {at} of the pickle is {code:#04x}, which is no instruction; this is no pickle, or a damaged one"
+        "byte {offset} of the pickle is {code:#04x}, which is not an opcode; this is not a pickle, or it is damaged"
     )]
-    NoOpcode { at: usize, code: u8 },
-    #[error("the pickle is damaged at byte {at}: {reason}")]
-    Damaged { at: usize, reason: String },
+    UnknownOpcode {
+        /// Offset of the opcode.
+        offset: usize,
+        /// Its value.
+        code: u8,
+    },
+    /// The opcodes are inconsistent.
+    #[error("the pickle is damaged at byte {offset}: {reason}")]
+    Damaged {
+        /// Offset of the opcode.
+        offset: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The policy refuses a name or a call.
     #[error(
-        "at byte {at} the pickle asks for `{name}`, which makes no array, tensor or dictionary; it was not called, and \
-         the file is refused: it may be crafted. Where it is not, save its tensors alone in a new file"
+        "at byte {offset} the pickle refers to `{name}`, which does not create an array, tensor or dictionary; it was not called, and \
+         the file is refused: it may be malicious. If it is not, save only its tensors in a new file"
     )]
-    Refused { at: usize, name: String },
+    Refused {
+        /// Offset of the opcode.
+        offset: usize,
+        /// The function or class.
+        name: String,
+    },
+    /// A limit is exceeded.
     #[error(
-        "the pickle goes beyond the limit of {limit} {what} at byte {at}; it is refused, since it may be crafted"
+        "the pickle exceeds the limit of {limit} {what} at byte {offset}; it is refused, since it may be malicious"
     )]
-    TooLarge { at: usize, what: &'static str, limit: usize },
-    #[error("{what} is {found}, and {wanted} is needed")]
-    Unexpected { what: String, found: String, wanted: &'static str },
+    TooLarge {
+        /// Offset of the opcode.
+        offset: usize,
+        /// What is limited.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A value of another type than expected.
+    #[error("{what} is {found}, where {wanted} is needed")]
+    Unexpected {
+        /// Which value.
+        what: String,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// Values that do not make sense.
     #[error("{what}: {reason}")]
-    Wrong { what: String, reason: String },
+    Invalid {
+        /// Which value.
+        what: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl PickleError {
-    fn wrong(what: impl Into<String>, reason: impl Into<String>) -> PickleError {
-        PickleError::Wrong { what: what.into(), reason: reason.into() }
+    fn invalid(what: impl Into<String>, reason: impl Into<String>) -> PickleError {
+        PickleError::Invalid { what: what.into(), reason: reason.into() }
     }
 }

@@ -1,16 +1,16 @@
-//! The machine's instructions that make something of what lies on the stack: collections, names, calls, objects.
+//! Opcodes that combine values of the stack: collections, names, calls, objects.
 
 use super::PickleError;
 use super::machine::Machine;
 use super::opcodes::*;
-use super::tree::{Handle, Made, Node};
+use super::tree::{Handle, Node, Object};
 
-/// Names are this long at most.
-const LONGEST_NAME_BYTES: usize = 512;
+/// Maximum length of a name.
+const MAX_NAME_BYTES: usize = 512;
 
 impl Machine<'_, '_> {
-    /// An instruction that makes something of what lies on the stack.
-    pub(super) fn gather(&mut self, code: u8) -> Result<(), PickleError> {
+    /// Executes an opcode that combines values of the stack.
+    pub(super) fn composite_value(&mut self, code: u8) -> Result<(), PickleError> {
         let node = match code {
             TUPLE1 => Node::Tuple(vec![self.pop()?]),
             TUPLE2 | TUPLE3 => {
@@ -21,137 +21,137 @@ impl Machine<'_, '_> {
                 elements.reverse();
                 Node::Tuple(elements)
             }
-            TUPLE => Node::Tuple(self.since_mark()?),
-            LIST => Node::List(self.since_mark()?),
-            DICT => Node::Dict(self.pairs_since_mark()?),
-            FROZENSET => Node::Set(self.since_mark()?),
+            TUPLE => Node::Tuple(self.pop_mark()?),
+            LIST => Node::List(self.pop_mark()?),
+            DICT => Node::Dict(self.pop_mark_pairs()?),
+            FROZENSET => Node::Set(self.pop_mark()?),
             GLOBAL => {
-                self.written_name()?;
+                self.push_name_lines()?;
                 let (name, module) = (self.pop()?, self.pop()?);
-                self.named(module, name)?
+                self.global_node(module, name)?
             }
             STACK_GLOBAL => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                self.named(module, name)?
+                self.global_node(module, name)?
             }
             PERSID => {
-                let range = self.line()?;
+                let range = self.take_line()?;
                 self.push(Node::Text(range))?;
                 Node::Persistent(self.pop()?)
             }
             BINPERSID => Node::Persistent(self.pop()?),
             REDUCE => {
                 let (arguments, callable) = (self.pop()?, self.pop()?);
-                self.called(callable, arguments)?
+                self.reduce(callable, arguments)?
             }
             NEWOBJ => {
                 let (arguments, class) = (self.pop()?, self.pop()?);
-                self.stands(class, arguments)?
+                self.new_object(class, arguments)?
             }
             NEWOBJ_EX => {
                 let (_, arguments, class) = (self.pop()?, self.pop()?, self.pop()?);
-                self.stands(class, arguments)?
+                self.new_object(class, arguments)?
             }
             INST => {
-                let arguments = Node::Tuple(self.since_mark()?);
+                let arguments = Node::Tuple(self.pop_mark()?);
                 self.push(arguments)?;
-                self.written_name()?;
+                self.push_name_lines()?;
                 let (name, module) = (self.pop()?, self.pop()?);
-                let class = self.named(module, name)?;
+                let class = self.global_node(module, name)?;
                 self.push(class)?;
                 let (class, arguments) = (self.pop()?, self.pop()?);
-                self.stands(class, arguments)?
+                self.new_object(class, arguments)?
             }
             OBJ => {
-                let mut values = self.since_mark()?;
+                let mut values = self.pop_mark()?;
                 if values.is_empty() {
                     return Err(self.damaged("an object without a class"));
                 }
                 let class = values.remove(0);
                 self.push(Node::Tuple(values))?;
                 let arguments = self.pop()?;
-                self.stands(class, arguments)?
+                self.new_object(class, arguments)?
             }
             APPEND | APPENDS | ADDITEMS | SETITEM | SETITEMS | BUILD => return self.fill(code),
             EXT1 | EXT2 | EXT4 | NEXT_BUFFER | READONLY_BUFFER => {
-                return Err(self.damaged("it refers to something outside of the file"));
+                return Err(self.damaged("it refers to data outside the file"));
             }
-            code => return Err(PickleError::NoOpcode { at: self.began, code }),
+            code => return Err(PickleError::UnknownOpcode { offset: self.opcode_start, code }),
         };
         self.push(node)
     }
 
-    /// Two lines, a module and a name, onto the stack.
-    fn written_name(&mut self) -> Result<(), PickleError> {
-        let (module, name) = (self.line()?, self.line()?);
+    /// Pushes two lines, a module and a name.
+    fn push_name_lines(&mut self) -> Result<(), PickleError> {
+        let (module, name) = (self.take_line()?, self.take_line()?);
         self.push(Node::Text(module))?;
         self.push(Node::Text(name))
     }
 
-    /// A class or a function, which the policy lets be named.
-    fn named(&self, module: Handle, name: Handle) -> Result<Node, PickleError> {
-        let is_short =
-            |handle| self.tree.bytes(handle).is_some_and(|bytes| bytes.len() <= LONGEST_NAME_BYTES);
+    /// A class or function whose name the policy accepts.
+    fn global_node(&self, module: Handle, name: Handle) -> Result<Node, PickleError> {
+        let is_short = |handle| self.tree.bytes(handle).is_some_and(|bytes| bytes.len() <= MAX_NAME_BYTES);
         let word = |handle| if is_short(handle) { self.tree.text(handle) } else { None };
         let names = word(module).zip(word(name)).ok_or_else(|| self.damaged("a class without a name"))?;
-        if self.policy.may_be_named(names.0, names.1) {
+        if self.policy.allows_name(names.0, names.1) {
             return Ok(Node::Global { module, name });
         }
-        Err(PickleError::Refused { at: self.began, name: format!("{}.{}", names.0, names.1) })
+        Err(PickleError::Refused { offset: self.opcode_start, name: format!("{}.{}", names.0, names.1) })
     }
 
     fn name_of(&self, callable: Handle) -> Result<(&str, &str), PickleError> {
-        let refused = || PickleError::Refused { at: self.began, name: self.tree.describe(callable) };
+        let refused =
+            || PickleError::Refused { offset: self.opcode_start, name: self.tree.describe(callable) };
         self.tree.global(callable).ok_or_else(refused)
     }
 
-    /// A call, written down if it makes data.
-    fn called(&mut self, callable: Handle, arguments: Handle) -> Result<Node, PickleError> {
+    /// Records a call if the policy accepts it.
+    fn reduce(&mut self, callable: Handle, arguments: Handle) -> Result<Node, PickleError> {
         let (module, name) = self.name_of(callable)?;
         match (module, name) {
-            ("_codecs", "encode") => return self.encoded(arguments),
-            // how old protocols say that an object of a class stands here: `(class, object, None)`, `(class, ...)`
+            ("_codecs", "encode") => return self.latin1_bytes(arguments),
+            // old protocols create objects by these functions: `(class, object, None)`, `(class, ...)`
             ("copy_reg" | "copyreg", "_reconstructor" | "__newobj__") => {
                 let class = self.tree.elements(arguments).and_then(|arguments| arguments.first().copied());
                 let class = class.ok_or_else(|| self.damaged("an object without a class"))?;
-                return self.stands(class, arguments);
+                return self.new_object(class, arguments);
             }
             _ => {}
         }
-        if self.policy.may_be_called(module, name) {
-            return Ok(made(callable, arguments));
+        if self.policy.allows_call(module, name) {
+            return Ok(object_node(callable, arguments));
         }
-        Err(PickleError::Refused { at: self.began, name: format!("{module}.{name}") })
+        Err(PickleError::Refused { offset: self.opcode_start, name: format!("{module}.{name}") })
     }
 
-    /// An object of a class, without the class.
-    fn stands(&self, class: Handle, arguments: Handle) -> Result<Node, PickleError> {
+    /// Records an object of a class if the policy accepts it.
+    fn new_object(&self, class: Handle, arguments: Handle) -> Result<Node, PickleError> {
         let (module, name) = self.name_of(class)?;
-        if self.policy.may_stand(module, name) || self.policy.may_be_called(module, name) {
-            return Ok(made(class, arguments));
+        if self.policy.allows_object(module, name) || self.policy.allows_call(module, name) {
+            return Ok(object_node(class, arguments));
         }
-        Err(PickleError::Refused { at: self.began, name: format!("{module}.{name}") })
+        Err(PickleError::Refused { offset: self.opcode_start, name: format!("{module}.{name}") })
     }
 
-    /// Python 3 writes bytes into old protocols as text, a character per byte.
-    fn encoded(&mut self, arguments: Handle) -> Result<Node, PickleError> {
+    /// Bytes that Python 3 wrote into an old protocol as Latin-1 text.
+    fn latin1_bytes(&mut self, arguments: Handle) -> Result<Node, PickleError> {
         let text = self.tree.elements(arguments).and_then(|elements| self.tree.text(*elements.first()?));
         let text = text.ok_or_else(|| self.damaged("`_codecs.encode` of something else than text"))?;
         let bytes: Result<Vec<u8>, _> = text.chars().map(|letter| u8::try_from(u32::from(letter))).collect();
-        let bytes = bytes.map_err(|_| self.damaged("a character that is no byte"))?;
-        self.own(bytes)
+        let bytes = bytes.map_err(|_| self.damaged("a character above 255"))?;
+        self.owned_bytes(bytes)
     }
 
-    /// Puts values into what was made before them.
+    /// Adds values to the object below them on the stack.
     fn fill(&mut self, code: u8) -> Result<(), PickleError> {
         let (pairs, values) = match code {
             APPEND | BUILD => (Vec::new(), vec![self.pop()?]),
-            APPENDS | ADDITEMS => (Vec::new(), self.since_mark()?),
+            APPENDS | ADDITEMS => (Vec::new(), self.pop_mark()?),
             SETITEM => {
                 let (value, key) = (self.pop()?, self.pop()?);
                 (vec![(key, value)], Vec::new())
             }
-            _ => (self.pairs_since_mark()?, Vec::new()),
+            _ => (self.pop_mark_pairs()?, Vec::new()),
         };
         let target = self.top()?;
         let node = &mut self.tree.nodes[target.0 as usize];
@@ -160,32 +160,38 @@ impl Machine<'_, '_> {
                 list.extend(values);
                 true
             }
-            (APPEND | APPENDS | ADDITEMS, Node::Made(made)) => {
-                made.items.extend(values);
+            (APPEND | APPENDS | ADDITEMS, Node::Object(object)) => {
+                object.items.extend(values);
                 true
             }
             (SETITEM | SETITEMS, Node::Dict(entries)) => {
                 entries.extend(pairs);
                 true
             }
-            (SETITEM | SETITEMS, Node::Made(made)) => {
-                made.entries.extend(pairs);
+            (SETITEM | SETITEMS, Node::Object(object)) => {
+                object.entries.extend(pairs);
                 true
             }
-            (BUILD, Node::Made(made)) => {
-                made.state = values.first().copied();
+            (BUILD, Node::Object(object)) => {
+                object.state = values.first().copied();
                 true
             }
             _ => false,
         };
         if fits {
-            if code == BUILD { self.take_numbers_behind(target) } else { Ok(()) }
+            if code == BUILD { self.read_joblib_values(target) } else { Ok(()) }
         } else {
             Err(self.damaged(format!("{} cannot be filled", self.tree.describe(target))))
         }
     }
 }
 
-fn made(callable: Handle, arguments: Handle) -> Node {
-    Node::Made(Box::new(Made { callable, arguments, state: None, entries: Vec::new(), items: Vec::new() }))
+fn object_node(callable: Handle, arguments: Handle) -> Node {
+    Node::Object(Box::new(Object {
+        callable,
+        arguments,
+        state: None,
+        entries: Vec::new(),
+        items: Vec::new(),
+    }))
 }

@@ -1,4 +1,4 @@
-//! The instructions of pickle protocols 0 to 5 (Python's `Lib/pickletools.py` describes them).
+//! Opcodes of pickle protocols 0 to 5 (described in Python's `Lib/pickletools.py`).
 
 macro_rules! opcodes {
     ($($name:ident = $code:expr),* $(,)?) => { $(pub const $name: u8 = $code;)* };

@@ -1,22 +1,22 @@
-//! Pickles that people have, and pickles that nobody should open.
+//! Valid pickles of all protocols and sources, damaged ones and malicious ones.
 
-use super::array::{Arrays, Values, array};
-use super::torch::{Checkpoint, Dtype};
+use super::array::{ArrayPolicy, Values, read_array};
 use super::*;
 use proptest::prelude::*;
 use std::path::PathBuf;
+use torch::{Checkpoint, Dtype};
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/hmr2/a/importer")).join(name)
 }
 
 fn parsed(source: &[u8]) -> Result<String, PickleError> {
-    let tree = read(source, &Arrays, Limits::default())?;
+    let tree = read(source, &ArrayPolicy, Limits::default())?;
     Ok(tree.describe(tree.root()))
 }
 
 #[test]
-fn instructions_of_all_protocols_are_read() {
+fn opcodes_of_all_protocols_are_read() {
     for (source, says) in [
         (&b"I42\n."[..], "the number 42"),
         (b"I01\n.", "the truth value true"),
@@ -29,7 +29,7 @@ fn instructions_of_all_protocols_are_read() {
         (b"\x80\x04\x8f(K\x01K\x02\x90.", "a set of 2"),
         (b"\x80\x05(K\x01\x940K\x02K\x03t.", "a tuple of 2"),
         (b"\x80\x02(K\x01K\x022K\x03t.", "a tuple of 4"),
-        (b"cnumpy\nndarray\n.", "`numpy.ndarray`"),
+        (b"\x80\x04\x8c\x05numpy\x8c\x07ndarray\x93.", "`numpy.ndarray`"),
         (b"\x80\x04\x8c\x05numpy\x8c\x07ndarray\x93.", "`numpy.ndarray`"),
         // Python 2's strings, undone: \\x00, \\n, \\' and \\\\
         (b"S'a\\x00\\n\\'\\\\'\n.", "a string of 5 bytes"),
@@ -40,21 +40,21 @@ fn instructions_of_all_protocols_are_read() {
 }
 
 #[test]
-fn a_value_may_be_recalled_and_filled_afterwards() {
-    // l = []; l.append(l): a list within itself
-    let tree = read(b"]q\x00h\x00a.", &Arrays, Limits::default()).unwrap();
+fn a_memo_entry_can_be_changed_later() {
+    // l = []; l.append(l): a list that contains itself
+    let tree = read(b"]q\x00h\x00a.", &ArrayPolicy, Limits::default()).unwrap();
     assert_eq!(tree.elements(tree.root()), Some(&[tree.root()][..]));
 }
 
 #[test]
-fn what_would_be_run_is_refused_by_name_and_place() {
+fn refused_calls_are_named_with_their_offset() {
     let error = parsed(b"cposix\nsystem\n(S'touch x'\ntR.").unwrap_err().to_string();
-    assert!(error.starts_with("at byte 27 the pickle asks for `posix.system`"), "{error}");
+    assert!(error.starts_with("at byte 27 the pickle refers to `posix.system`"), "{error}");
     let error = parsed(b"(S'x'\niposix\nsystem\n.").unwrap_err().to_string();
     assert!(error.contains("`posix.system`"), "{error}");
-    // a call of what is no function: of the outcome of another call
+    // calling the result of another call
     let error = parsed(b"c__builtin__\nset\n(tR(tR.").unwrap_err().to_string();
-    assert!(error.contains("asks for `an object of `__builtin__.set``"), "{error}");
+    assert!(error.contains("refers to `an object of `__builtin__.set``"), "{error}");
     let bytes = std::fs::read(golden("malicious_smpl.pkl")).unwrap();
     assert!(matches!(parsed(&bytes), Err(PickleError::Refused { .. })));
     for name in ["malicious_only.ckpt", "malicious_trojan.ckpt"] {
@@ -64,10 +64,10 @@ fn what_would_be_run_is_refused_by_name_and_place() {
     }
 }
 
-/// What training leaves in a checkpoint beside its tensors.
+/// Objects that training leaves in a checkpoint besides its tensors.
 #[test]
-fn objects_of_unknown_classes_are_data_and_what_does_harm_is_refused() {
-    let parsed = |source: &[u8]| read(source, &super::torch::Tensors, Limits::default()).map(|_| ());
+fn objects_of_unknown_classes_are_data_and_dangerous_names_are_refused() {
+    let parsed = |source: &[u8]| read(source, &torch::TorchPolicy, Limits::default()).map(|_| ());
     for harmless in [
         // yacs.config.CfgNode, omegaconf's containers, argparse.Namespace, an enum, a path, a date, a partial
         &b"\x80\x02cyacs.config\nCfgNode\n)\x81}(U\x01aK\x01ub."[..],
@@ -93,7 +93,7 @@ fn objects_of_unknown_classes_are_data_and_what_does_harm_is_refused() {
         b"(csubprocess\nPopen\nS'ls'\no.",
         b"csubprocess\nPopen\n(tS'ls'\n}\x92.",
         b"ccopy_reg\n_reconstructor\n(csubprocess\nPopen\nc__builtin__\nobject\nNtR.",
-        // named and not called: nothing good names it
+        // named without being called: no legitimate checkpoint does that
         b"cos\nsystem\n.",
         b"cfunctools\npartial\n(cos\nsystem\nS'ls'\ntR.",
         b"\x8c\x08builtins\x8c\x04exec\x93.",
@@ -114,28 +114,28 @@ fn objects_of_unknown_classes_are_data_and_what_does_harm_is_refused() {
 }
 
 #[test]
-fn objects_within_themselves_end() {
-    // a parameter around itself, and an object of chumpy whose numbers are itself
+fn self_containing_objects_terminate() {
+    // a parameter that wraps itself, and a chumpy object whose array is itself
     let around = b"}U\x01wctorch._utils\n_rebuild_parameter\n]q\x00Rq\x01s0h\x00h\x01a0";
     let source = [&b"\x80\x02"[..], around, b"}U\x01wh\x01s."].concat();
-    let tree = read(&source, &super::torch::Tensors, Limits::default()).unwrap();
-    assert!(super::torch::listed(&tree).unwrap_err().to_string().contains("there is no tensor in it"));
+    let tree = read(&source, &torch::TorchPolicy, Limits::default()).unwrap();
+    assert!(torch::list_tensors(&tree).unwrap_err().to_string().contains("there is no tensor in it"));
     let source = b"\x80\x02cchumpy.ch\nCh\n)\x81q\x00}U\x01xh\x00sb.";
-    let tree = read(source, &Arrays, Limits::default()).unwrap();
-    let error = array(&tree, tree.root(), "shapedirs").unwrap_err().to_string();
+    let tree = read(source, &ArrayPolicy, Limits::default()).unwrap();
+    let error = read_array(&tree, tree.root(), "shapedirs").unwrap_err().to_string();
     assert_eq!(error, "shapedirs: an object of chumpy without its `x`");
 }
 
 #[test]
-fn damage_is_told_with_its_place() {
+fn damage_is_reported_with_its_offset() {
     for (source, says) in [
         (&b""[..], "ends at byte 0"),
         (b"\x80\x02]", "ends at byte 3"),
         (b"X\xff\xff\xff\x7fabc.", "ends at byte 9"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff.", "ends at byte 10"),
-        (b".", "damaged at byte 0: a value is taken where none is"),
+        (b".", "damaged at byte 0: the stack is empty"),
         (b"t.", "damaged at byte 0: no mark is open"),
-        (b"h\x05.", "damaged at byte 0: value 5 was never remembered"),
+        (b"h\x05.", "damaged at byte 0: memo entry 5 does not exist"),
         (b"(K\x01u.", "damaged at byte 3: a key without a value"),
         (b"K\x01K\x02a.", "damaged at byte 4: the number 1 cannot be filled"),
         (b"\x80\x09.", "protocol 9, and 5 is the newest known"),
@@ -147,40 +147,38 @@ fn damage_is_told_with_its_place() {
 }
 
 #[test]
-fn bombs_are_refused_at_their_limits() {
+fn oversized_pickles_are_refused_at_their_limits() {
     let limits = Limits { nodes: 100, depth: 10, memo: 20 };
-    let told = |source: &[u8]| read(source, &Arrays, limits).unwrap_err().to_string();
-    assert!(told(&b"K\x01".repeat(200)).contains("the limit of 100 values"));
-    assert!(told(&[b'('; 50]).contains("the limit of 10 marks within marks"));
-    assert!(
-        told(&[b"K\x01", &b"\x94".repeat(50)[..]].concat()).contains("the limit of 20 remembered values")
-    );
-    // every level holds the one before it twice: 2^60 leaves on paper, 60 nodes here
+    let message = |source: &[u8]| read(source, &ArrayPolicy, limits).unwrap_err().to_string();
+    assert!(message(&b"K\x01".repeat(200)).contains("the limit of 100 values"));
+    assert!(message(&[b'('; 50]).contains("the limit of 10 nested marks"));
+    assert!(message(&[b"K\x01", &b"\x94".repeat(50)[..]].concat()).contains("the limit of 20 memo entries"));
+    // each level contains the previous one twice: 2^60 leaves unfolded, 60 nodes as a graph
     let mut bomb = b"]q\x00".to_vec();
     for level in 0..60u8 {
         bomb.extend([b'h', level, b'h', level, 0x86, b'q', level + 1]);
     }
     bomb.push(b'.');
-    let tree = read(&bomb, &Arrays, Limits { nodes: 200, depth: 10, memo: 200 }).unwrap();
+    let tree = read(&bomb, &ArrayPolicy, Limits { nodes: 200, depth: 10, memo: 200 }).unwrap();
     assert_eq!(tree.describe(tree.root()), "a tuple of 2");
-    // one text decoded again and again, recalled again and again, or used as a name
+    // one text decoded many times, fetched many times, or used as a name
     let text = [&b"X\x00\x10\x00\x00"[..], &[b'a'; 4096], b"q\x00"].concat();
     let encode = b"c_codecs\nencode\nh\x00\x85R0";
-    let told = |source: &[u8]| read(source, &Arrays, Limits::default()).unwrap_err().to_string();
-    assert!(told(&[&text[..], &encode.repeat(100)].concat()).contains("decoded bytes"));
-    assert!(told(&[&text[..], b"h\x00\x93."].concat()).contains("a class without a name"));
+    let message = |source: &[u8]| read(source, &ArrayPolicy, Limits::default()).unwrap_err().to_string();
+    assert!(message(&[&text[..], &encode.repeat(100)].concat()).contains("decoded bytes"));
+    assert!(message(&[&text[..], b"h\x00\x93."].concat()).contains("a class without a name"));
     let limits = Limits { nodes: 100, ..Limits::default() };
-    let error = read(&[&text[..], &b"h\x00".repeat(200)].concat(), &Arrays, limits).unwrap_err();
+    let error = read(&[&text[..], &b"h\x00".repeat(200)].concat(), &ArrayPolicy, limits).unwrap_err();
     assert!(error.to_string().contains("the limit of 100 values"), "{error}");
-    // indices beyond all bounds are no reason to make room for them
+    // a huge memo index must not allocate memory
     assert_eq!(parsed(b"K\x01r\xff\xff\xff\xff.").unwrap(), "the number 1");
-    assert!(told(b"K\x01p99999999999999999999\n.").contains("a place that is no number"));
-    assert!(told(b"j\xff\xff\xff\xff.").contains("value 4294967295 was never remembered"));
+    assert!(message(b"K\x01p99999999999999999999\n.").contains("a memo index that is not a number"));
+    assert!(message(b"j\xff\xff\xff\xff.").contains("memo entry 4294967295 does not exist"));
 }
 
-/// SMPL's newer files are of protocol 0, their arrays escaped; its classes are made by `_reconstructor`.
+/// SMPL's newer files are of protocol 0, their arrays escaped; its classes are object by `_reconstructor`.
 #[test]
-fn an_array_written_as_text_is_the_same_numbers() {
+fn an_array_written_as_text_has_the_same_values() {
     let start = "cnumpy.core.multiarray\n_reconstruct\np1\n(cnumpy\nndarray\np2\n(I0\ntp3\nS'b'\np4\ntp5\nRp6\n(I1\n(I2\nI2\ntp7\n";
     let kind =
         "cnumpy\ndtype\np8\n(S'f4'\np9\nI0\nI1\ntp10\nRp11\n(I3\nS'<'\np12\nNNNI-1\nI-1\nI0\ntp13\nbI00\n";
@@ -193,24 +191,24 @@ fn an_array_written_as_text_is_the_same_numbers() {
     assert_eq!(tree_of(&format!("{object}{array_text}sb.")).values, expected);
 }
 
-fn array_of(source: &[u8]) -> super::array::Array {
-    let tree = read(source, &Arrays, Limits::default()).unwrap();
-    array(&tree, tree.root(), "it").unwrap()
+fn array_of(source: &[u8]) -> array::Array {
+    let tree = read(source, &ArrayPolicy, Limits::default()).unwrap();
+    read_array(&tree, tree.root(), "it").unwrap()
 }
 
 #[test]
-fn arrays_of_both_pythons_are_the_same_numbers() {
+fn arrays_of_python_2_and_3_have_the_same_values() {
     let mut all = Vec::new();
     for name in ["smpl_tiny_py2_chumpy.pkl", "smpl_tiny_py3_chumpy.pkl"] {
         let bytes = std::fs::read(golden(name)).unwrap();
-        let tree = read(&bytes, &Arrays, Limits::default()).unwrap();
-        let of = |key: &str| array(&tree, tree.get(tree.root(), key).unwrap(), key).unwrap();
+        let tree = read(&bytes, &ArrayPolicy, Limits::default()).unwrap();
+        let of = |key: &str| read_array(&tree, tree.get(tree.root(), key).unwrap(), key).unwrap();
         let arrays =
             ["v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f"].map(of);
         assert_eq!(arrays[0].shape, [200, 3], "{name}");
         assert_eq!(arrays[2].shape, [200, 3, 207]);
         assert_eq!(arrays[3].shape, [24, 200]);
-        // the root's parent is -1 in 32 bits without a sign
+        // the root's parent is -1 as an unsigned 32-bit integer
         assert!(matches!(&arrays[5].values, Values::Int(values) if values[0] == 4_294_967_295));
         all.push(arrays);
     }
@@ -218,19 +216,19 @@ fn arrays_of_both_pythons_are_the_same_numbers() {
 }
 
 #[test]
-fn a_matrix_whose_columns_lie_is_refused() {
+fn a_sparse_matrix_with_an_index_out_of_range_is_refused() {
     let bytes = std::fs::read(golden("smpl_tiny_py2_chumpy.pkl")).unwrap();
-    // the row of the first number of J_regressor_prior: `indices` begins at byte 1097, behind its five bytes of length
+    // the row of the first value of J_regressor_prior: `indices` begins at byte 1097, after its five bytes of length
     let mut wrong = bytes.clone();
     wrong[1102 + 3] = 0x7f;
-    let tree = read(&wrong, &Arrays, Limits::default()).unwrap();
+    let tree = read(&wrong, &ArrayPolicy, Limits::default()).unwrap();
     let key = "J_regressor_prior";
-    let error = array(&tree, tree.get(tree.root(), key).unwrap(), key).unwrap_err().to_string();
+    let error = read_array(&tree, tree.get(tree.root(), key).unwrap(), key).unwrap_err().to_string();
     assert_eq!(error, "J_regressor_prior: a sparse matrix 24x200 with an index beyond its end");
 }
 
 #[test]
-fn a_checkpoint_gives_its_tensors_whatever_their_strides() {
+fn tensors_of_a_checkpoint_are_read_whatever_their_strides() {
     let mut checkpoint = Checkpoint::open(&golden("hmr2_small_a.ckpt")).unwrap();
     assert_eq!(checkpoint.tensors.len(), 160);
     let find = |checkpoint: &Checkpoint, name: &str| {
@@ -238,10 +236,12 @@ fn a_checkpoint_gives_its_tensors_whatever_their_strides() {
     };
     let one = find(&checkpoint, "initialized");
     assert_eq!((one.dtype, &one.shape[..]), (Dtype::Other { bytes: 1 }, &[][..]));
-    assert!(checkpoint.floats(&one).unwrap_err().to_string().contains("integers, where weights are wanted"));
+    assert!(
+        checkpoint.read_f32(&one).unwrap_err().to_string().contains("integers, not floating-point values")
+    );
     for name in ["smpl_head.decshape.weight", "smpl_head.deccam.bias", "smpl_head.decshape.bias"] {
         let tensor = find(&checkpoint, name);
-        let values = checkpoint.floats(&tensor).unwrap();
+        let values = checkpoint.read_f32(&tensor).unwrap();
         assert_eq!(values.len(), tensor.shape.iter().product::<usize>());
         assert!(
             values.iter().all(|value| value.is_finite()) && values.iter().any(|value| *value != values[0])
@@ -250,18 +250,18 @@ fn a_checkpoint_gives_its_tensors_whatever_their_strides() {
 }
 
 #[test]
-fn a_file_from_before_the_zips_is_read_too() {
+fn a_legacy_checkpoint_is_read() {
     let mut old = Checkpoint::open(&golden("legacy_tiny.pth")).unwrap();
     let names: Vec<String> = old.tensors.iter().map(|tensor| tensor.name.clone()).collect();
     assert!(names.contains(&"module.smpl_head.deccam.weight".to_string()), "{names:?}");
     let tensor = old.tensors.iter().find(|tensor| tensor.name.ends_with("deccam.bias")).cloned().unwrap();
     let mut new = Checkpoint::open(&golden("hmr2_small_a.ckpt")).unwrap();
     let same = new.tensors.iter().find(|tensor| tensor.name == "smpl_head.deccam.bias").cloned().unwrap();
-    assert_eq!(old.floats(&tensor).unwrap(), new.floats(&same).unwrap());
+    assert_eq!(old.read_f32(&tensor).unwrap(), new.read_f32(&same).unwrap());
 }
 
-/// An old file whose pickle says one tensor of a storage of four numbers, with these offset, shape and stride.
-fn old_file(class: &str, [offset, side, stride]: [i64; 3]) -> Vec<u8> {
+/// A legacy file with one tensor of a storage of four values, with this offset, shape and stride.
+fn legacy_file(class: &str, [offset, side, stride]: [i64; 3]) -> Vec<u8> {
     let mut file = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
     let long = |number: i64| [&b"\x8a\x08"[..], &number.to_le_bytes()].concat();
     file.extend(b"\x80\x02}U\x01wctorch._utils\n_rebuild_tensor_v2\n(");
@@ -273,92 +273,92 @@ fn old_file(class: &str, [offset, side, stride]: [i64; 3]) -> Vec<u8> {
 }
 
 #[test]
-fn tensors_that_reach_outside_their_storage_are_refused() {
+fn tensors_outside_their_storage_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.pth");
-    let read = |class: &str, place: [i64; 3]| {
-        std::fs::write(&path, old_file(class, place)).unwrap();
+    let read = |class: &str, layout: [i64; 3]| {
+        std::fs::write(&path, legacy_file(class, layout)).unwrap();
         let mut checkpoint = Checkpoint::open(&path)?;
         let tensor = checkpoint.tensors[0].clone();
-        checkpoint.floats(&tensor)
+        checkpoint.read_f32(&tensor)
     };
     assert_eq!(read("FloatStorage", [1, 2, 2]).unwrap(), [2.0, 4.0]);
-    assert_eq!(read("FloatStorage", [0, 3, 0]).unwrap(), [1.0, 1.0, 1.0], "one number for all");
+    assert_eq!(read("FloatStorage", [0, 3, 0]).unwrap(), [1.0, 1.0, 1.0], "stride 0 repeats one value");
     assert_eq!(read("FloatStorage", [0, 0, 1]).unwrap(), [0f32; 0]);
-    for (place, says) in [
+    for (layout, says) in [
         ([0, 5, 1], "has 16 bytes where 20 are needed"),
         ([4, 1, 1], "has 16 bytes where 20 are needed"),
         ([0, 2, 4], "has 16 bytes where 20 are needed"),
-        ([i64::MAX, 1, 1], "absurd"),
-        ([0, i64::MAX, 1], "absurd"),
-        ([0, 2, i64::MAX], "absurd"),
-        ([0, 1 << 40, 0], "absurd"),
-        ([-1, 1, 1], "none"),
-        ([0, -1, 1], "none"),
-        ([0, 2, -1], "none"),
+        ([i64::MAX, 1, 1], "out of range"),
+        ([0, i64::MAX, 1], "out of range"),
+        ([0, 2, i64::MAX], "out of range"),
+        ([0, 1 << 40, 0], "out of range"),
+        ([-1, 1, 1], "invalid"),
+        ([0, -1, 1], "invalid"),
+        ([0, 2, -1], "invalid"),
     ] {
-        let error = read("FloatStorage", place).unwrap_err().to_string();
-        assert!(error.contains(says), "{place:?}: {error}");
+        let error = read("FloatStorage", layout).unwrap_err().to_string();
+        assert!(error.contains(says), "{layout:?}: {error}");
     }
     let error = read("StrangeStorage", [0, 1, 1]).unwrap_err().to_string();
-    assert!(error.contains("its storage, offset, shape or strides are none"), "{error}");
+    assert!(error.contains("its storage, offset, shape or strides are invalid"), "{error}");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
 
-    /// Whatever the bytes: an answer, no panic, and no more values than bytes.
+    /// Arbitrary bytes give a result or an error, without a panic, and no more values than bytes.
     #[test]
     fn any_bytes_are_read_or_refused(source in proptest::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok(tree) = read(&source, &Arrays, Limits::default()) {
-            prop_assert!(tree.length() <= source.len());
+        if let Ok(tree) = read(&source, &ArrayPolicy, Limits::default()) {
+            prop_assert!(tree.consumed_bytes() <= source.len());
         }
     }
 
-    /// A real pickle with a byte changed.
+    /// A real pickle with one byte changed.
     #[test]
-    fn a_changed_byte_is_no_panic(at in 0usize..11_000, to in any::<u8>()) {
+    fn a_changed_byte_does_not_panic(at in 0usize..11_000, to in any::<u8>()) {
         static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
         let bytes = BYTES.get_or_init(|| std::fs::read(golden("smpl_tiny_py2_chumpy.pkl")).unwrap());
         let bytes = [&bytes[..at], &[to], &bytes[at + 1..]].concat();
-        if let Ok(tree) = read(&bytes, &Arrays, Limits::default()) {
+        if let Ok(tree) = read(&bytes, &ArrayPolicy, Limits::default()) {
             for (key, value) in tree.entries(tree.root()).unwrap_or_default() {
-                // an array or words about why it is none
-                let _ = array(&tree, *value, tree.text(*key).unwrap_or("?"));
+                // an array or an error
+                let _ = read_array(&tree, *value, tree.text(*key).unwrap_or("?"));
             }
         }
     }
 
-    /// A real checkpoint with a byte changed in its pickle, or cut: tensors or words, whatever they then say.
+    /// A real checkpoint with a byte of its pickle changed, or truncated: tensors or an error.
     #[test]
-    fn a_changed_checkpoint_is_no_panic(at in 0usize..33_900, to in any::<u8>(), cut in any::<bool>()) {
+    fn a_changed_checkpoint_does_not_panic(at in 0usize..33_900, to in any::<u8>(), cut in any::<bool>()) {
         let bytes = checkpoint_pickle();
         let changed = if cut { &bytes[..at] } else { &[&bytes[..at], &[to], &bytes[at + 1..]].concat() };
-        if let Ok(tree) = read(changed, &super::torch::Tensors, Limits::default()) {
-            let _ = super::torch::listed(&tree);
+        if let Ok(tree) = read(changed, &torch::TorchPolicy, Limits::default()) {
+            let _ = torch::list_tensors(&tree);
         }
     }
 
-    /// An old file with a byte changed anywhere.
+    /// A legacy file with one byte changed.
     #[test]
-    fn a_changed_old_file_is_no_panic(at in 0usize..1462, to in any::<u8>()) {
+    fn a_changed_legacy_file_does_not_panic(at in 0usize..1462, to in any::<u8>()) {
         let mut bytes = std::fs::read(golden("legacy_tiny.pth")).unwrap();
         bytes[at] = to;
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         if let Ok(mut checkpoint) = Checkpoint::open(file.path()) {
             for tensor in checkpoint.tensors.clone() {
-                let _ = checkpoint.floats(&tensor);
+                let _ = checkpoint.read_f32(&tensor);
             }
         }
     }
 }
 
-/// The pickle of the small checkpoint, read once.
+/// The pickle of the small checkpoint.
 fn checkpoint_pickle() -> &'static [u8] {
     static PICKLE: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     PICKLE.get_or_init(|| {
         let mut zip = crate::archive::Zip::open(&golden("hmr2_small_a.ckpt")).unwrap();
-        zip.whole("hmr2_small_a/data.pkl", 1 << 20).unwrap()
+        zip.read("hmr2_small_a/data.pkl", 1 << 20).unwrap()
     })
 }

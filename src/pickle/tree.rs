@@ -1,79 +1,92 @@
-//! What a pickle says, as a graph: nodes that refer to each other by handle, since a pickle may name one object
-//! many times, or within itself.
+//! The result of reading a pickle: a graph of nodes that refer to each other by handles, since a pickle may refer to one
+//! object many times, or to itself.
 //!
-//! Byte strings stay in the source and are ranges of it, and names are handles of such, so that a graph is never much
-//! larger than its pickle.
+//! Strings are ranges of the source, and names are handles of strings, so the graph is never much larger than the pickle.
 
 use super::PickleError;
 use std::ops::Range;
 
-/// A node's place in its [`Tree`].
+/// Index of a node in its [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Handle(pub(super) u32);
 
 /// One value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Node {
+    /// Python's `None`.
     None,
+    /// A boolean.
     Bool(bool),
+    /// An integer of at most 64 bits.
     Int(i64),
-    /// An integer of more than 64 bits, whose value nobody needs.
+    /// An integer of more than 64 bits; its value is not needed.
     LongInt,
+    /// A float.
     Float(f64),
-    /// Bytes, or a Python 2 string: a range of the source.
+    /// Bytes or a Python 2 string, as a range of the source.
     Bytes(Range<usize>),
-    /// Bytes that were written as text (`_codecs.encode(text, "latin1")`), or text with escapes, undone.
+    /// Decoded bytes: written as text (`_codecs.encode(text, "latin1")`), or with escapes.
     OwnBytes(Vec<u8>),
-    /// Text: a range of the source, in UTF-8.
+    /// UTF-8 text, as a range of the source.
     Text(Range<usize>),
+    /// A list.
     List(Vec<Handle>),
+    /// A tuple.
     Tuple(Vec<Handle>),
+    /// A set.
     Set(Vec<Handle>),
+    /// A dictionary in insertion order.
     Dict(Vec<(Handle, Handle)>),
-    /// A class or a function, by name: both are known to be text.
+    /// A class or function by name.
     Global {
+        /// Its module; a text.
         module: Handle,
+        /// Its name in the module; a text.
         name: Handle,
     },
-    /// What `callable(*arguments)` or `class.__new__(class, *arguments)` would have made.
-    Made(Box<Made>),
-    /// What the file's own format stands for, such as a tensor's storage.
+    /// The result that `callable(*arguments)` or `class.__new__(class, *arguments)` would have.
+    Object(Box<Object>),
+    /// A persistent id, defined by the file format, such as a tensor's storage.
     Persistent(Handle),
 }
 
-/// An object that was not made: how it would have been.
+/// An object, described by how Python would create it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Made {
+pub struct Object {
+    /// The function or class called.
     pub callable: Handle,
+    /// The tuple of its arguments.
     pub arguments: Handle,
-    /// What `__setstate__` would have been given.
+    /// The argument of `__setstate__`.
     pub state: Option<Handle>,
-    /// What would have been put into it as into a dictionary (an `OrderedDict` is made empty and filled).
+    /// Entries set afterwards (an `OrderedDict` is created empty and then filled).
     pub entries: Vec<(Handle, Handle)>,
-    /// What would have been appended to it.
+    /// Values appended afterwards.
     pub items: Vec<Handle>,
 }
 
-/// A pickle's graph over the bytes that it was read from.
+/// The graph of a pickle, and the bytes it was read from.
 #[derive(Debug)]
 pub struct Tree<'s> {
     pub(super) source: &'s [u8],
     pub(super) nodes: Vec<Node>,
     pub(super) root: Handle,
-    /// Bytes of the source that the pickle took: others may follow it.
-    pub(super) length: usize,
+    /// Length of the pickle in the source; other data may follow.
+    pub(super) consumed_bytes: usize,
 }
 
 impl Tree<'_> {
+    /// The value of the pickle.
     pub fn root(&self) -> Handle {
         self.root
     }
 
-    /// Bytes of the source that the pickle took.
-    pub fn length(&self) -> usize {
-        self.length
+    /// Length of the pickle in the source.
+    pub fn consumed_bytes(&self) -> usize {
+        self.consumed_bytes
     }
 
+    /// The node at `handle`.
     pub fn node(&self, handle: Handle) -> &Node {
         &self.nodes[handle.0 as usize]
     }
@@ -82,7 +95,7 @@ impl Tree<'_> {
         &mut self.nodes[handle.0 as usize]
     }
 
-    /// The bytes of a byte string, or of text.
+    /// Bytes of a byte string or a text.
     pub fn bytes(&self, handle: Handle) -> Option<&[u8]> {
         match self.node(handle) {
             Node::Bytes(range) | Node::Text(range) => self.source.get(range.clone()),
@@ -91,11 +104,12 @@ impl Tree<'_> {
         }
     }
 
-    /// Text, or a Python 2 string that is ASCII.
+    /// A text, or a Python 2 string in UTF-8.
     pub fn text(&self, handle: Handle) -> Option<&str> {
         std::str::from_utf8(self.bytes(handle)?).ok()
     }
 
+    /// An integer or a boolean.
     pub fn int(&self, handle: Handle) -> Option<i64> {
         match self.node(handle) {
             Node::Int(value) => Some(*value),
@@ -104,7 +118,7 @@ impl Tree<'_> {
         }
     }
 
-    /// The elements of a tuple or a list.
+    /// Elements of a tuple or a list.
     pub fn elements(&self, handle: Handle) -> Option<&[Handle]> {
         match self.node(handle) {
             Node::Tuple(elements) | Node::List(elements) => Some(elements),
@@ -112,26 +126,26 @@ impl Tree<'_> {
         }
     }
 
-    /// The entries of a dictionary, or of an object that is filled like one (`OrderedDict`).
+    /// Entries of a dictionary, or of an object with entries (`OrderedDict`).
     pub fn entries(&self, handle: Handle) -> Option<&[(Handle, Handle)]> {
         match self.node(handle) {
             Node::Dict(entries) => Some(entries),
-            Node::Made(made)
-                if self.is_called(made, "collections", "OrderedDict") || !made.entries.is_empty() =>
+            Node::Object(object)
+                if self.is_object_of(object, "collections", "OrderedDict") || !object.entries.is_empty() =>
             {
-                Some(&made.entries)
+                Some(&object.entries)
             }
             _ => None,
         }
     }
 
-    /// The value under a key that is text; of two, the later one, as in Python.
+    /// The value of a text key; of duplicates the last, as in Python.
     pub fn get(&self, handle: Handle, key: &str) -> Option<Handle> {
         let mut entries = self.entries(handle)?.iter().rev();
         entries.find(|(name, _)| self.bytes(*name) == Some(key.as_bytes())).map(|(_, value)| *value)
     }
 
-    /// The name of a class or function: module and name.
+    /// Module and name of a class or function.
     pub fn global(&self, handle: Handle) -> Option<(&str, &str)> {
         match self.node(handle) {
             Node::Global { module, name } => Some((self.text(*module)?, self.text(*name)?)),
@@ -139,11 +153,11 @@ impl Tree<'_> {
         }
     }
 
-    pub(super) fn is_called(&self, made: &Made, module: &str, name: &str) -> bool {
-        self.global(made.callable) == Some((module, name))
+    pub(super) fn is_object_of(&self, object: &Object, module: &str, name: &str) -> bool {
+        self.global(object.callable) == Some((module, name))
     }
 
-    /// What a node is, in words.
+    /// A short description of a node for messages.
     pub fn describe(&self, handle: Handle) -> String {
         match self.node(handle) {
             Node::None => "None".into(),
@@ -162,7 +176,7 @@ impl Tree<'_> {
                 Some((module, name)) => format!("`{module}.{name}`"),
                 None => "a class".into(),
             },
-            Node::Made(made) => match self.global(made.callable) {
+            Node::Object(object) => match self.global(object.callable) {
                 Some((module, name)) => format!("an object of `{module}.{name}`"),
                 None => "an object".into(),
             },

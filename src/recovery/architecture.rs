@@ -1,8 +1,8 @@
-//! Which network a model set holds, and its sizes.
+//! The network of a model set and its sizes and cost.
 
 use crate::blazepose::Variant;
 use crate::hmr2::Config;
-use crate::hmr2::cost::Product;
+use crate::hmr2::cost::MatrixProduct;
 
 /// Side of BlazePose's crop, pixels.
 const BLAZEPOSE_SIDE: usize = 256;
@@ -10,14 +10,14 @@ const BLAZEPOSE_SIDE: usize = 256;
 /// A network's architecture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Architecture {
-    /// HMR2: a vision transformer and a decoder, of these sizes.
+    /// HMR2: a vision transformer and a transformer decoder with these sizes.
     Hmr2(Config),
-    /// BlazePose, to whose landmarks a body is fitted.
+    /// BlazePose; a body is fitted to its landmarks.
     BlazePose(Variant),
 }
 
 impl Architecture {
-    /// HMR2's sizes; `None` for another network.
+    /// HMR2's configuration; `None` for another network.
     pub fn hmr2(&self) -> Option<&Config> {
         match self {
             Architecture::Hmr2(config) => Some(config),
@@ -25,7 +25,7 @@ impl Architecture {
         }
     }
 
-    /// The network's name for people.
+    /// Display name of the network.
     pub fn name(&self) -> String {
         match self {
             Architecture::Hmr2(_) => "HMR2".to_string(),
@@ -33,11 +33,11 @@ impl Architecture {
         }
     }
 
-    /// Trainable numbers.
-    pub fn parameters(&self) -> usize {
+    /// Number of trainable parameters.
+    pub fn parameter_count(&self) -> usize {
         match self {
             Architecture::Hmr2(config) => config.parameters(),
-            Architecture::BlazePose(variant) => variant.parameters(),
+            Architecture::BlazePose(variant) => variant.parameter_count(),
         }
     }
 
@@ -49,25 +49,25 @@ impl Architecture {
         }
     }
 
-    /// Floating-point operations of the products for one crop; a product and a sum are two.
+    /// Floating-point operations of the matrix products for one crop; a multiply-add counts as two.
     pub fn flop_per_crop(&self) -> u64 {
         match self {
             Architecture::Hmr2(config) => config.flop_per_crop(),
-            // multiplications and additions of the published graphs, depthwise convolutions included
+            // multiplications and additions of the published graphs, including depthwise convolutions
             Architecture::BlazePose(Variant::Lite) => 400_000_000,
             Architecture::BlazePose(Variant::Full) => 780_000_000,
             Architecture::BlazePose(Variant::Heavy) => 3_840_000_000,
         }
     }
 
-    /// The largest matrix product that a crop needs, which the machine's rate is measured with.
-    pub fn largest_product(&self) -> Option<Product> {
+    /// The largest matrix product of a crop; used to measure the machine's throughput.
+    pub fn largest_product(&self) -> Option<MatrixProduct> {
         match self {
             Architecture::Hmr2(config) => {
                 config.block_products().into_iter().max_by_key(|product| product.flop())
             }
-            // pixels of the layer with most operations, and its channels
-            Architecture::BlazePose(_) => Some(Product { rows: 64 * 64, from: 96, to: 48 }),
+            // pixels and channels of the layer with the most operations
+            Architecture::BlazePose(_) => Some(MatrixProduct { rows: 64 * 64, inputs: 96, outputs: 48 }),
         }
     }
 }

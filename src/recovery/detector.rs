@@ -1,4 +1,4 @@
-//! The detector with its weights: the file in the user's cache to a network on a device.
+//! Loads the person detector from a weights file to a device.
 
 use super::RecoveryError;
 use crate::detect::nanodet::{self, NanoDet};
@@ -7,11 +7,11 @@ use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use std::path::Path;
 
-/// Reads NanoDet's converted weights onto a device.
+/// Loads NanoDet from its converted weights.
 ///
 /// # Errors
-/// If the file is missing, is another network's, or a setting makes no sense.
-pub fn detector(
+/// If the file is missing or holds another network, or if a setting is out of range.
+pub fn load_detector(
     weights: &Path,
     device: &Device,
     settings: &nanodet::Settings,

@@ -1,4 +1,5 @@
-//! Which files a model set was imported from; written by the importer, kept and shown, and held against the body.
+//! The record of the files that a model set was imported from. Written by the importer, displayed, and used to verify the
+//! body file.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -6,23 +7,25 @@ use std::collections::BTreeMap;
 /// The `[import]` table of a model set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Imported {
-    /// Tensors that the network uses.
+pub struct ImportRecord {
+    /// Number of tensors that the network uses.
     pub tensors_used: usize,
-    /// Tensors of the checkpoint that it does not use.
+    /// Number of tensors of the checkpoint that the network does not use.
     pub tensors_left_out: usize,
-    /// What the body's file hashes to.
+    /// SHA-256 of the body's file.
     pub body_sha256: String,
-    /// By what they were: `checkpoint`, `smpl`, `joint_regressor`, `mean_params`.
+    /// The files by role: `checkpoint`, `smpl`, `joint_regressor`, `mean_params`.
     pub sources: BTreeMap<String, SourceFile>,
 }
 
-/// A file that was imported, as it was then.
+/// An imported file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
-    /// Its name, without the folder that it lay in.
+    /// File name without folder.
     pub file: String,
+    /// Size in bytes.
     pub bytes: u64,
+    /// Hash of the content.
     pub sha256: String,
 }

@@ -1,14 +1,14 @@
-//! A person's mask in pixels of the frame, from the mask of the region that a network saw.
+//! Converts a person's mask from a network's region to pixels of the frame.
 
-use crate::hmr2::mask::text_of_runs;
+use crate::hmr2::mask::encode_runs;
 use crate::person::{FrameMask, RegionMask};
 
-/// Half of a mask's highest value: a pixel above it is the person's.
-const HALF: f64 = 127.5;
+/// Half of the maximum mask value: pixels above it belong to the person.
+const THRESHOLD: f64 = 127.5;
 
-/// The pixels of a frame that the person covers. Pixels outside of the region are not the person's.
-pub fn of_frame(mask: &RegionMask, width: usize, height: usize) -> FrameMask {
-    let columns = columns_of(mask, width, height);
+/// The mask of the person in the frame, run-length encoded. Pixels outside of the region do not belong to the person.
+pub fn to_frame_mask(mask: &RegionMask, width: usize, height: usize) -> FrameMask {
+    let columns = overlapped_columns(mask, width, height);
     let mut runs = vec![0i64];
     let mut inside = false;
     let mut push = |is_person: bool, count: i64| {
@@ -27,11 +27,11 @@ pub fn of_frame(mask: &RegionMask, width: usize, height: usize) -> FrameMask {
         }
     }
     push(false, ((width - columns.end) * height) as i64);
-    FrameMask { width, height, counts: text_of_runs(&runs) }
+    FrameMask { width, height, counts: encode_runs(&runs) }
 }
 
-/// Columns of the frame that the region may reach.
-fn columns_of(mask: &RegionMask, width: usize, height: usize) -> std::ops::Range<usize> {
+/// The columns of the frame that the region overlaps.
+fn overlapped_columns(mask: &RegionMask, width: usize, height: usize) -> std::ops::Range<usize> {
     let [[a, b, c], [d, e, f]] = mask.mask_from_frame;
     let determinant = a * e - b * d;
     let side = mask.size as f64;
@@ -46,7 +46,7 @@ fn columns_of(mask: &RegionMask, width: usize, height: usize) -> std::ops::Range
     (first as usize).min(end)..end
 }
 
-/// Whether the mask, interpolated, is above a half at a pixel of the frame.
+/// Whether the interpolated mask is above the threshold at a pixel of the frame.
 fn covers(mask: &RegionMask, x: f64, y: f64) -> bool {
     let [[a, b, c], [d, e, f]] = mask.mask_from_frame;
     let (u, v) = (a * x + b * y + c, d * x + e * y + f);
@@ -57,38 +57,38 @@ fn covers(mask: &RegionMask, x: f64, y: f64) -> bool {
     let (left, top) = (u as usize, v as usize);
     let (right, bottom) = ((left + 1).min(mask.size - 1), (top + 1).min(mask.size - 1));
     let (across, down) = (u - left as f64, v - top as f64);
-    let at = |column: usize, row: usize| {
+    let value = |column: usize, row: usize| {
         mask.values.get(row * mask.size + column).map_or(0.0, |&value| f64::from(value))
     };
-    let upper = at(left, top) * (1.0 - across) + at(right, top) * across;
-    let lower = at(left, bottom) * (1.0 - across) + at(right, bottom) * across;
-    upper * (1.0 - down) + lower * down > HALF
+    let upper = value(left, top) * (1.0 - across) + value(right, top) * across;
+    let lower = value(left, bottom) * (1.0 - across) + value(right, bottom) * across;
+    upper * (1.0 - down) + lower * down > THRESHOLD
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hmr2::mask::run_lengths;
+    use crate::hmr2::mask::rle_counts;
 
     #[test]
-    fn a_region_is_brought_back_to_its_place_in_the_frame() {
+    fn a_mask_is_mapped_to_its_position_in_the_frame() {
         // the left half of a mask of 8 x 8 that covers columns 10 to 18, rows 4 to 12 of the frame
-        let values = (0..64).map(|at| if at % 8 < 4 { 255 } else { 0 }).collect();
+        let values = (0..64).map(|index| if index % 8 < 4 { 255 } else { 0 }).collect();
         let mask = RegionMask { mask_from_frame: [[1.0, 0.0, -10.0], [0.0, 1.0, -4.0]], size: 8, values };
         let (width, height) = (30, 20);
-        let found = of_frame(&mask, width, height);
+        let found = to_frame_mask(&mask, width, height);
         let mut expected = vec![0u8; width * height];
         for y in 4..12 {
             for x in 10..14 {
                 expected[y * width + x] = 1;
             }
         }
-        assert_eq!(found.counts, run_lengths(&expected, width, height));
-        // a region wholly outside covers nothing
+        assert_eq!(found.counts, rle_counts(&expected, width, height));
+        // a region outside of the frame covers no pixel
         let outside = RegionMask { mask_from_frame: [[1.0, 0.0, 100.0], [0.0, 1.0, 0.0]], ..mask };
         assert_eq!(
-            of_frame(&outside, width, height).counts,
-            run_lengths(&vec![0; width * height], width, height)
+            to_frame_mask(&outside, width, height).counts,
+            rle_counts(&vec![0; width * height], width, height)
         );
     }
 }

@@ -1,27 +1,31 @@
-//! Bodies of the people in frames: one stage, two networks.
+//! Human mesh recovery: from a frame with detections to people with SMPL bodies, with one of two networks.
 //!
-//! HMR2 predicts SMPL's parameters from a crop; BlazePose finds landmarks, to which a body is fitted. Both take a
-//! frame with detections and give the same [`Person`](crate::person::Person), so that no later stage depends on
-//! which network it was. [`ModelSet`] is the file in `models/` that names network, weights and body;
-//! [`BodyNetwork`] is the stage.
-//!
-//! Must not know tracks, nor where frames and detections come from.
+//! HMR2 predicts SMPL parameters from a crop; BlazePose detects landmarks, to which a body is fitted. Both return the same
+//! [`Person`](crate::person::Person), so that later stages do not depend on the network. [`ModelSet`] is a file in
+//! `models/` that specifies network, weights and body; [`BodyNetwork`] is the pipeline stage.
 
 mod architecture;
 mod detector;
 mod error;
 mod fetched;
+mod frame_people;
 mod imported;
 mod landmark_bodies;
 mod mask;
 mod model_set;
+mod model_set_file;
 mod network;
+mod settings;
 mod stamp;
+mod weights;
 
 pub use architecture::Architecture;
-pub use detector::detector;
+pub use detector::load_detector;
 pub use error::RecoveryError;
-pub use fetched::{Fetched, models_folder};
-pub use imported::{Imported, SourceFile};
-pub use model_set::{BodySource, ModelSet, PUBLISHED, Weights};
-pub use network::{BodyNetwork, FrameCrops, FramePeople, Settings};
+pub use fetched::{FetchedWeights, models_folder};
+pub use frame_people::FramePeople;
+pub use imported::{ImportRecord, SourceFile};
+pub use model_set::{BodySource, HMR2_MODEL_SET, ModelSet};
+pub use network::{BodyNetwork, FrameCrops};
+pub use settings::Settings;
+pub use weights::Weights;

@@ -1,311 +1,180 @@
-//! Model sets: the files in `models/` that say which weights belong to which architecture, and where
-//! they come from.
+//! Model sets: files in `models/` that specify an architecture, its weights and body, and their origin. This module finds,
+//! verifies and loads them.
 
 use super::RecoveryError;
 use super::architecture::Architecture;
-use super::fetched::{Fetched, models_folder};
-use super::imported::Imported;
+use super::fetched::models_folder;
+use super::imported::ImportRecord;
+use super::model_set_file::ModelSetFile;
 use super::stamp::Stamp;
-use crate::blazepose::Variant;
+use super::weights::Weights;
 use crate::body::Body;
 use crate::hmr2::{Config, Network, Precision, formula};
 use crate::nn::checkpoint;
 use crate::provenance::sha256_of_file;
 use candle_core::Device;
 use candle_nn::VarBuilder;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use std::collections::HashMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The body that comes with the program.
-const STAND_IN: &str = "stand-in";
-/// The published network, which nobody may ship.
-pub const PUBLISHED: &str = "hmr2";
+/// `body` entry for the built-in body.
+const BUILT_IN_BODY: &str = "stand-in";
+/// Name of the model set for the published HMR2 network, which cannot be redistributed.
+pub const HMR2_MODEL_SET: &str = "hmr2";
 
-/// A model set, its paths resolved.
+/// A model set with resolved paths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelSet {
-    /// The file's name without its ending.
+    /// The file name without extension.
     pub name: String,
     /// The file it was read from.
     pub path: PathBuf,
-    /// What it is, in one sentence.
+    /// A description in one sentence.
     pub description: String,
+    /// The network and its sizes.
     pub architecture: Architecture,
+    /// Source of the weights.
     pub weights: Weights,
-    pub licence: String,
-    /// Where the weights come from.
+    /// License of the weights.
+    pub license: String,
+    /// Origin of the weights.
     pub origin: String,
+    /// Body model of the weights.
     pub body: BodySource,
-    /// How the weights were made, as told by who made them; kept and shown, never acted on.
+    /// Details of the training for display; not interpreted.
     pub training: Option<toml::Table>,
-    /// Which files the set was imported from, where it was.
-    pub import: Option<Imported>,
+    /// The imported files, if the set was imported.
+    pub import: Option<ImportRecord>,
 }
 
-/// Where a network's weights come from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Weights {
-    /// A safetensors file, and what it hashes to, 64 hexadecimal digits.
-    File { path: PathBuf, sha256: String },
-    /// None: every weight follows from its name and this word (see [`super::formula`]). Such a network knows
-    /// nothing of people, and costs what a trained one costs.
-    Formula(String),
-    /// A file that others publish, fetched into the user's cache.
-    Fetched(Fetched),
-}
-
-impl Weights {
-    /// What tells these weights from any others: a file's SHA-256, or the formula's word.
-    pub fn identity(&self) -> String {
-        match self {
-            Weights::File { sha256, .. } | Weights::Fetched(Fetched { sha256, .. }) => sha256.clone(),
-            Weights::Formula(word) => format!("formula {word}"),
-        }
-    }
-}
-
-/// Which body the weights speak of.
+/// Body model of a network's weights.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BodySource {
-    /// The free one that comes with the program.
-    StandIn,
+    /// The free built-in body.
+    BuiltIn,
     /// A file in SMPL's format.
     File(PathBuf),
 }
 
-/// A model set as written; paths are relative to the file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    description: String,
-    weights: WrittenWeights,
-    sha256: Option<String>,
-    licence: String,
-    origin: String,
-    body: String,
-    architecture: Option<Config>,
-    blazepose: Option<Variant>,
-    training: Option<toml::Table>,
-    import: Option<Imported>,
-}
-
-/// `"file.safetensors"`, `{ formula = "a" }` or `{ fetched = "source", file = "file.tflite" }`.
-#[derive(Debug, PartialEq)]
-enum WrittenWeights {
-    File(PathBuf),
-    Formula(String),
-    Fetched { source: String, file: PathBuf },
-}
-
-impl<'de> Deserialize<'de> for WrittenWeights {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WrittenWeights, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Table {
-            formula: Option<String>,
-            fetched: Option<String>,
-            file: Option<PathBuf>,
-        }
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = WrittenWeights;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-                formatter.write_str(
-                    "the name of a safetensors file, { formula = \"a\" }, or { fetched = \"source\", file = \"name\" }",
-                )
-            }
-
-            fn visit_str<E: de::Error>(self, file: &str) -> Result<WrittenWeights, E> {
-                Ok(WrittenWeights::File(file.into()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<WrittenWeights, A::Error> {
-                let written = Table::deserialize(MapAccessDeserializer::new(map))?;
-                match (written.formula, written.fetched, written.file) {
-                    (Some(word), None, None) => Ok(WrittenWeights::Formula(word)),
-                    (None, Some(source), Some(file)) => Ok(WrittenWeights::Fetched { source, file }),
-                    _ => Err(de::Error::custom(
-                        "weights are { formula = \"a\" } or { fetched = \"source\", file = \"name\" }",
-                    )),
-                }
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl Written {
-    /// Where the weights come from, files below `folder`.
-    fn weights(&self, folder: &Path) -> Result<Weights, String> {
-        match (&self.weights, &self.sha256) {
-            (WrittenWeights::Formula(_), Some(_)) => {
-                Err("weights by formula have no file, and so no sha256; leave it out".into())
-            }
-            (WrittenWeights::Formula(word), None) => Ok(Weights::Formula(word.clone())),
-            (WrittenWeights::File(file), None) => {
-                Err(format!("there is no sha256 of {}; write it down", file.display()))
-            }
-            (WrittenWeights::Fetched { file, .. }, None) => {
-                Err(format!("there is no sha256 of {}; write it down", file.display()))
-            }
-            (WrittenWeights::File(_) | WrittenWeights::Fetched { .. }, Some(hash)) if !is_sha256(hash) => {
-                Err(format!("sha256 is `{hash}`; it has to be 64 hexadecimal digits"))
-            }
-            (WrittenWeights::Fetched { source, file }, Some(hash)) => {
-                let (source, file, sha256) = (source.clone(), file.clone(), hash.to_ascii_lowercase());
-                Ok(Weights::Fetched(Fetched { source, file, sha256 }))
-            }
-            (WrittenWeights::File(file), Some(hash)) => {
-                Ok(Weights::File { path: folder.join(file), sha256: hash.to_ascii_lowercase() })
-            }
-        }
-    }
-}
-
-impl Written {
-    /// The network that the set names.
-    fn architecture(&self) -> Result<Architecture, String> {
-        match (&self.architecture, self.blazepose, &self.weights) {
-            (Some(config), None, WrittenWeights::File(_) | WrittenWeights::Formula(_)) => {
-                config.validate().map_err(|error| error.to_string())?;
-                Ok(Architecture::Hmr2(config.clone()))
-            }
-            (None, Some(variant), WrittenWeights::Fetched { .. }) => Ok(Architecture::BlazePose(variant)),
-            (Some(_), None, _) => Err("HMR2's weights are a file or a formula; fetched ones are BlazePose's".into()),
-            (None, Some(_), _) => Err("BlazePose's weights are { fetched = \"source\", file = \"name\" }".into()),
-            (Some(_), Some(_), _) => Err("a set has one network: `[architecture]` or `blazepose`".into()),
-            (None, None, _) => Err("which network is it? `[architecture]` has HMR2's sizes, `blazepose` is \"lite\", \"full\" or \"heavy\"".into()),
-        }
-    }
-}
-
-fn is_sha256(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 impl ModelSet {
-    /// Reads a model set; the weights are not looked at.
+    /// Reads a model set; does not check the weights.
     ///
     /// # Errors
-    /// If the file cannot be read, is no model set, or its sizes cannot make a network.
+    /// If the file cannot be read, is not a valid model set, or has invalid sizes.
     pub fn load(path: &Path) -> Result<ModelSet, RecoveryError> {
         let malformed = |message: String| RecoveryError::Malformed { path: path.to_path_buf(), message };
         let text = std::fs::read_to_string(path)
             .map_err(|source| RecoveryError::Unreadable { path: path.to_path_buf(), source })?;
-        let written: Written = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-        let architecture = written.architecture().map_err(malformed)?;
+        let file: ModelSetFile = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+        let architecture = file.architecture().map_err(malformed)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        let weights = written.weights(folder).map_err(malformed)?;
-        let body = match written.body.as_str() {
-            STAND_IN => BodySource::StandIn,
-            file => BodySource::File(folder.join(file)),
+        let weights = file.weights(folder).map_err(malformed)?;
+        let body = match file.body.as_str() {
+            BUILT_IN_BODY => BodySource::BuiltIn,
+            path => BodySource::File(folder.join(path)),
         };
         Ok(ModelSet {
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             path: path.to_path_buf(),
-            description: written.description,
+            description: file.description,
             architecture,
             weights,
-            licence: written.licence,
-            origin: written.origin,
+            license: file.licence,
+            origin: file.origin,
             body,
-            training: written.training,
-            import: written.import,
+            training: file.training,
+            import: file.import,
         })
     }
 
-    /// Every model set of a folder, by name.
+    /// All model sets of a folder, sorted by name.
     ///
     /// # Errors
-    /// If the folder cannot be read or one of its files is no model set.
+    /// If the folder cannot be read or one of its files is not a valid model set.
     pub fn list(folder: &Path) -> Result<Vec<ModelSet>, RecoveryError> {
-        files(folder)?.iter().map(|path| ModelSet::load(path)).collect()
+        toml_files(folder)?.iter().map(|path| ModelSet::load(path)).collect()
     }
 
-    /// The model set `name` of a folder.
+    /// Loads the model set `name` from a folder.
     ///
     /// # Errors
-    /// If there is none of that name (the message says which there are), or it is no model set.
+    /// If there is none with this name (the message lists those available), or if it is not valid.
     pub fn find(folder: &Path, name: &str) -> Result<ModelSet, RecoveryError> {
         let path = folder.join(format!("{name}.toml"));
         if path.is_file() {
             return ModelSet::load(&path);
         }
-        let names: Vec<String> = files(folder)?
+        let names: Vec<String> = toml_files(folder)?
             .iter()
             .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
             .collect();
         let hint = match name {
-            PUBLISHED => "; `posebook model import hmr2` makes it of the files that 4D-Humans downloads",
+            HMR2_MODEL_SET => {
+                "; `posebook model import hmr2` creates it from the files that 4D-Humans downloads"
+            }
             _ => "",
         };
         let (name, folder, names) = (name.to_string(), folder.to_path_buf(), names.join(", "));
         Err(RecoveryError::Unknown { name, folder, names, hint })
     }
 
-    /// Holds the weights against what the set says: there, whole, of the right shapes and hash. Weights by
-    /// formula are as they should be.
+    /// Verifies that the weights exist and have the right shapes and hash. Weights by formula are always valid.
     ///
     /// # Errors
-    /// One message that lists what is missing or has another shape, or names both hashes.
+    /// Lists missing tensors and wrong shapes, or both hashes.
     pub fn verify(&self) -> Result<(), RecoveryError> {
         let (path, sha256) = match &self.weights {
             Weights::File { path, sha256 } => (path, sha256),
             Weights::Formula(_) => return Ok(()),
-            // the conversion is made of the original at need
+            // the conversion is created from the original when needed
             Weights::Fetched(fetched) => {
-                let original = fetched.original(&models_folder()?);
-                self.is_there(&original)?;
-                return self.hold_hash(&original, &fetched.sha256);
+                let original = fetched.original_path(&models_folder()?);
+                self.check_exists(&original)?;
+                return self.check_hash(&original, &fetched.sha256);
             }
         };
         self.check_tensors(path)?;
-        self.hold_hash(path, sha256)?;
+        self.check_hash(path, sha256)?;
         match (&self.import, &self.body) {
-            (Some(import), BodySource::File(body)) => self.hold_hash(body, &import.body_sha256),
+            (Some(import), BodySource::File(body)) => self.check_hash(body, &import.body_sha256),
             _ => Ok(()),
         }
     }
 
-    /// [`ModelSet::verify`], but a large file is not hashed again that was found right before and has kept its
-    /// size and its time of change since: runs ask this each time.
+    /// As [`ModelSet::verify`], but does not hash a large file again that was verified before and whose size and change time
+    /// are the same. Called at the start of each run.
     ///
     /// # Errors
     /// As [`ModelSet::verify`].
-    pub fn verify_once(&self) -> Result<(), RecoveryError> {
+    pub fn verify_cached(&self) -> Result<(), RecoveryError> {
         let (path, sha256) = match &self.weights {
             Weights::File { path, sha256 } => (path, sha256),
             Weights::Formula(_) => return Ok(()),
-            // what was fetched was hashed before it was put into the cache
-            Weights::Fetched(_) => return self.is_fetched(),
+            // fetched files are hashed before they are moved to the cache
+            Weights::Fetched(_) => return self.check_fetched(),
         };
         self.check_tensors(path)?;
-        let stamp = Stamp::of(path, sha256);
-        if stamp.as_ref().is_some_and(|stamp| stamp.is_kept(&self.path)) {
+        let stamp = Stamp::new(path, sha256);
+        if stamp.as_ref().is_some_and(|stamp| stamp.is_stored(&self.path)) {
             return Ok(());
         }
-        self.hold_hash(path, sha256)?;
+        self.check_hash(path, sha256)?;
         if let Some(stamp) = stamp {
-            stamp.keep(&self.path);
+            stamp.store(&self.path);
         }
         Ok(())
     }
 
-    /// Whether the fetched weights and their conversion are in the user's cache.
-    fn is_fetched(&self) -> Result<(), RecoveryError> {
+    /// Checks that the fetched weights and their conversion are in the user's cache.
+    fn check_fetched(&self) -> Result<(), RecoveryError> {
         let Weights::Fetched(fetched) = &self.weights else { return Ok(()) };
         let models = models_folder()?;
-        self.is_there(&fetched.original(&models))?;
-        self.is_there(&fetched.converted(&models))
+        self.check_exists(&fetched.original_path(&models))?;
+        self.check_exists(&fetched.converted_path(&models))
     }
 
-    /// Whether a file of fetched weights is there.
-    fn is_there(&self, path: &Path) -> Result<(), RecoveryError> {
+    /// Checks that a file of fetched weights exists.
+    fn check_exists(&self, path: &Path) -> Result<(), RecoveryError> {
         match &self.weights {
             Weights::Fetched(fetched) if !path.is_file() => Err(RecoveryError::NotFetched {
                 name: self.name.clone(),
@@ -323,78 +192,79 @@ impl ModelSet {
         }
     }
 
-    fn hold_hash(&self, path: &Path, sha256: &str) -> Result<(), RecoveryError> {
+    fn check_hash(&self, path: &Path, sha256: &str) -> Result<(), RecoveryError> {
         let found = sha256_of_file(path)
             .map_err(|source| RecoveryError::Unreadable { path: path.to_path_buf(), source })?;
         if found != sha256 {
             return Err(RecoveryError::WrongSha256 {
                 path: path.to_path_buf(),
                 set: self.path.clone(),
-                wanted: sha256.to_string(),
+                expected: sha256.to_string(),
                 found,
             });
         }
         Ok(())
     }
 
-    /// HMR2's sizes.
+    /// HMR2's configuration.
     ///
     /// # Errors
-    /// If the set holds another network, which `wanted` cannot do with.
-    pub fn hmr2(&self, wanted: &'static str) -> Result<&Config, RecoveryError> {
+    /// If the set holds another network; `purpose` (what HMR2 is needed for) is part of the message.
+    pub fn hmr2_config(&self, purpose: &'static str) -> Result<&Config, RecoveryError> {
         let (name, network) = (self.name.clone(), self.architecture.name());
-        self.architecture.hmr2().ok_or(RecoveryError::NotHmr2 { name, network, wanted })
+        self.architecture.hmr2().ok_or(RecoveryError::NotHmr2 { name, network, purpose })
     }
 
-    /// HMR2's weights on a device and in a precision: read, or made by formula. They are not compared with their
-    /// hash: [`ModelSet::verify_once`] does.
+    /// Loads HMR2's weights to a device in a precision from the file or by formula. Does not verify the hash; see
+    /// [`ModelSet::verify_cached`].
     ///
     /// # Errors
     /// If the set holds another network, the file cannot be read, lacks a tensor or has one of another shape; or
-    /// the device has no room.
+    /// if the device has too little memory.
     pub fn load_weights(
         &self,
         precision: Precision,
         device: &Device,
     ) -> Result<VarBuilder<'static>, RecoveryError> {
-        let config = self.hmr2("its transformer's weights")?;
+        let config = self.hmr2_config("its transformer's weights")?;
         let dtype = precision.dtype();
         let weights = match &self.weights {
             Weights::File { path, .. } => checkpoint::read(path, &config.tensors(), dtype, device)?,
-            Weights::Formula(word) => formula::weights(word, config, dtype, device)?,
-            // a set with fetched weights is no HMR2
+            Weights::Formula(seed) => formula::weights(seed, config, dtype, device)?,
+            // sets with fetched weights are never HMR2
             Weights::Fetched(_) => HashMap::new(),
         };
         Ok(VarBuilder::from_tensors(weights, dtype, device))
     }
 
-    /// HMR2's network alone, compared with its set first.
+    /// Verifies and loads HMR2's network.
     ///
     /// # Errors
     /// As [`ModelSet::verify`] and [`ModelSet::load_weights`].
-    pub fn network(&self, precision: Precision, device: &Device) -> Result<Network, RecoveryError> {
-        self.verify_once()?;
-        Ok(Network::load(self.hmr2("a forward pass")?, self.load_weights(precision, device)?)?)
+    pub fn load_network(&self, precision: Precision, device: &Device) -> Result<Network, RecoveryError> {
+        self.verify_cached()?;
+        Ok(Network::load(self.hmr2_config("a forward pass")?, self.load_weights(precision, device)?)?)
     }
 
-    /// The body that the weights speak of.
+    /// Loads the body model.
     ///
     /// # Errors
     /// If its file cannot be read.
     pub fn load_body(&self) -> Result<Body, RecoveryError> {
         match &self.body {
-            BodySource::StandIn => Ok(Body::stand_in()),
+            BodySource::BuiltIn => Ok(Body::built_in()),
             BodySource::File(path) => Ok(Body::load(path)?),
         }
     }
 }
 
-fn files(folder: &Path) -> Result<Vec<PathBuf>, RecoveryError> {
+/// The TOML files of a folder, sorted.
+fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, RecoveryError> {
     let unreadable = |source| RecoveryError::Unreadable { path: folder.to_path_buf(), source };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|ending| ending == "toml") {
+        if path.extension().is_some_and(|extension| extension == "toml") {
             paths.push(path);
         }
     }
@@ -420,7 +290,7 @@ mod tests {
         head = { dim = 8, depth = 1, heads = 2, dim_head = 4, mlp_dim = 8 }
     "#;
 
-    fn written(folder: &Path, sha256: &str) -> PathBuf {
+    fn write_set(folder: &Path, sha256: &str) -> PathBuf {
         let path = folder.join("test.toml");
         std::fs::write(&path, TINY.replace("SHA", sha256)).unwrap();
         path
@@ -429,27 +299,27 @@ mod tests {
     fn file(set: &ModelSet) -> &Path {
         match &set.weights {
             Weights::File { path, .. } => path,
-            other => panic!("there is no file, but {other:?}"),
+            other => panic!("expected a file, found {other:?}"),
         }
     }
 
-    fn save_weights(set: &ModelSet, but: &str) {
+    fn save_weights(set: &ModelSet, omitted: &str) {
         let tensors: HashMap<String, Tensor> = set
-            .hmr2("this test")
+            .hmr2_config("this test")
             .unwrap()
             .tensors()
             .into_iter()
-            .filter(|spec| spec.key != but)
+            .filter(|spec| spec.key != omitted)
             .map(|spec| (spec.key, Tensor::zeros(spec.shape, DType::F32, &Device::Cpu).unwrap()))
             .collect();
         candle_core::safetensors::save(&tensors, file(set)).unwrap();
     }
 
     #[test]
-    fn weights_are_held_against_their_set() {
+    fn weights_are_verified() {
         let folder = tempfile::tempdir().unwrap();
-        let set = ModelSet::load(&written(folder.path(), &"0".repeat(64))).unwrap();
-        assert_eq!((set.name.as_str(), &set.body), ("test", &BodySource::StandIn));
+        let set = ModelSet::load(&write_set(folder.path(), &"0".repeat(64))).unwrap();
+        assert_eq!((set.name.as_str(), &set.body), ("test", &BodySource::BuiltIn));
         let message = set.verify().unwrap_err().to_string();
         assert!(
             message.contains("cannot read the weights") && message.contains("w.safetensors"),
@@ -462,27 +332,27 @@ mod tests {
         let message = set.verify().unwrap_err().to_string();
         assert!(message.contains("SHA-256") && message.contains("test.toml"), "{message}");
         let right = sha256_of_file(file(&set)).unwrap();
-        let set = ModelSet::load(&written(folder.path(), &right)).unwrap();
+        let set = ModelSet::load(&write_set(folder.path(), &right)).unwrap();
         set.verify().unwrap();
-        set.verify_once().unwrap();
+        set.verify_cached().unwrap();
         assert_eq!(set.weights.identity(), right);
         assert_eq!(ModelSet::list(folder.path()).unwrap(), [set]);
     }
 
     #[test]
-    fn weights_may_follow_from_a_formula() {
+    fn weights_can_be_defined_by_a_formula() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("made-up.toml");
-        let by = |weights: &str, rest: &str| {
+        let load = |weights: &str, rest: &str| {
             let text = TINY.replace("\"w.safetensors\"", weights).replace("sha256 = \"SHA\"", rest);
             std::fs::write(&path, text).unwrap();
             ModelSet::load(&path)
         };
-        let set = by("{ formula = \"a\" }", "").unwrap();
+        let set = load("{ formula = \"a\" }", "").unwrap();
         assert_eq!(set.weights, Weights::Formula("a".into()));
         assert_eq!(set.weights.identity(), "formula a");
         set.verify().unwrap();
-        let message = |weights, rest| by(weights, rest).unwrap_err().to_string();
+        let message = |weights, rest| load(weights, rest).unwrap_err().to_string();
         let hash = format!("sha256 = \"{}\"", "0".repeat(64));
         assert!(message("{ formula = \"a\" }", &hash).contains("leave it out"));
         assert!(message("\"w.safetensors\"", "").contains("no sha256 of w.safetensors"));
@@ -491,9 +361,9 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_in_a_set_are_named() {
+    fn errors_in_a_set_are_reported() {
         let folder = tempfile::tempdir().unwrap();
-        let path = written(folder.path(), "short");
+        let path = write_set(folder.path(), "short");
         assert!(ModelSet::load(&path).unwrap_err().to_string().contains("64 hexadecimal digits"));
         std::fs::write(&path, TINY.replace("SHA", &"0".repeat(64)).replace("licence", "license")).unwrap();
         assert!(ModelSet::load(&path).unwrap_err().to_string().contains("license"));

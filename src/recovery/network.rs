@@ -1,46 +1,44 @@
-//! The stage: frames with detections in, persons out, whichever network recovers them.
+//! The pipeline stage: input frames with detections, output people with bodies, independent of the network.
 
+use super::frame_people::FramePeople;
 use super::landmark_bodies::{LandmarkBodies, UNCERTAIN_SCORE};
+use super::settings::Settings;
 use super::{Architecture, ModelSet, RecoveryError, Weights, models_folder};
-use crate::blazepose::{self, BlazePose};
+use crate::blazepose::BlazePose;
 use crate::body::Body;
-use crate::fit;
 use crate::frame::Frame;
-use crate::hmr2::{self, Hmr2, Sight};
-use crate::person::{Detection, Person};
+use crate::hmr2::{self, Hmr2};
+use crate::person::Detection;
 use candle_core::Device;
 
-/// What each network of the stage is told.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings<'a> {
-    pub hmr2: &'a hmr2::Settings,
-    pub blazepose: &'a blazepose::Settings,
-    pub fit: &'a fit::Settings,
-}
-
-/// A network that recovers bodies, with its weights.
+/// A loaded network that recovers bodies.
 pub enum BodyNetwork {
+    /// HMR2.
     Hmr2(Box<Hmr2>),
+    /// BlazePose and a fit.
     BlazePose(Box<LandmarkBodies>),
 }
 
-/// The people of one frame, ready for the network.
+/// The network's input for one frame.
 pub struct FrameCrops {
+    /// Index of the frame.
     pub frame_index: usize,
+    /// Width of the frame, pixels.
     pub frame_width: usize,
+    /// Height of the frame, pixels.
     pub frame_height: usize,
     pixels: Pixels,
 }
 
 enum Pixels {
-    /// HMR2 takes one crop a person; the frame is not needed any more.
-    Crops(Sight),
-    /// BlazePose chooses its second crop by the first, so that the frame itself is kept.
+    /// HMR2 needs one crop per person; the frame is dropped.
+    Crops(hmr2::FrameCrops),
+    /// BlazePose's second crop depends on its first result, so that the frame itself is needed.
     Frame { frame: Frame, detections: Vec<Detection> },
 }
 
 impl FrameCrops {
-    /// How many people there are.
+    /// Number of detections.
     pub fn len(&self) -> usize {
         match &self.pixels {
             Pixels::Crops(crops) => crops.len(),
@@ -48,54 +46,44 @@ impl FrameCrops {
         }
     }
 
-    /// Whether nobody is there.
+    /// Whether there are no detections.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// What the stage gives for one frame.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct FramePeople {
-    /// Persons with bodies, in the order of their detections.
-    pub persons: Vec<Person>,
-    /// Detections in which the network recognized no person, or one whom a better detection shows already, or one whose
-    /// landmarks no body can be fitted to. They have no body. They are kept in the results as detected, and are not tracked.
-    pub without_body: Vec<Detection>,
-}
-
 impl BodyNetwork {
-    /// Reads a model set's weights onto a device, after comparing them with the set.
+    /// Verifies a model set's weights and loads them to a device.
     ///
     /// # Errors
-    /// If the weights are missing, do not fit, or hash to something else; or if the device has no room.
+    /// If the weights are missing, do not match the set, or have another hash; or if the device has too little memory.
     pub fn load(set: &ModelSet, device: &Device, settings: Settings) -> Result<BodyNetwork, RecoveryError> {
-        set.verify_once()?;
+        set.verify_cached()?;
         match (&set.architecture, &set.weights) {
             (Architecture::BlazePose(_), Weights::Fetched(fetched)) => {
-                let weights = fetched.converted(&models_folder()?);
+                let weights = fetched.converted_path(&models_folder()?);
                 let network = BlazePose::load(&weights, settings.blazepose.clone(), device)?;
                 let bodies = LandmarkBodies::new(network, device, &set.load_body()?, settings)?;
                 Ok(BodyNetwork::BlazePose(Box::new(bodies)))
             }
             _ => {
                 let weights = set.load_weights(settings.hmr2.precision, device)?;
-                let config = set.hmr2("its transformer")?;
+                let config = set.hmr2_config("its transformer")?;
                 Ok(BodyNetwork::Hmr2(Box::new(Hmr2::new(config, weights, settings.hmr2)?)))
             }
         }
     }
 
-    /// What a detector found, less what this network cannot judge: BlazePose confirms or rejects uncertain detections
-    /// by the person's presence, HMR2 gives every box a body.
-    pub fn without_uncertain(&self, mut detections: Vec<Detection>) -> Vec<Detection> {
+    /// Removes detections with low scores if this network cannot reject them: BlazePose confirms or rejects uncertain
+    /// detections by the presence of a person, HMR2 predicts a body for every box.
+    pub fn remove_uncertain(&self, mut detections: Vec<Detection>) -> Vec<Detection> {
         if matches!(self, BodyNetwork::Hmr2(_)) {
             detections.retain(|detection| detection.score >= UNCERTAIN_SCORE);
         }
         detections
     }
 
-    /// Where the network runs.
+    /// The device that the network runs on.
     pub fn device(&self) -> &Device {
         match self {
             BodyNetwork::Hmr2(hmr2) => hmr2.device(),
@@ -103,10 +91,10 @@ impl BodyNetwork {
         }
     }
 
-    /// Cuts out the people of a frame as PHALP does, or keeps the frame for a network that does it itself.
+    /// Extracts the crops of a frame as PHALP does, or keeps the frame for a network that extracts crops itself.
     ///
     /// # Errors
-    /// If a box is empty or no number, or the device fails.
+    /// If a box is empty or not finite, or the device fails.
     pub fn extract_crops(
         &self,
         frame: Frame,
@@ -114,14 +102,14 @@ impl BodyNetwork {
     ) -> Result<FrameCrops, RecoveryError> {
         let (frame_index, frame_width, frame_height) = (frame.index, frame.width, frame.height);
         let pixels = match self {
-            BodyNetwork::Hmr2(hmr2) => Pixels::Crops(hmr2.see(&frame, &detections)?),
+            BodyNetwork::Hmr2(hmr2) => Pixels::Crops(hmr2.extract_crops(&frame, &detections)?),
             BodyNetwork::BlazePose(_) => Pixels::Frame { frame, detections },
         };
         Ok(FrameCrops { frame_index, frame_width, frame_height, pixels })
     }
 
-    /// As [`BodyNetwork::extract_crops`], with HMR2's crops cut as 4D-Humans' demo cuts those of single pictures. The
-    /// frame is copied for a network that needs it.
+    /// As [`BodyNetwork::extract_crops`], but HMR2's crops are those of 4D-Humans' demo for single images. The frame is
+    /// copied for a network that needs it.
     ///
     /// # Errors
     /// As [`BodyNetwork::extract_crops`], and if the frame is on a device.
@@ -132,7 +120,7 @@ impl BodyNetwork {
     ) -> Result<FrameCrops, RecoveryError> {
         let Frame { index: frame_index, width: frame_width, height: frame_height, .. } = *frame;
         let pixels = match self {
-            BodyNetwork::Hmr2(hmr2) => Pixels::Crops(hmr2.see_as_demo(frame, &detections)?),
+            BodyNetwork::Hmr2(hmr2) => Pixels::Crops(hmr2.extract_crops_demo(frame, &detections)?),
             BodyNetwork::BlazePose(_) => {
                 let rgb = frame.rgb().to_vec();
                 let frame = Frame::new(frame_index, frame.time_secs, frame_width, frame_height, rgb);
@@ -142,10 +130,10 @@ impl BodyNetwork {
         Ok(FrameCrops { frame_index, frame_width, frame_height, pixels })
     }
 
-    /// The people of some frames, frame by frame; frames come in the order of the video.
+    /// Recovers the people of frames; frames have to be in video order.
     ///
     /// # Errors
-    /// If the network fails or the device has no room.
+    /// If the network fails or the device has too little memory.
     pub fn recover(
         &mut self,
         frames: Vec<FrameCrops>,
@@ -153,7 +141,7 @@ impl BodyNetwork {
     ) -> Result<Vec<FramePeople>, RecoveryError> {
         match self {
             BodyNetwork::Hmr2(hmr2) => {
-                let crops: Vec<Sight> = frames
+                let crops: Vec<hmr2::FrameCrops> = frames
                     .into_iter()
                     .filter_map(|frame| match frame.pixels {
                         Pixels::Crops(crops) => Some(crops),
@@ -173,31 +161,30 @@ impl BodyNetwork {
         }
     }
 
-    /// As [`BodyNetwork::recover`] for pictures that have nothing to do with each other.
+    /// As [`BodyNetwork::recover`] for independent images.
     ///
     /// # Errors
     /// As [`BodyNetwork::recover`].
-    pub fn recover_pictures(
+    pub fn recover_images(
         &mut self,
-        pictures: Vec<FrameCrops>,
+        images: Vec<FrameCrops>,
         body: &Body,
     ) -> Result<Vec<FramePeople>, RecoveryError> {
         if matches!(self, BodyNetwork::Hmr2(_)) {
-            return self.recover(pictures, body);
+            return self.recover(images, body);
         }
-        let mut everybody = Vec::with_capacity(pictures.len());
-        for picture in pictures {
-            self.forget_previous_frame();
-            everybody.extend(self.recover(vec![picture], body)?);
+        let mut people = Vec::with_capacity(images.len());
+        for image in images {
+            self.reset_previous_frame();
+            people.extend(self.recover(vec![image], body)?);
         }
-        Ok(everybody)
+        Ok(people)
     }
 
-    /// Forgets the people of the frame before, whose regions BlazePose starts from: the next frame follows on
-    /// none.
-    pub fn forget_previous_frame(&mut self) {
+    /// Discards the people of the previous frame, whose regions BlazePose starts from: the next frame is independent.
+    pub fn reset_previous_frame(&mut self) {
         if let BodyNetwork::BlazePose(bodies) = self {
-            bodies.forget_previous_frame();
+            bodies.reset_previous_frame();
         }
     }
 }

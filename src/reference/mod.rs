@@ -1,30 +1,73 @@
-//! References: the reports that git keeps, one of each experiment, and what the README says of them.
+//! Reference reports: the reports committed to git, one per experiment.
 //!
-//! A reference is a result: it can be made again, and a new report of the same experiment is held against it
-//! ([`compare`]), takes its place when a person asks for it ([`keep`]), and gives the README its numbers
-//! ([`answers`]). Must not know how an experiment is run.
+//! [`compare`] compares a new report with the reference, [`update`] replaces the reference by a new report, and
+//! [`answers`] fills the documents' tables with the references' numbers. Does not depend on how experiments are run.
 
 pub mod answers;
 pub mod compare;
-pub mod keep;
-mod points;
+mod display;
+mod pairing;
 mod rules;
-mod shown;
+pub mod update;
 
+pub use answers::AnswerError;
 pub use compare::Comparison;
 
 use crate::tables::{ClaimRow, RunRow, TableError, csv};
 use std::path::{Path, PathBuf};
 
-/// What went wrong with a reference.
+/// An error of reading, comparing or updating references.
 #[derive(Debug, thiserror::Error)]
 pub enum ReferenceError {
+    /// A table of a report cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A file cannot be read or written.
     #[error("cannot read or write {path}: {source}")]
-    File { path: PathBuf, source: std::io::Error },
-    #[error("{path}: {message}")]
-    Answers { path: PathBuf, message: String },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The underlying error.
+        source: std::io::Error,
+    },
+    /// The file of answers is not valid TOML.
+    #[error("{path}: {source}")]
+    AnswersToml {
+        /// The file.
+        path: PathBuf,
+        /// The underlying error.
+        source: Box<toml::de::Error>,
+    },
+    /// An entry of the file of answers has wrong keys or types.
+    #[error("{path}: [{experiment}]: {source}")]
+    AnswersEntry {
+        /// The file.
+        path: PathBuf,
+        /// The experiment.
+        experiment: String,
+        /// The underlying error.
+        source: Box<toml::de::Error>,
+    },
+    /// The placeholders of an answer do not match its numbers.
+    #[error("{path}: [{experiment}]: {source}")]
+    Answer {
+        /// The file.
+        path: PathBuf,
+        /// The experiment.
+        experiment: String,
+        /// The underlying error.
+        source: AnswerError,
+    },
+    /// A document lacks the markers of its table.
+    #[error("{document} has no lines {begin} and {end}, which enclose the table of experiments")]
+    NoMarkers {
+        /// Path of the document.
+        document: &'static str,
+        /// The first marker line.
+        begin: &'static str,
+        /// The last marker line.
+        end: &'static str,
+    },
 }
 
 impl ReferenceError {
@@ -33,32 +76,33 @@ impl ReferenceError {
     }
 }
 
-/// What is compared of a report: a row per run, a row per claim.
+/// The compared tables of a report.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tables {
+pub struct ComparedTables {
+    /// One row per run.
     pub runs: Vec<RunRow>,
-    /// Empty for a report of a version that did not write them down.
+    /// One row per claim; empty for reports of versions without this table.
     pub claims: Vec<ClaimRow>,
 }
 
-impl Tables {
-    /// Reads `runs.csv` and, where it is there, `claims.csv` of a report's folder.
+impl ComparedTables {
+    /// Loads `runs.csv` and, if it exists, `claims.csv` of a report's folder.
     ///
     /// # Errors
     /// If a table cannot be read.
-    pub fn read(folder: &Path) -> Result<Tables, ReferenceError> {
-        let runs = csv::rows::<RunRow>(folder)?;
+    pub fn load(folder: &Path) -> Result<ComparedTables, ReferenceError> {
+        let runs = csv::read_rows::<RunRow>(folder)?;
         let has_claims = csv::csv_path::<ClaimRow>(folder).is_file();
-        Ok(Tables { runs, claims: if has_claims { csv::rows(folder)? } else { Vec::new() } })
+        Ok(ComparedTables { runs, claims: if has_claims { csv::read_rows(folder)? } else { Vec::new() } })
     }
 }
 
-/// The place of an experiment's reference: `REPORTS/NAME/reference`.
+/// The folder of an experiment's reference: `REPORTS/NAME/reference`.
 pub fn folder(reports: &Path, name: &str) -> PathBuf {
     reports.join(name).join("reference")
 }
 
-/// The names of the experiments that have a reference below `reports`, sorted.
+/// The names of the experiments with a reference in `reports`, sorted.
 ///
 /// # Errors
 /// If the folder cannot be read.

@@ -1,11 +1,11 @@
-//! Linear light and sRGB bytes (IEC 61966-2-1). Must not know what is coloured.
+//! Linear light and sRGB bytes (IEC 61966-2-1).
 
 use std::sync::LazyLock;
 
-/// Linear light: red, green, blue; 1 is white, more is clipped on output.
+/// Linear light: red, green, blue. 1 is white; larger values are clipped on output.
 pub type Rgb = [f32; 3];
 
-/// Steps of the table from linear light to bytes: near black, one step is under half a byte.
+/// Entries of the table from linear light to bytes; near black, one step is less than half a byte.
 const STEPS: usize = 8192;
 
 static BYTE_FROM_LINEAR: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -30,32 +30,33 @@ static LINEAR_FROM_BYTE: LazyLock<[f32; 256]> = LazyLock::new(|| {
     })
 });
 
-/// The tables, fetched once per picture rather than once per pixel.
+/// Encodes linear light as sRGB bytes with a table, fetched once per image rather than once per pixel.
 #[derive(Clone, Copy)]
-pub struct Encoder(&'static [u8]);
+pub struct SrgbEncoder(&'static [u8]);
 
-impl Encoder {
-    pub fn new() -> Encoder {
-        Encoder(&BYTE_FROM_LINEAR)
+impl SrgbEncoder {
+    /// Fetches the table.
+    pub fn new() -> SrgbEncoder {
+        SrgbEncoder(&BYTE_FROM_LINEAR)
     }
 
-    /// sRGB bytes of linear light, values outside 0..1 clipped.
+    /// sRGB bytes of linear light; values outside 0..1 are clipped.
     #[inline]
-    pub fn bytes(&self, color: Rgb) -> [u8; 3] {
-        // a conversion from f32 saturates, and NaN becomes 0
+    pub fn encode(&self, color: Rgb) -> [u8; 3] {
+        // the cast from f32 saturates, and NaN becomes 0
         color.map(|value| self.0[((value * STEPS as f32 + 0.5) as i32).clamp(0, STEPS as i32) as usize])
     }
 }
 
-impl Default for Encoder {
+impl Default for SrgbEncoder {
     fn default() -> Self {
-        Encoder::new()
+        SrgbEncoder::new()
     }
 }
 
-/// sRGB bytes of linear light, values outside 0..1 clipped.
+/// sRGB bytes of linear light; values outside 0..1 are clipped.
 pub fn to_srgb(color: Rgb) -> [u8; 3] {
-    Encoder::new().bytes(color)
+    SrgbEncoder::new().encode(color)
 }
 
 /// Linear light of sRGB bytes.
@@ -63,13 +64,13 @@ pub fn from_srgb(bytes: [u8; 3]) -> Rgb {
     bytes.map(|byte| LINEAR_FROM_BYTE[byte as usize])
 }
 
-/// `a` at 0, `b` at 1.
+/// Linear interpolation: `a` at 0, `b` at 1.
 #[inline]
 pub fn mix(a: Rgb, b: Rgb, t: f32) -> Rgb {
     [a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t]
 }
 
-/// Every channel of `color` times `by`.
+/// Multiplies every channel by `by`.
 #[inline]
 pub fn dim(color: Rgb, by: f32) -> Rgb {
     [color[0] * by, color[1] * by, color[2] * by]
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_is_clipped() {
+    fn values_out_of_range_are_clipped() {
         assert_eq!(to_srgb([-1.0, 2.0, f32::NAN]), [0, 255, 0]);
     }
 }

@@ -1,19 +1,18 @@
-//! A small font: printable ASCII, capitals five dots wide and seven high, drawn for this program. The dots are the
-//! corners of strokes, so that letters are round and as thick as one likes at any size.
-//! Must not know what is written with it.
+//! A small bitmap font: printable ASCII, capitals five dots wide and seven high, drawn for this program. The dots are
+//! joined by strokes, so that letters are round and of any thickness at any size.
 
 /// Rows of a glyph: seven from the capitals' top to the base line, then two for descenders.
 pub(super) const HEIGHT: usize = 9;
-/// Between two letters.
+/// Columns between two letters.
 const GAP: usize = 1;
 
-/// A letter: its width and its rows, the leftmost pixel in the highest of `width` bits.
+/// A glyph: its width and its rows; the leftmost dot is the highest of `width` bits.
 pub(super) struct Glyph {
     pub width: usize,
     pub rows: [u8; HEIGHT],
 }
 
-/// The letters as one sees them, a blank between two.
+/// Glyphs as drawings, separated by blanks.
 const ART: &[(&str, [&str; HEIGHT])] = &[
     (
         "ABCDEFGHIJKLM",
@@ -128,7 +127,7 @@ static GLYPHS: std::sync::LazyLock<Vec<Option<Glyph>>> = std::sync::LazyLock::ne
     glyphs
 });
 
-/// The glyph of a character; what the font lacks is shown as a question mark, a few signs as their like.
+/// The glyph of a character. Some typographic characters map to ASCII, unknown ones to a question mark.
 pub(super) fn glyph(letter: char) -> &'static Glyph {
     let letter = match letter {
         '\u{2013}' | '\u{2014}' | '\u{2212}' => '-',
@@ -141,17 +140,17 @@ pub(super) fn glyph(letter: char) -> &'static Glyph {
     known.or(GLYPHS[b'?' as usize].as_ref()).expect("the font has a question mark")
 }
 
-/// Width of a line of text in the font's own pixels.
+/// Width of a line of text in dots.
 pub(super) fn width(text: &str) -> usize {
     let letters = text.chars().map(|letter| glyph(letter).width + GAP).sum::<usize>();
     letters.saturating_sub(GAP)
 }
 
-/// A stroke from the middle of one dot to that of another, or of itself; columns and rows in dots.
+/// A stroke between the centers of two dots, or on a single dot; columns and rows in dots.
 pub(super) type Stroke = [[f32; 2]; 2];
 
-/// Calls `letter` with the left edge, the width and the strokes of every letter of a line of text, in dots. Strokes
-/// are seen from the letter's own left edge.
+/// Calls `letter` with the left edge, the width and the strokes of every letter of a line of text, in dots. Strokes are
+/// relative to the letter's left edge.
 pub(super) fn letters(text: &str, mut letter: impl FnMut(usize, usize, &[Stroke])) {
     let mut left = 0;
     for character in text.chars() {
@@ -161,7 +160,7 @@ pub(super) fn letters(text: &str, mut letter: impl FnMut(usize, usize, &[Stroke]
     }
 }
 
-/// Joins every dot with its neighbours; on the slant only where no straight way leads around the corner.
+/// Joins every dot with its neighbors; diagonally only where no orthogonal connection exists.
 fn strokes(glyph: &Glyph) -> Vec<Stroke> {
     let is_on = |column: usize, row: usize| {
         row < HEIGHT && column < glyph.width && glyph.rows[row] >> (glyph.width - 1 - column) & 1 == 1
@@ -177,7 +176,7 @@ fn strokes(glyph: &Glyph) -> Vec<Stroke> {
         let mut join = |column_after: usize, row_after: usize| {
             strokes.push([middle(column, row), middle(column_after, row_after)]);
         };
-        // a dot of its own, such as a full stop
+        // a single dot, such as a full stop
         join(column, row);
         if right {
             join(column + 1, row);
@@ -200,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_of_ascii_is_there_and_well_formed() {
+    fn printable_ascii_is_complete_and_well_formed() {
         for letter in ' '..='~' {
             assert!(GLYPHS[letter as usize].is_some(), "no glyph for {letter:?}");
         }
@@ -214,15 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn no_two_letters_look_alike() {
+    fn no_two_glyphs_are_equal() {
         let letters: Vec<char> = ('!'..='~').collect();
         for (i, &a) in letters.iter().enumerate() {
             for &b in &letters[..i] {
                 let (a_glyph, b_glyph) = (glyph(a), glyph(b));
-                assert!(
-                    a_glyph.rows != b_glyph.rows || a_glyph.width != b_glyph.width,
-                    "{a:?} looks like {b:?}"
-                );
+                assert!(a_glyph.rows != b_glyph.rows || a_glyph.width != b_glyph.width, "{a:?} equals {b:?}");
             }
         }
         assert_eq!(width("il"), 4);
@@ -233,7 +229,7 @@ mod tests {
         let of = |letter: char| strokes(glyph(letter)).into_iter().filter(|[from, to]| from != to).count();
         // an L: six strokes down, four to the right
         assert_eq!(of('L'), 10);
-        // a slash is slanted where it changes its column
+        // a slash is diagonal where its column changes
         assert_eq!(of('/'), 6);
         assert_eq!(strokes(glyph('.')), [[[0.5, 6.5]; 2]]);
     }

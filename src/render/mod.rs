@@ -1,50 +1,49 @@
-//! Pictures of triangles, and drawings over pictures: a z-buffer rasteriser, light, shadow, procedural
-//! textures and overlays. The same input gives the same bytes on every machine and for any
-//! number of threads: fixed-point coverage, plain IEEE arithmetic in a fixed order, `libm` where a table
-//! needs a power.
+//! Renders triangle meshes and draws overlays: a z-buffer rasterizer, light, shadows, procedural textures, lines and text.
+//! The same input gives the same bytes on every machine and for any number of threads: coverage is fixed-point, arithmetic
+//! is plain IEEE in a fixed order, and `libm` computes the powers of the color tables.
 //!
-//! Must not know what a body, a clip or a model is: meshes come as vertices and faces, joints as points.
+//! Does not depend on bodies, clips or models: meshes are vertices and faces, joints are points.
 //!
-//! Conventions: camera axes are x right, y down, z away, in metres; pixel `(0, 0)` covers `[0, 1) x [0, 1)`,
-//! so its centre is at 0.5; colours are linear light ([`Rgb`]) until a picture is written as sRGB bytes. A
-//! face is seen from the side its normal `(p1 - p0) x (p2 - p0)` points to (SMPL's winding).
+//! Conventions: camera axes are x right, y down, z forward, in meters; pixel `(0, 0)` covers `[0, 1) x [0, 1)`, so its
+//! center is at 0.5; colors are linear light ([`Rgb`]) until an image is encoded as sRGB bytes. A face is visible from the
+//! side its normal `(p1 - p0) x (p2 - p0)` points to (SMPL's winding).
 //!
 //! ```ignore
-//! use posebook::render::{Camera, Draw, Light, Mesh, Raster, ShadowMap, texture, vertex_normals};
+//! use posebook::render::{Camera, DrawCall, Light, Mesh, Raster, ShadowMap, texture, vertex_normals};
 //!
 //! let camera = Camera { fx: 600.0, fy: 600.0, cx: 320.0, cy: 180.0 };
 //! let mut normals = Vec::new();
-//! vertex_normals(&vertices, &faces, &mut normals);                  // buffers are the caller's: reuse them
+//! vertex_normals(&vertices, &faces, &mut normals);                  // buffers are reused between frames
 //! let body = Mesh { positions: &vertices, faces: &faces, normals: Some(&normals) };
-//! let light = Light::outdoors([0.4, -0.8, -0.5], [0.0, -1.0, 0.0]); // towards the sun; up, in camera axes
-//! let mut shadows = ShadowMap::new(256);                            // kept between frames
+//! let light = Light::outdoors([0.4, -0.8, -0.5], [0.0, -1.0, 0.0]); // toward the sun; up, in camera axes
+//! let mut shadows = ShadowMap::new(256);                            // reused between frames
 //! shadows.begin(light.toward);
-//! shadows.cast(&body);
+//! shadows.add_caster(&body);
 //!
 //! let skin = |s: &Surface| {
-//!     let albedo = colors[regions[s.face] as usize];                // or texture.at(s.of_corners(&uv), ..)
-//!     light.shade(albedo, s.normal, shadows.lit(s.position, s.normal))
+//!     let albedo = colors[regions[s.face] as usize];                // or texture.color_at(s.interpolate(&uv), ..)
+//!     light.shade(albedo, s.normal, shadows.sunlit_fraction(s.position, s.normal))
 //! };
-//! let mut raster = Raster::new(640, 360);                           // kept between frames
+//! let mut raster = Raster::new(640, 360);                           // reused between frames
 //! raster.render(
 //!     &camera,
 //!     &[
-//!         Draw { mesh: ground, object: None, two_sided: true, shade: &grass },
-//!         Draw { mesh: body, object: Some(7), two_sided: false, shade: &skin },
+//!         DrawCall { mesh: ground, object: None, two_sided: true, shade: &grass },
+//!         DrawCall { mesh: body, object: Some(7), two_sided: false, shade: &skin },
 //!     ],
-//!     &|pixel| sky(pixel),                                          // where nothing is drawn
+//!     &|pixel| sky(pixel),                                          // background
 //! );
 //! raster.rgb();            // &[u8], height * width * 3, sRGB
-//! raster.depth();          // &[f32], metres, infinity where nothing is
-//! raster.objects();        // &[u32], the object that covers most of a pixel, or Raster::NOBODY
-//! raster.visibility(7);    // samples seen and covered, boxes of both, share()
+//! raster.depth();          // &[f32], meters, infinity for the background
+//! raster.objects();        // &[u32], the object that covers most of a pixel, or Raster::NO_OBJECT
+//! raster.visibility(7);    // visible and covered samples, bounding box, visible_fraction()
 //!
-//! let mut view = overlay::Overlay::new(640);                        // kept between frames; shrinks wider ones
-//! view.begin(&frame);                                               // coordinates are the full frame's
-//! view.bodies(&camera, &[Shown { positions, faces, color }], 0.6);  // 0.0: outlines alone
-//! view.skeleton(&joints_in_image, &OPENPOSE_LIMBS, color_of_track(3));
-//! view.labelled_box(&bbox, "3", color_of_track(3));
-//! view.picture().png()?;
+//! let mut view = overlay::Overlay::new(640);                        // reused between frames; shrinks wider ones
+//! view.begin(&frame);                                               // coordinates are those of the full frame
+//! view.draw_bodies(&camera, &[BodyMesh { positions, faces, color }], 0.6); // 0.0: outlines alone
+//! view.draw_skeleton(&joints_in_image, &OPENPOSE_LIMBS, track_color(3));
+//! view.draw_box(&bbox, "3", track_color(3));
+//! view.image().to_png()?;
 //! ```
 
 pub mod color;
@@ -52,14 +51,14 @@ mod font;
 pub mod light;
 pub mod overlay;
 pub mod pen;
-pub mod picture;
 pub mod raster;
+pub mod rgb_image;
 mod shadow;
 pub mod texture;
 
 pub use color::Rgb;
 pub use light::{Light, vertex_normals};
-pub use picture::Picture;
-pub use raster::{Camera, Draw, Mesh, Raster, Shade, Silhouette, Surface, Visibility, silhouette};
+pub use raster::{Camera, DrawCall, Mesh, Raster, Shader, Silhouette, Surface, Visibility, silhouette};
+pub use rgb_image::RgbImage;
 pub use shadow::ShadowMap;
 pub use texture::{Pattern, Texture};

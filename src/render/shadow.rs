@@ -1,14 +1,14 @@
-//! Shadows by depth maps from a distant sun (Williams 1978), a map fitted to each caster, so that a
-//! shadow is as sharp in a large scene as in a small one. Must not know what casts them.
+//! Shadows of a distant sun by depth maps (Williams 1978). Each caster has its own fitted map, so shadows are as sharp in a
+//! large scene as in a small one.
 
 use super::raster::{Mesh, depth_from_above};
 use crate::geometry::{Vec3, cross, dot, norm, scale};
 
-/// Which points the sun reaches. Buffers are kept from one picture to the next.
+/// Computes which points the sun reaches. Buffers are reused between images.
 pub struct ShadowMap {
     size: usize,
     toward: Vec3,
-    /// Unit vectors across the sun's light: the map's columns and rows.
+    /// Unit vectors perpendicular to the sun's direction: columns and rows of the maps.
     across: Vec3,
     down: Vec3,
     casters: Vec<Caster>,
@@ -16,23 +16,23 @@ pub struct ShadowMap {
     scratch: Vec<Vec3>,
 }
 
-/// One caster's map: `size x size` heights towards the sun.
+/// One caster's map: `size` x `size` heights toward the sun.
 #[derive(Default)]
 struct Caster {
     heights: Vec<f32>,
     left: f32,
     top: f32,
-    texels_per_metre: f32,
-    texel_metres: f32,
-    /// Of all the caster; what lies higher is not in its shadow.
+    texels_per_meter: f32,
+    texel_meters: f32,
+    /// Greatest height of the caster; points above it are not in its shadow.
     highest: f32,
 }
 
-/// Texels of lit border, so that blurred look-ups stay inside.
+/// Border of lit texels, so that blurred look-ups stay inside.
 const BORDER: f32 = 3.0;
 
 impl ShadowMap {
-    /// Maps of `size` x `size` texels: 256 gives a person's shadow edges of a centimetre.
+    /// Maps of `size` x `size` texels; 256 gives the shadow of a person with a precision of a centimeter.
     pub fn new(size: usize) -> ShadowMap {
         ShadowMap {
             size: size.max(16),
@@ -45,7 +45,7 @@ impl ShadowMap {
         }
     }
 
-    /// Forgets all casters. `toward` is the direction to the sun, in the axes of the meshes to come.
+    /// Removes all casters. `toward` is the direction to the sun, in the axes of the following meshes.
     pub fn begin(&mut self, toward: Vec3) {
         self.toward = scale(toward, 1.0 / norm(toward).max(1e-12));
         let other = if self.toward[0].abs() < 0.7 { [1.0, 0.0, 0.0] } else { [0.0, 0.0, 1.0] };
@@ -56,18 +56,18 @@ impl ShadowMap {
         self.in_use = 0;
     }
 
-    /// A vector's parts across the light, down the map and towards the sun.
+    /// Components of a vector along the map's columns, its rows and the direction to the sun.
     #[inline]
-    fn flat(&self, v: Vec3) -> Vec3 {
+    fn to_light_axes(&self, v: Vec3) -> Vec3 {
         [dot(v, self.across), dot(v, self.down), dot(v, self.toward)]
     }
 
-    /// Lets `mesh` cast a shadow.
-    pub fn cast(&mut self, mesh: &Mesh) {
+    /// Adds a mesh that casts a shadow.
+    pub fn add_caster(&mut self, mesh: &Mesh) {
         let finite = |p: &Vec3| p.iter().all(|value| value.is_finite());
         self.scratch.clear();
         let mut flat = std::mem::take(&mut self.scratch);
-        flat.extend(mesh.positions.iter().map(|&p| self.flat(p)));
+        flat.extend(mesh.positions.iter().map(|&p| self.to_light_axes(p)));
         self.scratch = flat;
         if self.scratch.is_empty() || !self.scratch.iter().all(finite) {
             return;
@@ -77,41 +77,41 @@ impl ShadowMap {
             (std::array::from_fn(|i| low[i].min(p[i])), std::array::from_fn(|i| high[i].max(p[i])))
         });
         let extent = (high[0] - low[0]).max(high[1] - low[1]).max(1e-3);
-        let texels_per_metre = (self.size as f32 - 2.0 * BORDER) / extent;
-        let (left, top) = (low[0] - BORDER / texels_per_metre, low[1] - BORDER / texels_per_metre);
+        let texels_per_meter = (self.size as f32 - 2.0 * BORDER) / extent;
+        let (left, top) = (low[0] - BORDER / texels_per_meter, low[1] - BORDER / texels_per_meter);
         if self.in_use == self.casters.len() {
             self.casters.push(Caster { heights: vec![0.0; self.size * self.size], ..Caster::default() });
         }
         let caster = &mut self.casters[self.in_use];
         (caster.left, caster.top, caster.highest) = (left, top, high[2]);
-        (caster.texels_per_metre, caster.texel_metres) = (texels_per_metre, 1.0 / texels_per_metre);
+        (caster.texels_per_meter, caster.texel_meters) = (texels_per_meter, 1.0 / texels_per_meter);
         caster.heights.fill(f32::NEG_INFINITY);
         for p in &mut self.scratch {
-            *p = [(p[0] - left) * texels_per_metre, (p[1] - top) * texels_per_metre, p[2]];
+            *p = [(p[0] - left) * texels_per_meter, (p[1] - top) * texels_per_meter, p[2]];
         }
         depth_from_above(&self.scratch, mesh.faces, self.size, &mut caster.heights);
         self.in_use += 1;
     }
 
-    /// The share of the sun that reaches a point of a surface, 0 to 1, with edges blurred over three texels;
-    /// 0 on a surface turned away from it. `normal` is of length 1.
-    pub fn lit(&self, position: Vec3, normal: Vec3) -> f32 {
+    /// Fraction of sunlight that reaches a point of a surface, 0 to 1, with edges blurred over three texels; 0 on a surface that
+    /// faces away from the sun. `normal` is a unit vector.
+    pub fn sunlit_fraction(&self, position: Vec3, normal: Vec3) -> f32 {
         let mut lit = 1.0f32;
-        let [x, y, height] = self.flat(position);
-        let [nx, ny, facing] = self.flat(normal);
-        // off the surface by the blur's reach along its slope, so that a surface does not shade itself
+        let [x, y, height] = self.to_light_axes(position);
+        let [nx, ny, facing] = self.to_light_axes(normal);
+        // offset along the normal by the reach of the blur, so that a surface does not shade itself
         if facing <= 0.0 {
             return 0.0;
         }
         let raise = 0.5 + 2.5 * (1.0 - facing * facing).max(0.0).sqrt();
         for caster in &self.casters[..self.in_use] {
-            let off = raise * caster.texel_metres;
+            let off = raise * caster.texel_meters;
             let height = height + facing * off;
             if height > caster.highest {
                 continue;
             }
-            let x = (x + nx * off - caster.left) * caster.texels_per_metre;
-            let y = (y + ny * off - caster.top) * caster.texels_per_metre;
+            let x = (x + nx * off - caster.left) * caster.texels_per_meter;
+            let y = (y + ny * off - caster.top) * caster.texels_per_meter;
             let end = self.size as f32 - 2.5;
             if x > 2.5 && y > 2.5 && x < end && y < end {
                 lit = lit.min(self.lit_at(caster, x, y, height));
@@ -120,7 +120,7 @@ impl ShadowMap {
         lit
     }
 
-    /// The mean of a box of three texels, moving smoothly with `x` and `y`.
+    /// Mean of a box of three texels, continuous in `x` and `y`.
     fn lit_at(&self, caster: &Caster, x: f32, y: f32, height: f32) -> f32 {
         let (x, y) = (x - 2.0, y - 2.0);
         let (column, row) = (x as usize, y as usize);
@@ -129,8 +129,8 @@ impl ShadowMap {
         let rows = [1.0 - fy, 1.0, 1.0, fy];
         let mut sum = 0.0;
         for (j, weight) in rows.iter().enumerate() {
-            let at = (row + j) * self.size + column;
-            let line: [f32; 4] = std::array::from_fn(|i| caster.heights[at + i]);
+            let offset = (row + j) * self.size + column;
+            let line: [f32; 4] = std::array::from_fn(|i| caster.heights[offset + i]);
             let mut lit = 0.0;
             for i in 0..4 {
                 lit += if line[i] <= height { columns[i] } else { 0.0 };
@@ -151,22 +151,22 @@ mod tests {
     const FACES: [[u32; 3]; 2] = [[0, 1, 2], [0, 2, 3]];
 
     #[test]
-    fn a_plate_shades_what_lies_under_it_and_nothing_else() {
+    fn a_plate_shades_only_what_is_below_it() {
         let mut shadows = ShadowMap::new(128);
         let mesh = Mesh { positions: &PLATE, faces: &FACES, normals: None };
         let up = [0.0, -1.0, 0.0];
         shadows.begin([0.0, -1.0, 0.0]);
-        shadows.cast(&mesh);
-        assert_eq!(shadows.lit([0.0, 0.0, 5.0], up), 0.0);
-        assert_eq!(shadows.lit([0.7, 0.0, 5.0], up), 1.0);
-        assert_eq!(shadows.lit([0.0, -2.0, 5.0], up), 1.0);
+        shadows.add_caster(&mesh);
+        assert_eq!(shadows.sunlit_fraction([0.0, 0.0, 5.0], up), 0.0);
+        assert_eq!(shadows.sunlit_fraction([0.7, 0.0, 5.0], up), 1.0);
+        assert_eq!(shadows.sunlit_fraction([0.0, -2.0, 5.0], up), 1.0);
         // a sun at 45 degrees moves the shadow by the plate's height
         shadows.begin([1.0, -1.0, 0.0]);
-        shadows.cast(&mesh);
-        assert_eq!(shadows.lit([-1.0, 0.0, 5.0], up), 0.0);
-        assert_eq!(shadows.lit([0.0, 0.0, 5.0], up), 1.0);
+        shadows.add_caster(&mesh);
+        assert_eq!(shadows.sunlit_fraction([-1.0, 0.0, 5.0], up), 0.0);
+        assert_eq!(shadows.sunlit_fraction([0.0, 0.0, 5.0], up), 1.0);
         let edge: Vec<f32> =
-            (0..100).map(|i| shadows.lit([-0.55 + 0.001 * i as f32, 0.0, 5.0], up)).collect();
+            (0..100).map(|i| shadows.sunlit_fraction([-0.55 + 0.001 * i as f32, 0.0, 5.0], up)).collect();
         assert!(edge.windows(2).all(|pair| pair[1] >= pair[0] - 1e-5), "{edge:?}");
         assert!(edge.iter().any(|lit| (0.4..0.6).contains(lit)), "{edge:?}");
     }
@@ -178,14 +178,14 @@ mod tests {
         let mut shadows = ShadowMap::new(128);
         let toward = [0.6f32, -0.8, 0.0];
         shadows.begin(toward);
-        shadows.cast(&mesh);
+        shadows.add_caster(&mesh);
         for p in &positions {
             let normal = scale(add(*p, [0.0, 0.0, -5.0]), 2.0);
             let facing = dot(normal, toward);
             if facing > 0.25 {
-                assert!(shadows.lit(*p, normal) > 0.98, "{p:?}");
+                assert!(shadows.sunlit_fraction(*p, normal) > 0.98, "{p:?}");
             } else if facing < -0.25 {
-                assert!(shadows.lit(*p, normal) < 0.02, "{p:?}");
+                assert!(shadows.sunlit_fraction(*p, normal) < 0.02, "{p:?}");
             }
         }
     }

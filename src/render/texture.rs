@@ -1,55 +1,58 @@
-//! Procedural textures: noise and patterns as functions of two coordinates and a seed. Each is told how
-//! wide a pixel is and fades to its mean where it is finer than that, so that nothing flickers far away.
-//! Must not know what wears or paves with them.
+//! Procedural textures: noise and patterns as functions of two coordinates and a seed. Each takes the width of a pixel and
+//! fades to its mean where its detail is finer, so that distant surfaces do not flicker.
 
 use super::color::{Rgb, dim, mix};
 use serde::{Deserialize, Serialize};
 
-/// A pattern; lengths are in the units of the coordinates it is asked at.
+/// A pattern; lengths are in the units of the coordinates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pattern {
-    /// The first colour.
+    /// The first color.
     Plain,
-    /// The first colour, its brightness blotchy.
+    /// The first color with blotchy brightness.
     Mottled,
-    /// Squares in turn.
+    /// Squares of alternating color.
     Checks,
     /// Bands of equal width along `v`.
     Stripes,
     /// A plaid: crossing bands of two widths.
     Plaid,
-    /// Discs of the second colour.
+    /// Discs of the second color.
     Dots,
-    /// Bricks twice as long as high, each of its own tone; joints of the second colour.
+    /// Bricks twice as long as high with individual tones; joints of the second color.
     Bricks,
-    /// Square slabs of their own tones; joints of the second colour.
+    /// Square slabs with individual tones; joints of the second color.
     Tiles,
     /// Boards along `u` with grain.
     Planks,
-    /// Blades between the two colours.
+    /// Blades between the two colors.
     Grass,
-    /// Small stones between the two colours.
+    /// Small stones between the two colors.
     Asphalt,
 }
 
-/// A pattern with its colours and size.
+/// A pattern with its colors and size.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Texture {
+    /// The pattern.
     pub pattern: Pattern,
+    /// Its two colors, linear light.
     pub colors: [Rgb; 2],
     /// Length of one repeat (a check, a brick's height, a blotch).
     pub scale: f32,
+    /// Seed of the noise.
     pub seed: u32,
 }
 
 impl Texture {
+    /// A texture of one color.
     pub fn plain(color: Rgb) -> Texture {
         Texture { pattern: Pattern::Plain, colors: [color; 2], scale: 1.0, seed: 0 }
     }
 
-    /// The colour at `(u, v)`, averaged over about `width` along each coordinate (a pixel's footprint).
-    pub fn at(&self, [u, v]: [f32; 2], width: [f32; 2]) -> Rgb {
+    /// The color at `(u, v)`, averaged over about `width` along each coordinate (a pixel's footprint).
+    pub fn color_at(&self, [u, v]: [f32; 2], width: [f32; 2]) -> Rgb {
         let inverse = 1.0 / self.scale;
         let (u, v) = (u * inverse, v * inverse);
         let (wu, wv) = (width[0] * inverse, width[1] * inverse);
@@ -100,7 +103,7 @@ impl Texture {
     }
 }
 
-/// 32 well-mixed bits for a lattice point.
+/// Hash of a lattice point to 32 bits.
 #[inline]
 pub fn hash(seed: u32, x: i32, y: i32) -> u32 {
     let mut h = seed ^ (x as u32).wrapping_mul(0x9e37_79b1) ^ (y as u32).wrapping_mul(0x85eb_ca77);
@@ -126,7 +129,7 @@ pub fn noise(seed: u32, [x, y]: [f32; 2]) -> f32 {
     top + (bottom - top) * fy
 }
 
-/// Noise over several octaves, 0 to 1, mean one half; octaves finer than `width` fade out.
+/// Noise summed over octaves, 0 to 1, mean one half; octaves finer than `width` fade out.
 pub fn fractal(seed: u32, [x, y]: [f32; 2], width: f32, octaves: u32) -> f32 {
     let (mut sum, mut total, mut amplitude, mut frequency) = (0.0, 0.0, 1.0, 1.0);
     for octave in 0..octaves {
@@ -142,14 +145,14 @@ pub fn fractal(seed: u32, [x, y]: [f32; 2], width: f32, octaves: u32) -> f32 {
     0.5 + sum / total
 }
 
-/// `f32::floor` as an integer; faster where the target has no rounding instruction.
+/// `f32::floor` as an integer; faster on targets without a rounding instruction.
 #[inline]
 fn floor(x: f32) -> i32 {
     let truncated = x as i32;
     truncated - ((truncated as f32 > x) as i32)
 }
 
-/// The share of `[x - width/2, x + width/2]` that lies in the first `duty` of each unit: a box filter.
+/// Fraction of `[x - width/2, x + width/2]` in the first `duty` of each unit: a box filter.
 fn band(x: f32, duty: f32, width: f32) -> f32 {
     let width = width.max(1e-4);
     let integral = |x: f32| {
@@ -159,18 +162,18 @@ fn band(x: f32, duty: f32, width: f32) -> f32 {
     ((integral(x + width * 0.5) - integral(x - width * 0.5)) / width).clamp(0.0, 1.0)
 }
 
-/// How much of a joint of `thickness`, centred on whole numbers, is seen.
+/// Coverage of joints of `thickness`, centered on integers.
 fn joints(x: f32, thickness: f32, width: f32) -> f32 {
     band(x + thickness * 0.5, thickness, width)
 }
 
-/// One value per stone, fading to one half where stones are finer than pixels.
+/// One random value per stone, fading to one half where stones are finer than pixels.
 fn per_stone(seed: u32, column: i32, row: i32, width: f32) -> f32 {
     let keep = (2.0 - width * 2.0).clamp(0.0, 1.0);
     0.5 + (unit(hash(seed, column, row)) - 0.5) * keep
 }
 
-/// Discs of radius 0.28, staggered; where they are finer than pixels, their share of the area.
+/// Staggered discs of radius 0.28; where they are finer than pixels, their fraction of the area.
 fn dots(u: f32, v: f32, width: f32) -> f32 {
     const RADIUS: f32 = 0.28;
     let shift = if floor(v) & 1 == 0 { 0.0 } else { 0.5 };
@@ -224,17 +227,17 @@ mod tests {
     }
 
     #[test]
-    fn far_away_every_pattern_is_its_mean() {
+    fn distant_patterns_equal_their_mean() {
         for pattern in ALL {
             let t = texture(pattern);
             let n = 150;
             let mut near = [0.0f32; 3];
             for i in 0..n * n {
                 let at = [(i % n) as f32 * 0.0613, (i / n) as f32 * 0.0617];
-                near = std::array::from_fn(|c| near[c] + t.at(at, [0.01; 2])[c] / (n * n) as f32);
+                near = std::array::from_fn(|c| near[c] + t.color_at(at, [0.01; 2])[c] / (n * n) as f32);
             }
             for at in [[0.1, 0.2], [5.0, -3.0]] {
-                let far = t.at(at, [12.0; 2]);
+                let far = t.color_at(at, [12.0; 2]);
                 let off = (0..3).map(|c| (far[c] - near[c]).abs()).fold(0.0, f32::max);
                 assert!(off < 0.06, "{pattern:?}: far {far:?}, mean of near {near:?}");
             }
@@ -242,9 +245,9 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_names_one_texture() {
+    fn a_seed_determines_the_texture() {
         let (a, b) = (texture(Pattern::Grass), Texture { seed: 10, ..texture(Pattern::Grass) });
-        let at = |t: &Texture| t.at([0.33, 0.71], [0.001; 2]);
+        let at = |t: &Texture| t.color_at([0.33, 0.71], [0.001; 2]);
         assert_eq!(at(&a), at(&a));
         assert_ne!(at(&a), at(&b));
     }

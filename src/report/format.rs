@@ -1,14 +1,14 @@
-//! Numbers as people read them: significant digits, binary prefixes, seconds.
+//! Formats numbers: significant digits, binary prefixes, durations.
 //!
-//! Must not know what a number means; [`super::quantity`] does.
+//! Which unit a number has is decided in [`super::quantity`].
 
-/// What stands where nothing was measured: unknown is never zero.
+/// Placeholder for a missing value. Missing values are never shown as zero.
 pub const ABSENT: &str = "–";
 
 /// `value` with `digits` significant digits, thousands separated by commas.
 ///
-/// Whole numbers keep all their digits up to a million millions; what is larger or below a
-/// ten-thousandth is written with a power of ten. NaN is [`ABSENT`].
+/// Integers below 1e12 keep all their digits. Values from 1e12 on and below 1e-4 are written with a power of ten.
+/// NaN is [`ABSENT`].
 pub fn significant(value: f64, digits: usize) -> String {
     if value.is_nan() {
         return ABSENT.to_string();
@@ -29,18 +29,18 @@ pub fn significant(value: f64, digits: usize) -> String {
     decimals(value, decimals_for(value, digits))
 }
 
-/// How many decimals show `digits` significant digits of `value` (rounding up to 10 included).
+/// The number of decimals that gives `digits` significant digits of `value` after rounding.
 pub fn decimals_for(value: f64, digits: usize) -> usize {
     if value == 0.0 || !value.is_finite() {
         return 0;
     }
-    // through text, because log10 of 999.96 knows nothing of its rounding to 1000
+    // formatted first: 999.96 rounds to 1000, which its logarithm does not show
     let text = format!("{:.*e}", digits.saturating_sub(1), value.abs());
     let exponent: i32 = text.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
     (digits as i32 - 1 - exponent).clamp(0, 12) as usize
 }
 
-/// `value` with exactly `places` decimals, a true minus sign and commas between thousands.
+/// `value` with exactly `places` decimals, a minus sign (U+2212) and commas between thousands.
 pub fn decimals(value: f64, places: usize) -> String {
     let text = format!("{:.*}", places, value.abs());
     let (whole, fraction) = match text.split_once('.') {
@@ -49,8 +49,8 @@ pub fn decimals(value: f64, places: usize) -> String {
     };
     let negative = value < 0.0 && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
     let mut out = String::from(if negative { "−" } else { "" });
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -76,15 +76,15 @@ fn power_of_ten(value: f64, digits: usize) -> String {
     format!("{sign}{mantissa} × 10{raised}")
 }
 
-/// The binary unit that `bytes` is best read in, and its size in bytes.
+/// The binary unit in which `bytes` is displayed, and its size in bytes.
 pub fn byte_unit(bytes: f64) -> (&'static str, f64) {
     const UNITS: [(&str, f64); 4] =
         [("TiB", 1099511627776.0), ("GiB", 1073741824.0), ("MiB", 1048576.0), ("KiB", 1024.0)];
-    // 1000 KiB is rather 0.98 MiB
+    // 1000 KiB is displayed as 0.98 MiB
     UNITS.into_iter().find(|(_, size)| bytes.abs() >= 0.97 * size).unwrap_or(("bytes", 1.0))
 }
 
-/// The unit that a duration of `secs` seconds is best read in, and its length in seconds.
+/// The unit in which a duration of `secs` seconds is displayed, and its length in seconds.
 pub fn second_unit(secs: f64) -> (&'static str, f64) {
     match secs.abs() {
         0.0 => ("s", 1.0),
@@ -121,11 +121,11 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", decimals(number as f64, 0), if number == 1 { one } else { many })
 }
 
-/// The value at `share` (0 to 1) of the sorted, non-empty `values`, between neighbours by straight line.
-pub fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    low + (high - low) * at.fract()
+/// The quantile at `fraction` (0 to 1) of non-empty, `sorted` values, with linear interpolation.
+pub fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+    let position = fraction.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    low + (high - low) * position.fract()
 }
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digits_that_matter() {
+    fn numbers_have_significant_digits() {
         let shown: Vec<String> = [0.0, 0.123456, 12.3456, 999.96, 1234.5, 1300.0, -0.5, 1234567.0]
             .iter()
             .map(|&x| significant(x, 3))
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_times() {
+    fn sizes_and_durations_have_units() {
         let shown: Vec<String> =
             [0.0, 512.0, 1020.0, 12.3 * 1048576.0, 8.0 * 1073741824.0].iter().map(|&x| bytes(x)).collect();
         assert_eq!(shown, ["0 bytes", "512 bytes", "0.996 KiB", "12.3 MiB", "8 GiB"]);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_lie_between_neighbours() {
+    fn quantiles_are_interpolated() {
         assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.5), 2.0);
         assert_eq!(quantile(&[1.0, 2.0], 0.25), 1.25);
         assert_eq!(quantile(&[7.0], 0.9), 7.0);

@@ -1,26 +1,33 @@
-//! A query's answer as plain rows: what tables, figures and claims are made of.
+//! The rows of a query as plain values, from which tables and figures are made.
 //!
-//! The only file of the report that knows Polars' types. Must not know what is drawn from it.
+//! The only module of the report that depends on Polars.
 
 use polars::prelude::{AnyValue, DataFrame};
 
-/// One value. NaN counts as [`Value::Null`]: both say that nothing is known.
+/// One value of a query's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
+    /// Unknown; NaN becomes this, too.
     Null,
+    /// A truth value.
     Bool(bool),
+    /// A number of any of Polars' types.
     Number(f64),
+    /// Text, or the printed form of any other type.
     Text(String),
 }
 
-/// Named columns and rows of values, every row as long as `columns`.
+/// Named columns and rows of values.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Grid {
+    /// Column names.
     pub columns: Vec<String>,
+    /// Rows, each as long as `columns`.
     pub rows: Vec<Vec<Value>>,
 }
 
 impl Value {
+    /// The value as a number; truth values are 0 and 1.
     pub fn number(&self) -> Option<f64> {
         match self {
             Value::Number(number) => Some(*number),
@@ -29,7 +36,7 @@ impl Value {
         }
     }
 
-    /// The value as the name of a category; `None` when unknown.
+    /// The value as the name of a category; `None` for null.
     pub fn name(&self) -> Option<String> {
         match self {
             Value::Null => None,
@@ -41,37 +48,38 @@ impl Value {
 }
 
 impl Grid {
-    /// Copies an answer out of Polars. Text stays text, every kind of number becomes an `f64`
-    /// (whole numbers are exact up to 2^53), anything else its printed form.
+    /// Converts a data frame. Numbers become `f64` (integers are exact up to 2^53); types other than numbers, text and
+    /// truth values become their printed form.
     pub fn from_frame(frame: &DataFrame) -> Grid {
         let columns = frame.columns();
         let rows = (0..frame.height())
             .map(|row| {
-                columns.iter().map(|column| column.get(row).map_or(Value::Null, |v| plain(&v))).collect()
+                columns.iter().map(|column| column.get(row).map_or(Value::Null, |v| convert(&v))).collect()
             })
             .collect();
         Grid { columns: columns.iter().map(|column| column.name().to_string()).collect(), rows }
     }
 
-    /// Sorts the rows by all columns, left to right: for queries that do not say an order, so that
-    /// the same tables give the same page. A run's id says nothing, and is compared last.
+    /// Sorts the rows by all columns, left to right, so that a query without `order by` gives the same page every time.
+    /// `run_id` is compared last, because it is a hash.
     pub fn sorted(mut self) -> Grid {
         let mut columns: Vec<usize> = (0..self.columns.len()).collect();
         columns.sort_by_key(|&column| self.columns[column] == "run_id");
         self.rows.sort_by(|a, b| {
-            let unequal = columns.iter().map(|&at| order(&a[at], &b[at])).find(|order| order.is_ne());
+            let unequal =
+                columns.iter().map(|&column| compare(&a[column], &b[column])).find(|order| order.is_ne());
             unequal.unwrap_or(std::cmp::Ordering::Equal)
         });
         self
     }
 
-    /// Where a column stands.
+    /// The index of a column.
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|name| name == column)
     }
 }
 
-fn plain(value: &AnyValue) -> Value {
+fn convert(value: &AnyValue) -> Value {
     match value {
         AnyValue::Null => Value::Null,
         AnyValue::Boolean(yes) => Value::Bool(*yes),
@@ -85,8 +93,8 @@ fn plain(value: &AnyValue) -> Value {
     }
 }
 
-/// Unknown before truth values before numbers before text.
-fn order(a: &Value, b: &Value) -> std::cmp::Ordering {
+/// Orders null before truth values before numbers before text.
+fn compare(a: &Value, b: &Value) -> std::cmp::Ordering {
     let rank = |value: &Value| match value {
         Value::Null => 0,
         Value::Bool(_) => 1,
@@ -106,9 +114,9 @@ mod tests {
     use super::*;
     use polars::prelude::{Column, NamedFrom, Series};
 
-    /// Runs' ids are hashes: another build would put the rows into another order.
+    /// Run ids are hashes: another build would give another order of rows.
     #[test]
-    fn a_runs_id_is_compared_last() {
+    fn run_ids_are_compared_last() {
         let text = |text: &str| Value::Text(text.to_string());
         let columns = ["run_id", "mode"].map(String::from).to_vec();
         let rows = vec![
@@ -122,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_number_and_no_nan() {
+    fn all_number_types_are_converted_and_nan_is_null() {
         let frame = DataFrame::new_infer_height(vec![
             Column::from(Series::new("mode".into(), ["b", "a"])),
             Column::from(Series::new("frames".into(), [60_i64, 120])),

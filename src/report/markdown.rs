@@ -1,29 +1,28 @@
-//! The page as Markdown: for a terminal, for git.
-//!
-//! Must not know HTML.
+//! Renders an answered notebook as Markdown, for the terminal and for git.
 
-use super::Picture;
-use super::claim::{self, Judged};
-use super::facts::Facts;
+use super::SheetImage;
+use super::claim::{self, JudgedClaim};
+use super::error::CellError;
 use super::format;
-use super::markup::markdown_escaped as escaped;
-use super::notebook::{Answered, Block, Drawn, Film};
+use super::markup::escape_markdown as escaped;
+use super::notebook::{AnsweredNotebook, Block, ContactSheet, FigureBlock};
 use super::page;
+use super::run_summary::RunSummary;
 use std::fmt::Write as _;
 
-/// The whole page.
-pub fn markdown(answered: &Answered) -> String {
+/// The page as Markdown.
+pub fn render_markdown(answered: &AnsweredNotebook) -> String {
     let mut out = String::new();
     let claims = answered.claims();
-    // writing into a string cannot fail
+    // writing to a string cannot fail
     let _ = write_page(&mut out, answered, &claims);
     out
 }
 
-fn write_page(out: &mut String, answered: &Answered, claims: &[Judged]) -> std::fmt::Result {
-    let facts = &answered.facts;
+fn write_page(out: &mut String, answered: &AnsweredNotebook, claims: &[JudgedClaim]) -> std::fmt::Result {
+    let run_summary = &answered.run_summary;
     writeln!(out, "# {}\n", escaped(answered.question.trim()))?;
-    writeln!(out, "{}\n", claim::in_short(claims))?;
+    writeln!(out, "{}\n", claim::summary(claims))?;
     if !claims.is_empty() {
         writeln!(out, "| verdict | claim | measured | holds if | |")?;
         writeln!(out, "| --- | --- | ---: | --- | --- |")?;
@@ -31,21 +30,21 @@ fn write_page(out: &mut String, answered: &Answered, claims: &[Judged]) -> std::
             writeln!(
                 out,
                 "| **{}** | {} | {} | {} | {} |",
-                judged.verdict_word(),
+                judged.verdict_name(),
                 judged.claim.statement.replace('|', "\\|").replace('\n', " "),
-                escaped(&with_words(judged.measured(), judged.number.map(|_| judged.counted()))),
+                escaped(&with_noun(judged.measured_text(), judged.number.map(|_| judged.counted_noun()))),
                 escaped(&condition(judged)),
-                judged.expectation().unwrap_or_default()
+                judged.expectation_text().unwrap_or_default()
             )?;
         }
         writeln!(out)?;
     }
     writeln!(out, "{}\n", tally(answered))?;
-    if let Some(warning) = facts.warning() {
-        writeln!(out, "> **Other frames than on record.** {}\n", escaped(&warning))?;
+    if let Some(warning) = run_summary.warning() {
+        writeln!(out, "> **Decoded frames differ from the record.** {}\n", escaped(&warning))?;
     }
     if answered.is_quick {
-        writeln!(out, "{}\n", page::QUICK)?;
+        writeln!(out, "{}\n", page::QUICK_NOTICE)?;
     }
     for left_out in &answered.left_out {
         writeln!(out, "Left out: {}.\n", escaped(left_out))?;
@@ -53,21 +52,25 @@ fn write_page(out: &mut String, answered: &Answered, claims: &[Judged]) -> std::
     for block in &answered.blocks {
         write_block(out, block)?;
     }
-    write_failures(out, facts)?;
+    write_failures(out, run_summary)?;
     write_provenance(out, answered)
 }
 
-fn tally(answered: &Answered) -> String {
-    let facts = &answered.facts;
+fn tally(answered: &AnsweredNotebook) -> String {
+    let run_summary = &answered.run_summary;
     let mut parts = vec![format!("Experiment `{}`", answered.name)];
-    let failed = facts.runs - facts.ok;
+    let failed = run_summary.runs - run_summary.ok;
     parts.push(match failed {
-        0 => format!("{}, all of them ok", format::count(facts.runs, "run", "runs")),
-        failed => format!("{} of {} ok, {failed} failed", facts.ok, format::count(facts.runs, "run", "runs")),
+        0 => format!("{}, all of them ok", format::count(run_summary.runs, "run", "runs")),
+        failed => format!(
+            "{} of {} ok, {failed} failed",
+            run_summary.ok,
+            format::count(run_summary.runs, "run", "runs")
+        ),
     });
-    parts.extend(facts.wall_secs.map(|secs| format!("{} of measurement", format::seconds(secs))));
-    parts.extend(facts.started_utc.clone());
-    parts.extend(facts.commits_in_short());
+    parts.extend(run_summary.wall_secs.map(|secs| format!("{} of measurement", format::seconds(secs))));
+    parts.extend(run_summary.started_utc.clone());
+    parts.extend(run_summary.commits_text());
     parts.join(" · ")
 }
 
@@ -84,23 +87,23 @@ fn write_block(out: &mut String, block: &Block) -> std::fmt::Result {
             write_note(out, note.as_deref(), &[])
         }
         Block::Figure(drawn) => write_figure(out, drawn),
-        Block::Strips { title, note, pictures } => {
+        Block::ContactSheets { title, note, sheets } => {
             writeln!(out, "### {}\n", escaped(title))?;
-            match pictures {
-                Ok(films) if films.is_empty() => writeln!(out, "The query gave no rows.\n")?,
-                Ok(films) => films.iter().try_for_each(|film| write_film(out, title, film))?,
+            match sheets {
+                Ok(sheets) if sheets.is_empty() => writeln!(out, "The query gave no rows.\n")?,
+                Ok(sheets) => sheets.iter().try_for_each(|sheet| write_sheet(out, title, sheet))?,
                 Err(error) => write_problem(out, error)?,
             }
             write_note(out, note.as_deref(), &[])
         }
         Block::Claim(judged) => write_claim(out, judged),
         Block::NotMeasured { title, missing } => {
-            writeln!(out, "### {}\n\nNot measured: {}.\n", escaped(title), missing.missing())
+            writeln!(out, "### {}\n\nNot measured: {}.\n", escaped(title), missing.missing_reason())
         }
     }
 }
 
-fn write_figure(out: &mut String, drawn: &Drawn) -> std::fmt::Result {
+fn write_figure(out: &mut String, drawn: &FigureBlock) -> std::fmt::Result {
     writeln!(out, "### Figure {}. {}\n", drawn.number, escaped(&drawn.title))?;
     match &drawn.answer {
         Ok(answer) => {
@@ -111,27 +114,23 @@ fn write_figure(out: &mut String, drawn: &Drawn) -> std::fmt::Result {
     }
 }
 
-fn write_film(out: &mut String, title: &str, film: &Film) -> std::fmt::Result {
-    writeln!(out, "{}\n", escaped(&film.caption))?;
-    if film.pictures.is_empty() {
-        return writeln!(out, "This run left no pictures.\n");
+fn write_sheet(out: &mut String, title: &str, sheet: &ContactSheet) -> std::fmt::Result {
+    writeln!(out, "{}\n", escaped(&sheet.caption))?;
+    if sheet.images.is_empty() {
+        return writeln!(out, "This run has no images.\n");
     }
-    // a table whose head says which frames they are
-    let cells = |cell: &dyn Fn(&Picture) -> String| {
-        let cells: Vec<String> = film.pictures.iter().map(cell).collect();
+    // a table with the frame numbers as its head
+    let cells = |cell: &dyn Fn(&SheetImage) -> String| {
+        let cells: Vec<String> = sheet.images.iter().map(cell).collect();
         format!("| {} |", cells.join(" | "))
     };
-    writeln!(
-        out,
-        "{}",
-        cells(&|picture| picture.frame.map_or(String::new(), |frame| format!("frame {frame}")))
-    )?;
+    writeln!(out, "{}", cells(&|image| image.frame.map_or(String::new(), |frame| format!("frame {frame}"))))?;
     writeln!(out, "{}", cells(&|_| "---".to_string()))?;
-    let image = |picture: &Picture| {
-        let words = escaped(&page::picture_in_words(film, picture));
-        format!("![{}: {words}]({})", escaped(title), picture.path)
+    let link = |image: &SheetImage| {
+        let description = escaped(&page::image_description(sheet, image));
+        format!("![{}: {description}]({})", escaped(title), image.path)
     };
-    writeln!(out, "{}\n", cells(&image))
+    writeln!(out, "{}\n", cells(&link))
 }
 
 fn write_note(out: &mut String, note: Option<&str>, remarks: &[String]) -> std::fmt::Result {
@@ -141,21 +140,24 @@ fn write_note(out: &mut String, note: Option<&str>, remarks: &[String]) -> std::
     if remarks.is_empty() { Ok(()) } else { writeln!(out, "*{}*\n", remarks.join(" ")) }
 }
 
-fn write_claim(out: &mut String, judged: &Judged) -> std::fmt::Result {
+fn write_claim(out: &mut String, judged: &JudgedClaim) -> std::fmt::Result {
     writeln!(
         out,
         "> **{}**: {}",
-        page::capitalised(judged.verdict_word()),
+        page::capitalize(judged.verdict_name()),
         judged.claim.statement.trim().replace('\n', " ")
     )?;
     let measured = match judged.number {
         Some(_) => {
-            format!("Measured {}; it", escaped(&with_words(judged.measured(), Some(judged.counted()))))
+            format!(
+                "Measured {}; it",
+                escaped(&with_noun(judged.measured_text(), Some(judged.counted_noun())))
+            )
         }
         None => "It".to_string(),
     };
     let expectation =
-        judged.expectation().map_or(String::new(), |words| format!(" {}.", page::capitalised(&words)));
+        judged.expectation_text().map_or(String::new(), |text| format!(" {}.", page::capitalize(&text)));
     writeln!(out, ">\n> {measured} holds if {}.{expectation}", escaped(&condition(judged)))?;
     if let Some(source) = &judged.claim.source {
         writeln!(out, ">\n> Source: {}", source.trim().replace('\n', " "))?;
@@ -166,44 +168,44 @@ fn write_claim(out: &mut String, judged: &Judged) -> std::fmt::Result {
     writeln!(out)
 }
 
-/// The condition, with what is counted where no number stands before it.
-fn condition(judged: &Judged) -> String {
-    let words = if judged.number.is_none() { Some(judged.counted()) } else { None };
-    with_words(judged.condition(), words)
+/// The condition. It includes what is counted only where no measured number states it.
+fn condition(judged: &JudgedClaim) -> String {
+    let noun = if judged.number.is_none() { Some(judged.counted_noun()) } else { None };
+    with_noun(judged.condition_text(), noun)
 }
 
-fn with_words(text: String, words: Option<&str>) -> String {
-    match words {
-        Some(words) if !words.is_empty() => format!("{text} {words}"),
+fn with_noun(text: String, noun: Option<&str>) -> String {
+    match noun {
+        Some(noun) if !noun.is_empty() => format!("{text} {noun}"),
         _ => text,
     }
 }
 
-fn write_problem(out: &mut String, error: &str) -> std::fmt::Result {
-    writeln!(out, "> **This cell has no answer.** {}\n", escaped(error))
+fn write_problem(out: &mut String, error: &CellError) -> std::fmt::Result {
+    writeln!(out, "> **This cell has no answer.** {}\n", escaped(&error.to_string()))
 }
 
-fn write_failures(out: &mut String, facts: &Facts) -> std::fmt::Result {
-    if facts.failures.is_empty() {
+fn write_failures(out: &mut String, run_summary: &RunSummary) -> std::fmt::Result {
+    if run_summary.failures.is_empty() {
         return Ok(());
     }
     writeln!(out, "## Runs that failed\n")?;
-    for failure in &facts.failures {
+    for failure in &run_summary.failures {
         let times = if failure.count > 1 { format!(" ({} times)", failure.count) } else { String::new() };
         writeln!(
             out,
             "- **{}** {}{times}: {}",
             escaped(&failure.outcome),
-            escaped(&failure.what),
+            escaped(&failure.description),
             escaped(&failure.error)
         )?;
     }
     writeln!(out)
 }
 
-fn write_provenance(out: &mut String, answered: &Answered) -> std::fmt::Result {
-    writeln!(out, "## Where this comes from\n")?;
-    for (name, values) in &answered.facts.provenance {
+fn write_provenance(out: &mut String, answered: &AnsweredNotebook) -> std::fmt::Result {
+    writeln!(out, "## Provenance\n")?;
+    for (name, values) in &answered.run_summary.provenance {
         match values.as_slice() {
             [value] => writeln!(out, "- {name}: {}", escaped(value))?,
             values => {
@@ -212,5 +214,5 @@ fn write_provenance(out: &mut String, answered: &Answered) -> std::fmt::Result {
             }
         }
     }
-    writeln!(out, "\nTo measure it again:\n\n```sh\n{}\n```", page::repeat(answered))
+    writeln!(out, "\nTo reproduce:\n\n```sh\n{}\n```", page::reproduction_commands(answered))
 }

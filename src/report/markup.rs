@@ -1,11 +1,9 @@
-//! Markup: prose to HTML, pictures to data URIs, words made harmless.
-//!
-//! Must not know what a report is.
+//! Converts Markdown to HTML and images to data URIs, and escapes text for both.
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
-/// `text` with the five characters that mean something to HTML written as entities.
-pub fn escaped(text: &str) -> String {
+/// `text` with the five special characters of HTML as entities.
+pub fn escape_html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -14,7 +12,7 @@ pub fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // what XML forbids even as an entity
+            // control characters are invalid in XML, even as entities
             c if c.is_control() && !matches!(c, '\n' | '\t') => out.push('\u{fffd}'),
             c => out.push(c),
         }
@@ -22,17 +20,17 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// Markdown as HTML blocks. HTML inside it is shown as text, links lead only to the web, to mail or
-/// within the page, and pictures from elsewhere become links: the page stays one file.
-/// Headings stand under the page's own: levels one and two become two, the others three.
-pub fn prose(markdown: &str) -> String {
+/// Markdown as HTML blocks. HTML inside it is shown as text; links other than http(s), mailto and anchors are removed;
+/// images become links, so that the page stays self-contained. Headings of levels 1 and 2 become level 2, others level 3,
+/// because the page has its own level 1.
+pub fn markdown_to_html(markdown: &str) -> String {
     let mut out = String::new();
     html::push_html(&mut out, events(markdown).into_iter());
     out
 }
 
-/// Markdown as HTML within a line: without the paragraph around it.
-pub fn prose_within_line(markdown: &str) -> String {
+/// Markdown as inline HTML, without `<p>`.
+pub fn inline_markdown_to_html(markdown: &str) -> String {
     let events = events(markdown)
         .into_iter()
         .filter(|e| !matches!(e, Event::Start(Tag::Paragraph) | Event::End(TagEnd::Paragraph)));
@@ -56,9 +54,9 @@ fn events(markdown: &str) -> Vec<Event<'_>> {
             }
             Event::End(TagEnd::Image) => Event::End(TagEnd::Link),
             Event::Start(Tag::Heading { level, id, classes, attrs }) => {
-                Event::Start(Tag::Heading { level: lowered(level), id, classes, attrs })
+                Event::Start(Tag::Heading { level: demoted(level), id, classes, attrs })
             }
-            Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(lowered(level))),
+            Event::End(TagEnd::Heading(level)) => Event::End(TagEnd::Heading(demoted(level))),
             other => other,
         })
         .collect()
@@ -69,7 +67,7 @@ fn is_safe(address: &str) -> bool {
     ["https://", "http://", "mailto:", "#"].iter().any(|start| address.starts_with(start))
 }
 
-fn lowered(level: pulldown_cmark::HeadingLevel) -> pulldown_cmark::HeadingLevel {
+fn demoted(level: pulldown_cmark::HeadingLevel) -> pulldown_cmark::HeadingLevel {
     use pulldown_cmark::HeadingLevel as H;
     match level {
         H::H1 | H::H2 => H::H2,
@@ -77,28 +75,28 @@ fn lowered(level: pulldown_cmark::HeadingLevel) -> pulldown_cmark::HeadingLevel 
     }
 }
 
-/// Base 64 (RFC 4648).
-pub fn base64(bytes: &[u8]) -> String {
+/// Base64 (RFC 4648).
+fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
+    for chunk in bytes.chunks(3) {
         let number =
-            three.iter().fold(0u32, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - three.len()));
+            chunk.iter().fold(0u32, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
         for digit in 0..4 {
             let value = number >> (18 - 6 * digit) & 63;
-            out.push(if digit > three.len() { '=' } else { DIGITS[value as usize] as char });
+            out.push(if digit > chunk.len() { '=' } else { DIGITS[value as usize] as char });
         }
     }
     out
 }
 
-/// A picture as an address that holds it.
+/// A file as a `data:` URI.
 pub fn data_uri(media_type: &str, bytes: &[u8]) -> String {
     format!("data:{media_type};base64,{}", base64(bytes))
 }
 
-/// `text` for a cell of a Markdown table or a line of prose: nothing in it means anything.
-pub fn markdown_escaped(text: &str) -> String {
+/// `text` escaped for one line of Markdown or a cell of a Markdown table.
+pub fn escape_markdown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -120,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_the_standard_one() {
+    fn base64_matches_rfc_4648() {
         let pairs = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (plain, coded) in pairs {
             assert_eq!(base64(plain.as_bytes()), coded);
@@ -129,15 +127,16 @@ mod tests {
     }
 
     #[test]
-    fn prose_cannot_break_the_page() {
-        let html =
-            prose("# Why\n\na <script>alert(1)</script> & [x](javascript:alert(1)) ![p](https://a.b/c.png)");
+    fn markdown_cannot_break_the_page() {
+        let html = markdown_to_html(
+            "# Why\n\na <script>alert(1)</script> & [x](javascript:alert(1)) ![p](https://a.b/c.png)",
+        );
         assert!(
             !html.contains("<script") && !html.contains("javascript") && !html.contains("<img"),
             "{html}"
         );
         assert!(html.contains("<h2>Why</h2>") && html.contains("&amp;"), "{html}");
-        assert_eq!(prose_within_line("keeps `heap` *flat*"), "keeps <code>heap</code> <em>flat</em>");
-        assert_eq!(markdown_escaped("a|b <c>\n_d_"), "a\\|b &lt;c> \\_d\\_");
+        assert_eq!(inline_markdown_to_html("keeps `heap` *flat*"), "keeps <code>heap</code> <em>flat</em>");
+        assert_eq!(escape_markdown("a|b <c>\n_d_"), "a\\|b &lt;c> \\_d\\_");
     }
 }

@@ -1,13 +1,12 @@
-//! The report: an experiment's prose and its tables to a page that a person reads.
+//! Reports: takes an experiment's notebook and the tables of its runs, and renders pages, figures and verdicts.
 //!
-//! [`render`] gives everything as bytes; [`write`] puts it into the report's folder. `report.html` is
-//! one file that needs nothing else; `report.md` says the same and refers to `figures/`. The same
-//! tables give the same bytes.
+//! [`render`] returns everything in memory; [`write`] saves it into the report's folder. `report.html` is
+//! self-contained; `report.md` has the same content and refers to `figures/`. The same tables give the same bytes.
 //!
-//! Must not know models nor video: what it says comes from the tables and the experiment alone.
+//! Does not depend on models or video.
 
 mod claim;
-mod facts;
+mod error;
 mod figure;
 mod format;
 mod grid;
@@ -16,26 +15,31 @@ mod markup;
 mod notebook;
 mod page;
 mod quantity;
+mod run_summary;
 mod table;
 
-pub use claim::{Judged, trimmed};
+pub use claim::{JudgedClaim, format_trimmed};
+pub use figure::plot::PlotError;
 pub use format::decimals;
 pub use grid::{Grid, Value};
 
 use crate::experiment::{Cell, Experiment, FigureSpec, Verdict};
-use crate::files::write_whole;
-use crate::tables::{TableError, Tables, csv};
+use crate::files::write_atomically;
+use crate::tables::{ReportTables, TableError, csv};
 use std::path::{Path, PathBuf};
 
-/// The part of an experiment that a report reads.
+/// The parts of an experiment that a report uses.
 #[derive(Debug, Clone, Copy)]
 pub struct Notebook<'a> {
+    /// Name of the experiment.
     pub name: &'a str,
+    /// The question that the experiment answers.
     pub question: &'a str,
-    /// Whether it is the smaller experiment that `--quick` makes.
+    /// Whether this is the smaller experiment of `--quick`.
     pub is_quick: bool,
-    /// What was not run, and why.
+    /// Runs that were not made, and why.
     pub left_out: &'a [String],
+    /// Texts, tables, figures and claims.
     pub cells: &'a [Cell],
 }
 
@@ -46,72 +50,85 @@ impl<'a> From<&'a Experiment> for Notebook<'a> {
     }
 }
 
-/// One picture of a run's film strip.
+/// One image of a run's contact sheet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Picture {
+pub struct SheetImage {
+    /// The run.
     pub run_id: String,
-    /// The number of the frame that it shows, where its file's name says so.
+    /// The frame number, if the file name has one.
     pub frame: Option<u64>,
-    /// Where it lies, seen from the report's folder, with forward slashes.
+    /// Path relative to the report's folder, with forward slashes.
     pub path: String,
-    /// Such as `image/jpeg`.
+    /// Media type such as `image/jpeg`.
     pub media_type: &'static str,
+    /// Content of the file.
     pub bytes: Vec<u8>,
 }
 
-/// A report, ready to be written down.
+/// A rendered report.
 #[derive(Debug, Clone)]
-pub struct Page {
-    /// One file that needs nothing else.
+pub struct RenderedReport {
+    /// The self-contained page.
     pub html: String,
-    /// The same, referring to `figures/NAME` and the film strips' paths.
+    /// The page as Markdown, which refers to `figures/NAME` and the images of contact sheets.
     pub markdown: String,
-    /// Names (with `.svg`) and bytes.
+    /// File names (with `.svg`) and contents of the figures.
     pub figures: Vec<(String, Vec<u8>)>,
-    /// The verdicts, in the notebook's order.
-    pub claims: Vec<Judged>,
-    /// Cells that could not be answered: one sentence each, with the cell's number.
+    /// The judged claims in the notebook's order.
+    pub claims: Vec<JudgedClaim>,
+    /// Errors of cells that could not be answered.
     pub problems: Vec<String>,
 }
 
-impl Page {
-    /// The claims whose verdict is another than the experiment expects, those not measured included.
-    pub fn unexpected(&self) -> impl Iterator<Item = &Judged> {
-        self.claims.iter().filter(|judged| !judged.as_expected())
+impl RenderedReport {
+    /// The claims whose verdict is not the expected one, those not measured included.
+    pub fn unexpected(&self) -> impl Iterator<Item = &JudgedClaim> {
+        self.claims.iter().filter(|judged| !judged.matches_expectation())
     }
 
-    /// Whether every claim could be judged and came out as expected, and every cell could be answered.
+    /// Whether every claim has its expected verdict and every cell could be answered.
     pub fn is_as_expected(&self) -> bool {
         self.problems.is_empty() && self.unexpected().next().is_none()
     }
 
-    /// How many claims have this verdict.
+    /// The number of claims with this verdict.
     pub fn count(&self, verdict: Verdict) -> usize {
         self.claims.iter().filter(|judged| judged.verdict == verdict).count()
     }
 
-    /// The claims in one sentence.
-    pub fn in_short(&self) -> String {
-        claim::in_short(&self.claims)
+    /// One sentence about all claims.
+    pub fn claims_summary(&self) -> String {
+        claim::summary(&self.claims)
     }
 }
 
-/// Why there is no report.
+/// Why a report could not be rendered or written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    #[error("no report without the table of runs: {0}")]
+    /// The table of runs cannot be read, or that of claims cannot be written.
+    #[error("the report needs its tables: {0}")]
     Table(#[from] TableError),
+    /// A file of the report cannot be read or written.
     #[error("cannot read or write {path}: {source}")]
-    File { path: PathBuf, source: std::io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The underlying error.
+        source: std::io::Error,
+    },
 }
 
-/// The report of `notebook` over the tables in `folder`. Pictures are read by [`pictures_in`].
+/// Renders the report of `notebook` from `tables` and the images that [`load_sheet_images`] returns.
 ///
 /// # Errors
-/// If the table of runs is missing or damaged. A cell that cannot be answered says so in its place
-/// and in [`Page::problems`].
-pub fn render(notebook: &Notebook, tables: &Tables, pictures: &[Picture]) -> Result<Page, ReportError> {
-    let answered = notebook::Answered::of(notebook, tables, pictures)?;
+/// If the table of runs is missing or damaged. Errors of single cells are part of the report: see
+/// [`RenderedReport::problems`].
+pub fn render(
+    notebook: &Notebook,
+    tables: &ReportTables,
+    images: &[SheetImage],
+) -> Result<RenderedReport, ReportError> {
+    let answered = notebook::AnsweredNotebook::from_tables(notebook, tables, images)?;
     let figures = answered.blocks.iter().filter_map(|block| match block {
         notebook::Block::Figure(drawn) => {
             let answer = drawn.answer.as_ref().ok()?;
@@ -119,58 +136,58 @@ pub fn render(notebook: &Notebook, tables: &Tables, pictures: &[Picture]) -> Res
         }
         _ => None,
     });
-    Ok(Page {
+    Ok(RenderedReport {
         figures: figures.collect(),
         claims: answered.claims(),
         problems: answered.problems(),
-        html: page::html(&answered),
-        markdown: markdown::markdown(&answered),
+        html: page::render_html(&answered),
+        markdown: markdown::render_markdown(&answered),
     })
 }
 
-/// Writes `report.html`, `report.md`, `claims.csv` and `figures/` into `folder`, from the tables and the film strips
-/// that lie there.
+/// Writes `report.html`, `report.md`, `claims.csv` and `figures/` into `folder`, from the tables and contact sheets in
+/// it.
 ///
 /// # Errors
 /// As [`render`], and if the folder cannot be read or written.
-pub fn write(notebook: &Notebook, folder: &Path) -> Result<Page, ReportError> {
-    let pictures = pictures_in(&folder.join(STRIPS))?;
-    let page = render(notebook, &Tables::of(folder), &pictures)?;
+pub fn write(notebook: &Notebook, folder: &Path) -> Result<RenderedReport, ReportError> {
+    let images = load_sheet_images(&folder.join(CONTACT_SHEET_FOLDER))?;
+    let page = render(notebook, &ReportTables::new(folder), &images)?;
     for (name, bytes) in &page.figures {
         write_file(&folder.join("figures").join(name), bytes)?;
     }
     write_file(&folder.join("report.md"), page.markdown.as_bytes())?;
     write_file(&folder.join("report.html"), page.html.as_bytes())?;
-    csv::write(folder, &page.claims.iter().map(Judged::row).collect::<Vec<_>>())?;
+    csv::write(folder, &page.claims.iter().map(JudgedClaim::to_row).collect::<Vec<_>>())?;
     Ok(page)
 }
 
-/// One figure as an SVG file of its own, from rows that are at hand.
+/// Draws one figure as an SVG file.
 ///
 /// # Errors
-/// In words, if a column that the figure names is missing or holds text where numbers are needed.
-pub fn figure_file(spec: &FigureSpec, grid: &Grid) -> Result<Vec<u8>, String> {
-    let plot = figure::data::Plot::of(spec, grid)?;
-    let legend = figure::palette::Legend::of(plot.names(), []);
+/// If a column of `spec` is missing in `grid`, or holds text where numbers are needed.
+pub fn draw_figure(spec: &FigureSpec, grid: &Grid) -> Result<Vec<u8>, PlotError> {
+    let plot = figure::plot::Plot::from_grid(spec, grid)?;
+    let legend = figure::palette::Legend::new(plot.names(), []);
     Ok(figure::draw(&plot, spec, &legend, &plot.summary(spec.kind)).file)
 }
 
-/// Where a report's film strips lie: pictures named by [`strip_file`].
-pub const STRIPS: &str = "strips";
+/// The folder of contact sheet images in a report, named by [`sheet_image_name`].
+pub const CONTACT_SHEET_FOLDER: &str = "strips";
 
-/// Stands between a run's id and a frame's number in a picture's name.
-const FRAME: &str = "-frame-";
+/// Separates run id and frame number in the file name of an image.
+const FRAME_SEPARATOR: &str = "-frame-";
 
-/// The name of the picture of a run's frame.
-pub fn strip_file(run_id: &str, frame: u64) -> String {
-    format!("{run_id}{FRAME}{frame}.jpg")
+/// The file name of the image of a run's frame.
+pub fn sheet_image_name(run_id: &str, frame: u64) -> String {
+    format!("{run_id}{FRAME_SEPARATOR}{frame}.jpg")
 }
 
-/// The film strips in `folder`, by run and frame; none where the folder is not there.
+/// Loads the contact sheet images in `folder`, sorted by run and frame; empty if the folder does not exist.
 ///
 /// # Errors
-/// If a picture cannot be read.
-pub fn pictures_in(folder: &Path) -> Result<Vec<Picture>, ReportError> {
+/// If an image cannot be read.
+pub fn load_sheet_images(folder: &Path) -> Result<Vec<SheetImage>, ReportError> {
     let failed = |path: &Path| {
         let path = path.to_path_buf();
         |source| ReportError::File { path, source }
@@ -178,7 +195,7 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<Picture>, ReportError> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let mut pictures = Vec::new();
+    let mut images = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
         let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
@@ -188,22 +205,23 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<Picture>, ReportError> {
             _ => continue,
         };
         let stem = text(path.file_stem());
-        let parts = stem.rsplit_once(FRAME).and_then(|(run, frame)| Some((run, frame.parse().ok()?)));
+        let parts =
+            stem.rsplit_once(FRAME_SEPARATOR).and_then(|(run, frame)| Some((run, frame.parse().ok()?)));
         let (run_id, frame) = parts.map_or((stem.as_str(), None), |(run, frame)| (run, Some(frame)));
-        pictures.push(Picture {
+        images.push(SheetImage {
             run_id: run_id.to_string(),
             frame,
-            path: format!("{STRIPS}/{}", text(path.file_name())),
+            path: format!("{CONTACT_SHEET_FOLDER}/{}", text(path.file_name())),
             media_type,
             bytes: std::fs::read(&path).map_err(failed(&path))?,
         });
     }
-    pictures.sort_by(|a, b| (&a.run_id, a.frame, &a.path).cmp(&(&b.run_id, b.frame, &b.path)));
-    Ok(pictures)
+    images.sort_by(|a, b| (&a.run_id, a.frame, &a.path).cmp(&(&b.run_id, b.frame, &b.path)));
+    Ok(images)
 }
 
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    write_whole(path, bytes).map_err(|source| ReportError::File { path: path.to_path_buf(), source })
+    write_atomically(path, bytes).map_err(|source| ReportError::File { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]

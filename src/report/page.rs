@@ -1,20 +1,18 @@
-//! The page as HTML: one file, no script, nothing fetched.
-//!
-//! Must not know where the answers come from.
+//! Renders an answered notebook as one self-contained HTML file without scripts.
 
-use super::Picture;
-use super::claim::{self, Judged};
-use super::facts::Facts;
+use super::SheetImage;
+use super::claim::{self, JudgedClaim};
 use super::figure::palette;
 use super::format;
-use super::markup::{self, prose, prose_within_line};
-use super::notebook::{Answered, Block, Drawn, Film};
-use super::table::Shown;
+use super::markup::{self, inline_markdown_to_html, markdown_to_html};
+use super::notebook::{AnsweredNotebook, Block, ContactSheet, FigureBlock};
+use super::run_summary::RunSummary;
+use super::table::FormattedTable;
 use crate::experiment::Verdict;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// The whole page.
-pub fn html(answered: &Answered) -> String {
+/// The page as HTML.
+pub fn render_html(answered: &AnsweredNotebook) -> String {
     let claims = answered.claims();
     let page = html! {
         (DOCTYPE)
@@ -27,9 +25,9 @@ pub fn html(answered: &Answered) -> String {
                 style { (PreEscaped(style())) }
             }
             body {
-                (opening(answered, &claims))
-                main { @for (at, block) in answered.blocks.iter().enumerate() { (cell(at + 1, block)) } }
-                (failures(&answered.facts))
+                (header(answered, &claims))
+                main { @for (index, block) in answered.blocks.iter().enumerate() { (block_html(index + 1, block)) } }
+                (failures(&answered.run_summary))
                 (provenance(answered))
             }
         }
@@ -46,46 +44,47 @@ fn style() -> String {
     )
 }
 
-/// What a smaller experiment says of itself.
-pub const QUICK: &str = "This is the quick version (--quick): smaller than what the text below speaks of.";
+/// Notice on the report of a quick experiment.
+pub const QUICK_NOTICE: &str =
+    "This is the quick version (--quick): it is smaller than the experiment that the text describes.";
 
-/// The first screen: the question and its answer.
-fn opening(answered: &Answered, claims: &[Judged]) -> Markup {
-    let facts = &answered.facts;
-    let failed = facts.runs - facts.ok;
+/// The head of the page: question, verdicts, number of runs, warnings.
+fn header(answered: &AnsweredNotebook, claims: &[JudgedClaim]) -> Markup {
+    let run_summary = &answered.run_summary;
+    let failed = run_summary.runs - run_summary.ok;
     html! {
         header {
             p.kicker {
                 "Experiment " strong { (answered.name) }
-                @if let Some(day) = facts.started_utc.as_deref().and_then(|time| time.get(..10)) { " · " (day) }
-                @if let Some(commits) = facts.commits_in_short() { " · " (commits) }
+                @if let Some(day) = run_summary.started_utc.as_deref().and_then(|time| time.get(..10)) { " · " (day) }
+                @if let Some(commits) = run_summary.commits_text() { " · " (commits) }
             }
             h1 { (answered.question) }
-            p.answer { (claim::in_short(claims)) }
-            @if let (0, Some(first)) = (facts.ok, facts.failures.first()) {
-                p.problem role="alert" { strong { "No run ended well. " } (first.error) }
+            p.answer { (claim::summary(claims)) }
+            @if let (0, Some(first)) = (run_summary.ok, run_summary.failures.first()) {
+                p.problem role="alert" { strong { "No run succeeded. " } (first.error) }
             }
             @if !claims.is_empty() {
                 ol.verdicts { @for judged in claims { (verdict_card(judged)) } }
             }
             p.tally {
-                @if failed == 0 { (format::count(facts.runs, "run", "runs")) ", all of them ok" }
-                @else { (facts.ok) " of " (format::count(facts.runs, "run", "runs")) " ok, "
+                @if failed == 0 { (format::count(run_summary.runs, "run", "runs")) ", all of them ok" }
+                @else { (run_summary.ok) " of " (format::count(run_summary.runs, "run", "runs")) " ok, "
                     a href="#failed" { (failed) " failed" } }
-                @if let Some(secs) = facts.wall_secs { " · " (format::seconds(secs)) " of measurement" }
-                " · " a href="#provenance" { "where this comes from" }
+                @if let Some(secs) = run_summary.wall_secs { " · " (format::seconds(secs)) " of measurement" }
+                " · " a href="#provenance" { "provenance" }
             }
-            @if let Some(warning) = facts.warning() {
-                p.problem role="alert" { strong { "Other frames than on record. " } (warning) }
+            @if let Some(warning) = run_summary.warning() {
+                p.problem role="alert" { strong { "Decoded frames differ from the record. " } (warning) }
             }
-            @if answered.is_quick { p.tally { (QUICK) } }
+            @if answered.is_quick { p.tally { (QUICK_NOTICE) } }
             @for left_out in &answered.left_out { p.tally { "Left out: " (left_out) "." } }
         }
     }
 }
 
-fn verdict_class(judged: &Judged) -> &'static str {
-    match (judged.verdict, judged.as_expected()) {
+fn verdict_class(judged: &JudgedClaim) -> &'static str {
+    match (judged.verdict, judged.matches_expectation()) {
         (Verdict::Unknown, _) => "unknown",
         (Verdict::Holds, true) => "holds",
         (Verdict::Refuted, true) => "refuted",
@@ -94,45 +93,45 @@ fn verdict_class(judged: &Judged) -> &'static str {
     }
 }
 
-fn badge(judged: &Judged) -> Markup {
-    let sign = match judged.verdict {
+fn badge(judged: &JudgedClaim) -> Markup {
+    let symbol = match judged.verdict {
         Verdict::Holds => "✓",
         Verdict::Refuted => "✗",
         Verdict::Unknown => "?",
     };
-    html! { span.badge { span aria-hidden="true" { (sign) } " " (judged.verdict_word()) } }
+    html! { span.badge { span aria-hidden="true" { (symbol) } " " (judged.verdict_name()) } }
 }
 
-fn verdict_card(judged: &Judged) -> Markup {
+fn verdict_card(judged: &JudgedClaim) -> Markup {
     html! {
         li class=(verdict_class(judged)) {
             (badge(judged))
             a.statement href={ "#cell-" (judged.cell) } { (PreEscaped(without_links(&judged.claim.statement))) }
             p.number {
-                @if judged.number.is_some() { strong { (judged.measured()) } " " (judged.counted()) " " }
-                span.condition { "holds if " (judged.condition())
-                    @if judged.number.is_none() { (spaced(judged.counted())) } }
+                @if judged.number.is_some() { strong { (judged.measured_text()) } " " (judged.counted_noun()) " " }
+                span.condition { "holds if " (judged.condition_text())
+                    @if judged.number.is_none() { (with_leading_space(judged.counted_noun())) } }
             }
             @if judged.missing.is_some() {
-                @if let Some(words) = judged.expectation() { p.number { (capitalised(&words)) } }
+                @if let Some(text) = judged.expectation_text() { p.number { (capitalize(&text)) } }
             }
-            @if judged.number.is_some() && !judged.as_expected() {
-                @if let Some(words) = judged.expectation() { p.surprise { (words) } }
+            @if judged.number.is_some() && !judged.matches_expectation() {
+                @if let Some(text) = judged.expectation_text() { p.surprise { (text) } }
             }
         }
     }
 }
 
-/// A statement inside a link: its Markdown's own links would end that one.
+/// A statement as the text of a link: HTML does not allow links inside links.
 fn without_links(markdown: &str) -> String {
-    let html = prose_within_line(markdown);
-    if html.contains("<a ") { markup::escaped(markdown) } else { html }
+    let html = inline_markdown_to_html(markdown);
+    if html.contains("<a ") { markup::escape_html(markdown) } else { html }
 }
 
-fn cell(position: usize, block: &Block) -> Markup {
+fn block_html(position: usize, block: &Block) -> Markup {
     let id = format!("cell-{position}");
     match block {
-        Block::Text(text) => html! { section.prose id=(id) { (PreEscaped(prose(text))) } },
+        Block::Text(text) => html! { section.prose id=(id) { (PreEscaped(markdown_to_html(text))) } },
         Block::Table { title, note, sql, answer } => html! {
             section.table-cell id=(id) {
                 h3 { (title) }
@@ -141,37 +140,37 @@ fn cell(position: usize, block: &Block) -> Markup {
                     Ok(shown) => (shown.html(title)),
                     Err(error) => (problem(error)),
                 }
-                (beneath(note.as_deref(), &[]))
+                (notes(note.as_deref(), &[]))
                 (query(sql))
             }
         },
         Block::Figure(drawn) => figure(&id, drawn),
-        Block::Strips { title, note, pictures } => html! {
-            section.film-cell id=(id) {
+        Block::ContactSheets { title, note, sheets } => html! {
+            section.contact-sheet-cell id=(id) {
                 h3 { (title) }
-                @match pictures {
-                    Ok(films) if films.is_empty() => p.nothing { "The query gave no rows." },
-                    Ok(films) => @for film in films { (strip(title, film)) },
+                @match sheets {
+                    Ok(sheets) if sheets.is_empty() => p.nothing { "The query gave no rows." },
+                    Ok(sheets) => @for sheet in sheets { (contact_sheet(title, sheet)) },
                     Err(error) => (problem(error)),
                 }
-                (beneath(note.as_deref(), &[]))
+                (notes(note.as_deref(), &[]))
             }
         },
         Block::Claim(judged) => claim_box(&id, judged),
         Block::NotMeasured { title, missing } => html! {
-            section.table-cell id=(id) { h3 { (title) } p.nothing { "Not measured: " (missing.missing()) "." } }
+            section.table-cell id=(id) { h3 { (title) } p.nothing { "Not measured: " (missing.missing_reason()) "." } }
         },
     }
 }
 
-fn figure(id: &str, drawn: &Drawn) -> Markup {
+fn figure(id: &str, drawn: &FigureBlock) -> Markup {
     html! {
         figure id=(id) {
             figcaption { span.count { "Figure " (drawn.number) } " " (drawn.title) }
             @match &drawn.answer {
                 Ok(answer) => {
                     div.sheet { (PreEscaped(&answer.drawing.wide)) (PreEscaped(&answer.drawing.narrow)) }
-                    (beneath(drawn.note.as_deref(), &answer.remarks))
+                    (notes(drawn.note.as_deref(), &answer.remarks))
                     @if let Some(rows) = &answer.rows { (numbers(rows, drawn)) } @else { (query(&drawn.sql)) }
                 }
                 Err(error) => { (problem(error)) (query(&drawn.sql)) }
@@ -180,35 +179,36 @@ fn figure(id: &str, drawn: &Drawn) -> Markup {
     }
 }
 
-fn numbers(rows: &Shown, drawn: &Drawn) -> Markup {
-    html! { details { summary { "Numbers and query" } (rows.html(&drawn.title)) pre { code { (dedented(&drawn.sql)) } } } }
+fn numbers(rows: &FormattedTable, drawn: &FigureBlock) -> Markup {
+    html! { details { summary { "Numbers and query" } (rows.html(&drawn.title)) pre { code { (dedent(&drawn.sql)) } } } }
 }
 
 fn query(sql: &str) -> Markup {
-    html! { details { summary { "Query" } pre { code { (dedented(sql)) } } } }
+    html! { details { summary { "Query" } pre { code { (dedent(sql)) } } } }
 }
 
-fn beneath(note: Option<&str>, remarks: &[String]) -> Markup {
+/// The note and the remarks below a table or figure.
+fn notes(note: Option<&str>, remarks: &[String]) -> Markup {
     html! { @if note.is_some() || !remarks.is_empty() {
         div.note {
-            @if let Some(note) = note { (PreEscaped(prose(note))) }
+            @if let Some(note) = note { (PreEscaped(markdown_to_html(note))) }
             @if !remarks.is_empty() { p.remark { (remarks.join(" ")) } }
         }
     } }
 }
 
-fn strip(title: &str, film: &Film) -> Markup {
+fn contact_sheet(title: &str, sheet: &ContactSheet) -> Markup {
     html! {
-        div.film {
-            p.film-name { (film.caption) }
-            @if film.pictures.is_empty() {
-                p.nothing { "This run left no pictures." }
+        div.contact-sheet {
+            p.contact-sheet-name { (sheet.caption) }
+            @if sheet.images.is_empty() {
+                p.nothing { "This run has no images." }
             } @else {
-                div.reel role="region" aria-label=(film.caption) tabindex="0" {
-                    @for picture in &film.pictures { div.moment {
-                        @if let Some(frame) = picture.frame { p.moment-name { "frame " (frame) } }
-                        img alt={ (title) ": " (picture_in_words(film, picture)) } loading="lazy"
-                            src=(markup::data_uri(picture.media_type, &picture.bytes));
+                div.images role="region" aria-label=(sheet.caption) tabindex="0" {
+                    @for image in &sheet.images { div {
+                        @if let Some(frame) = image.frame { p.frame-name { "frame " (frame) } }
+                        img alt={ (title) ": " (image_description(sheet, image)) } loading="lazy"
+                            src=(markup::data_uri(image.media_type, &image.bytes));
                     } }
                 }
             }
@@ -216,46 +216,46 @@ fn strip(title: &str, film: &Film) -> Markup {
     }
 }
 
-/// Which run and, where known, which frame a picture shows.
-pub fn picture_in_words(film: &Film, picture: &Picture) -> String {
-    picture.frame.map_or_else(|| film.caption.clone(), |frame| format!("{}, frame {frame}", film.caption))
+/// Caption of the run and, where known, the frame number of an image.
+pub fn image_description(sheet: &ContactSheet, image: &SheetImage) -> String {
+    image.frame.map_or_else(|| sheet.caption.clone(), |frame| format!("{}, frame {frame}", sheet.caption))
 }
 
-fn claim_box(id: &str, judged: &Judged) -> Markup {
+fn claim_box(id: &str, judged: &JudgedClaim) -> Markup {
     html! {
         section class={ "claim " (verdict_class(judged)) } id=(id) {
-            p.statement { (badge(judged)) " " (PreEscaped(prose_within_line(&judged.claim.statement))) }
+            p.statement { (badge(judged)) " " (PreEscaped(inline_markdown_to_html(&judged.claim.statement))) }
             p.number {
                 @if judged.number.is_some() {
-                    "Measured " strong { (judged.measured()) } (spaced(judged.counted())) "; it"
+                    "Measured " strong { (judged.measured_text()) } (with_leading_space(judged.counted_noun())) "; it"
                 } @else { "It" }
-                " holds if " (judged.condition())
-                @if judged.number.is_none() { (spaced(judged.counted())) }
-                @if let Some(words) = judged.expectation() { ". " span.expectation { (capitalised(&words)) } }
+                " holds if " (judged.condition_text())
+                @if judged.number.is_none() { (with_leading_space(judged.counted_noun())) }
+                @if let Some(text) = judged.expectation_text() { ". " span.expectation { (capitalize(&text)) } }
                 "."
             }
             @if let Some(error) = &judged.error { (problem(error)) }
-            @if let Some(source) = &judged.claim.source { p.source { (PreEscaped(prose_within_line(source))) } }
+            @if let Some(source) = &judged.claim.source { p.source { (PreEscaped(inline_markdown_to_html(source))) } }
             (query(&judged.claim.sql))
         }
     }
 }
 
-fn spaced(words: &str) -> String {
-    if words.is_empty() { String::new() } else { format!(" {words}") }
+fn with_leading_space(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" {text}") }
 }
 
-fn problem(error: &str) -> Markup {
+fn problem(error: &impl std::fmt::Display) -> Markup {
     html! { p.problem role="alert" { strong { "This cell has no answer. " } (error) } }
 }
 
-fn failures(facts: &Facts) -> Markup {
-    html! { @if !facts.failures.is_empty() {
+fn failures(run_summary: &RunSummary) -> Markup {
+    html! { @if !run_summary.failures.is_empty() {
         section.failed id="failed" {
             h2 { "Runs that failed" }
-            @for failure in &facts.failures {
+            @for failure in &run_summary.failures {
                 div.failure {
-                    p { span.badge { (failure.outcome) } " " (failure.what)
+                    p { span.badge { (failure.outcome) } " " (failure.description)
                         @if failure.count > 1 { " · " (failure.count) " times" } }
                     pre { (failure.error) }
                 }
@@ -264,44 +264,44 @@ fn failures(facts: &Facts) -> Markup {
     } }
 }
 
-fn provenance(answered: &Answered) -> Markup {
+fn provenance(answered: &AnsweredNotebook) -> Markup {
     html! {
         footer id="provenance" {
-            h2 { "Where this comes from" }
+            h2 { "Provenance" }
             dl {
-                @for (name, values) in &answered.facts.provenance {
+                @for (name, values) in &answered.run_summary.provenance {
                     dt { (name) }
-                    dd { @if values.len() > 6 { (many(values)) } @else { @for value in values { div { (value) } } } }
+                    dd { @if values.len() > 6 { (collapsed(values)) } @else { @for value in values { div { (value) } } } }
                 }
                 dt { "Started" }
-                dd { (answered.facts.started_utc.as_deref().unwrap_or(format::ABSENT)) " (UTC)" }
+                dd { (answered.run_summary.started_utc.as_deref().unwrap_or(format::ABSENT)) " (UTC)" }
             }
-            p { "To measure it again:" }
-            pre { code { (repeat(answered)) } }
+            p { "To reproduce:" }
+            pre { code { (reproduction_commands(answered)) } }
             p.small {
                 "Every setting is in " code { "experiment.toml" } ", every number in " code { "runs" } ", "
-                code { "frames" } ", " code { "memory" } " and " code { "people.parquet" } " beside this page."
+                code { "frames" } ", " code { "memory" } " and " code { "people.parquet" } " in this folder."
             }
         }
     }
 }
 
-fn many(values: &[String]) -> Markup {
+fn collapsed(values: &[String]) -> Markup {
     html! { details { summary { (values.len()) } @for value in values { div { (value) } } } }
 }
 
-/// The commands that measure it again.
-pub fn repeat(answered: &Answered) -> String {
+/// The shell commands that reproduce the report.
+pub fn reproduction_commands(answered: &AnsweredNotebook) -> String {
     let quick = if answered.is_quick { " --quick" } else { "" };
     let command = format!("./just experiment {}{quick}", answered.name);
-    match answered.facts.commits.first() {
+    match answered.run_summary.commits.first() {
         Some(commit) => format!("git checkout {}\n{command}", commit.hash),
         None => command,
     }
 }
 
-/// SQL without the indentation that its TOML file gave it.
-pub fn dedented(sql: &str) -> String {
+/// SQL without the common indentation of its lines.
+pub fn dedent(sql: &str) -> String {
     let lines: Vec<&str> = sql.trim_end().lines().skip_while(|line| line.trim().is_empty()).collect();
     let indent = lines
         .iter()
@@ -315,8 +315,8 @@ pub fn dedented(sql: &str) -> String {
     lines.iter().map(|line| cut(line)).collect::<Vec<_>>().join("\n")
 }
 
-/// The first letter a capital.
-pub fn capitalised(words: &str) -> String {
-    let mut letters = words.chars();
+/// `text` with its first letter in upper case.
+pub fn capitalize(text: &str) -> String {
+    let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }

@@ -1,38 +1,39 @@
-//! What a column measures, read off its name: a label for people, and a unit.
+//! Label and unit of a column, parsed from its name.
 //!
-//! Names carry their units (`heap_peak_bytes`, `wall_secs`, `pa_mpjpe_mm`, `bytes_per_frame`), so
-//! that SQL in an experiment needs no second place to say them. A unit in brackets
-//! (`"heap peak (MiB)"`) is understood too. Must not know where the values come from.
+//! Column names end with their units (`heap_peak_bytes`, `wall_secs`, `pa_mpjpe_mm`, `bytes_per_frame`), so that an
+//! experiment's SQL is the only place that states them. A unit in brackets (`"heap peak (MiB)"`) is parsed too.
 
 use super::format;
 
-/// How numbers of a column are scaled for reading.
+/// How the numbers of a column are scaled for display.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Unit {
-    /// Shown with binary prefixes.
+    /// Displayed with binary prefixes.
     Bytes,
-    /// Shown in µs, ms, s, min or h.
+    /// Displayed in µs, ms, s, min or h.
     Seconds,
-    /// Shown as they are, with this word.
+    /// Displayed unscaled, followed by this unit.
     Word(String),
+    /// No unit.
     None,
 }
 
-/// What a column measures.
+/// Label and unit of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quantity {
-    /// For a heading or an axis: `heap peak`.
+    /// Text for a heading or an axis: `heap peak`.
     pub label: String,
+    /// Unit of the values.
     pub unit: Unit,
-    /// `frame` in `bytes_per_frame`.
+    /// The denominator: `frame` in `bytes_per_frame`.
     pub per: Option<String>,
-    /// Multiplies a stored value to give bytes or seconds (1 for all else).
-    pub base_from_stored: f64,
+    /// Factor from a stored value to bytes or seconds (1 for other units).
+    pub base_per_stored: f64,
 }
 
 const MIB: f64 = 1048576.0;
 
-fn unit_of_word(word: &str) -> Option<(Unit, f64)> {
+fn parse_unit(word: &str) -> Option<(Unit, f64)> {
     let word_unit = |text: &str| Some((Unit::Word(text.to_string()), 1.0));
     match word {
         "bytes" | "byte" | "b" => Some((Unit::Bytes, 1.0)),
@@ -46,7 +47,7 @@ fn unit_of_word(word: &str) -> Option<(Unit, f64)> {
         "metres" | "m" => word_unit("m"),
         "px" | "pixels" => word_unit("px"),
         "fps" => word_unit("frames/s"),
-        // decimal megabytes, as files are told in, are shown as they are
+        // decimal megabytes (file sizes) are displayed unscaled
         "mb" => word_unit("MB"),
         "gb" => word_unit("GB"),
         "percent" | "%" => word_unit("%"),
@@ -55,24 +56,24 @@ fn unit_of_word(word: &str) -> Option<(Unit, f64)> {
 }
 
 impl Quantity {
-    /// What a column of this name measures.
-    pub fn of_column(name: &str) -> Quantity {
+    /// Parses the name of a column.
+    pub fn from_column_name(name: &str) -> Quantity {
         if let Some((label, bracket)) = name.strip_suffix(')').and_then(|name| name.rsplit_once('(')) {
             let (head, per) = split_per(&bracket.trim().to_lowercase(), " per ");
-            if let Some((unit, factor)) = unit_of_word(&head) {
-                return Quantity { label: label.trim().to_string(), unit, per, base_from_stored: factor };
+            if let Some((unit, factor)) = parse_unit(&head) {
+                return Quantity { label: label.trim().to_string(), unit, per, base_per_stored: factor };
             }
         }
         if name.contains(' ') {
-            // a heading chosen by the experiment: left as it is
-            return Quantity { label: name.to_string(), unit: Unit::None, per: None, base_from_stored: 1.0 };
+            // a heading written in the experiment: used unchanged
+            return Quantity { label: name.to_string(), unit: Unit::None, per: None, base_per_stored: 1.0 };
         }
-        // `frames_per_sec` is a unit that has a name
+        // `frames_per_sec` has a unit symbol of its own
         let renamed = name.strip_suffix("frames_per_sec").map(|head| format!("{head}fps"));
         let (head, per) = split_per(renamed.as_deref().unwrap_or(name), "_per_");
         let mut words: Vec<&str> = head.split('_').filter(|word| !word.is_empty()).collect();
-        let found = words.last().and_then(|last| unit_of_word(&last.to_lowercase()));
-        // `s`, `m`, `b` alone or after a short word may be anything: only words of two letters count
+        let found = words.last().and_then(|last| parse_unit(&last.to_lowercase()));
+        // a single letter (`s`, `m`, `b`) is ambiguous: a unit needs at least two letters
         let (unit, factor) = match found {
             Some(unit) if words.last().is_some_and(|last| last.len() > 1) => {
                 words.pop();
@@ -80,22 +81,21 @@ impl Quantity {
             }
             _ => (Unit::None, 1.0),
         };
-        let label = if words.is_empty() { bare_label(&unit) } else { spelled(&words) };
-        Quantity { label, unit, per, base_from_stored: factor }
+        let label = if words.is_empty() { default_label(&unit) } else { label_from_words(&words) };
+        Quantity { label, unit, per, base_per_stored: factor }
     }
 
-    /// The unit that values around `stored` are best shown in: its name, and what a stored value is
-    /// multiplied by.
-    pub fn shown_unit(&self, stored: f64) -> (String, f64) {
-        let base = stored * self.base_from_stored;
+    /// The display unit for values around `stored`: its name, and the factor from a stored to a displayed value.
+    pub fn display_unit(&self, stored: f64) -> (String, f64) {
+        let base = stored * self.base_per_stored;
         let (name, factor) = match &self.unit {
             Unit::Bytes => {
                 let (name, size) = format::byte_unit(base);
-                (name.to_string(), self.base_from_stored / size)
+                (name.to_string(), self.base_per_stored / size)
             }
             Unit::Seconds => {
                 let (name, size) = format::second_unit(base);
-                (name.to_string(), self.base_from_stored / size)
+                (name.to_string(), self.base_per_stored / size)
             }
             Unit::Word(word) => (word.clone(), 1.0),
             Unit::None => (String::new(), 1.0),
@@ -104,8 +104,8 @@ impl Quantity {
     }
 
     /// One value with its unit, three significant digits.
-    pub fn show(&self, stored: f64) -> String {
-        let base = stored * self.base_from_stored;
+    pub fn format(&self, stored: f64) -> String {
+        let base = stored * self.base_per_stored;
         let text = match &self.unit {
             Unit::Bytes => format::bytes(base),
             Unit::Seconds if self.per.is_none() => format::seconds(base),
@@ -121,8 +121,8 @@ impl Quantity {
     }
 
     /// `heap peak (MiB)`, or the label alone where there is no unit.
-    pub fn heading(&self, shown_unit: &str) -> String {
-        match shown_unit.trim() {
+    pub fn heading(&self, display_unit: &str) -> String {
+        match display_unit.trim() {
             "" => self.label.clone(),
             unit if unit.starts_with("per ") => format!("{} {unit}", self.label),
             unit => format!("{} ({unit})", self.label),
@@ -148,7 +148,8 @@ fn split_per(name: &str, separator: &str) -> (String, Option<String>) {
     }
 }
 
-fn bare_label(unit: &Unit) -> String {
+/// The label of a column whose name is only a unit.
+fn default_label(unit: &Unit) -> String {
     match unit {
         Unit::Bytes => "memory",
         Unit::Seconds => "time",
@@ -159,8 +160,8 @@ fn bare_label(unit: &Unit) -> String {
     .to_string()
 }
 
-/// Words of a name as people write them: abbreviations in capitals.
-fn spelled(words: &[&str]) -> String {
+/// The words of a column name as a label, with abbreviations in their usual spelling.
+fn label_from_words(words: &[&str]) -> String {
     let joined = words.join(" ");
     let joined = joined.replace("pa mpjpe", "PA-MPJPE").replace("sha256", "SHA-256");
     joined
@@ -183,12 +184,12 @@ mod tests {
     use super::*;
 
     fn heading(name: &str, value: f64) -> String {
-        let quantity = Quantity::of_column(name);
-        quantity.heading(&quantity.shown_unit(value).0)
+        let quantity = Quantity::from_column_name(name);
+        quantity.heading(&quantity.display_unit(value).0)
     }
 
     #[test]
-    fn names_carry_units() {
+    fn units_are_parsed_from_column_names() {
         assert_eq!(heading("heap_peak_bytes", 3e8), "heap peak (MiB)");
         assert_eq!(heading("host_peak_mib", 3000.0), "host peak (GiB)");
         assert_eq!(heading("pa_mpjpe_mm", 50.0), "PA-MPJPE (mm)");
@@ -206,12 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn values_are_shown_with_them() {
-        assert_eq!(Quantity::of_column("heap_peak_bytes").show(3e8), "286 MiB");
-        assert_eq!(Quantity::of_column("ms_per_frame").show(1500.0), "1.50 s per frame");
-        assert_eq!(Quantity::of_column("mota").show(0.5), "0.500");
-        assert_eq!(Quantity::of_column("lost_percent").show(12.5), "12.5%");
-        assert_eq!(Quantity::of_column("frames_per_sec").show(33.91), "33.9 frames/s");
-        assert_eq!(Quantity::of_column("file (MB)").show(36.31), "36.3 MB");
+    fn values_are_formatted_with_their_units() {
+        assert_eq!(Quantity::from_column_name("heap_peak_bytes").format(3e8), "286 MiB");
+        assert_eq!(Quantity::from_column_name("ms_per_frame").format(1500.0), "1.50 s per frame");
+        assert_eq!(Quantity::from_column_name("mota").format(0.5), "0.500");
+        assert_eq!(Quantity::from_column_name("lost_percent").format(12.5), "12.5%");
+        assert_eq!(Quantity::from_column_name("frames_per_sec").format(33.91), "33.9 frames/s");
+        assert_eq!(Quantity::from_column_name("file (MB)").format(36.31), "36.3 MB");
     }
 }

@@ -1,6 +1,4 @@
-//! A query's rows as a table to read: one unit and one precision per column, unknown as a dash.
-//!
-//! Must not know where on the page it stands.
+//! Formats the rows of a query as a table: one unit and one precision per column, a dash for missing values.
 
 use super::format::{self, ABSENT};
 use super::grid::{Grid, Value};
@@ -8,41 +6,47 @@ use super::markup;
 use super::quantity::{Quantity, Unit};
 use maud::{Markup, html};
 
-/// A table of finished texts.
+/// A table of formatted cells.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shown {
-    pub heads: Vec<String>,
-    /// Which columns are numbers, to be aligned at the right.
+pub struct FormattedTable {
+    /// Column headings with units.
+    pub headings: Vec<String>,
+    /// For each column whether it holds numbers, which are right-aligned.
     pub numeric: Vec<bool>,
+    /// Rows of formatted cells.
     pub rows: Vec<Vec<String>>,
 }
 
-/// Numbers of one column that differ by more than this get units and digits of their own.
-const WIDE: f64 = 1e4;
+/// If the numbers of a column differ by more than this factor, each gets its own unit and precision.
+const WIDE_RATIO: f64 = 1e4;
 
-impl Shown {
-    pub fn of(grid: &Grid) -> Shown {
-        let mut shown =
-            Shown { heads: Vec::new(), numeric: Vec::new(), rows: vec![Vec::new(); grid.rows.len()] };
-        for (at, name) in grid.columns.iter().enumerate() {
-            let values: Vec<&Value> = grid.rows.iter().map(|row| &row[at]).collect();
-            let column = Column::of(name, &values);
-            shown.heads.push(column.head.clone());
-            shown.numeric.push(column.numeric);
-            for (row, value) in shown.rows.iter_mut().zip(values) {
-                row.push(column.text(value));
+impl FormattedTable {
+    /// Formats the rows of `grid`.
+    pub fn new(grid: &Grid) -> FormattedTable {
+        let mut table = FormattedTable {
+            headings: Vec::new(),
+            numeric: Vec::new(),
+            rows: vec![Vec::new(); grid.rows.len()],
+        };
+        for (index, name) in grid.columns.iter().enumerate() {
+            let values: Vec<&Value> = grid.rows.iter().map(|row| &row[index]).collect();
+            let column = ColumnFormat::new(name, &values);
+            table.headings.push(column.heading.clone());
+            table.numeric.push(column.numeric);
+            for (row, value) in table.rows.iter_mut().zip(values) {
+                row.push(column.format(value));
             }
         }
-        shown
+        table
     }
 
-    /// As HTML; on a narrow page it scrolls by itself. `label` is for those who cannot see it.
+    /// The table as HTML, scrollable on narrow pages. `label` is its accessible name.
     pub fn html(&self, label: &str) -> Markup {
         html! {
             div.table role="region" aria-label=(label) tabindex="0" {
                 table {
-                    thead { tr { @for (head, numeric) in self.heads.iter().zip(&self.numeric) {
-                        th scope="col" class=[numeric.then_some("n")] { (unbroken(head)) }
+                    thead { tr { @for (heading, numeric) in self.headings.iter().zip(&self.numeric) {
+                        th scope="col" class=[numeric.then_some("n")] { (with_hard_hyphens(heading)) }
                     } } }
                     tbody { @for row in &self.rows { tr {
                         @for (cell, numeric) in row.iter().zip(&self.numeric) {
@@ -54,16 +58,16 @@ impl Shown {
         }
     }
 
-    /// As a Markdown table whose source is aligned too.
+    /// The table as Markdown, with aligned source.
     pub fn markdown(&self) -> String {
         let escape =
-            |row: &[String]| row.iter().map(|cell| markup::markdown_escaped(cell)).collect::<Vec<_>>();
-        let heads = escape(&self.heads);
+            |row: &[String]| row.iter().map(|cell| markup::escape_markdown(cell)).collect::<Vec<_>>();
+        let headings = escape(&self.headings);
         let rows: Vec<Vec<String>> = self.rows.iter().map(|row| escape(row)).collect();
-        let width = |at: usize| {
-            rows.iter().chain([&heads]).map(|row| row[at].chars().count()).max().unwrap_or(0).max(3)
+        let width = |index: usize| {
+            rows.iter().chain([&headings]).map(|row| row[index].chars().count()).max().unwrap_or(0).max(3)
         };
-        let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+        let widths: Vec<usize> = (0..headings.len()).map(width).collect();
         let line = |cells: &[String]| {
             let padded = cells.iter().zip(&widths).zip(&self.numeric).map(|((cell, &width), numeric)| {
                 if *numeric { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
@@ -74,16 +78,16 @@ impl Shown {
             let dashes = "-".repeat(width - usize::from(*numeric));
             if *numeric { format!("{dashes}:") } else { dashes }
         });
-        let mut out = line(&heads);
+        let mut out = line(&headings);
         out.push_str(&format!("| {} |\n", rule.collect::<Vec<_>>().join(" | ")));
         rows.iter().for_each(|row| out.push_str(&line(row)));
         out
     }
 }
 
-/// A head that is broken between its words alone.
-fn unbroken(head: &str) -> String {
-    head.replace('-', "\u{2011}")
+/// A heading with non-breaking hyphens, so that lines break only between words.
+fn with_hard_hyphens(heading: &str) -> String {
+    heading.replace('-', "\u{2011}")
 }
 
 fn class_of(cell: &str, numeric: bool) -> Option<&'static str> {
@@ -95,31 +99,31 @@ fn class_of(cell: &str, numeric: bool) -> Option<&'static str> {
     }
 }
 
-/// How one column's values become text.
-struct Column {
-    head: String,
+/// How the values of one column are formatted.
+struct ColumnFormat {
+    heading: String,
     numeric: bool,
     quantity: Quantity,
-    /// Factor and decimals shared by all values; `None` when each has its own.
+    /// Factor and decimals shared by all values; `None` if each value has its own.
     shared: Option<(f64, usize)>,
-    /// Hashes are shortened.
-    hash: bool,
+    /// Whether values are hashes, which are shortened.
+    is_hash: bool,
 }
 
-impl Column {
-    fn of(name: &str, values: &[&Value]) -> Column {
-        let quantity = Quantity::of_column(name);
-        let hash = name.ends_with("sha256") || name.ends_with("git_hash");
+impl ColumnFormat {
+    fn new(name: &str, values: &[&Value]) -> ColumnFormat {
+        let quantity = Quantity::from_column_name(name);
+        let is_hash = name.ends_with("sha256") || name.ends_with("git_hash");
         let text = values.iter().any(|value| matches!(value, Value::Text(_) | Value::Bool(_)));
         let numbers: Vec<f64> =
             values.iter().filter_map(|value| value.number()).filter(|number| number.is_finite()).collect();
         if text || numbers.is_empty() {
-            let head = quantity.heading(&if numbers.is_empty() && !text {
-                quantity.shown_unit(0.0).0
+            let heading = quantity.heading(&if numbers.is_empty() && !text {
+                quantity.display_unit(0.0).0
             } else {
                 String::new()
             });
-            return Column { head, numeric: !text, quantity, shared: None, hash };
+            return ColumnFormat { heading, numeric: !text, quantity, shared: None, is_hash };
         }
         let mut sizes: Vec<f64> =
             numbers.iter().map(|number| number.abs()).filter(|size| *size > 0.0).collect();
@@ -127,37 +131,37 @@ impl Column {
         let (smallest, largest) =
             (sizes.first().copied().unwrap_or(0.0), sizes.last().copied().unwrap_or(0.0));
         let whole = numbers.iter().all(|number| number.fract() == 0.0);
-        let (unit, factor) = quantity.shown_unit(largest);
-        if largest > WIDE * smallest && !(whole && matches!(quantity.unit, Unit::None | Unit::Word(_)))
+        let (unit, factor) = quantity.display_unit(largest);
+        if largest > WIDE_RATIO * smallest && !(whole && matches!(quantity.unit, Unit::None | Unit::Word(_)))
             || largest >= 1e12
         {
-            let head = quantity.label.clone();
-            return Column { head, numeric: true, quantity, shared: None, hash };
+            let heading = quantity.label.clone();
+            return ColumnFormat { heading, numeric: true, quantity, shared: None, is_hash };
         }
         let middle = if sizes.is_empty() { 0.0 } else { format::quantile(&sizes, 0.5) };
         let places = if whole && factor == 1.0 { 0 } else { format::decimals_for(middle * factor, 3).min(6) };
-        Column {
-            head: quantity.heading(&unit),
+        ColumnFormat {
+            heading: quantity.heading(&unit),
             numeric: true,
             quantity,
             shared: Some((factor, places)),
-            hash,
+            is_hash,
         }
     }
 
-    fn text(&self, value: &Value) -> String {
+    fn format(&self, value: &Value) -> String {
         match (value, self.shared) {
             (Value::Null, _) => ABSENT.to_string(),
             (Value::Number(0.0), Some(_)) => "0".to_string(),
             (Value::Number(number), Some((factor, places))) if number.is_finite() => {
                 let text = format::decimals(number * factor, places);
-                // a value that its column's precision would hide says more of itself
+                // a value that would round to 0 gets one significant digit
                 let hidden = *number != 0.0 && !text.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
                 if hidden { format::significant(number * factor, 1) } else { text }
             }
-            (Value::Number(number), _) => self.quantity.show(*number),
+            (Value::Number(number), _) => self.quantity.format(*number),
             (Value::Bool(yes), _) => if *yes { "yes" } else { "no" }.to_string(),
-            (Value::Text(text), _) if self.hash => text.chars().take(12).collect(),
+            (Value::Text(text), _) if self.is_hash => text.chars().take(12).collect(),
             (Value::Text(text), _) => text.clone(),
         }
     }
@@ -174,7 +178,7 @@ mod tests {
     #[test]
     fn a_column_has_one_unit_and_one_precision() {
         let text = |text: &str| Value::Text(text.into());
-        let shown = Shown::of(&grid(
+        let shown = FormattedTable::new(&grid(
             &["mode", "frames", "heap_peak_bytes", "hota", "bytes_per_frame"],
             vec![
                 vec![
@@ -205,7 +209,7 @@ mod tests {
 
     #[test]
     fn html_is_escaped() {
-        let shown = Shown::of(&grid(
+        let shown = FormattedTable::new(&grid(
             &["error"],
             vec![vec![Value::Text("<b>no & \"yes\"".into())], vec![Value::Null]],
         ));
@@ -215,8 +219,8 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_answer_is_a_table_of_heads() {
-        let shown = Shown::of(&grid(&["mode", "wall_secs"], Vec::new()));
+    fn an_empty_answer_is_a_table_of_headings() {
+        let shown = FormattedTable::new(&grid(&["mode", "wall_secs"], Vec::new()));
         assert_eq!(shown.markdown().lines().count(), 2);
     }
 }

@@ -1,15 +1,16 @@
-//! A small report from tables of its own: what it says, and what bad tables and queries do to it.
+//! Renders a small report from tables made here, also with bad tables and queries.
 
 use super::*;
-use crate::experiment::{Claim, Figure, FigureKind, FigureSpec, Holds, Needs, Table};
+use crate::experiment::{Bounds, Claim, Figure, FigureKind, FigureSpec, Requirement, Table};
+use crate::labels::{Outcome, Precision};
 use crate::tables::{RunRow, files};
 
 fn run(mode: &str, frames: u64, repeat: u64, heap_bytes: Option<u64>) -> RunRow {
-    RunRow {
+    let mut row = RunRow {
         run_id: format!("{mode}-{frames}-{repeat}").replace(' ', "-"),
         experiment: "growth".into(),
-        mode: mode.into(),
-        outcome: if heap_bytes.is_some() { "ok" } else { "out_of_memory" }.into(),
+        mode: mode.parse().ok(),
+        outcome: if heap_bytes.is_some() { Outcome::Ok } else { Outcome::OutOfMemory },
         error: heap_bytes.is_none().then(|| "grew beyond <limits.host_mib>\nafter 200 frames".to_string()),
         repeat,
         dataset: "walkers".into(),
@@ -20,7 +21,7 @@ fn run(mode: &str, frames: u64, repeat: u64, heap_bytes: Option<u64>) -> RunRow 
         frames: Some(frames),
         model: "tiny".into(),
         weights_sha256: Some("3f".repeat(32)),
-        precision: "f32".into(),
+        precision: Precision::F32,
         device: "cpu".into(),
         seed: 1,
         git_hash: Some("c474eeaf00".repeat(4)),
@@ -31,11 +32,12 @@ fn run(mode: &str, frames: u64, repeat: u64, heap_bytes: Option<u64>) -> RunRow 
         os: Some("linux x86_64".into()),
         ffmpeg: Some("ffmpeg version 5.1 Copyright (c) 2000-2022 the FFmpeg developers".into()),
         started_utc: Some(format!("2026-11-22T15:0{repeat}:00Z")),
-        wall_secs: Some(0.05 * frames as f64),
-        heap_peak_bytes: heap_bytes,
-        hota: heap_bytes.map(|_| 0.8125),
         ..RunRow::default()
-    }
+    };
+    row.metrics.timing.wall_secs = Some(0.05 * frames as f64);
+    row.metrics.host.heap_peak_bytes = heap_bytes;
+    row.metrics.tracking.hota = heap_bytes.map(|_| 0.8125);
+    row
 }
 
 fn rows() -> Vec<RunRow> {
@@ -43,17 +45,17 @@ fn rows() -> Vec<RunRow> {
     for frames in [60, 120, 240] {
         for repeat in 1..=2 {
             let memory = (frames < 240).then_some(50_000_000 + frames * 2_764_800);
-            rows.push(run("extract memory", frames, repeat, memory));
-            rows.push(run("stream sequential", frames, repeat, Some(50_000_000 + 100 * repeat)));
+            rows.push(run("extract-memory", frames, repeat, memory));
+            rows.push(run("stream-sequential", frames, repeat, Some(50_000_000 + 100 * repeat)));
         }
     }
     rows
 }
 
-fn tables_of(rows: &[RunRow]) -> (tempfile::TempDir, Tables) {
+fn write_tables(rows: &[RunRow]) -> (tempfile::TempDir, ReportTables) {
     let folder = tempfile::tempdir().unwrap();
     files::write_with_csv(folder.path(), rows).unwrap();
-    let tables = Tables::of(folder.path());
+    let tables = ReportTables::new(folder.path());
     (folder, tables)
 }
 
@@ -69,13 +71,13 @@ fn figure(kind: FigureKind, x: &str, y: &str, by: Option<&str>, sql: &str) -> Ce
     Cell::Figure(Figure { spec, sql: sql.into(), needs: None })
 }
 
-fn claim(statement: &str, sql: &str, holds: Holds, expect: Verdict) -> Cell {
+fn claim(statement: &str, sql: &str, holds: Bounds, expect: Verdict) -> Cell {
     let source = Some("its README".to_string());
     Cell::Claim(Claim { statement: statement.into(), source, sql: sql.into(), holds, expect, needs: None })
 }
 
-fn below(bound: f64, unit: &str) -> Holds {
-    Holds { below: Some(bound), unit: unit.into(), ..Holds::default() }
+fn below(bound: f64, unit: &str) -> Bounds {
+    Bounds { below: Some(bound), unit: unit.into(), ..Bounds::default() }
 }
 
 fn cells() -> Vec<Cell> {
@@ -91,19 +93,19 @@ fn cells() -> Vec<Cell> {
         Cell::Text("Why *this* <b>question</b>?\n\n## How it is measured\n\nIn processes.".into()),
         claim(
             "Streaming stays flat",
-            &slope("stream sequential"),
+            &slope("stream-sequential"),
             below(1024.0, "bytes per frame"),
             Verdict::Holds,
         ),
         claim(
             "Extraction stays flat",
-            &slope("extract memory"),
+            &slope("extract-memory"),
             below(1024.0, "bytes per frame"),
             Verdict::Refuted,
         ),
         claim("It | is fast", "select max(wall_secs) from runs", below(1.5, "seconds"), Verdict::Holds),
         claim(
-            "The card is idle",
+            "The GPU is idle",
             "select max(device_peak_bytes) from runs",
             below(1.0, "bytes"),
             Verdict::Holds,
@@ -122,7 +124,7 @@ fn cells() -> Vec<Cell> {
             needs: None,
         }),
         figure(
-            FigureKind::Strip,
+            FigureKind::ContactSheet,
             "run_id",
             "",
             Some("mode"),
@@ -135,13 +137,13 @@ fn notebook(cells: &[Cell]) -> Notebook<'_> {
     Notebook { name: "growth", question: "Does <it> grow?", is_quick: false, left_out: &[], cells }
 }
 
-fn page(cells: &[Cell], rows: &[RunRow], pictures: &[Picture]) -> Page {
-    let (_folder, tables) = tables_of(rows);
-    render(&notebook(cells), &tables, pictures).unwrap()
+fn page(cells: &[Cell], rows: &[RunRow], images: &[SheetImage]) -> RenderedReport {
+    let (_folder, tables) = write_tables(rows);
+    render(&notebook(cells), &tables, images).unwrap()
 }
 
-fn picture() -> Picture {
-    Picture {
+fn sheet_image() -> SheetImage {
+    SheetImage {
         run_id: "stream-sequential-60-1".into(),
         frame: Some(15),
         path: "strips/stream-sequential-60-1-frame-15.jpg".into(),
@@ -152,7 +154,7 @@ fn picture() -> Picture {
 
 #[test]
 fn the_page_in_markdown() {
-    let page = page(&cells(), &rows(), &[picture()]);
+    let page = page(&cells(), &rows(), &[sheet_image()]);
     insta::assert_snapshot!(page.markdown, @r#"
     # Does &lt;it> grow?
 
@@ -162,8 +164,8 @@ fn the_page_in_markdown() {
     | --- | --- | ---: | --- | --- |
     | **holds** | Streaming stays flat | 0 bytes per frame | below 1 KiB per frame | as expected |
     | **refuted** | Extraction stays flat | 2.64 MiB per frame | below 1 KiB per frame | as expected |
-    | **refuted** | It \| is fast | 12 s | below 1.5 s | unexpected: that it holds was expected |
-    | **not measured** | The card is idle | not measured | below 1 byte |  |
+    | **refuted** | It \| is fast | 12 s | below 1.5 s | unexpected: expected it to hold |
+    | **not measured** | The GPU is idle | not measured | below 1 byte |  |
 
     Experiment `growth` · 10 of 12 runs ok, 2 failed · 84 s of measurement · 2026-11-22T15:01:00Z · commit c474eea with changes
 
@@ -187,11 +189,11 @@ fn the_page_in_markdown() {
 
     > **Refuted**: It | is fast
     >
-    > Measured 12 s; it holds if below 1.5 s. Unexpected: that it holds was expected.
+    > Measured 12 s; it holds if below 1.5 s. Unexpected: expected it to hold.
     >
     > Source: its README
 
-    > **Not measured**: The card is idle
+    > **Not measured**: The GPU is idle
     >
     > It holds if below 1 byte.
     >
@@ -199,44 +201,44 @@ fn the_page_in_markdown() {
 
     ### Figure 1. heap\_peak\_bytes & frames
 
-    ![Line chart of heap peak by frames. extract memory: from 206 MiB at 60 to 364 MiB at 120, largest 364 MiB. stream sequential: from 47.7 MiB at 60 to 47.7 MiB at 240, largest 47.7 MiB.](figures/1-heap-peak-bytes-frames.svg)
+    ![Line chart of heap peak by frames. extract-memory: from 206 MiB at 60 to 364 MiB at 120, largest 364 MiB. stream-sequential: from 47.7 MiB at 60 to 47.7 MiB at 240, largest 47.7 MiB.](figures/1-heap-peak-bytes-frames.svg)
 
-    *Medians of up to 2 measurements; whiskers from the smallest to the largest. A cross at the upper edge marks where a run gave no number.*
+    *Medians of up to 2 measurements; whiskers from the smallest to the largest. A cross at the upper edge marks a run without a number.*
 
     ### All of it
 
     | mode              | frames | runs | heap peak (MiB) |  HOTA | wall (s) | device peak (bytes) |
     | ----------------- | -----: | ---: | --------------: | ----: | -------: | ------------------: |
-    | extract memory    |     60 |    2 |           205.9 | 0.812 |        3 |                   – |
-    | extract memory    |    120 |    2 |           364.1 | 0.812 |        6 |                   – |
-    | extract memory    |    240 |    2 |               – |     – |       12 |                   – |
-    | stream sequential |     60 |    2 |            47.7 | 0.812 |        3 |                   – |
-    | stream sequential |    120 |    2 |            47.7 | 0.812 |        6 |                   – |
-    | stream sequential |    240 |    2 |            47.7 | 0.812 |       12 |                   – |
+    | extract-memory    |     60 |    2 |           205.9 | 0.812 |        3 |                   – |
+    | extract-memory    |    120 |    2 |           364.1 | 0.812 |        6 |                   – |
+    | extract-memory    |    240 |    2 |               – |     – |       12 |                   – |
+    | stream-sequential |     60 |    2 |            47.7 | 0.812 |        3 |                   – |
+    | stream-sequential |    120 |    2 |            47.7 | 0.812 |        6 |                   – |
+    | stream-sequential |    240 |    2 |            47.7 | 0.812 |       12 |                   – |
 
     Means of repeats.
 
     ###  & run\_id
 
-    extract memory
+    extract-memory
 
-    This run left no pictures.
+    This run has no images.
 
-    stream sequential
+    stream-sequential
 
     | frame 15 |
     | --- |
-    | ![ & run\_id: stream sequential, frame 15](strips/stream-sequential-60-1-frame-15.jpg) |
+    | ![ & run\_id: stream-sequential, frame 15](strips/stream-sequential-60-1-frame-15.jpg) |
 
     ## Runs that failed
 
-    - **out of memory** extract memory, crossing, 1280×720, 240 frames (2 times): grew beyond &lt;limits.host\_mib> after 200 frames
+    - **out of memory** extract-memory, crossing, 1280×720, 240 frames (2 times): grew beyond &lt;limits.host\_mib> after 200 frames
 
-    ## Where this comes from
+    ## Provenance
 
     - Source: c474eeaf00c474eeaf00c474eeaf00c474eeaf00, with changes that are not committed
     - Model set: tiny, SHA-256 3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f
-    - Body: the built-in stand-in
+    - Body: the built-in body
     - Precision: f32
     - Device: cpu
     - Seed: 1
@@ -247,7 +249,7 @@ fn the_page_in_markdown() {
     - System: linux x86\_64
     - Decoder: ffmpeg version 5.1
 
-    To measure it again:
+    To reproduce:
 
     ```sh
     git checkout c474eeaf00c474eeaf00c474eeaf00c474eeaf00
@@ -260,31 +262,31 @@ fn the_page_in_markdown() {
 }
 
 #[test]
-fn the_page_in_html_is_one_harmless_file() {
-    let html = page(&cells(), &rows(), &[picture()]).html;
+fn the_html_page_is_one_self_contained_file() {
+    let html = page(&cells(), &rows(), &[sheet_image()]).html;
     assert!(html.contains("<title>Does &lt;it&gt; grow? – growth</title>"));
     assert!(!html.contains("<b>question") && html.contains("&lt;b&gt;question"));
     assert!(!html.contains("<limits") && html.contains("&lt;limits.host_mib&gt;"));
     assert!(html.contains("src=\"data:image/jpeg;base64,/9g=\""));
-    // which frame it shows is text, and no part of the picture
-    assert!(html.contains("<p class=\"moment-name\">frame 15</p>"));
-    assert!(html.contains("This run left no pictures."));
+    // the frame number is text, not part of the image
+    assert!(html.contains("<p class=\"frame-name\">frame 15</p>"));
+    assert!(html.contains("This run has no images."));
     assert!(html.contains("commit c474eea with changes"));
     assert!(!html.contains("<script") && !html.contains("src=\"http") && !html.contains("@import"));
-    // both drawings take their colours from the style sheet and say what they show
+    // both drawings take their colors from the style sheet and have a text alternative
     assert_eq!(html.matches("role=\"img\"").count(), 2);
     assert!(html.contains(
-        "aria-label=\"heap_peak_bytes &amp; frames. Line chart of heap peak by frames. extract memory: from"
+        "aria-label=\"heap_peak_bytes &amp; frames. Line chart of heap peak by frames. extract-memory: from"
     ));
     assert!(!html.contains("fill=\"#") && !html.contains("stroke=\"#"));
 }
 
 #[test]
-fn pictures_are_read_by_run_and_frame() {
+fn contact_sheet_images_are_sorted_by_run_and_frame() {
     let folder = tempfile::tempdir().unwrap();
     let names = [
-        strip_file("b7", 100),
-        strip_file("b7", 20),
+        sheet_image_name("b7", 100),
+        sheet_image_name("b7", 20),
         "a1.jpg".into(),
         "b7-frame-x.png".into(),
         "notes.txt".into(),
@@ -292,21 +294,21 @@ fn pictures_are_read_by_run_and_frame() {
     for name in &names {
         std::fs::write(folder.path().join(name), name).unwrap();
     }
-    let pictures = pictures_in(folder.path()).unwrap();
+    let images = load_sheet_images(folder.path()).unwrap();
     let read: Vec<(&str, Option<u64>)> =
-        pictures.iter().map(|picture| (picture.run_id.as_str(), picture.frame)).collect();
+        images.iter().map(|image| (image.run_id.as_str(), image.frame)).collect();
     assert_eq!(read, [("a1", None), ("b7", Some(20)), ("b7", Some(100)), ("b7-frame-x", None)]);
-    assert_eq!(pictures[1].path, "strips/b7-frame-20.jpg");
+    assert_eq!(images[1].path, "strips/b7-frame-20.jpg");
 }
 
 #[test]
 fn the_same_tables_give_the_same_bytes() {
-    let (one, other) = (page(&cells(), &rows(), &[picture()]), page(&cells(), &rows(), &[picture()]));
+    let (one, other) = (page(&cells(), &rows(), &[sheet_image()]), page(&cells(), &rows(), &[sheet_image()]));
     assert_eq!((one.html, one.markdown, one.figures), (other.html, other.markdown, other.figures));
 }
 
 #[test]
-fn a_wrong_query_is_named_and_the_rest_stands() {
+fn a_wrong_query_is_reported_and_other_cells_are_answered() {
     let cells = [
         Cell::Table(Table {
             title: "T".into(),
@@ -322,7 +324,7 @@ fn a_wrong_query_is_named_and_the_rest_stands() {
             "select frames, mode, heap_peak_bytes as heap_peak from runs",
         ),
         claim("C", "select frames, mode from runs", below(1.0, "px"), Verdict::Holds),
-        Cell::Text("The rest stands.".into()),
+        Cell::Text("The other cells remain.".into()),
     ];
     let page = page(&cells, &rows(), &[]);
     insta::assert_snapshot!(page.problems.join("\n"), @r#"
@@ -330,16 +332,18 @@ fn a_wrong_query_is_named_and_the_rest_stands() {
     cell 2 (figure “heap & frames”): the figure's y `heap` is not among the columns of its query; did you mean `mode`?
     cell 3 (claim “C”): the query `select frames, mode from runs` gave 2 columns and 12 rows, where one number is needed
     "#);
-    assert!(page.html.contains("The rest stands.") && page.markdown.contains("The rest stands."));
+    assert!(
+        page.html.contains("The other cells remain.") && page.markdown.contains("The other cells remain.")
+    );
     assert_eq!(page.count(Verdict::Unknown), 1);
 }
 
 #[test]
-fn figures_of_little_and_of_odd_numbers() {
-    let one = [run("extract memory", 60, 1, Some(7))];
+fn figures_are_drawn_from_few_rows_and_extreme_numbers() {
+    let one = [run("extract-memory", 60, 1, Some(7))];
     let mut odd = rows();
     for (row, wall) in odd.iter_mut().zip([1e300, -1e300, 1e-300, 0.0, f64::NAN, f64::INFINITY]) {
-        row.wall_secs = Some(wall);
+        row.metrics.timing.wall_secs = Some(wall);
     }
     for rows in [&one[..], &[], &odd] {
         for kind in [FigureKind::Line, FigureKind::Scatter, FigureKind::Bar, FigureKind::Stack] {
@@ -365,11 +369,12 @@ fn figures_of_little_and_of_odd_numbers() {
 }
 
 #[test]
-fn a_report_is_written_and_drawn_again_from_its_folder() {
+fn a_report_is_written_from_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     files::write_with_csv(folder.path(), &rows()).unwrap();
-    std::fs::create_dir(folder.path().join(STRIPS)).unwrap();
-    std::fs::write(folder.path().join(STRIPS).join("stream-sequential-60-1.jpg"), [0xff, 0xd8]).unwrap();
+    std::fs::create_dir(folder.path().join(CONTACT_SHEET_FOLDER)).unwrap();
+    std::fs::write(folder.path().join(CONTACT_SHEET_FOLDER).join("stream-sequential-60-1.jpg"), [0xff, 0xd8])
+        .unwrap();
     let cells = cells();
     let notebook = notebook(&cells);
     let page = write(&notebook, folder.path()).unwrap();
@@ -380,16 +385,16 @@ fn a_report_is_written_and_drawn_again_from_its_folder() {
     );
     let missing = tempfile::tempdir().unwrap();
     let error = write(&notebook, missing.path()).unwrap_err().to_string();
-    assert!(error.starts_with("no report without the table of runs: cannot read or write"), "{error}");
+    assert!(error.starts_with("the report needs its tables: cannot read or write"), "{error}");
 }
 
-/// What needs a card is not measured without one, whatever the query would say, and nothing is wrong.
+/// Cells that require CUDA are not measured without a GPU, regardless of their query, and this is no failure.
 #[test]
-fn what_needs_a_card_is_excused_without_one() {
+fn cells_that_require_a_gpu_are_not_measured_without_one() {
     let sql = "select count(*) as runs from runs where gpu is not null";
-    let holds = Holds { at_least: Some(1.0), unit: "runs".into(), ..Holds::default() };
+    let holds = Bounds { at_least: Some(1.0), unit: "runs".into(), ..Bounds::default() };
     let claim = |needs| {
-        let (statement, source) = ("A card takes part".to_string(), None);
+        let (statement, source) = ("A GPU is used".to_string(), None);
         Cell::Claim(Claim {
             statement,
             source,
@@ -399,70 +404,66 @@ fn what_needs_a_card_is_excused_without_one() {
             needs,
         })
     };
-    let table = |needs| Cell::Table(Table { title: "The card".into(), note: None, sql: sql.into(), needs });
-    let cells = [claim(Some(Needs::Cuda)), table(Some(Needs::Cuda))];
-    let without = page(&cells, &[run("a", 60, 1, Some(1))], &[]);
+    let table = |needs| Cell::Table(Table { title: "The GPU".into(), note: None, sql: sql.into(), needs });
+    let cells = [claim(Some(Requirement::Cuda)), table(Some(Requirement::Cuda))];
+    let without = page(&cells, &[run("extract-jpeg", 60, 1, Some(1))], &[]);
     assert!(without.is_as_expected());
     assert_eq!(without.count(Verdict::Unknown), 1);
-    assert!(
-        without.markdown.contains("### The card\n\nNot measured: no graphics card."),
-        "{}",
-        without.markdown
-    );
-    assert!(without.html.contains("Not measured: no graphics card."));
+    assert!(without.markdown.contains("### The GPU\n\nNot measured: no GPU."), "{}", without.markdown);
+    assert!(without.html.contains("Not measured: no GPU."));
 
-    let with_card = [RunRow { gpu: Some("A card".into()), ..run("a", 60, 1, Some(1)) }];
-    assert_eq!(page(&cells, &with_card, &[]).count(Verdict::Holds), 1);
-    // without a word of what it needs an unexpected verdict stays one
-    assert!(!page(&[claim(None)], &[run("a", 60, 1, Some(1))], &[]).is_as_expected());
+    let with_gpu = [RunRow { gpu: Some("A GPU".into()), ..run("extract-jpeg", 60, 1, Some(1)) }];
+    assert_eq!(page(&cells, &with_gpu, &[]).count(Verdict::Holds), 1);
+    // a claim without the requirement is still unexpected
+    assert!(!page(&[claim(None)], &[run("extract-jpeg", 60, 1, Some(1))], &[]).is_as_expected());
 }
 
 #[test]
-fn the_smaller_experiment_says_so() {
-    let (_folder, tables) = tables_of(&[run("a", 60, 1, Some(1))]);
-    let left_out = ["extract-device: 2 runs that would need a graphics card".to_string()];
+fn the_report_of_a_quick_experiment_says_so() {
+    let (_folder, tables) = write_tables(&[run("extract-jpeg", 60, 1, Some(1))]);
+    let left_out = ["extract-device: 2 runs that would need a GPU".to_string()];
     let cells = [Cell::Table(Table {
         title: "Long".into(),
         note: None,
         sql: "select mode from runs".into(),
-        needs: Some(Needs::Whole),
+        needs: Some(Requirement::FullSize),
     })];
     let notebook = Notebook { is_quick: true, left_out: &left_out, ..notebook(&cells) };
     let page = render(&notebook, &tables, &[]).unwrap();
     for text in [&page.html, &page.markdown] {
-        for words in ["quick version", "Left out: extract-device: 2 runs", "growth --quick"] {
-            assert!(text.contains(words), "{words}: {text}");
+        for part in ["quick version", "Left out: extract-device: 2 runs", "growth --quick"] {
+            assert!(text.contains(part), "{part}: {text}");
         }
     }
-    assert!(page.markdown.contains("Not measured: the quick version leaves it out."));
+    assert!(page.markdown.contains("Not measured: not part of the quick version."));
 }
 
 #[test]
-fn frames_that_differ_from_those_on_record_are_told_before_any_number() {
+fn a_warning_about_differing_decoded_frames_comes_first() {
     let cells = [Cell::Text("Text.".into())];
     let with = |as_recorded| RunRow {
         clip_decoded_sha256: Some("d0".repeat(32)),
         clip_as_recorded: as_recorded,
-        ..run("a", 60, 1, Some(1))
+        ..run("extract-jpeg", 60, 1, Some(1))
     };
-    let words = "The decoded frames of crossing are not those on record";
-    let page = page(&cells, &[with(Some(true)), with(Some(false))], &[]);
-    for text in [&page.html, &page.markdown] {
-        let at = text.find(words).unwrap_or_else(|| panic!("{text}"));
-        assert!(at < text.find("Text.").unwrap(), "the warning comes first");
+    let warning = "The decoded frames of crossing differ from the recorded ones";
+    let report = page(&cells, &[with(Some(true)), with(Some(false))], &[]);
+    for text in [&report.html, &report.markdown] {
+        let position = text.find(warning).unwrap_or_else(|| panic!("{text}"));
+        assert!(position < text.find("Text.").unwrap(), "the warning comes first");
         assert!(text.contains(&format!("crossing, SHA-256 {}", "d0".repeat(32))), "{text}");
     }
     for known in [Some(true), None] {
-        let page = super::tests::page(&cells, &[with(known)], &[]);
-        assert!(!page.markdown.contains(words) && !page.html.contains(words));
+        let report = page(&cells, &[with(known)], &[]);
+        assert!(!report.markdown.contains(warning) && !report.html.contains(warning));
     }
 }
 
 #[test]
-fn prose_says_how_many_runs_there_were_and_how_long_they_took() {
+fn placeholders_in_text_become_the_number_of_runs_and_their_time() {
     let text = Cell::Text("It makes {runs} runs, which take about {secs}; `{ extract }` stays.".into());
-    let rows = [run("a", 60, 1, Some(1)), run("a", 120, 1, Some(1))];
+    let rows = [run("extract-jpeg", 60, 1, Some(1)), run("extract-jpeg", 120, 1, Some(1))];
     let page = page(&[text], &rows, &[]);
-    let words = "It makes 2 runs, which take about 9 s; `{ extract }` stays.";
-    assert!(page.markdown.contains(words), "{}", page.markdown);
+    let filled = "It makes 2 runs, which take about 9 s; `{ extract }` stays.";
+    assert!(page.markdown.contains(filled), "{}", page.markdown);
 }

@@ -1,51 +1,54 @@
-//! How right a run was, worked out after its process has ended, so that the measuring is not measured.
+//! Scores the bodies and tracks of a run against the ground truth.
 //!
-//! Bodies are compared by the truth's identity that a given box carries, tracks by their boxes. What
-//! has no truth is `None`.
+//! Input: the rows of the table `people` in the order of frames, and the ground truth of the clip. Output: the errors of
+//! each row, and the accuracy columns of the run's row; `None` without ground truth. A body is compared with the
+//! ground-truth person whose identity its provided box has; tracks are compared by their boxes. Scoring happens after the
+//! run's process has ended, so that it does not affect what is measured.
 
 use crate::body::Body;
-use crate::dataset::{PassedOver, TruthBody, TruthPerson};
+use crate::dataset::{IgnoredBox, TruthBody, TruthPerson};
 use crate::geometry::{self, Mat3, Vec3};
-use crate::metrics::mot::leave_out_distracted;
+use crate::metrics::mot::remove_distractor_tracks;
 use crate::metrics::pose::{self, JointErrors};
 use crate::metrics::tracking::{self, TrackedBox};
-use crate::motchallenge::Kind;
+use crate::motchallenge::BoxKind;
 use crate::person::{BBox, COMMON_JOINTS, PELVIS, SmplParams};
 use crate::tables::{PersonRow, RunRow};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-/// Keypoints nearer than this share of the box' longer side are correct.
+/// A keypoint is correct if its error is less than this share of the longer side of the box.
 const PCK_SHARE: f32 = 0.1;
 
-/// The truth of a clip.
+/// Ground truth of a clip.
 #[derive(Clone, Copy)]
 pub struct Truth<'a> {
-    /// By frame of the clip.
+    /// People by frame of the clip.
     pub people: &'a [Vec<TruthPerson>],
-    /// By frame of the clip: what is no person to be found. A track on a distractor is left out of the scores.
-    pub passed_over: &'a [Vec<PassedOver>],
-    /// Whether given boxes carry the truth's identities: not if they come from a file of their own.
-    pub same_ids: bool,
+    /// Boxes by frame of the clip that need not be detected. A track on a distractor is not scored.
+    pub ignored: &'a [Vec<IgnoredBox>],
+    /// Whether the input boxes have the identities of the ground truth. False if they come from a separate file.
+    pub boxes_have_truth_ids: bool,
 }
 
 impl<'a> Truth<'a> {
-    fn at(&self, frame: usize) -> &'a [TruthPerson] {
+    fn people_in(&self, frame: usize) -> &'a [TruthPerson] {
         self.people.get(frame).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// All boxes of a frame as far as they lie in the picture, with what they are.
-    fn kinds(&self, frame: usize, width: usize, height: usize) -> Vec<(TrackedBox, Kind)> {
-        let people = boxes(self.at(frame), width, height).into_iter().map(|of| (of, Kind::Person));
-        let passed_over = self.passed_over.get(frame).into_iter().flatten().filter_map(|of| {
-            let tracked = TrackedBox::new(0, of.bbox.inside(width, height)?);
-            // which class it is matters no more
-            Some((tracked, if of.distractor { Kind::Distractor(0) } else { Kind::Flagged }))
+    /// All boxes of a frame, clipped to the image, with their kinds. Boxes outside of the image are omitted.
+    fn boxes_with_kinds(&self, frame: usize, width: usize, height: usize) -> Vec<(TrackedBox, BoxKind)> {
+        let people = clipped_boxes(self.people_in(frame), width, height);
+        let people = people.into_iter().map(|bbox| (bbox, BoxKind::Person));
+        let ignored = self.ignored.get(frame).into_iter().flatten().filter_map(|ignored| {
+            let tracked = TrackedBox::new(0, ignored.bbox.clipped_to(width, height)?);
+            // the class of a distractor is not used here
+            Some((tracked, if ignored.distractor { BoxKind::Distractor(0) } else { BoxKind::Flagged }))
         });
-        people.chain(passed_over).collect()
+        people.chain(ignored).collect()
     }
 }
 
-/// Errors as people come in, frame by frame.
+/// Accumulates the errors of a run, person by person.
 pub struct Accuracy<'a> {
     body: &'a Body,
     truth: Option<Truth<'a>>,
@@ -55,17 +58,17 @@ pub struct Accuracy<'a> {
     pa_mpjpe_mm: Mean,
     pve_mm: Mean,
     accel_mm: Mean,
-    /// Correct ones, and all.
-    keypoints: [u64; 2],
-    /// The last frames in a row of each true identity.
-    last: HashMap<u32, VecDeque<Moment>>,
+    keypoints: u64,
+    keypoints_correct: u64,
+    /// The last consecutive frames of each ground-truth identity, at most three.
+    recent: HashMap<u32, VecDeque<JointPair>>,
 }
 
-/// The joints of one person in one frame, relative to the pelvis: ours and the truth's.
-struct Moment {
+/// Joints of one person in one frame, relative to the pelvis, meters.
+struct JointPair {
     frame: usize,
-    ours: Vec<Vec3>,
-    theirs: Vec<Vec3>,
+    predicted: Vec<Vec3>,
+    truth: Vec<Vec3>,
 }
 
 #[derive(Default)]
@@ -86,7 +89,7 @@ impl Mean {
 }
 
 impl<'a> Accuracy<'a> {
-    /// Starts with the truth of a clip, by frame; `None` without one.
+    /// Without ground truth only tracks are counted.
     pub fn new(body: &'a Body, truth: Option<Truth<'a>>) -> Accuracy<'a> {
         Accuracy {
             body,
@@ -97,20 +100,21 @@ impl<'a> Accuracy<'a> {
             pa_mpjpe_mm: Mean::default(),
             pve_mm: Mean::default(),
             accel_mm: Mean::default(),
-            keypoints: [0, 0],
-            last: HashMap::new(),
+            keypoints: 0,
+            keypoints_correct: 0,
+            recent: HashMap::new(),
         }
     }
 
-    /// Adds a person, in the order of frames, and writes its own errors into its row.
+    /// Adds a person and fills the error columns of its row. Rows must come in the order of frames.
     pub fn add(&mut self, row: &mut PersonRow) {
         let frame = row.frame as usize;
         if let Some(track) = row.track {
             self.identities.insert(track);
             self.tracks.entry(frame).or_default().push(TrackedBox::new(track, bbox_of(row)));
         }
-        let truth = self.truth.filter(|truth| truth.same_ids);
-        let people = truth.map(|truth| truth.at(frame)).unwrap_or_default();
+        let truth = self.truth.filter(|truth| truth.boxes_have_truth_ids);
+        let people = truth.map(|truth| truth.people_in(frame)).unwrap_or_default();
         let truth = people.iter().find(|truth| Some(u64::from(truth.id)) == row.truth_id);
         // a detection without a body has no errors
         let truth = truth.filter(|_| !row.joints_m.is_empty());
@@ -129,52 +133,62 @@ impl<'a> Accuracy<'a> {
             self.pa_mpjpe_mm.add(error);
         }
         if let Some(params) = params_of(row) {
-            let (ours, theirs) = (self.body.pose(&params), self.body.pose(&truth.params));
-            let roots = (ours.joints44[PELVIS], theirs.joints44[PELVIS]);
-            self.pve_mm.add(pose::rooted_distance_mm(&ours.vertices, roots.0, &theirs.vertices, roots.1));
+            let (posed, posed_truth) = (self.body.pose(&params), self.body.pose(&truth.params));
+            let (root, truth_root) = (posed.joints44[PELVIS], posed_truth.joints44[PELVIS]);
+            self.pve_mm.add(pose::rooted_distance_mm(
+                &posed.vertices,
+                root,
+                &posed_truth.vertices,
+                truth_root,
+            ));
         }
         self.add_keypoints(row, truth);
-        self.add_motion(row.frame as usize, id, joints, truth);
+        self.add_acceleration(row.frame as usize, id, joints, truth);
     }
 
     fn add_keypoints(&mut self, row: &PersonRow, truth: &TruthBody) {
         let bbox = bbox_of(row);
-        let near = PCK_SHARE * bbox.width().max(bbox.height());
+        let tolerance = PCK_SHARE * bbox.width().max(bbox.height());
         for joint in COMMON_JOINTS {
-            let (ours, theirs) = (&row.joints_px[joint * 2..joint * 2 + 2], truth.joints_in_image[joint]);
-            let distance = (ours[0] - theirs[0]).hypot(ours[1] - theirs[1]);
-            self.keypoints[0] += u64::from(distance < near);
-            self.keypoints[1] += 1;
+            let (predicted, expected) =
+                (&row.joints_px[joint * 2..joint * 2 + 2], truth.joints_in_image[joint]);
+            let distance = (predicted[0] - expected[0]).hypot(predicted[1] - expected[1]);
+            self.keypoints_correct += u64::from(distance < tolerance);
+            self.keypoints += 1;
         }
     }
 
-    /// Accelerations need three frames in a row.
-    fn add_motion(&mut self, frame: usize, id: u32, joints: Vec<Vec3>, truth: &TruthBody) {
+    /// Adds the acceleration error once the identity has three consecutive frames.
+    fn add_acceleration(&mut self, frame: usize, id: u32, joints: Vec<Vec3>, truth: &TruthBody) {
         let common = |joints: &[Vec3]| -> Vec<Vec3> {
             COMMON_JOINTS.iter().map(|&joint| geometry::sub(joints[joint], joints[PELVIS])).collect()
         };
-        let last = self.last.entry(id).or_default();
-        if last.back().is_some_and(|moment| moment.frame + 1 != frame) {
-            last.clear();
+        let recent = self.recent.entry(id).or_default();
+        if recent.back().is_some_and(|last| last.frame + 1 != frame) {
+            recent.clear();
         }
-        last.push_back(Moment { frame, ours: common(&joints), theirs: common(&truth.joints_in_camera) });
-        if last.len() == 3 {
-            let ours = [0, 1, 2].map(|at| last[at].ours.as_slice());
-            let theirs = [0, 1, 2].map(|at| last[at].theirs.as_slice());
-            self.accel_mm.add(pose::acceleration_error_mm(ours, theirs));
-            last.pop_front();
+        recent.push_back(JointPair {
+            frame,
+            predicted: common(&joints),
+            truth: common(&truth.joints_in_camera),
+        });
+        if recent.len() == 3 {
+            let predicted = [0, 1, 2].map(|index| recent[index].predicted.as_slice());
+            let truth = [0, 1, 2].map(|index| recent[index].truth.as_slice());
+            self.accel_mm.add(pose::acceleration_error_mm(predicted, truth));
+            recent.pop_front();
         }
     }
 
-    /// Writes what came out into the run's row, whose range of frames it is measured over.
+    /// Fills the accuracy columns of the run's row. Tracks are scored over the row's range of frames, from `first_frame`.
     pub fn finish(self, row: &mut RunRow, first_frame: usize) {
-        row.tracks = Some(self.identities.len() as u64);
-        row.mpjpe_mm = self.mpjpe_mm.value();
-        row.pa_mpjpe_mm = self.pa_mpjpe_mm.value();
-        row.pve_mm = self.pve_mm.value();
-        row.accel_mm_per_frame2 = self.accel_mm.value();
-        let [near, all] = self.keypoints;
-        row.pck_10 = (all > 0).then(|| near as f64 / all as f64);
+        row.metrics.tracking.tracks = Some(self.identities.len() as u64);
+        row.metrics.pose.mpjpe_mm = self.mpjpe_mm.value();
+        row.metrics.pose.pa_mpjpe_mm = self.pa_mpjpe_mm.value();
+        row.metrics.pose.pve_mm = self.pve_mm.value();
+        row.metrics.pose.accel_mm_per_frame2 = self.accel_mm.value();
+        let (correct, all) = (self.keypoints_correct, self.keypoints);
+        row.metrics.pose.pck_10 = (all > 0).then(|| correct as f64 / all as f64);
         let Some(truth) = self.truth else { return };
         let side = |length: Option<u64>| length.map_or(usize::MAX, |length| length as usize);
         let (width, height) = (side(row.width), side(row.height));
@@ -184,37 +198,39 @@ impl<'a> Accuracy<'a> {
             .clone()
             .map(|frame| {
                 let mut tracks = self.tracks.get(&frame).cloned().unwrap_or_default();
-                leave_out_distracted(&truth.kinds(frame, width, height), &mut tracks);
+                remove_distractor_tracks(&truth.boxes_with_kinds(frame, width, height), &mut tracks);
                 tracks
             })
             .collect();
-        let truth: Vec<Vec<TrackedBox>> = frames.map(|frame| boxes(truth.at(frame), width, height)).collect();
-        // an identity twice in a frame: such a truth cannot be scored, and stays unknown
+        let truth: Vec<Vec<TrackedBox>> =
+            frames.map(|frame| clipped_boxes(truth.people_in(frame), width, height)).collect();
+        // ground truth with an identity twice in one frame cannot be scored: the scores stay unknown
         let Ok(scores) = tracking::evaluate(&truth, &tracks) else { return };
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-        row.hota = Some(scores.hota);
-        row.det_a = Some(scores.deta);
-        row.ass_a = Some(scores.assa);
-        row.loc_a = Some(scores.loca);
-        row.mota = Some(scores.mota);
-        row.motp = Some(scores.motp);
-        row.idf1 = Some(scores.idf1);
-        row.idp = Some(scores.idp);
-        row.idr = Some(scores.idr);
-        row.id_switches = Some(scores.idsw);
-        row.fragments = Some(scores.frag);
-        row.mostly_tracked = Some(scores.mt);
-        row.mostly_lost = Some(scores.ml);
-        row.recall = share(scores.tp, scores.tp + scores.fn_);
-        row.precision_of_boxes = share(scores.tp, scores.tp + scores.fp);
+        row.metrics.tracking.hota = Some(scores.hota);
+        row.metrics.tracking.det_a = Some(scores.deta);
+        row.metrics.tracking.ass_a = Some(scores.assa);
+        row.metrics.tracking.loc_a = Some(scores.loca);
+        row.metrics.tracking.mota = Some(scores.mota);
+        row.metrics.tracking.motp = Some(scores.motp);
+        row.metrics.tracking.idf1 = Some(scores.idf1);
+        row.metrics.tracking.idp = Some(scores.idp);
+        row.metrics.tracking.idr = Some(scores.idr);
+        row.metrics.tracking.id_switches = Some(scores.idsw);
+        row.metrics.tracking.fragments = Some(scores.frag);
+        row.metrics.tracking.mostly_tracked = Some(scores.mt);
+        row.metrics.tracking.mostly_lost = Some(scores.ml);
+        row.metrics.tracking.recall = share(scores.tp, scores.tp + scores.fn_);
+        row.metrics.tracking.precision_of_boxes = share(scores.tp, scores.tp + scores.fp);
     }
 }
 
-/// True boxes as far as they lie in the picture, as given boxes do.
-fn boxes(people: &[TruthPerson], width: usize, height: usize) -> Vec<TrackedBox> {
-    let inside =
-        |person: &TruthPerson| Some(TrackedBox::new(person.id.into(), person.bbox.inside(width, height)?));
-    people.iter().filter_map(inside).collect()
+/// Ground-truth boxes clipped to the image, as input boxes are. Boxes outside of the image are omitted.
+fn clipped_boxes(people: &[TruthPerson], width: usize, height: usize) -> Vec<TrackedBox> {
+    let clip = |person: &TruthPerson| {
+        Some(TrackedBox::new(person.id.into(), person.bbox.clipped_to(width, height)?))
+    };
+    people.iter().filter_map(clip).collect()
 }
 
 /// The box of a row.
@@ -223,12 +239,12 @@ pub fn bbox_of(row: &PersonRow) -> BBox {
 }
 
 fn points(flat: &[f32]) -> Vec<Vec3> {
-    flat.chunks_exact(3).map(|at| [at[0], at[1], at[2]]).collect()
+    flat.chunks_exact(3).map(|xyz| [xyz[0], xyz[1], xyz[2]]).collect()
 }
 
 /// The SMPL parameters of a row, if it has all of them.
 pub fn params_of(row: &PersonRow) -> Option<SmplParams> {
-    let matrix = |at: &[f32]| -> Mat3 { std::array::from_fn(|i| std::array::from_fn(|j| at[i * 3 + j])) };
+    let matrix = |flat: &[f32]| -> Mat3 { std::array::from_fn(|i| std::array::from_fn(|j| flat[i * 3 + j])) };
     let mut poses = row.body_pose.chunks_exact(9).map(matrix);
     if row.body_pose.len() != 23 * 9 || row.global_orient.len() != 9 {
         return None;

@@ -1,92 +1,99 @@
-//! How far each run agrees with the same point computed in single precision on frames read losslessly in
-//! sequence: what a mode or a precision changes in the answer, and not only in memory and time.
+//! Compares each run with its reference run: the same point computed in single precision on frames that were read
+//! losslessly and in sequence.
+//!
+//! Fills the `agree_*` columns, which show what a video mode or a precision changes in the results.
 
 use super::RunnerError;
-use super::death::Outcome;
-use super::execute::Ended;
-use crate::metrics::agreement::{Comparison, Sighting};
+use super::ended::EndedRun;
+use crate::labels::Outcome;
+use crate::labels::{Precision, VideoMode};
+use crate::metrics::agreement::{Comparison, TrackedPerson};
 use crate::person::BBox;
 use crate::tables::{PersonRow, RunRow, TableError, files};
-use polars::prelude::{DataFrame, PolarsError, PolarsResult};
+use polars::prelude::{DataFrame, PolarsResult};
 use std::collections::HashMap;
 
-/// Precisions that may serve as the reference, best first: rounded least.
-const PRECISIONS: [&str; 3] = ["f32", "f16", "bf16"];
-/// Modes that may serve as the reference, best first.
-const REFERENCES: [&str; 5] =
-    ["stream-sequential", "stream-indexed", "extract-png", "extract-memory", "stream-seek"];
+/// Precisions of a reference run, most exact first.
+const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::F16, Precision::Bf16];
+/// Video modes of a reference run, preferred first.
+const REFERENCE_MODES: [VideoMode; 5] = [
+    VideoMode::StreamSequential,
+    VideoMode::StreamIndexed,
+    VideoMode::ExtractPng,
+    VideoMode::ExtractMemory,
+    VideoMode::StreamSeek,
+];
 
-/// Fills the columns of agreement of every run that ended well and has a reference among `runs`.
+/// Fills the agreement columns of every finished run that has a reference run among `runs`.
 ///
 /// # Errors
 /// If a table of people cannot be read.
-pub fn fill(runs: &mut [Ended]) -> Result<(), RunnerError> {
-    let points: Vec<Option<String>> = runs.iter().map(point).collect();
+pub fn fill_columns(runs: &mut [EndedRun]) -> Result<(), RunnerError> {
+    let keys: Vec<Option<String>> = runs.iter().map(comparison_key).collect();
     let mut references: HashMap<&str, usize> = HashMap::new();
-    let rank = |at: usize| {
-        let row = &runs[at].row;
-        let mode = REFERENCES.iter().position(|mode| *mode == row.mode)?;
+    let rank = |index: usize| {
+        let row = &runs[index].row;
+        let mode = REFERENCE_MODES.iter().position(|&mode| Some(mode) == row.mode)?;
         Some((PRECISIONS.iter().position(|precision| *precision == row.precision)?, mode))
     };
-    for (at, point) in points.iter().enumerate() {
-        let Some(point) = point.as_deref().filter(|_| rank(at).is_some()) else { continue };
-        let best = references.entry(point).or_insert(at);
-        if rank(at) < rank(*best) {
-            *best = at;
+    for (index, key) in keys.iter().enumerate() {
+        let Some(key) = key.as_deref().filter(|_| rank(index).is_some()) else { continue };
+        let best = references.entry(key).or_insert(index);
+        if rank(index) < rank(*best) {
+            *best = index;
         }
     }
-    let mut loaded: Option<(usize, Vec<Vec<Sighting>>)> = None;
-    for (at, point) in points.iter().enumerate() {
-        let Some(&reference) = point.as_deref().and_then(|point| references.get(point)) else { continue };
-        if reference == at {
+    let mut loaded: Option<(usize, Vec<Vec<TrackedPerson>>)> = None;
+    for (index, key) in keys.iter().enumerate() {
+        let Some(&reference) = key.as_deref().and_then(|key| references.get(key)) else { continue };
+        if reference == index {
             continue;
         }
         let end = |row: &RunRow| {
             (row.first_frame.unwrap_or(0) + row.frames.unwrap_or(0) * row.every.max(1)) as usize
         };
-        // a preset of PHALP's may end before the video does
-        let frames = end(&runs[at].row).min(end(&runs[reference].row));
-        if loaded.as_ref().is_none_or(|(which, _)| *which != reference) {
-            loaded = Some((reference, sightings(&runs[reference])?));
+        // a preset of PHALP may end before the video does
+        let frames = end(&runs[index].row).min(end(&runs[reference].row));
+        if loaded.as_ref().is_none_or(|(loaded, _)| *loaded != reference) {
+            loaded = Some((reference, read_people(&runs[reference])?));
         }
         let Some((_, theirs)) = &loaded else { continue };
-        let ours = sightings(&runs[at])?;
+        let ours = read_people(&runs[index])?;
         let mut comparison = Comparison::default();
-        let nobody = Vec::new();
+        let no_people = Vec::new();
         for frame in 0..frames {
-            comparison.add(ours.get(frame).unwrap_or(&nobody), theirs.get(frame).unwrap_or(&nobody));
+            comparison.add(ours.get(frame).unwrap_or(&no_people), theirs.get(frame).unwrap_or(&no_people));
         }
         let agreement = comparison.finish();
         let reference_run_id = runs[reference].row.run_id.clone();
-        let row = &mut runs[at].row;
-        row.reference_run_id = Some(reference_run_id);
-        row.agree_box_mean_px = agreement.box_mean_px;
-        row.agree_box_max_px = agreement.box_largest_px;
-        row.agree_joint_mean_mm = agreement.joint_mean_mm;
-        row.agree_joint_max_mm = agreement.joint_largest_mm;
-        row.agree_identities = agreement.identities_alike;
+        let columns = &mut runs[index].row.metrics.agreement;
+        columns.reference_run_id = Some(reference_run_id);
+        columns.agree_box_mean_px = agreement.box_mean_px;
+        columns.agree_box_max_px = agreement.box_largest_px;
+        columns.agree_joint_mean_mm = agreement.joint_mean_mm;
+        columns.agree_joint_max_mm = agreement.joint_largest_mm;
+        columns.agree_identities = agreement.identities_alike;
     }
     Ok(())
 }
 
-/// What changes how frames are delivered, where a run ends and where its results go, but not what is found in a
-/// frame.
-const DELIVERY: [&str; 8] =
+/// Keys of the table `video` that change how frames are delivered or where a run ends, but not the results of a frame.
+const DELIVERY_KEYS: [&str; 8] =
     ["mode", "preset", "overlap", "hwaccel", "patience_secs", "start_time", "end_frame", "end_time"];
 
-/// What two runs must share to be compared: everything but [`DELIVERY`] and the precision. `None` for a run that
-/// failed.
-fn point(run: &Ended) -> Option<String> {
+/// What two runs must share to be compared: everything except [`DELIVERY_KEYS`] and the precision. `None` for a run
+/// that failed.
+fn comparison_key(run: &EndedRun) -> Option<String> {
     let row = &run.row;
-    if row.outcome != Outcome::Ok.name() || run.tables.is_none() {
+    if row.outcome != Outcome::Ok || run.tables.is_none() {
         return None;
     }
     let mut settings: serde_json::Value = serde_json::from_str(&row.settings).ok()?;
     let video = settings.get_mut("video")?.as_object_mut()?;
-    for key in DELIVERY {
+    for key in DELIVERY_KEYS {
         video.shift_remove(key);
     }
-    // -1 and the first frame are one
+    // -1 also means the first frame; `first_frame` is compared below
     video.shift_remove("start_frame");
     let settings = settings.as_object_mut()?;
     settings.shift_remove("results");
@@ -98,25 +105,21 @@ fn point(run: &Ended) -> Option<String> {
     Some(format!("{settings} {} {:?} {} {first}", row.clip, row.clip_sha256, row.repeat))
 }
 
-/// Who a run saw, by frame of the clip.
-fn sightings(run: &Ended) -> Result<Vec<Vec<Sighting>>, RunnerError> {
+/// The people of a run, by frame of the clip.
+fn read_people(run: &EndedRun) -> Result<Vec<Vec<TrackedPerson>>, RunnerError> {
     let Some(folder) = &run.tables else { return Ok(Vec::new()) };
     let columns = ["frame", "track", "x1_px", "y1_px", "x2_px", "y2_px", "joints_m"];
     let table = files::read::<PersonRow>(folder, Some(&columns))?;
-    let damaged = |error: PolarsError| TableError::Damaged {
-        path: files::parquet_path::<PersonRow>(folder),
-        message: error.to_string(),
-    };
-    Ok(by_frame(&table).map_err(damaged)?)
+    Ok(by_frame(&table).map_err(TableError::decode(&files::parquet_path::<PersonRow>(folder)))?)
 }
 
-fn by_frame(table: &DataFrame) -> PolarsResult<Vec<Vec<Sighting>>> {
+fn by_frame(table: &DataFrame) -> PolarsResult<Vec<Vec<TrackedPerson>>> {
     let frames = table.column("frame")?.i64()?;
     let tracks = table.column("track")?.i64()?;
     let joints = table.column("joints_m")?.list()?;
     let corner = |name: &str| table.column(name)?.f64().cloned();
     let corners = [corner("x1_px")?, corner("y1_px")?, corner("x2_px")?, corner("y2_px")?];
-    let mut all: Vec<Vec<Sighting>> = Vec::new();
+    let mut all: Vec<Vec<TrackedPerson>> = Vec::new();
     for row in 0..table.height() {
         let frame = frames.get(row).unwrap_or(0) as usize;
         if all.len() <= frame {
@@ -128,10 +131,10 @@ fn by_frame(table: &DataFrame) -> PolarsResult<Vec<Vec<Sighting>>> {
             Some(series) => series.f32()?.into_no_null_iter().collect(),
             None => Vec::new(),
         };
-        all[frame].push(Sighting {
+        all[frame].push(TrackedPerson {
             bbox: BBox { x1, y1, x2, y2 },
-            track_id: tracks.get(row).and_then(|track| u32::try_from(track).ok()),
-            joints: flat.chunks_exact(3).map(|at| [at[0], at[1], at[2]]).collect(),
+            track_id: tracks.get(row).and_then(|track| u64::try_from(track).ok()),
+            joints: flat.chunks_exact(3).map(|xyz| [xyz[0], xyz[1], xyz[2]]).collect(),
         });
     }
     Ok(all)
@@ -143,9 +146,9 @@ mod tests {
     use crate::tables::files::TableWriter;
     use std::path::Path;
 
-    fn run(folder: &Path, mode: &str, shift: f32) -> Ended {
-        let place = folder.join(mode);
-        let mut people = TableWriter::create(&place).unwrap();
+    fn run(folder: &Path, mode: &str, shift: f32) -> EndedRun {
+        let tables = folder.join(mode);
+        let mut people = TableWriter::create(&tables).unwrap();
         for frame in 0..3 {
             let row = PersonRow {
                 frame,
@@ -162,58 +165,61 @@ mod tests {
         let settings =
             format!("{{\"seed\":1,\"video\":{{\"mode\":\"{mode}\"}},\"hmr2\":{{\"precision\":\"f32\"}}}}");
         let row = RunRow {
-            precision: "f32".into(),
             run_id: mode.into(),
-            mode: mode.into(),
-            outcome: "ok".into(),
+            mode: mode.parse().ok(),
+            outcome: Outcome::Ok,
             settings,
             frames: Some(3),
             ..RunRow::default()
         };
-        Ended { row, tables: Some(place) }
+        EndedRun { row, tables: Some(tables) }
     }
 
     #[test]
-    fn every_mode_is_held_against_the_sequential_stream() {
+    fn every_mode_is_compared_with_the_sequential_stream() {
         let folder = tempfile::tempdir().unwrap();
         let mut runs = vec![
             run(folder.path(), "extract-jpeg", 4.0),
             run(folder.path(), "stream-seek", 0.0),
             run(folder.path(), "stream-sequential", 0.0),
         ];
-        fill(&mut runs).unwrap();
-        let jpeg = &runs[0].row;
+        fill_columns(&mut runs).unwrap();
+        let jpeg = &runs[0].row.metrics.agreement;
         assert_eq!(jpeg.reference_run_id.as_deref(), Some("stream-sequential"));
         assert_eq!((jpeg.agree_box_max_px, jpeg.agree_box_mean_px), (Some(4.0), Some(1.0)));
         assert_eq!(jpeg.agree_identities, Some(1.0));
-        assert_eq!(runs[1].row.agree_joint_max_mm, Some(0.0));
-        assert_eq!(runs[2].row.reference_run_id, None);
+        assert_eq!(runs[1].row.metrics.agreement.agree_joint_max_mm, Some(0.0));
+        assert_eq!(runs[2].row.metrics.agreement.reference_run_id, None);
     }
 
     #[test]
-    fn every_precision_is_held_against_single_precision() {
+    fn every_precision_is_compared_with_single_precision() {
         let folder = tempfile::tempdir().unwrap();
         let mut runs = Vec::new();
         for (precision, shift) in [("bf16", 2.0), ("f16", 1.0), ("f32", 0.0)] {
             let mut ended = run(&folder.path().join(precision), "stream-sequential", shift);
             ended.row.run_id = precision.into();
-            ended.row.precision = precision.into();
+            ended.row.precision = precision.parse().unwrap();
             ended.row.settings = ended.row.settings.replace("f32", precision);
             runs.push(ended);
         }
-        fill(&mut runs).unwrap();
-        assert_eq!(runs[0].row.reference_run_id.as_deref(), Some("f32"));
-        assert!((runs[0].row.agree_joint_max_mm.unwrap() - 20.0 * 3f64.sqrt()).abs() < 1e-4);
-        assert!((runs[1].row.agree_joint_mean_mm.unwrap() - 10.0 * 3f64.sqrt()).abs() < 1e-4);
-        assert_eq!(runs[2].row.reference_run_id, None);
-        // without single precision there is half of it, and another seed is another question
+        fill_columns(&mut runs).unwrap();
+        assert_eq!(runs[0].row.metrics.agreement.reference_run_id.as_deref(), Some("f32"));
+        assert!(
+            (runs[0].row.metrics.agreement.agree_joint_max_mm.unwrap() - 20.0 * 3f64.sqrt()).abs() < 1e-4
+        );
+        assert!(
+            (runs[1].row.metrics.agreement.agree_joint_mean_mm.unwrap() - 10.0 * 3f64.sqrt()).abs() < 1e-4
+        );
+        assert_eq!(runs[2].row.metrics.agreement.reference_run_id, None);
+        // without single precision f16 is the reference; another seed is another point
         runs[2].row.settings = runs[2].row.settings.replace("\"seed\":1", "\"seed\":2");
-        fill(&mut runs).unwrap();
-        assert_eq!(runs[0].row.reference_run_id.as_deref(), Some("f16"));
+        fill_columns(&mut runs).unwrap();
+        assert_eq!(runs[0].row.metrics.agreement.reference_run_id.as_deref(), Some("f16"));
     }
 
     #[test]
-    fn a_preset_that_ends_earlier_is_compared_over_the_frames_that_both_have() {
+    fn a_preset_that_ends_earlier_is_compared_over_the_common_frames() {
         let folder = tempfile::tempdir().unwrap();
         let mut short = run(folder.path(), "stream-seek", 0.0);
         short.row.settings =
@@ -221,12 +227,12 @@ mod tests {
                 .into();
         short.row.frames = Some(2);
         let mut runs = vec![short, run(folder.path(), "stream-sequential", 0.0)];
-        fill(&mut runs).unwrap();
-        assert_eq!(runs[0].row.agree_identities, Some(1.0));
-        // another first frame has another history behind it
+        fill_columns(&mut runs).unwrap();
+        assert_eq!(runs[0].row.metrics.agreement.agree_identities, Some(1.0));
+        // with another first frame the tracker has another history
         runs[0].row.first_frame = Some(1);
-        runs[0].row.reference_run_id = None;
-        fill(&mut runs).unwrap();
-        assert_eq!(runs[0].row.reference_run_id, None);
+        runs[0].row.metrics.agreement.reference_run_id = None;
+        fill_columns(&mut runs).unwrap();
+        assert_eq!(runs[0].row.metrics.agreement.reference_run_id, None);
     }
 }

@@ -1,19 +1,19 @@
-//! What is chosen where a person leaves it open: the network and the detector for filmed video and pictures.
+//! Default model set for videos and images of real people.
 
 use super::Project;
-use crate::recovery::PUBLISHED;
+use crate::recovery::HMR2_MODEL_SET;
 
-/// The network for filmed people that anybody may fetch.
-const FREE: &str = "blazepose";
+/// The model set whose weights are freely available.
+const FREE_MODEL: &str = "blazepose";
 
-/// The model set for filmed people, and the sentence that says so: HMR2 where it is imported, else BlazePose.
-pub fn model_of_filmed(project: &Project) -> (String, Option<String>) {
-    if project.model(PUBLISHED).is_file() {
-        return (PUBLISHED.to_string(), Some(format!("model={PUBLISHED}: it is imported here")));
+/// Name of the default model set and a note about the choice: HMR2 if it is imported, otherwise BlazePose.
+pub fn default_model(project: &Project) -> (String, Option<String>) {
+    if project.model(HMR2_MODEL_SET).is_file() {
+        return (HMR2_MODEL_SET.to_string(), Some(format!("model={HMR2_MODEL_SET}: it is imported here")));
     }
-    let why = format!(
-        "model={FREE}: BlazePose and a fit of the body; {PUBLISHED} is not imported here (`posebook model import \
-         {PUBLISHED}`)"
+    let note = format!(
+        "model={FREE_MODEL}: BlazePose and a fit of the body; {HMR2_MODEL_SET} is not imported here (`posebook model import \
+         {HMR2_MODEL_SET}`)"
     );
-    (FREE.to_string(), Some(why))
+    (FREE_MODEL.to_string(), Some(note))
 }

@@ -1,161 +1,165 @@
-//! An experiment carried out: one run after the other, rows laid down as they come, then the report.
+//! Executes an experiment: runs what is missing, one run at a time, and writes the report.
+//!
+//! Input: an experiment. Output: a report folder with tables, contact sheets and the page. Rows are written after every
+//! run, and finished runs are stored, so that an interrupted experiment continues where it stopped.
 
-use super::accuracy::Truth;
 use super::clips::Clip;
-use super::death::Outcome;
-use super::guess::RoughTime;
-use super::plan::{Plan, Planned, Status, refuse_without_device};
+use super::ended::EndedRun;
+use super::plan::{Plan, require_device};
+use super::planned::{PlannedRun, RunStatus};
 use super::planner::Planner;
-use super::progress::{Event, Listener};
-use super::search::{Answer, Sought};
-use super::store::{Kept, Store};
-use super::watch::Program;
-use super::work::{Pinned, Work};
-use super::{Project, RunnerError, agreement, carry, finish, folder, search, strips};
-use crate::dataset::TruthFile;
+use super::progress::{ProgressEvent, ProgressListener};
+use super::run_job::{self, RunContext};
+use super::search::{LimitSearch, Verdict};
+use super::store::{RunStore, StoredRun};
+use super::supervisor::Program;
+use super::time_estimate::TimeEstimate;
+use super::work_folder::{PinnedProgram, WorkFolder};
+use super::{Project, RunnerError, agreement, contact_sheets, record, report_folder, search};
 use crate::experiment::Experiment;
-use crate::recovery::ModelSet;
-use crate::report::{self, Notebook, Page};
+use crate::labels::Outcome;
+use crate::report::{self, Notebook, RenderedReport};
 use crate::tables::RunRow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// How an experiment is to be carried out.
+/// Options of an execution.
 #[derive(Debug, Clone)]
-pub struct Options {
-    /// The program whose `worker` carries out a run.
+pub struct ExecuteOptions {
+    /// The program that runs the worker process of each run.
     pub program: Program,
-    /// Runs what is done already again.
+    /// Repeats runs that are done already.
     pub fresh: bool,
 }
 
-impl Options {
-    /// This very program.
+impl ExecuteOptions {
+    /// Options with the running executable as the program.
     ///
     /// # Errors
-    /// If the system does not say where it lies.
-    pub fn this_program() -> std::io::Result<Options> {
+    /// If the system does not report the executable's path.
+    pub fn this_program() -> std::io::Result<ExecuteOptions> {
         let path = std::env::current_exe()?;
-        Ok(Options { program: Program { path, arguments: vec!["worker".to_string()] }, fresh: false })
+        Ok(ExecuteOptions { program: Program { path, arguments: vec!["worker".to_string()] }, fresh: false })
     }
 }
 
-/// What came of an experiment.
+/// Result of an experiment.
 #[derive(Debug)]
-pub struct Finished {
+pub struct ExperimentResult {
     /// The report's folder.
     pub folder: PathBuf,
+    /// One row per ended run.
     pub rows: Vec<RunRow>,
-    /// Runs that the plan had, those not come to included.
+    /// Number of planned runs, including those not started after Ctrl-C.
     pub planned: usize,
-    /// How many rows were found as ended before.
-    pub again: usize,
+    /// Number of rows that come from stored runs.
+    pub reused: usize,
     /// The page; `None` if Ctrl-C ended the experiment.
-    pub page: Option<Page>,
+    pub page: Option<RenderedReport>,
 }
 
-impl Finished {
-    /// Runs that did not end well.
+impl ExperimentResult {
+    /// Number of runs that did not finish.
     pub fn failed(&self) -> usize {
-        self.rows.iter().filter(|row| row.outcome != Outcome::Ok.name()).count()
+        self.rows.iter().filter(|row| row.outcome != Outcome::Ok).count()
     }
 }
 
-/// Carries out `experiment`. With a raised `interrupt` it stops between or within runs: what is
-/// finished is kept and goes into the report's tables, and the next invocation goes on from there.
+/// Executes `experiment`. Once `interrupt` is set it stops between or within runs: finished runs stay stored and are
+/// written into the report's tables, and the next invocation continues from there.
 ///
 /// # Errors
-/// If the experiment cannot be planned, no run has a device, or the disk refuses rows. A run that fails is a row.
+/// If the experiment cannot be planned, no run has a device, or a file cannot be written. A failed run is a row.
 pub fn execute(
     project: &Project,
     experiment: &Experiment,
-    options: &Options,
+    options: &ExecuteOptions,
     interrupt: &AtomicBool,
-    listener: &mut dyn Listener,
-) -> Result<Finished, RunnerError> {
-    refuse_without_device(experiment)?;
-    let program = Pinned::new(&options.program)?;
+    listener: &mut dyn ProgressListener,
+) -> Result<ExperimentResult, RunnerError> {
+    require_device(experiment)?;
+    let program = PinnedProgram::new(&options.program)?;
     let mut planner = Planner::new(project, &options.program)?;
-    let plan = Plan::of(&mut planner, experiment, true, listener)?;
-    let left_out = plan.left_out_in_words();
-    for words in &left_out {
-        listener.hear(Event::Note(&format!("left out: {words}")));
+    let plan = Plan::build(&mut planner, experiment, true, listener)?;
+    let skipped = plan.describe_skipped();
+    for phrase in &skipped {
+        listener.on_event(ProgressEvent::Note(&format!("left out: {phrase}")));
     }
     let mut experiment = experiment.clone();
-    experiment.left_out = left_out;
+    experiment.left_out = skipped;
     let experiment = &experiment;
-    let report = folder::create(&project.reports(&experiment.name), &plan.source)?;
-    folder::write_text(&report, "experiment.toml", &experiment.to_toml())?;
+    let report = report_folder::create(&project.reports(&experiment.name), &plan.source)?;
+    report_folder::write_text(&report, "experiment.toml", &experiment.to_toml()?)?;
 
-    let work = Making { project, experiment, options, program: &program, plan: &plan, interrupt };
-    let mut made = Made { report, of: plan.runs_at_most(), ..Made::default() };
-    work.make_all(&mut planner, &mut made, listener)?;
-    let Made { report, of, mut runs, again, .. } = made;
+    let executor = Executor { project, experiment, options, program: &program, plan: &plan, interrupt };
+    let mut state = ExecutionState { report, total: plan.max_runs(), ..ExecutionState::default() };
+    executor.run_all(&mut planner, &mut state, listener)?;
+    let ExecutionState { report, total, mut runs, reused, .. } = state;
 
-    listener.hear(Event::Then("joining the tables"));
-    agreement::fill(&mut runs)?;
+    listener.on_event(ProgressEvent::Phase("joining the tables"));
+    agreement::fill_columns(&mut runs)?;
     let rows = rows_of(&runs);
-    folder::write_runs(&report, &rows)?;
-    folder::join_tables(&report, each_once(&runs).into_iter())?;
+    report_folder::write_runs(&report, &rows)?;
+    report_folder::join_tables(&report, unique_table_folders(&runs).into_iter())?;
     let mut page = None;
     if !interrupt.load(Relaxed) {
-        listener.hear(Event::Then("drawing film strips"));
-        strips::draw(project, experiment, &report, &runs)?;
-        listener.hear(Event::Then("writing the report"));
+        listener.on_event(ProgressEvent::Phase("drawing contact sheets"));
+        contact_sheets::draw(project, experiment, &report, &runs)?;
+        listener.on_event(ProgressEvent::Phase("writing the report"));
         page = Some(report::write(&Notebook::from(experiment), &report)?);
-        folder::link_latest(&report)?;
+        report_folder::link_latest(&report)?;
     }
-    Ok(Finished { folder: report, rows, planned: of, again, page })
+    Ok(ExperimentResult { folder: report, rows, planned: total, reused, page })
 }
 
-/// The folders of runs with tables. Two searches may try the same run: its tables are there once.
-fn each_once(runs: &[Ended]) -> Vec<&Path> {
-    let mut folders: Vec<&Path> = Vec::new();
-    let mut seen = HashSet::new();
-    folders.extend(runs.iter().filter_map(|run| run.tables.as_deref()).filter(|folder| seen.insert(*folder)));
-    folders
+/// Folders of runs with tables, each once: two searches may try the same run.
+fn unique_table_folders(runs: &[EndedRun]) -> Vec<&Path> {
+    let mut known = HashSet::new();
+    runs.iter().filter_map(|run| run.tables.as_deref()).filter(|folder| known.insert(*folder)).collect()
 }
 
-/// What the runs of an experiment are made with.
-struct Making<'a> {
+/// What all runs of an experiment share.
+struct Executor<'a> {
     project: &'a Project,
     experiment: &'a Experiment,
-    options: &'a Options,
-    program: &'a Pinned,
+    options: &'a ExecuteOptions,
+    program: &'a PinnedProgram,
     plan: &'a Plan,
     interrupt: &'a AtomicBool,
 }
 
-/// What has been made so far.
+/// Progress of an execution.
 #[derive(Default)]
-struct Made {
+struct ExecutionState {
     report: PathBuf,
-    runs: Vec<Ended>,
-    /// How many of them were found as ended before.
-    again: usize,
-    /// How many there will be, at most.
-    of: usize,
-    left: RoughTime,
+    runs: Vec<EndedRun>,
+    /// How many of `runs` come from the store.
+    reused: usize,
+    /// Maximum number of runs.
+    total: usize,
+    time_left: TimeEstimate,
 }
 
-impl Making<'_> {
-    /// Makes the plan's runs, then its searches, until all is done or Ctrl-C.
-    fn make_all(
+impl Executor<'_> {
+    /// Makes the plan's runs, then its searches, until all are done or Ctrl-C is pressed.
+    fn run_all(
         &self,
         planner: &mut Planner,
-        made: &mut Made,
-        listener: &mut dyn Listener,
+        state: &mut ExecutionState,
+        listener: &mut dyn ProgressListener,
     ) -> Result<(), RunnerError> {
         let fresh = self.options.fresh;
-        made.left = self.plan.rough_left(fresh);
+        state.time_left = self.plan.time_left(fresh);
         for planned in &self.plan.runs {
-            let Some(ended) = self.make(planned, Kept::is_ok, made, listener)? else { return Ok(()) };
-            made.left -= planned.rough_left(fresh);
-            self.lay_down(ended, made)?;
+            let Some(run) = self.run_or_reuse(planned, StoredRun::is_ok, state, listener)? else {
+                return Ok(());
+            };
+            state.time_left -= planned.time_left(fresh);
+            self.add_run(run, state)?;
         }
-        for sought in &self.plan.searches {
-            if !self.search(sought, planner, made, listener)? {
+        for search in &self.plan.searches {
+            if !self.search(search, planner, state, listener)? {
                 return Ok(());
             }
         }
@@ -165,119 +169,103 @@ impl Making<'_> {
     /// Makes the tries of a search; false if Ctrl-C ended it.
     fn search(
         &self,
-        sought: &Sought,
+        search: &LimitSearch,
         planner: &mut Planner,
-        made: &mut Made,
-        listener: &mut dyn Listener,
+        state: &mut ExecutionState,
+        listener: &mut dyn ProgressListener,
     ) -> Result<bool, RunnerError> {
-        let mut bisection = sought.begin();
-        let first = made.runs.len();
+        let mut bisection = search.new_bisection();
+        let first = state.runs.len();
         while let Some(value) = bisection.next() {
-            made.of = made.of.max(made.runs.len() + bisection.at_most());
-            let mut planned = sought.planned(planner, self.experiment, value, true, listener)?;
-            let (number, at_most) = (made.runs.len() - first + 1, bisection.at_most());
+            state.total = state.total.max(state.runs.len() + bisection.remaining_at_most());
+            let mut planned = search.plan_run(planner, self.experiment, value, true, listener)?;
+            let (number, at_most) = (state.runs.len() - first + 1, bisection.remaining_at_most());
             planned.label = format!("{} (try {number}, at most {} more)", planned.label, at_most - 1);
-            let ended = self.make(&planned, search::answers, made, listener)?;
-            let Some(mut ended) = ended else { return Ok(false) };
-            sought.mark(&mut ended.row, value);
-            let answer = Answer::of(&ended.row);
-            self.lay_down(ended, made)?;
-            if answer == Answer::Neither {
-                listener.hear(Event::Note(&format!("this search cannot go on: {}", planned.label)));
+            let run = self.run_or_reuse(&planned, search::is_conclusive, state, listener)?;
+            let Some(mut run) = run else { return Ok(false) };
+            search.mark_row(&mut run.row, value);
+            let verdict = Verdict::from(run.row.outcome);
+            self.add_run(run, state)?;
+            if verdict == Verdict::Inconclusive {
+                let note = format!("this search cannot continue: {}", planned.label);
+                listener.on_event(ProgressEvent::Note(&note));
                 break;
             }
-            bisection.tell(value, answer == Answer::Fits);
+            bisection.record(value, verdict == Verdict::Fits);
         }
-        // what a search needs less than it might have needed
-        made.of -= (sought.done + sought.left_at_most).saturating_sub(made.runs.len() - first).min(made.of);
-        made.left -= sought.rough;
-        Sought::mark_edge(&bisection, made.runs[first..].iter_mut().map(|ended| &mut ended.row));
-        folder::write_runs(&made.report, &rows_of(&made.runs))?;
+        // the search may have needed fewer tries than its maximum
+        let unused = (search.done + search.remaining_at_most).saturating_sub(state.runs.len() - first);
+        state.total -= unused.min(state.total);
+        state.time_left -= search.time_left;
+        LimitSearch::mark_edges(&bisection, state.runs[first..].iter_mut().map(|run| &mut run.row));
+        report_folder::write_runs(&state.report, &rows_of(&state.runs))?;
         Ok(true)
     }
 
-    /// One run, made or found as made before; `None` if Ctrl-C ended it.
-    fn make(
+    /// Makes one run, or takes it from the store if it is done there; `None` if Ctrl-C ended it.
+    fn run_or_reuse(
         &self,
-        planned: &Planned,
-        is_done: fn(&Kept) -> bool,
-        made: &mut Made,
-        listener: &mut dyn Listener,
-    ) -> Result<Option<Ended>, RunnerError> {
+        planned: &PlannedRun,
+        is_done: fn(&StoredRun) -> bool,
+        state: &mut ExecutionState,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<Option<EndedRun>, RunnerError> {
         if self.interrupt.load(Relaxed) {
             return Ok(None);
         }
-        let (number, label) = (made.runs.len() + 1, planned.label.as_str());
-        let of = made.of.max(number);
-        listener.hear(Event::Begin { number, of, label, left: made.left });
-        let store = Store::of(self.project.runs());
-        let kept = planned.key.as_ref().and_then(|key| store.find(&key.run_id()));
-        let kept = kept.filter(|kept| is_done(kept) && !self.options.fresh);
-        let found = kept.is_some();
-        let ended = match kept {
-            Some(kept) => Some(Ended { row: kept.row, tables: Some(kept.folder) }),
+        let (number, label) = (state.runs.len() + 1, planned.label.as_str());
+        let total = state.total.max(number);
+        listener.on_event(ProgressEvent::RunStarted { number, total, label, time_left: state.time_left });
+        let store = RunStore::new(self.project.runs());
+        let stored = planned.key.as_ref().and_then(|_| store.find(&planned.run_id));
+        let stored = stored.filter(|stored| is_done(stored) && !self.options.fresh);
+        let reused = stored.is_some();
+        let run = match stored {
+            Some(stored) => Some(EndedRun { row: stored.row, tables: Some(stored.folder) }),
             None => {
                 self.program.check()?;
-                let Making { project, plan, program, interrupt, .. } = self;
-                one(project, plan, planned, &store, &program.program, interrupt, listener)?
+                self.run(planned, &store, listener)?
             }
         };
-        let Some(ended) = ended else { return Ok(None) };
-        made.again += usize::from(found);
-        listener.hear(Event::End { number, of, label, row: &ended.row, again: found });
-        Ok(Some(ended))
+        let Some(run) = run else { return Ok(None) };
+        state.reused += usize::from(reused);
+        listener.on_event(ProgressEvent::RunEnded { number, total, label, row: &run.row, reused });
+        Ok(Some(run))
+    }
+
+    /// Makes one run and stores it; `None` if Ctrl-C ended it.
+    fn run(
+        &self,
+        planned: &PlannedRun,
+        store: &RunStore,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<Option<EndedRun>, RunnerError> {
+        let Executor { project, plan, interrupt, .. } = self;
+        let mut row = record::row_before(planned, &plan.source, &plan.machine);
+        let (Clip::Ready(clip), Some(key)) = (&planned.clip, &planned.key) else {
+            row.outcome = Outcome::Error;
+            row.error = Some(match &planned.status {
+                RunStatus::Blocked(message) => message.clone(),
+                other => other.to_string(),
+            });
+            return Ok(Some(EndedRun { row, tables: None }));
+        };
+        let work = WorkFolder::create(&project.work(), &row.run_id)?;
+        let context = RunContext { project, program: &self.program.program, interrupt };
+        let row = run_job::run_and_record(context, planned, clip, &work, row, None, listener)?;
+        let Some(row) = row else { return Ok(None) };
+        let folder = store.insert(&work.folder, key, &row)?;
+        Ok(Some(EndedRun { row, tables: Some(folder) }))
     }
 
     /// Adds a run to the report's table.
-    fn lay_down(&self, mut ended: Ended, made: &mut Made) -> Result<(), RunnerError> {
-        ended.row.experiment = self.experiment.name.clone();
-        made.runs.push(ended);
-        folder::write_runs(&made.report, &rows_of(&made.runs))
+    fn add_run(&self, mut run: EndedRun, state: &mut ExecutionState) -> Result<(), RunnerError> {
+        run.row.experiment = self.experiment.name.clone();
+        state.runs.push(run);
+        report_folder::write_runs(&state.report, &rows_of(&state.runs))
     }
 }
 
-/// A run that has ended, well or not.
-#[derive(Debug, Clone)]
-pub struct Ended {
-    pub row: RunRow,
-    /// Where its other tables lie; `None` for a run that could not even start.
-    pub tables: Option<PathBuf>,
-}
-
-fn rows_of(runs: &[Ended]) -> Vec<RunRow> {
+fn rows_of(runs: &[EndedRun]) -> Vec<RunRow> {
     runs.iter().map(|run| run.row.clone()).collect()
-}
-
-/// One run from its order to its place in the store; `None` if Ctrl-C ended it.
-fn one(
-    project: &Project,
-    plan: &Plan,
-    planned: &Planned,
-    store: &Store,
-    program: &Program,
-    interrupt: &AtomicBool,
-    listener: &mut dyn Listener,
-) -> Result<Option<Ended>, RunnerError> {
-    let mut row = finish::row_before(planned, &plan.source, &plan.machine);
-    let (Clip::Ready(clip), Some(key)) = (&planned.clip, &planned.key) else {
-        row.outcome = Outcome::Error.name().to_string();
-        row.error = Some(match &planned.status {
-            Status::Broken(message) => message.clone(),
-            other => other.to_string(),
-        });
-        return Ok(Some(Ended { row, tables: None }));
-    };
-    let work = Work::create(&project.work(), &row.run_id)?;
-    let order = carry::order(project, &row.run_id, planned, clip, &work);
-    let Some(seen) = carry::watched(&order, &work, program, interrupt, listener)? else { return Ok(None) };
-    finish::add_seen(&mut row, seen);
-    work.tidy();
-    let body = ModelSet::load(&order.model)?.load_body()?;
-    let truth = clip.truth.as_ref().map(TruthFile::read_all).transpose()?;
-    let passed_over = clip.truth.as_ref().map(TruthFile::read_passed_over).transpose()?.unwrap_or_default();
-    let same_ids = clip.boxes.is_none();
-    let truth = truth.as_ref().map(|people| Truth { people, passed_over: &passed_over, same_ids });
-    finish::tables(&work.folder, &mut row, &body, truth, clip.views.as_deref(), &planned.settings.smoothing)?;
-    let place = store.keep(&work.folder, key, &row)?;
-    Ok(Some(Ended { row, tables: Some(place) }))
 }

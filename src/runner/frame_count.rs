@@ -1,33 +1,32 @@
-//! How many frames a run gives out, before its video is probed.
+//! Computes how many frames a run processes, before its video is probed.
 //!
-//! Must not know files: the reader's own answer, once the video is open, is the one that counts.
+//! Used for labels and estimates; once the video is open the reader's own count is used.
 
 use crate::video::{Preset, Settings};
 use std::ops::Range;
 
-/// Times closer than this many frames are one.
-const SAME_FRAME: f64 = 1e-4;
+/// Times that differ by less than this many frames are equal.
+const TIME_TOLERANCE_FRAMES: f64 = 1e-4;
 
-/// Frames that `settings` give out of a clip of `frames`: those of the range, every so many, the clip read as
-/// often as `loops` says.
+/// Number of frames that `settings` select from a clip of `frames`: range, step and loops applied.
 ///
-/// `fps` is the rate of a clip whose frames are evenly spaced. `None` where a bound is in seconds and the frames'
-/// times are not known.
-pub(super) fn given_out(settings: &Settings, frames: usize, fps: Option<f64>) -> Option<usize> {
+/// `fps` is the rate of a clip whose frames are evenly spaced. `None` if a bound is in seconds and the frames' times are
+/// unknown.
+pub(super) fn selected_frames(settings: &Settings, frames: usize, fps: Option<f64>) -> Option<usize> {
     // settings were checked when they were read
-    let settings = settings.spelled_out().ok()?;
+    let settings = settings.with_defaults().ok()?;
     let all = frames.saturating_mul(settings.loops());
     let range = match settings.preset {
-        Some(Preset::PhalpStream) => by_nearest_times(&settings, all, fps?),
-        Some(Preset::PhalpExtract) | None => by_bounds(&settings, all, fps)?,
+        Some(Preset::PhalpStream) => range_by_nearest_times(&settings, all, fps?),
+        Some(Preset::PhalpExtract) | None => range_by_bounds(&settings, all, fps)?,
     };
     Some(range.len().div_ceil(settings.every()))
 }
 
-fn by_bounds(settings: &Settings, frames: usize, fps: Option<f64>) -> Option<Range<usize>> {
+fn range_by_bounds(settings: &Settings, frames: usize, fps: Option<f64>) -> Option<Range<usize>> {
     let bound = |frame: Option<i64>, secs: Option<f64>, default: usize| match (frame, secs) {
         (Some(frame @ 0..), _) => Some(frame as usize),
-        (_, Some(secs)) => Some((secs * fps? - SAME_FRAME).ceil().max(0.0) as usize),
+        (_, Some(secs)) => Some((secs * fps? - TIME_TOLERANCE_FRAMES).ceil().max(0.0) as usize),
         _ => Some(default),
     };
     let start = bound(settings.start_frame, settings.start_time.map(|time| time.0), 0)?;
@@ -35,12 +34,12 @@ fn by_bounds(settings: &Settings, frames: usize, fps: Option<f64>) -> Option<Ran
     Some(start.min(frames)..end.min(frames))
 }
 
-/// PHALP's rule: each bound is the frame with the nearest time, the earlier of two, and the end is left out.
-fn by_nearest_times(settings: &Settings, frames: usize, fps: f64) -> Range<usize> {
+/// PHALP's rule: each bound is the frame with the nearest time, the earlier one of two, and the end is exclusive.
+fn range_by_nearest_times(settings: &Settings, frames: usize, fps: f64) -> Range<usize> {
     let last = frames.saturating_sub(1);
     let nearest = |secs: Option<f64>| {
-        let at = (secs.unwrap_or(0.0) * fps - 0.5 - SAME_FRAME).ceil().max(0.0) as usize;
-        at.min(last)
+        let index = (secs.unwrap_or(0.0) * fps - 0.5 - TIME_TOLERANCE_FRAMES).ceil().max(0.0) as usize;
+        index.min(last)
     };
     let start = nearest(settings.start_time.map(|time| time.0));
     let end = nearest(settings.end_time.map(|time| time.0));
@@ -55,13 +54,13 @@ fn by_nearest_times(settings: &Settings, frames: usize, fps: f64) -> Range<usize
 mod tests {
     use super::*;
 
-    fn of(toml: &str) -> Option<usize> {
-        given_out(&toml::from_str(toml).unwrap(), 180, Some(30.0))
+    fn count(toml: &str) -> Option<usize> {
+        selected_frames(&toml::from_str(toml).unwrap(), 180, Some(30.0))
     }
 
-    /// The cases of `video::range`, which has the times themselves.
+    /// The cases of `video::range`, which computes them from the frames' times.
     #[test]
-    fn the_range_its_steps_and_its_loops_are_counted() {
+    fn range_step_and_loops_are_counted() {
         for (toml, frames) in [
             ("", 180),
             ("start_frame = 3\nend_frame = 7", 4),
@@ -80,14 +79,14 @@ mod tests {
             ("preset = \"phalp-stream\"\nstart_time = \"9s\"", 1),
             ("preset = \"phalp-stream\"\nend_time = \"0s\"", 1),
         ] {
-            assert_eq!(of(toml), Some(frames), "{toml}");
+            assert_eq!(count(toml), Some(frames), "{toml}");
         }
     }
 
     #[test]
     fn bounds_in_seconds_need_evenly_spaced_frames() {
         let settings = |toml: &str| toml::from_str::<Settings>(toml).unwrap();
-        assert_eq!(given_out(&settings("end_time = 2"), 180, None), None);
-        assert_eq!(given_out(&settings("end_frame = 2"), 180, None), Some(2));
+        assert_eq!(selected_frames(&settings("end_time = 2"), 180, None), None);
+        assert_eq!(selected_frames(&settings("end_frame = 2"), 180, None), Some(2));
     }
 }

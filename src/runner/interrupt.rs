@@ -1,74 +1,72 @@
-//! Signals that ask the program to stop, as a flag that is looked at where it is safe to stop.
+//! Turns signals that ask the program to stop into a flag, which is checked where stopping is safe.
 //!
-//! Ctrl-C, SIGTERM and SIGHUP come by the crate `ctrlc`; a second one ends the program at once. Clusters send a
-//! notice some time before they end a job: SIGUSR1 (Slurm's `--signal`, Grid Engine), SIGUSR2 (Grid Engine) or
-//! SIGXCPU (a limit of processor time). A notice sets the same flag, however often it comes. Schedulers send it to
-//! all processes of a job: child processes inherit that it is blocked, so that a decoder does not die of it.
+//! Ctrl-C, SIGTERM and SIGHUP come through the crate `ctrlc`; a second one ends the program at once. Cluster schedulers
+//! send a warning some time before they end a job: SIGUSR1 (Slurm's `--signal`, Grid Engine), SIGUSR2 (Grid Engine) or
+//! SIGXCPU (limit of processor time). These set the same flag, however often they come. Schedulers send them to all
+//! processes of a job: child processes inherit the blocked signals, so that they do not end a decoder.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the program was asked to stop.
-static ASKED: AtomicBool = AtomicBool::new(false);
-/// Whether that was by Ctrl-C, SIGTERM or SIGHUP.
-static PRESSED: AtomicBool = AtomicBool::new(false);
+static STOP_REQUESTED: AtomicBool = AtomicBool::new(false);
+/// Whether Ctrl-C, SIGTERM or SIGHUP came before.
+static SIGNALED_ONCE: AtomicBool = AtomicBool::new(false);
 
-/// Blocks the signals by which clusters give notice, for this thread and all that it starts from now on, and
-/// for child processes. Without this, or before [`listen`], they end the program, or stay unanswered. Call it
-/// before there are other threads.
-pub fn block_notices() {
+/// Blocks the schedulers' signals for this thread, for threads that it starts later, and for child processes. [`install`]
+/// then handles them. Call it before other threads exist: unblocked threads would be ended by the signals.
+pub fn block_cluster_signals() {
     #[cfg(unix)]
-    // where the system refuses, notices end the program as before
-    let _ = notices().thread_block();
+    // if the system refuses, the signals end the program, as by default
+    let _ = cluster_signals().thread_block();
 }
 
-/// Turns Ctrl-C, the signals that ask a program to end, and notices of clusters into a flag. The second Ctrl-C,
-/// SIGTERM or SIGHUP ends the program at once.
-pub fn listen() -> &'static AtomicBool {
-    let ask = || ASKED.store(true, Ordering::SeqCst);
-    wait_for_notices(ask);
-    // a second call finds the handler in its place, which is what is wanted
+/// Installs the signal handlers and returns the flag that they set. A second Ctrl-C, SIGTERM or SIGHUP ends the program
+/// at once.
+pub fn install() -> &'static AtomicBool {
+    let request_stop = || STOP_REQUESTED.store(true, Ordering::SeqCst);
+    watch_cluster_signals(request_stop);
+    // a second call finds the handler installed
     let _ = ctrlc::set_handler(move || {
-        ask();
-        if PRESSED.swap(true, Ordering::SeqCst) {
+        request_stop();
+        if SIGNALED_ONCE.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
     });
-    &ASKED
+    &STOP_REQUESTED
 }
 
-/// The flag that [`listen`] sets.
+/// The flag that [`install`] sets.
 pub fn flag() -> &'static AtomicBool {
-    &ASKED
+    &STOP_REQUESTED
 }
 
-/// Calls `end` at every signal that [`listen`] turns into a flag: for a command that ends at once and cleans up
-/// before.
+/// Calls `exit` on every signal that [`install`] would turn into a flag: for commands that clean up and end at once.
 ///
 /// # Errors
-/// If there is a handler already, or the system refuses.
-pub fn end_with(end: impl Fn() + Clone + Send + 'static) -> Result<(), ctrlc::Error> {
-    wait_for_notices(end.clone());
-    ctrlc::set_handler(end)
+/// If a handler is installed already, or the system refuses.
+pub fn exit_with(exit: impl Fn() + Clone + Send + 'static) -> Result<(), ctrlc::Error> {
+    watch_cluster_signals(exit.clone());
+    ctrlc::set_handler(exit)
 }
 
 #[cfg(unix)]
-fn notices() -> nix::sys::signal::SigSet {
+fn cluster_signals() -> nix::sys::signal::SigSet {
     use nix::sys::signal::Signal::{SIGUSR1, SIGUSR2, SIGXCPU};
     [SIGUSR1, SIGUSR2, SIGXCPU].into_iter().collect()
 }
 
-/// Starts a thread that calls `act` at every notice; at most one such thread.
-fn wait_for_notices(act: impl Fn() + Send + 'static) {
+/// Starts a thread that calls `act` on every scheduler's signal; at most one such thread.
+fn watch_cluster_signals(act: impl Fn() + Send + 'static) {
     #[cfg(unix)]
     {
         static STARTED: AtomicBool = AtomicBool::new(false);
         if STARTED.swap(true, Ordering::SeqCst) {
             return;
         }
-        block_notices();
-        // where there can be no thread, a notice stays unanswered and the signal that follows it ends the program
-        let _ = std::thread::Builder::new().name("notices".into()).spawn(move || {
-            while notices().wait().is_ok() {
+        block_cluster_signals();
+        // without a thread the signals stay pending; the scheduler's final signal then ends the program
+        let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
+            while cluster_signals().wait().is_ok() {
                 act();
             }
         });
@@ -85,25 +83,25 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn a_notice_waits_until_it_is_asked_for() {
-        let ask = || {
-            block_notices();
+    fn a_blocked_signal_waits_until_it_is_received() {
+        let receive = || {
+            block_cluster_signals();
             for signal in [SIGUSR1, SIGUSR2, SIGXCPU] {
-                // to this thread alone
+                // to this thread only
                 raise(signal).unwrap();
-                assert_eq!(notices().wait().unwrap(), signal);
+                assert_eq!(cluster_signals().wait().unwrap(), signal);
             }
         };
-        std::thread::spawn(ask).join().unwrap();
+        std::thread::spawn(receive).join().unwrap();
     }
 
     #[test]
-    fn child_processes_do_not_die_of_a_notice() {
-        block_notices();
+    fn child_processes_survive_a_schedulers_signal() {
+        block_cluster_signals();
         let began = Instant::now();
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let number = nix::unistd::Pid::from_raw(child.id().cast_signed());
-        nix::sys::signal::kill(number, SIGUSR1).unwrap();
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        nix::sys::signal::kill(pid, SIGUSR1).unwrap();
         std::thread::sleep(Duration::from_millis(100));
         let ended = child.try_wait().unwrap();
         child.kill().unwrap();

@@ -1,16 +1,16 @@
-//! How much bodies tremble along their tracks: the mean second difference of their joints.
+//! Jitter of bodies along their tracks: the mean magnitude of the second differences of their joints.
 //!
-//! Joints are relative to the pelvis, so that a person who walks does not tremble by it. Frames that are not next to
-//! each other among those that were read, and the ends of a track, give nothing.
+//! Joints are relative to the pelvis, so that walking at constant speed is no jitter. A second difference needs three
+//! consecutive frames among those that were read; gaps and the ends of a track contribute nothing.
 
 use crate::geometry::{self, Vec3};
 use crate::metrics::pose;
 use crate::person::{COMMON_JOINTS, JOINTS, PELVIS};
 use std::collections::HashMap;
 
-/// Adds up second differences, track by track, in the order of frames.
+/// Accumulates second differences. Bodies must come in the order of frames.
 pub struct Jitter {
-    /// Frames from one that was read to the next.
+    /// Distance of consecutive frames that were read.
     step: u64,
     tracks: HashMap<u64, Vec<(u64, Vec<Vec3>)>>,
     sum_mm: f64,
@@ -18,14 +18,14 @@ pub struct Jitter {
 }
 
 impl Jitter {
-    /// `step` is the setting `video.every`.
+    /// An accumulator without bodies; `step` is the setting `video.every`.
     pub fn new(step: u64) -> Jitter {
         Jitter { step: step.max(1), tracks: HashMap::new(), sum_mm: 0.0, count: 0 }
     }
 
-    /// Adds a body of a track: 44 joints, meters, x, y, z of each. Fewer are none.
+    /// Adds a body of a track: 44 joints in meters, x, y, z of each. A row with fewer joints is ignored.
     pub fn add(&mut self, track: u64, frame: u64, joints_m: &[f32]) {
-        let joints: Vec<Vec3> = joints_m.chunks_exact(3).map(|at| [at[0], at[1], at[2]]).collect();
+        let joints: Vec<Vec3> = joints_m.chunks_exact(3).map(|xyz| [xyz[0], xyz[1], xyz[2]]).collect();
         if joints.len() < JOINTS {
             return;
         }
@@ -44,7 +44,7 @@ impl Jitter {
         }
     }
 
-    /// The mean, millimeters per frame squared; `None` where no track has three frames on end.
+    /// The mean, millimeters per frame squared; `None` if no track has three consecutive frames.
     pub fn mean(&self) -> Option<f64> {
         (self.count > 0).then(|| self.sum_mm / self.count as f64)
     }
@@ -59,13 +59,13 @@ mod tests {
     }
 
     #[test]
-    fn steady_motion_does_not_tremble_and_gaps_begin_anew() {
+    fn steady_motion_has_no_jitter_and_gaps_are_skipped() {
         let mut jitter = Jitter::new(2);
         for (frame, x) in [(0, 0.0), (2, 0.1), (4, 0.2)] {
             jitter.add(1, frame, &body(x));
         }
         assert!(jitter.mean().unwrap() < 1e-3);
-        // 10 mm there and back: a second difference of 20 mm, once
+        // a step of 10 mm and back: one second difference of 20 mm
         let mut jitter = Jitter::new(1);
         for (frame, x) in [(0, 0.0), (1, 0.01), (2, 0.0), (9, 0.5), (10, 0.0)] {
             jitter.add(1, frame, &body(x));

@@ -1,63 +1,67 @@
-//! The runner: an experiment's sweep to runs, a process for each, and the stages joined.
+//! Runs experiments, single videos and single images.
 //!
-//! [`plan()`] says which runs there are, which are done and why the others are not. [`execute()`] makes
-//! what is missing, one run at a time in a process of its own ([`watch`]), and lays the rows down in a
-//! report folder. Where an experiment searches for a limit, [`search`] chooses the next value by what became of
-//! those before ([`bisect`]). [`worker`] is what that process does: the only place where video, detection, mesh
-//! recovery and tracking meet. [`track()`] takes one video of the user's own the same way; [`picture`] takes single
-//! pictures, in this process.
+//! [`plan()`] lists the runs of an experiment, which of them are done and why others cannot run. [`execute()`] makes the
+//! missing ones, one at a time, each in a process of its own that `supervisor` samples and limits, and writes a report
+//! folder. [`worker`] is the code of that process: the only place where video, detection, body recovery and tracking meet.
+//! [`track()`] processes one video the same way. [`estimate_resources()`] predicts memory, disk and time of a run from short
+//! trial runs. [`images`] reconstructs single images in this process.
 //!
-//! Must not know charts.
+//! Does not depend on the drawing of charts.
 
 mod accuracy;
 mod agreement;
 mod bisect;
-mod card;
-mod carry;
 mod clips;
-pub mod death;
+mod contact_sheets;
 mod defaults;
 mod detections;
 mod drawing;
+mod ended;
+mod estimate;
 mod execute;
-mod finish;
-mod folder;
-mod foresee;
+mod exit;
 mod frame_count;
-mod guess;
+mod gpu;
+pub mod images;
 pub mod interrupt;
 mod jitter;
+mod job;
 mod key;
-pub mod order;
-pub mod picture;
+mod overlay;
 mod pipeline;
 mod plan;
+mod planned;
 mod planner;
 pub mod progress;
 mod project;
-mod results;
+mod record;
+mod report_folder;
+mod result_writer;
+mod run_job;
 mod search;
 mod smoothing;
 mod stages;
 mod store;
-mod strips;
+mod supervisor;
+mod time_estimate;
 mod track;
 mod views;
-pub mod watch;
-pub mod weights;
-mod work;
+mod weights;
+mod work_folder;
 pub mod worker;
 
-pub use death::Outcome;
-pub use execute::{Finished, Options, execute};
-pub use foresee::{Foreseen, Foresight, foresee};
-pub use guess::RoughTime;
-pub use plan::{Estimator, LeftOut, Plan, Planned, Rough, Status, plan};
-pub use progress::{Event, Listener};
+pub use crate::labels::Outcome;
+pub use estimate::{ModeEstimate, ResourceBudget, ResourceEstimate, estimate_resources};
+pub use execute::{ExecuteOptions, ExperimentResult, execute};
+pub use key::KeyError;
+pub use plan::{Plan, PlanSize, SizeEstimator, SkippedRuns, plan};
+pub use planned::{PlannedRun, RunStatus};
+pub use progress::{ProgressEvent, ProgressListener};
 pub use project::Project;
-pub use search::Sought;
-pub use track::{TrackRequest, Tracked, track};
-pub use watch::Program;
+pub use search::LimitSearch;
+pub use supervisor::Program;
+pub use time_estimate::{TimeEstimate, format_duration};
+pub use track::{OpenChoices, TrackRequest, TrackRequestError, TrackResult, track};
 
 use crate::dataset::DatasetError;
 use crate::experiment::ExperimentError;
@@ -67,94 +71,211 @@ use crate::tables::TableError;
 use crate::video::VideoError;
 use std::path::{Path, PathBuf};
 
-/// Why an experiment could not be run at all. A run that fails is a row and not an error.
+/// Why an experiment, a video or an image could not be processed. A failed run of an experiment is a row, not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
+    /// The command was not started inside a project.
     #[error("no folder `experiments` here or above {start}; run this inside a checkout of posebook")]
-    NoProject { start: PathBuf },
+    NoProject {
+        /// The folder where the search started.
+        start: PathBuf,
+    },
+    /// A file cannot be read or written.
     #[error("cannot read or write {path}: {source}")]
-    File { path: PathBuf, source: std::io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// The folder for results is not writable.
     #[error(
         "results cannot be written to the folder {}: {source}; give another one, such as out=results",
         folder.display()
     )]
-    Output { folder: PathBuf, source: std::io::Error },
+    Output {
+        /// The folder.
+        folder: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// The worker process cannot be started.
     #[error("cannot start {program}: {source}")]
-    Start { program: PathBuf, source: std::io::Error },
-    #[error("the process of the run in {folder} could not be watched")]
-    Watch { folder: PathBuf },
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// The thread that waits for the worker process ended without its exit status.
+    #[error("lost track of the worker process of the run in {folder}")]
+    Supervision {
+        /// The run's folder.
+        folder: PathBuf,
+    },
+    /// The program was rebuilt during the experiment.
     #[error(
         "{program} changed while the experiment ran, so that its runs could not be compared; run it again"
     )]
-    ProgramChanged { program: PathBuf },
-    #[error("the order in {path} cannot be read: {message}")]
-    Order { path: PathBuf, message: String },
-    #[error("{0}")]
-    NoVideo(String),
-    #[error("{0}")]
-    NoPicture(String),
+    ProgramChanged {
+        /// The program.
+        program: PathBuf,
+    },
+    /// The job file of a worker process is invalid.
+    #[error("the job in {path} cannot be read: {message}")]
+    Job {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The request to track a video is invalid.
     #[error(transparent)]
-    Drawing(#[from] crate::render::picture::EncodeError),
+    TrackRequest(#[from] TrackRequestError),
+    /// The request to reconstruct images is invalid.
+    #[error(transparent)]
+    ReconstructRequest(#[from] images::ReconstructRequestError),
+    /// Boxes for images are invalid.
+    #[error(transparent)]
+    Boxes(#[from] images::BoxesError),
+    /// The run cannot start.
+    #[error("{status}")]
+    Blocked {
+        /// The run's status as text.
+        status: String,
+    },
+    /// A dataset of a single video has another number of clips.
+    #[error("a single video has {found} clips instead of one; this is a bug of posebook")]
+    NotOneClip {
+        /// Number of clips.
+        found: usize,
+    },
+    /// A searched setting changes the number of clips.
+    #[error(
+        "with {key} = {value} the dataset has fewer clips; a search needs the same clips for every value"
+    )]
+    ClipVanished {
+        /// The searched setting.
+        key: String,
+        /// The tried value.
+        value: f64,
+    },
+    /// A run has no identity.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// An image cannot be encoded.
+    #[error(transparent)]
+    Encode(#[from] crate::render::rgb_image::EncodeError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {source}")]
+    Thread {
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// A model set that should use fetched weights has others.
+    #[error("the model set {model} has no fetched weights")]
+    NoFetchedWeights {
+        /// The model set.
+        model: String,
+    },
+    /// The thread that writes results panicked.
     #[error("the thread that writes results died; this is a bug of posebook")]
     WriterDied,
-    #[error("nothing can be run here: {left_out}")]
-    NothingToRun { left_out: String },
-    #[error("interrupted; nothing of this run is kept")]
+    /// No run of the experiment is possible on this machine.
+    #[error("nothing can be run here: {skipped}")]
+    NothingToRun {
+        /// The skipped runs and why.
+        skipped: String,
+    },
+    /// Ctrl-C was pressed.
+    #[error("interrupted; nothing of this run is stored")]
     Interrupted,
-    #[error("out of memory on {device}{held}: lower hmr2.batch, or allow more ({said})")]
-    CardFull { device: String, held: String, said: String },
+    /// GPU memory is exhausted.
+    #[error("out of memory on {device}{held}: lower hmr2.batch, or allow more ({reason})")]
+    GpuOutOfMemory {
+        /// The device.
+        device: String,
+        /// What was allocated, and the limit.
+        held: String,
+        /// The driver's message.
+        reason: String,
+    },
+    /// The GPU no longer responds.
     #[error(
-        "{device} is lost to this process: it fell off, or a kernel broke its context ({said}); the system's log has \
-         the driver's reason (`dmesg | grep Xid`)"
+        "{device} is lost to this process: it fell off the bus, or a kernel broke its context ({reason}); the system's \
+         log has the driver's reason (`dmesg | grep Xid`)"
     )]
-    CardLost { device: String, said: String },
+    GpuLost {
+        /// The device.
+        device: String,
+        /// The driver's message.
+        reason: String,
+    },
+    /// A device is unavailable or fails.
     #[error(transparent)]
     Device(#[from] crate::device::DeviceError),
+    /// An experiment is invalid.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
+    /// A dataset is invalid.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A model set is invalid, or its network fails.
     #[error(transparent)]
     Model(#[from] RecoveryError),
-    #[error("detect.model = \"nanodet\" is asked for and no weights are named; this is a bug of posebook")]
+    /// The detector is requested without its weights.
+    #[error("detect.model = \"nanodet\" is requested and no weights are named; this is a bug of posebook")]
     NoDetector,
+    /// The detector fails.
     #[error(transparent)]
     NanoDet(#[from] crate::detect::nanodet::NanoDetError),
+    /// Ground truth from calibrated views is invalid.
     #[error(transparent)]
     Views(#[from] crate::metrics::views::ViewsError),
+    /// A package cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] crate::fetch::FetchError),
+    /// Fetched weights cannot be converted.
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
+    /// Settings of the detector are invalid.
     #[error(transparent)]
     DetectSettings(#[from] crate::detect::SettingsError),
+    /// Detection fails.
     #[error(transparent)]
     Detect(#[from] crate::detect::DetectError),
+    /// Settings of the tracker are invalid.
     #[error(transparent)]
     TrackSettings(#[from] crate::phalp::SettingsError),
+    /// Tracking fails.
     #[error(transparent)]
     Track(#[from] crate::phalp::TrackError),
+    /// A video cannot be read or written.
     #[error(transparent)]
     Video(#[from] VideoError),
+    /// A source cannot be fetched or read.
     #[error(transparent)]
     Source(#[from] crate::sources::SourceError),
+    /// A table cannot be read or written.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
 }
 
 impl RunnerError {
-    /// Whether memory was wanting: the host's, as far as it is known, or the card's.
+    /// Whether memory of the host, as far as it is known, or of the GPU was exhausted.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         match self {
-            RunnerError::CardFull { .. } => true,
+            RunnerError::GpuOutOfMemory { .. } => true,
             RunnerError::Device(error) => error.is_out_of_memory(),
             RunnerError::Video(error) => error.is_out_of_memory(),
             _ => false,
         }
     }
 
+    /// Maps an I/O error at `path`.
     pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> RunnerError + '_ {
         |source| RunnerError::File { path: path.to_path_buf(), source }
     }

@@ -1,140 +1,80 @@
-//! The plan: which runs an experiment asks for, which are done, and why the others are not.
+//! Plans an experiment: which runs it has, which of them are done, and which cannot run on this machine.
+//!
+//! Input: an experiment, the stored runs and this machine. Output: a [`Plan`]. Without `make_clips` nothing is written.
 
-use super::card::Place;
-use super::clips::Clip;
-use super::guess::RoughTime;
-use super::key::Key;
-use super::planner::{Planner, mode_of};
-use super::progress::{Listener, Silence};
-use super::search::Sought;
-use super::watch::Program;
+use super::gpu::DevicePlacement;
+use super::planned::{PlannedRun, RunStatus, mode_name};
+use super::planner::Planner;
+use super::progress::{NoProgress, ProgressListener};
+use super::search::LimitSearch;
+use super::supervisor::Program;
+use super::time_estimate::TimeEstimate;
 use super::{Project, RunnerError};
 use crate::experiment::{Experiment, Settings};
-use crate::provenance::{Machine, Source, sha256_of_bytes};
+use crate::provenance::{Machine, SourceVersion};
 use std::fmt;
-use std::path::PathBuf;
 
-/// All runs of an experiment, in the order in which they are made: every point once, then again for
-/// the second repeat, so that a machine that slows down slows all points alike.
+/// All runs of an experiment in the order of execution: every point once, then every point again for the second
+/// repeat, so that a machine that slows down slows all points alike.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    pub runs: Vec<Planned>,
-    /// Searches, whose runs follow from each other.
-    pub searches: Vec<Sought>,
-    pub left_out: Vec<LeftOut>,
-    pub source: Source,
+    /// The runs of the sweep.
+    pub runs: Vec<PlannedRun>,
+    /// Searches for a limit; each value to try follows from the results before it.
+    pub searches: Vec<LimitSearch>,
+    /// Runs that this machine cannot make, by mode.
+    pub skipped: Vec<SkippedRuns>,
+    /// Revision of the source.
+    pub source: SourceVersion,
+    /// This machine.
     pub machine: Machine,
 }
 
-/// One run.
-#[derive(Debug, Clone)]
-pub struct Planned {
-    /// The run in words: clip, mode, size, length, repeat.
-    pub label: String,
-    pub settings: Settings,
-    pub place: Place,
-    pub repeat: u64,
-    pub clip: Clip,
-    /// `None` while the clip is not made, so that its hash is not known.
-    pub key: Option<Key>,
-    /// The detector's weights; `None` where boxes are given.
-    pub detector: Option<PathBuf>,
-    pub status: Status,
-    /// A rough guess at how long it takes.
-    pub rough: RoughTime,
-}
-
-/// Whether a run is done, or why not.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Status {
-    Done,
-    /// Nothing like it was ever run.
-    New,
-    /// It ran, but these have changed since.
-    Changed(Vec<&'static str>),
-    /// It ran and failed; failures are tried again.
-    Failed {
-        outcome: String,
-        error: String,
-    },
-    /// Its clip is not made yet.
-    ClipNotMade,
-    /// Its clip, its model set or its device cannot be had: it will be a failed row.
-    Broken(String),
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Status::Done => write!(f, "done"),
-            Status::New => write!(f, "to do: never run"),
-            Status::Changed(what) => write!(f, "to do: {} changed since it ran", what.join(", ")),
-            Status::Failed { outcome, error } => write!(f, "to do: failed before ({outcome}: {error})"),
-            Status::ClipNotMade => write!(f, "to do: its clip is not made yet"),
-            Status::Broken(message) => write!(f, "cannot run: {message}"),
-        }
-    }
-}
-
-impl Planned {
-    /// Rough time until this run is done.
-    pub(super) fn rough_left(&self, fresh: bool) -> RoughTime {
-        if self.status == Status::Done && !fresh { RoughTime::default() } else { self.rough }
-    }
-
-    /// An id for a run that has no key: it cannot run, and is told apart from the others that cannot.
-    pub(super) fn stand_in_id(&self) -> String {
-        let what = format!("{} {} {}", Key::settings_of(&self.settings), self.clip.name(), self.repeat);
-        format!("x{}", &sha256_of_bytes(what.as_bytes())[..14])
-    }
-}
-
-/// Refuses an experiment none of whose runs has a device to run on.
+/// Checks that at least one run of the experiment has a device to run on.
 ///
 /// # Errors
-/// If so, why the first has none. Where others have one, theirs are run and the rest are failed rows.
-pub(super) fn refuse_without_device(experiment: &Experiment) -> Result<(), RunnerError> {
-    let mut refused = None;
+/// If none has, the reason of the first. Where some have one, these run and the others become failed rows.
+pub(super) fn require_device(experiment: &Experiment) -> Result<(), RunnerError> {
+    let mut unavailable = None;
     for point in experiment.points()? {
-        match Place::of(&point.settings).refused {
+        match DevicePlacement::resolve(&point.settings).unavailable {
             None => return Ok(()),
-            Some(error) => refused = refused.or(Some(error)),
+            Some(error) => unavailable = unavailable.or(Some(error)),
         }
     }
-    refused.map_or(Ok(()), |error| Err(error.into()))
+    unavailable.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Plans the runs of `experiment`.
 ///
-/// With `make_clips` the clips that are missing are made first, but for those that a search may come to;
-/// without, nothing is written.
+/// With `make_clips` missing clips are generated first, except those of searches; without, nothing is written.
 ///
 /// # Errors
-/// If a dataset is unknown or wrong, or nothing can be run here. What concerns one run alone is that run's
-/// [`Status`].
+/// If a dataset is unknown or invalid, or no run can be made on this machine. Problems of a single run are its
+/// [`RunStatus`].
 pub fn plan(
     project: &Project,
     experiment: &Experiment,
     program: &Program,
     make_clips: bool,
-    listener: &mut dyn Listener,
+    listener: &mut dyn ProgressListener,
 ) -> Result<Plan, RunnerError> {
-    Plan::of(&mut Planner::new(project, program)?, experiment, make_clips, listener)
+    Plan::build(&mut Planner::new(project, program)?, experiment, make_clips, listener)
 }
 
 impl Plan {
-    /// As [`plan`], with a planner that can plan on.
+    /// Like [`plan`], with a planner that can be used further.
     ///
     /// # Errors
     /// As [`plan`].
-    pub(super) fn of(
+    pub(super) fn build(
         planner: &mut Planner,
         experiment: &Experiment,
         make_clips: bool,
-        listener: &mut dyn Listener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<Plan, RunnerError> {
         let (source, machine) = (planner.source.clone(), planner.machine.clone());
-        let mut plan = Plan { runs: Vec::new(), searches: Vec::new(), left_out: Vec::new(), source, machine };
+        let mut plan = Plan { runs: Vec::new(), searches: Vec::new(), skipped: Vec::new(), source, machine };
         if experiment.searches.is_empty() {
             plan.add_points(planner, experiment, make_clips, listener)?;
         } else {
@@ -143,8 +83,8 @@ impl Plan {
             }
             plan.add_searches(planner, experiment)?;
         }
-        if plan.runs.is_empty() && plan.searches.is_empty() && !plan.left_out.is_empty() {
-            return Err(RunnerError::NothingToRun { left_out: plan.left_out_in_words().join("; ") });
+        if plan.runs.is_empty() && plan.searches.is_empty() && !plan.skipped.is_empty() {
+            return Err(RunnerError::NothingToRun { skipped: plan.describe_skipped().join("; ") });
         }
         Ok(plan)
     }
@@ -154,24 +94,24 @@ impl Plan {
         planner: &mut Planner,
         experiment: &Experiment,
         make_clips: bool,
-        listener: &mut dyn Listener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<(), RunnerError> {
         let points = experiment.points()?;
         if make_clips {
             let all: Vec<&Settings> = points.iter().map(|point| &point.settings).collect();
-            let run_here: Vec<&Settings> =
-                all.into_iter().filter(|settings| planner.left_out(settings).is_none()).collect();
-            planner.fetch_weights(run_here, listener)?;
+            let runnable: Vec<&Settings> =
+                all.into_iter().filter(|settings| planner.skip_reason(settings).is_none()).collect();
+            planner.fetch_weights(runnable, listener)?;
         }
         let repeats = points.iter().map(|point| point.settings.repeats).max().unwrap_or(0);
         for repeat in 1..=repeats {
             for point in points.iter().filter(|point| point.settings.repeats >= repeat) {
                 let settings = &point.settings;
-                let left_out = planner.left_out(settings);
-                for clip in planner.clips_of(settings, make_clips && left_out.is_none(), listener)? {
-                    match left_out {
-                        Some(why) => self.leave_out(settings, why),
-                        None => self.runs.push(planner.planned(settings, clip, repeat)),
+                let skip_reason = planner.skip_reason(settings);
+                for clip in planner.dataset_clips(settings, make_clips && skip_reason.is_none(), listener)? {
+                    match skip_reason {
+                        Some(reason) => self.add_skipped(settings, reason),
+                        None => self.runs.push(planner.plan_run(settings, clip, repeat)?),
                     }
                 }
             }
@@ -181,13 +121,15 @@ impl Plan {
 
     fn add_searches(&mut self, planner: &mut Planner, experiment: &Experiment) -> Result<(), RunnerError> {
         for search in &experiment.searches {
-            for point in experiment.points_of(search)? {
+            for point in experiment.points_for_search(search)? {
                 for repeat in 1..=point.settings.repeats {
-                    let left_out = planner.left_out(&point.settings);
-                    let sought = Sought::at(planner, experiment, search, &point, repeat)?;
-                    match left_out {
-                        Some(why) => sought.iter().for_each(|_| self.leave_out(&point.settings, why)),
-                        None => self.searches.extend(sought),
+                    let skip_reason = planner.skip_reason(&point.settings);
+                    let searches = LimitSearch::plan_all(planner, experiment, search, &point, repeat)?;
+                    match skip_reason {
+                        Some(reason) => {
+                            searches.iter().for_each(|_| self.add_skipped(&point.settings, reason))
+                        }
+                        None => self.searches.extend(searches),
                     }
                 }
             }
@@ -195,102 +137,110 @@ impl Plan {
         Ok(())
     }
 
-    fn leave_out(&mut self, settings: &Settings, why: &'static str) {
-        let mode = mode_of(settings);
-        match self.left_out.iter_mut().find(|left_out| left_out.mode == mode && left_out.why == why) {
-            Some(left_out) => left_out.count += 1,
-            None => self.left_out.push(LeftOut { mode, why, count: 1 }),
+    fn add_skipped(&mut self, settings: &Settings, reason: &'static str) {
+        let mode = mode_name(settings);
+        match self.skipped.iter_mut().find(|skipped| skipped.mode == mode && skipped.reason == reason) {
+            Some(skipped) => skipped.count += 1,
+            None => self.skipped.push(SkippedRuns { mode, reason, count: 1 }),
         }
     }
 
-    /// What is left out, a phrase for each mode.
-    pub fn left_out_in_words(&self) -> Vec<String> {
-        self.left_out.iter().map(LeftOut::to_string).collect()
+    /// One phrase per mode with skipped runs.
+    pub fn describe_skipped(&self) -> Vec<String> {
+        self.skipped.iter().map(SkippedRuns::to_string).collect()
     }
 
-    /// How many runs there are, at most.
-    pub fn runs_at_most(&self) -> usize {
-        self.runs.len() + self.searches.iter().map(|sought| sought.done + sought.left_at_most).sum::<usize>()
+    /// Maximum number of runs: searches may end early.
+    pub fn max_runs(&self) -> usize {
+        let tries = self.searches.iter().map(|search| search.done + search.remaining_at_most);
+        self.runs.len() + tries.sum::<usize>()
     }
 
-    /// Rough time until all are done; of all runs, those that are done included, where they are made `fresh`.
-    pub fn rough_left(&self, fresh: bool) -> RoughTime {
-        let runs = self.runs.iter().map(|run| run.rough_left(fresh));
-        runs.chain(self.searches.iter().map(|sought| sought.rough)).sum()
+    /// Estimated time until all runs are done; with `fresh`, of all runs, finished ones included.
+    pub fn time_left(&self, fresh: bool) -> TimeEstimate {
+        let runs = self.runs.iter().map(|run| run.time_left(fresh));
+        runs.chain(self.searches.iter().map(|search| search.time_left)).sum()
     }
 
-    /// How many runs are done.
-    pub fn done(&self) -> usize {
-        let tries: usize = self.searches.iter().map(|sought| sought.done).sum();
-        self.runs.iter().filter(|run| run.status == Status::Done).count() + tries
+    /// Number of runs that are done.
+    pub fn done_count(&self) -> usize {
+        let tries: usize = self.searches.iter().map(|search| search.done).sum();
+        self.runs.iter().filter(|run| run.status == RunStatus::Done).count() + tries
     }
 }
 
-/// Runs of one mode that this machine cannot make, which is not their fault.
+/// Runs of one mode that this machine cannot make. They are not failures.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub struct SkippedRuns {
+    /// Name of the video mode.
     pub mode: String,
-    /// What they would need, as what follows "which".
-    pub why: &'static str,
+    /// What they need, as a phrase that follows "runs that would".
+    pub reason: &'static str,
+    /// Number of runs.
     pub count: usize,
 }
 
-impl fmt::Display for LeftOut {
+impl fmt::Display for SkippedRuns {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let LeftOut { mode, why, count } = self;
+        let SkippedRuns { mode, reason, count } = self;
         let runs = if *count == 1 { "run" } else { "runs" };
-        write!(f, "{mode}: {count} {runs} that would {why}")
+        write!(f, "{mode}: {count} {runs} that would {reason}")
     }
 }
 
-/// How large an experiment is, roughly.
+/// Number of runs of an experiment and their estimated time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Rough {
+pub struct PlanSize {
+    /// Number of runs.
     pub runs: usize,
-    /// Whether fewer may do, because a search may end early.
+    /// Whether fewer runs may suffice because a search may end early.
     pub at_most: bool,
-    /// Of all runs, those that are done included.
-    pub time: RoughTime,
-    /// Runs that cannot be made here: without their device, say. They take no time.
-    pub cannot: usize,
+    /// Estimated time of all runs, finished ones included.
+    pub time: TimeEstimate,
+    /// Runs that cannot be made on this machine, for instance without their device. They take no time.
+    pub blocked: usize,
 }
 
-impl fmt::Display for Rough {
+impl fmt::Display for PlanSize {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let at_most = if self.at_most { "at most " } else { "" };
         let word = if self.runs == 1 { "run" } else { "runs" };
-        match self.cannot {
+        match self.blocked {
             0 => write!(f, "{at_most}{} {word}, {}", self.runs, self.time),
-            cannot if cannot == self.runs => write!(f, "{} {word}, none of which can run here", self.runs),
-            cannot => {
-                write!(f, "{at_most}{} {word}, {} ({cannot} cannot run here)", self.runs, self.time)
+            blocked if blocked == self.runs => {
+                write!(f, "{} {word}, none of which can run here", self.runs)
+            }
+            blocked => {
+                write!(f, "{at_most}{} {word}, {} ({blocked} cannot run here)", self.runs, self.time)
             }
         }
     }
 }
 
-/// Says how large experiments are. What is looked up or measured for one serves the next.
-pub struct Estimator<'p>(Planner<'p>);
+/// Estimates sizes of experiments. What is looked up or measured for one experiment is reused for the next.
+pub struct SizeEstimator<'p>(Planner<'p>);
 
-impl Estimator<'_> {
-    /// # Errors
-    /// If the program cannot be read.
-    pub fn new<'p>(project: &'p Project, program: &Program) -> Result<Estimator<'p>, RunnerError> {
-        Ok(Estimator(Planner::new(project, program)?))
-    }
-
-    /// How large `experiment` is, without making anything.
+impl SizeEstimator<'_> {
+    /// An estimator for experiments of `project`.
     ///
     /// # Errors
-    /// As [`plan`], but for nothing that can be run here: that is no runs.
-    pub fn rough(&mut self, experiment: &Experiment) -> Result<Rough, RunnerError> {
-        let plan = match Plan::of(&mut self.0, experiment, false, &mut Silence) {
-            Err(RunnerError::NothingToRun { .. }) => return Ok(Rough::default()),
+    /// If the program's file cannot be read.
+    pub fn new<'p>(project: &'p Project, program: &Program) -> Result<SizeEstimator<'p>, RunnerError> {
+        Ok(SizeEstimator(Planner::new(project, program)?))
+    }
+
+    /// The size of `experiment`. Writes nothing.
+    ///
+    /// # Errors
+    /// As [`plan`], except that an experiment without any possible run has size zero.
+    pub fn estimate(&mut self, experiment: &Experiment) -> Result<PlanSize, RunnerError> {
+        let plan = match Plan::build(&mut self.0, experiment, false, &mut NoProgress) {
+            Err(RunnerError::NothingToRun { .. }) => return Ok(PlanSize::default()),
             plan => plan?,
         };
-        let (runs, time) = (plan.runs_at_most(), plan.rough_left(true));
-        let cannot = plan.runs.iter().filter(|run| matches!(run.status, Status::Broken(_))).count();
-        Ok(Rough { runs, at_most: !plan.searches.is_empty(), time, cannot })
+        let (runs, time) = (plan.max_runs(), plan.time_left(true));
+        let blocked = plan.runs.iter().filter(|run| matches!(run.status, RunStatus::Blocked(_))).count();
+        Ok(PlanSize { runs, at_most: !plan.searches.is_empty(), time, blocked })
     }
 }
 
@@ -299,11 +249,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_run_is_said() {
-        let rough = |cannot| Rough { runs: 18, at_most: false, time: Some(420.0).into(), cannot };
-        assert_eq!(rough(0).to_string(), "18 runs, about 7 min");
-        assert_eq!(rough(3).to_string(), "18 runs, about 7 min (3 cannot run here)");
-        assert_eq!(rough(18).to_string(), "18 runs, none of which can run here");
-        assert_eq!(Rough { time: None.into(), ..rough(0) }.to_string(), "18 runs, time unknown");
+    fn the_size_names_runs_that_cannot_run() {
+        let size = |blocked| PlanSize { runs: 18, at_most: false, time: Some(420.0).into(), blocked };
+        assert_eq!(size(0).to_string(), "18 runs, about 7 min");
+        assert_eq!(size(3).to_string(), "18 runs, about 7 min (3 cannot run here)");
+        assert_eq!(size(18).to_string(), "18 runs, none of which can run here");
+        assert_eq!(PlanSize { time: None.into(), ..size(0) }.to_string(), "18 runs, time unknown");
     }
 }

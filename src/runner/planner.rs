@@ -1,40 +1,47 @@
-//! The planner: one run's key, status and rough time, from what is kept and what lies on the disk.
+//! Plans single runs: key, status and estimated time.
+//!
+//! Input: settings and a clip. Reads the stored runs, model sets and clips; what is looked up once is cached.
 
-use super::RunnerError;
-use super::card::{self, Place};
 use super::clips::{self, Clip};
-use super::finish::precision_of;
 use super::frame_count;
-use super::guess::{self, Job, Network, Past, RoughTime};
-use super::key::Key;
-use super::plan::{Planned, Status};
-use super::progress::Listener;
-use super::project::Project;
-use super::store::{Kept, Store};
-use super::watch::Program;
-use super::weights::{self, Detector};
+use super::gpu::{self, DevicePlacement};
+use super::key::RunKey;
+use super::planned::{PlannedRun, RunStatus, mode_name, placeholder_id};
+use super::progress::ProgressListener;
+use super::store::{RunStore, StoredRun};
+use super::supervisor::Program;
+use super::time_estimate::{self, History, NetworkCost, RunCost, TimeEstimate};
+use super::weights::{self, DetectorWeights};
+use super::{Project, RunnerError};
 use crate::detect;
 use crate::experiment::Settings;
 use crate::hmr2::Attention;
-use crate::provenance::{Machine, Source, sha256_of_file};
-use crate::recovery::{Architecture, BodySource, ModelSet, PUBLISHED};
+use crate::person::InputBox;
+use crate::provenance::{Machine, SourceVersion, sha256_of_file};
+use crate::recovery::{Architecture, BodySource, HMR2_MODEL_SET, ModelSet};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
-/// What planning needs, looked up once.
+/// A cached lookup: errors are cached, too, and shared by all runs that they concern.
+type Lookup<T> = Result<T, Arc<RunnerError>>;
+
+/// Plans runs; caches what several runs share.
 pub(super) struct Planner<'p> {
     project: &'p Project,
-    kept: Vec<Kept>,
-    models: HashMap<String, Result<Model, String>>,
-    detector: Option<Result<Detector, String>>,
+    stored: Vec<StoredRun>,
+    models: HashMap<String, Lookup<Model>>,
+    detector: Option<Lookup<DetectorWeights>>,
     clips: HashMap<String, Vec<Clip>>,
-    places: HashMap<(String, Attention), Place>,
-    /// Operations a second for each model set, measured when first asked for.
+    placements: HashMap<(String, Attention), DevicePlacement>,
+    /// Measured floating point operations per second, by model set and device.
     rates: HashMap<String, Option<f64>>,
-    /// Mean number of people per frame, by the path of the file of boxes.
-    crowds: HashMap<String, Option<f64>>,
+    /// Mean number of people per frame, by SHA-256 of the file of boxes.
+    people_per_frame: HashMap<String, Option<f64>>,
     program_sha256: String,
-    pub source: Source,
+    /// Revision of the source.
+    pub source: SourceVersion,
+    /// This machine.
     pub machine: Machine,
 }
 
@@ -47,198 +54,234 @@ struct Model {
 }
 
 impl Planner<'_> {
+    /// A planner for runs of `program` in `project`.
+    ///
+    /// # Errors
+    /// If the program's file cannot be read.
     pub fn new<'p>(project: &'p Project, program: &Program) -> Result<Planner<'p>, RunnerError> {
         let program_sha256 = sha256_of_file(&program.path).map_err(RunnerError::file(&program.path))?;
         Ok(Planner {
             project,
-            kept: Store::of(project.runs()).all(),
+            stored: RunStore::new(project.runs()).load_all(),
             models: HashMap::new(),
             detector: None,
             clips: HashMap::new(),
-            places: HashMap::new(),
+            placements: HashMap::new(),
             rates: HashMap::new(),
-            crowds: HashMap::new(),
+            people_per_frame: HashMap::new(),
             program_sha256,
-            source: Source::of(&project.root),
-            machine: Machine::this(),
+            source: SourceVersion::from_checkout(&project.root),
+            machine: Machine::current(),
         })
     }
 
-    /// Why runs of these settings are left out here, as what follows "which"; `None` where they can run.
-    pub fn left_out(&mut self, settings: &Settings) -> Option<&'static str> {
-        if settings.model == PUBLISHED && !self.project.model(PUBLISHED).is_file() {
+    /// Why runs of these settings are skipped on this machine, as a phrase that follows "runs that would"; `None` if
+    /// they can run.
+    pub fn skip_reason(&mut self, settings: &Settings) -> Option<&'static str> {
+        if settings.model == HMR2_MODEL_SET && !self.project.model(HMR2_MODEL_SET).is_file() {
             return Some("need HMR2's weights, which are not imported here (`posebook model import hmr2`)");
         }
-        card::left_out(settings, &self.place(settings))
+        gpu::gpu_requirement(settings, &self.placement(settings))
     }
 
-    /// The clips of a dataset; with `make` those that are missing are made.
+    /// The clips of a dataset; with `make` missing ones are generated.
     ///
     /// # Errors
-    /// If the dataset is unknown or wrong.
-    pub fn clips_of(
+    /// If the dataset is unknown or invalid.
+    pub fn dataset_clips(
         &mut self,
         settings: &Settings,
         make: bool,
-        listener: &mut dyn Listener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<Vec<Clip>, RunnerError> {
         let choice = format!("{} {}", settings.dataset.name, settings.dataset.changes);
-        let whole =
-            |clips: &&Vec<Clip>| !make || clips.iter().all(|clip| !matches!(clip, Clip::NotMade { .. }));
-        if let Some(clips) = self.clips.get(&choice).filter(whole) {
+        let is_complete =
+            |clips: &&Vec<Clip>| !make || clips.iter().all(|clip| !matches!(clip, Clip::NotGenerated { .. }));
+        if let Some(clips) = self.clips.get(&choice).filter(is_complete) {
             return Ok(clips.clone());
         }
-        let clips = clips::of(self.project, &settings.dataset, make, listener)?;
+        let clips = clips::load_clips(self.project, &settings.dataset, make, listener)?;
         self.clips.insert(choice, clips.clone());
         Ok(clips)
     }
 
-    fn model(&mut self, name: &str) -> Result<Model, String> {
+    fn model(&mut self, name: &str) -> Lookup<Model> {
         let path = self.project.model(name);
-        let load = || {
-            let set = ModelSet::load(&path).map_err(|error| error.to_string())?;
-            set.verify_once().map_err(|error| error.to_string())?;
-            let sha256 = |path: &Path| {
-                sha256_of_file(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-            };
+        let load = || -> Result<Model, RunnerError> {
+            let set = ModelSet::load(&path)?;
+            set.verify_cached()?;
+            let sha256 = |path: &Path| sha256_of_file(path).map_err(RunnerError::file(path));
             let body_sha256 = match &set.body {
-                BodySource::StandIn => None,
+                BodySource::BuiltIn => None,
                 BodySource::File(path) => Some(sha256(path)?),
             };
             let (file_sha256, weights_sha256) = (sha256(&path)?, set.weights.identity());
             Ok(Model { file_sha256, weights_sha256, body_sha256, architecture: set.architecture })
         };
-        self.models.entry(name.to_string()).or_insert_with(load).clone()
+        self.models.entry(name.to_string()).or_insert_with(|| load().map_err(Arc::new)).clone()
     }
 
-    /// The detector's weights, where they are fetched; `None` where boxes are given.
-    fn detector(&mut self, settings: &Settings) -> Result<Option<Detector>, String> {
-        if settings.detect.model == detect::Model::Given {
+    /// The detector's fetched weights; `None` where boxes are provided.
+    fn detector(&mut self, settings: &Settings) -> Lookup<Option<DetectorWeights>> {
+        if settings.detect.model == detect::Model::Provided {
             return Ok(None);
         }
-        let find = || weights::detector(self.project).map_err(|error| error.to_string());
+        let find = || weights::find_detector().map_err(Arc::new);
         self.detector.get_or_insert_with(find).clone().map(Some)
     }
 
-    /// Fetches the weights that runs of these settings need and that others publish. What cannot be fetched is a
-    /// note; its runs then say that it is missing.
+    /// Fetches the published weights that runs of these settings need. If that fails there is a note, and the runs
+    /// that need them are blocked.
     ///
     /// # Errors
     /// If Ctrl-C is pressed.
     pub fn fetch_weights<'s>(
         &mut self,
         settings: impl IntoIterator<Item = &'s Settings>,
-        listener: &mut dyn Listener,
+        listener: &mut dyn ProgressListener,
     ) -> Result<(), RunnerError> {
-        weights::fetch_for(self.project, settings, listener)
+        weights::fetch_for_runs(self.project, settings, listener)
     }
 
-    /// The run of `settings` over `clip`.
-    pub fn planned(&mut self, settings: &Settings, clip: Clip, repeat: u64) -> Planned {
+    /// Plans the run of `settings` over `clip`.
+    ///
+    /// # Errors
+    /// If the settings or the key cannot be serialized. Other problems are the run's [`RunStatus`].
+    pub fn plan_run(
+        &mut self,
+        settings: &Settings,
+        clip: Clip,
+        repeat: u64,
+    ) -> Result<PlannedRun, RunnerError> {
         let model = self.model(&settings.model);
         let detector = self.detector(settings);
-        let place = self.place(settings);
-        let detector_sha256 = detector.as_ref().ok().and_then(|found| Some(found.as_ref()?.sha256.clone()));
-        let (key, status) = match (&clip, model.clone(), &place.refused) {
-            (_, _, Some(refused)) => (None, Status::Broken(refused.to_string())),
-            (Clip::Broken { message, .. }, _, _) => (None, Status::Broken(message.clone())),
-            (_, Err(message), _) => (None, Status::Broken(message)),
-            _ if detector.is_err() => (None, Status::Broken(detector.clone().err().unwrap_or_default())),
-            (Clip::NotMade { .. }, Ok(_), _) => (None, Status::ClipNotMade),
-            (Clip::Ready(ready), Ok(model), None) => {
-                let key = Key { detector_sha256, ..self.key(settings, &place, repeat, ready, model) };
-                let status = self.status(&key);
+        let placement = self.placement(settings);
+        let settings_json = RunKey::settings_json(settings)?;
+        let blocked = |error: &dyn std::fmt::Display| (None, RunStatus::Blocked(error.to_string()));
+        let (key, status) = match (&clip, &model, &detector, &placement.unavailable) {
+            (_, _, _, Some(error)) => blocked(error),
+            (Clip::Unavailable { message, .. }, _, _, _) => blocked(message),
+            (_, Err(error), _, _) | (_, _, Err(error), _) => blocked(error),
+            (Clip::NotGenerated { .. }, Ok(_), _, _) => (None, RunStatus::ClipNotGenerated),
+            (Clip::Ready(clip), Ok(model), Ok(detector), None) => {
+                let key = RunKey {
+                    detector_sha256: detector.as_ref().map(|detector| detector.sha256.clone()),
+                    ..self.key(settings_json.clone(), &placement, repeat, clip, model.clone())
+                };
+                let status = self.status(&key)?;
                 (Some(key), status)
             }
         };
+        let run_id = match &key {
+            Some(key) => key.run_id()?,
+            None => placeholder_id(&settings_json, clip.name(), repeat),
+        };
         let label = label(settings, &clip, repeat);
-        let rough = match (&status, model) {
-            // what cannot run takes no time
-            (Status::Broken(_), _) | (_, Err(_)) => RoughTime::default(),
-            (_, Ok(model)) => self.rough(settings, &place, &clip, key.as_ref(), &model),
+        let time = match (&status, model) {
+            (RunStatus::Blocked(_), _) | (_, Err(_)) => TimeEstimate::default(),
+            (_, Ok(model)) => self.estimate_time(settings, &placement, &clip, key.as_ref(), &model),
         };
         let detector = detector.ok().flatten().map(|detector| detector.path);
-        Planned { label, settings: settings.clone(), place, repeat, clip, key, detector, status, rough }
+        let settings = settings.clone();
+        Ok(PlannedRun {
+            label,
+            run_id,
+            settings,
+            settings_json,
+            placement,
+            repeat,
+            clip,
+            key,
+            detector,
+            status,
+            time,
+        })
     }
 
-    /// How long a run may take: as long as it took on this machine before, else a guess.
-    fn rough(
+    /// Estimated time of a run: that of an equal run on this machine, otherwise computed from its cost.
+    fn estimate_time(
         &mut self,
         settings: &Settings,
-        place: &Place,
+        placement: &DevicePlacement,
         clip: &Clip,
-        key: Option<&Key>,
+        key: Option<&RunKey>,
         model: &Model,
-    ) -> RoughTime {
+    ) -> TimeEstimate {
         let before = key.and_then(|key| {
-            let mut alike = self.kept.iter().filter(|kept| kept.is_ok() && kept.key.costs_the_same(key));
-            alike.find_map(|kept| kept.row.wall_secs)
+            let mut same = self.stored.iter().filter(|run| run.is_ok() && run.key.has_same_cost(key));
+            same.find_map(|run| run.row.metrics.timing.wall_secs)
         });
         if before.is_some() {
             return before.into();
         }
-        let job = Job {
-            mode: mode_of(settings),
-            frames: clip.frames().and_then(|frames| given_out(settings, clip, frames)),
-            pixels: clip.size().map_or(0, |(width, height)| width * height),
-            people: self.people(clip),
-            network: Network {
+        // a run whose settings contradict each other is blocked and takes no time
+        let Ok(mode) = settings.video.mode() else { return None.into() };
+        let cost = RunCost {
+            mode: mode.label(),
+            frames: clip.frames().and_then(|frames| selected_frames(settings, clip, frames)),
+            pixels: clip.size().map_or(0, |size| size.width * size.height),
+            people: self.mean_people(clip),
+            network: NetworkCost {
                 model_sha256: model.file_sha256.clone(),
                 weights_sha256: model.weights_sha256.clone(),
-                precision: precision_of(settings),
-                device: place.device.clone(),
-                card: card_of(place),
+                precision: settings.hmr2.precision,
+                device: placement.device.clone(),
+                gpu: gpu_and_driver(placement),
                 flop_per_crop: model.architecture.flop_per_crop() as f64,
-                weights: model.architecture.parameters(),
+                weights: model.architecture.parameter_count(),
             },
             limit_secs: settings.limits.wall_secs,
         };
         let rates = &mut self.rates;
         let flop_per_sec = || {
-            // a card's rate is known from its runs alone
-            let on_processors = job.network.card.is_none();
+            // the rate of a GPU is known only from its runs
+            let is_cpu = cost.network.gpu.is_none();
             let measure = || {
-                guess::measured_flop_per_sec(model.architecture.largest_product()?).filter(|_| on_processors)
+                time_estimate::measure_flop_per_sec(model.architecture.largest_product()?).filter(|_| is_cpu)
             };
-            *rates.entry(format!("{} {}", settings.model, place.device)).or_insert_with(measure)
+            *rates.entry(format!("{} {}", settings.model, placement.device)).or_insert_with(measure)
         };
-        guess::guess(&job, &Past::of(&self.kept, &self.machine), flop_per_sec).into()
+        time_estimate::estimate_secs(&cost, &History::new(&self.stored, &self.machine), flop_per_sec).into()
     }
 
-    /// People in a frame, the mean: those of the drawn scene, else the boxes given; `None` without any.
-    fn people(&mut self, clip: &Clip) -> Option<f64> {
-        if let Some(drawn) = clip.drawn() {
-            return Some(drawn.people as f64);
+    /// Mean number of people per frame: from the drawn scene, otherwise from the provided boxes; `None` without either.
+    fn mean_people(&mut self, clip: &Clip) -> Option<f64> {
+        if let Some(scene) = clip.scene() {
+            return Some(scene.people as f64);
         }
         let Clip::Ready(ready) = clip else { return None };
-        let given = ready.given()?;
+        let boxes = ready.input_boxes()?;
         let count = || {
-            let mut reader = given.open().ok()?;
             let (mut frames, mut people) = (0, 0);
-            while let Some(here) = reader.next_frame().ok()? {
-                (frames, people) = (frames + 1, people + here.len());
-            }
-            // frames after the last with a box have none
+            let count_frame = |boxes: Vec<InputBox>| (frames, people) = (frames + 1, people + boxes.len());
+            boxes.for_each_frame(count_frame).ok()?;
+            // the file ends with the last frame that has a box
             Some(people as f64 / ready.frames.max(frames).max(1) as f64)
         };
-        *self.crowds.entry(given.sha256.clone()).or_insert_with(count)
+        *self.people_per_frame.entry(boxes.sha256().to_string()).or_insert_with(count)
     }
 
-    /// The run of that key that was made before, whatever became of it.
-    pub fn kept(&self, planned: &Planned) -> Option<&Kept> {
-        let run_id = planned.key.as_ref()?.run_id();
-        self.kept.iter().find(|kept| kept.row.run_id == run_id)
+    /// The stored run of the same key, whatever its outcome.
+    pub fn find_stored(&self, planned: &PlannedRun) -> Option<&StoredRun> {
+        self.stored.iter().find(|run| planned.key.is_some() && run.row.run_id == planned.run_id)
     }
 
-    /// Where a run takes place; asked of the driver once.
-    pub fn place(&mut self, settings: &Settings) -> Place {
-        let asked = (settings.device.clone(), settings.hmr2.attention);
-        self.places.entry(asked).or_insert_with(|| Place::of(settings)).clone()
+    /// The device that a run of these settings is assigned to. The driver is queried once.
+    pub fn placement(&mut self, settings: &Settings) -> DevicePlacement {
+        let choice = (settings.device.clone(), settings.hmr2.attention);
+        self.placements.entry(choice).or_insert_with(|| DevicePlacement::resolve(settings)).clone()
     }
 
-    fn key(&self, settings: &Settings, place: &Place, repeat: u64, clip: &clips::Ready, model: Model) -> Key {
-        Key {
-            settings: Key::settings_of(settings),
+    fn key(
+        &self,
+        settings: serde_json::Value,
+        placement: &DevicePlacement,
+        repeat: u64,
+        clip: &clips::ReadyClip,
+        model: Model,
+    ) -> RunKey {
+        RunKey {
+            settings,
             repeat,
             clip: clip.name.clone(),
             clip_sha256: clip.sha256.clone(),
@@ -253,8 +296,8 @@ impl Planner<'_> {
             weights_sha256: model.weights_sha256,
             detector_sha256: None,
             body_sha256: model.body_sha256,
-            device: place.device.clone(),
-            card: card_of(place),
+            device: placement.device.clone(),
+            gpu: gpu_and_driver(placement),
             program_sha256: self.program_sha256.clone(),
             cpu: self.machine.cpu.clone(),
             cores: self.machine.cores,
@@ -262,40 +305,35 @@ impl Planner<'_> {
         }
     }
 
-    fn status(&self, key: &Key) -> Status {
-        let run_id = key.run_id();
-        if let Some(kept) = self.kept.iter().find(|kept| kept.row.run_id == run_id) {
-            if kept.is_ok() {
-                return Status::Done;
+    fn status(&self, key: &RunKey) -> Result<RunStatus, RunnerError> {
+        let run_id = key.run_id()?;
+        if let Some(stored) = self.stored.iter().find(|stored| stored.row.run_id == run_id) {
+            if stored.is_ok() {
+                return Ok(RunStatus::Done);
             }
-            let error = kept.row.error.clone().unwrap_or_default();
-            return Status::Failed { outcome: kept.row.outcome.clone(), error };
+            let error = stored.row.error.clone().unwrap_or_default();
+            return Ok(RunStatus::Failed { outcome: stored.row.outcome, error });
         }
-        let alike = self.kept.iter().filter(|kept| kept.key.is_same_point(key));
-        let changes = alike.map(|kept| key.changes_since(&kept.key)).min_by_key(Vec::len);
-        changes.map_or(Status::New, Status::Changed)
+        let same_point = self.stored.iter().filter(|stored| stored.key.is_same_point(key));
+        let changes = same_point.map(|stored| key.changes_since(&stored.key)).min_by_key(Vec::len);
+        Ok(changes.map_or(RunStatus::New, RunStatus::Changed))
     }
 }
 
-/// The mode's name, or what stands for it where the settings contradict each other.
-pub(super) fn mode_of(settings: &Settings) -> String {
-    settings.video.mode().map_or_else(|_| "unknown".to_string(), |mode| mode.name().to_string())
-}
-
 fn label(settings: &Settings, clip: &Clip, repeat: u64) -> String {
-    let size = clip.size().map_or_else(String::new, |(width, height)| format!(", {width}x{height}"));
-    let frames = clip.frames().and_then(|frames| given_out(settings, clip, frames));
+    let size = clip.size().map_or_else(String::new, |size| format!(", {size}"));
+    let frames = clip.frames().and_then(|frames| selected_frames(settings, clip, frames));
     let frames = frames.map_or_else(String::new, |frames| format!(", {frames} frames"));
     let repeat = if settings.repeats > 1 { format!(", repeat {repeat}") } else { String::new() };
-    format!("{} {}{size}{frames}{repeat}", clip.name(), mode_of(settings))
+    format!("{} {}{size}{frames}{repeat}", clip.name(), mode_name(settings))
 }
 
-/// Frames that are given out of a clip of `frames`, where that is known before its video is probed.
-fn given_out(settings: &Settings, clip: &Clip, frames: usize) -> Option<usize> {
-    // drawn frames are evenly spaced, those of a user's file need not be
-    frame_count::given_out(&settings.video, frames, clip.drawn().map(|drawn| drawn.fps))
+/// Number of frames that the settings select from a clip of `frames`; `None` if it is not known before probing.
+fn selected_frames(settings: &Settings, clip: &Clip, frames: usize) -> Option<usize> {
+    // frames of drawn clips are evenly spaced, those of a user's file need not be
+    frame_count::selected_frames(&settings.video, frames, clip.scene().map(|scene| scene.fps))
 }
 
-fn card_of(place: &Place) -> Option<String> {
-    place.card.as_ref().map(|card| format!("{}, driver {}", card.name, card.driver_in_words()))
+fn gpu_and_driver(placement: &DevicePlacement) -> Option<String> {
+    placement.gpu.as_ref().map(|gpu| format!("{}, driver {}", gpu.name, gpu.driver_description()))
 }

@@ -1,4 +1,4 @@
-//! Where the parts of a project lie.
+//! Paths of a project's files and folders.
 
 use super::RunnerError;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 /// A folder with `experiments/`, `datasets/` and `models/` in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
+    /// The folder's path.
     pub root: PathBuf,
 }
 
 impl Project {
-    /// The project that `start` lies in: the nearest folder upwards that has an `experiments` folder.
+    /// Finds the project that contains `start`: the nearest ancestor with an `experiments` folder.
     ///
     /// # Errors
     /// If there is none.
@@ -20,47 +21,47 @@ impl Project {
         Ok(Project { root: root.to_path_buf() })
     }
 
-    /// The experiment called `name`, or the file that `name` is the path of.
+    /// File of the experiment `name`; a `name` that ends with `.toml` is a path already.
     pub fn experiment(&self, name: &str) -> PathBuf {
-        self.named("experiments", name)
+        self.resolve("experiments", name)
     }
 
-    /// The dataset called `name`, or the file that `name` is the path of.
+    /// File of the dataset `name`; a `name` that ends with `.toml` is a path already.
     pub fn dataset(&self, name: &str) -> PathBuf {
-        self.named("datasets", name)
+        self.resolve("datasets", name)
     }
 
-    /// The model set called `name`, or the file that `name` is the path of.
+    /// File of the model set `name`; a `name` that ends with `.toml` is a path already.
     pub fn model(&self, name: &str) -> PathBuf {
-        self.named("models", name)
+        self.resolve("models", name)
     }
 
-    /// The manifest of the source of models called `name`.
-    pub fn source_of_model(&self, name: &str) -> PathBuf {
+    /// Manifest of the package of models `name`.
+    pub fn model_manifest(&self, name: &str) -> PathBuf {
         self.root.join("models/sources").join(format!("{name}.toml"))
     }
 
-    /// The reports of the experiment called `name`.
+    /// Folder of the reports of the experiment `name`.
     pub fn reports(&self, name: &str) -> PathBuf {
         self.root.join("reports").join(name)
     }
 
-    /// Clips that datasets made, kept under the hash of what made them.
+    /// Folder of generated clips, named by the hash of what determines them.
     pub fn clips(&self) -> PathBuf {
         self.cache().join("clips")
     }
 
-    /// Videos that were fetched, or put together of pictures.
+    /// Folder of fetched videos, and of videos made from image folders.
     pub fn downloads(&self) -> PathBuf {
         self.cache().join("downloads")
     }
 
-    /// Runs that have ended, kept under the hash of all that went into them.
+    /// Folder of stored runs, named by their id.
     pub fn runs(&self) -> PathBuf {
         self.cache().join("runs")
     }
 
-    /// Runs under way.
+    /// Folder of runs in progress.
     pub fn work(&self) -> PathBuf {
         self.cache().join("work")
     }
@@ -69,7 +70,7 @@ impl Project {
         self.root.join(".posebook")
     }
 
-    /// All experiments, sorted by name.
+    /// Files of all experiments, sorted by name.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -82,7 +83,7 @@ impl Project {
         Ok(files)
     }
 
-    fn named(&self, folder: &str, name: &str) -> PathBuf {
+    fn resolve(&self, folder: &str, name: &str) -> PathBuf {
         if name.ends_with(".toml") {
             return PathBuf::from(name);
         }
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_folder_upwards_is_the_project() {
+    fn the_nearest_ancestor_with_experiments_is_the_project() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Project::find(folder.path()).unwrap_err().to_string().contains("experiments"));
         let deep = folder.path().join("src/deep");

@@ -1,168 +1,164 @@
-//! Searches: at one point of the sweep, over one clip, the largest value of a setting with which the run
-//! still ends well. Every try is an ordinary run.
-//!
-//! Must not know how a value is chosen ([`super::bisect`]), nor how a run is made.
+//! Searches for a limit: at one point of the sweep and over one clip, the largest value of a setting with which the
+//! run still finishes. Every try is an ordinary run; [`super::bisect`] chooses the values.
 
 use super::RunnerError;
 use super::bisect::Bisection;
-use super::death::Outcome;
-use super::guess::RoughTime;
-use super::plan::Planned;
+use super::planned::PlannedRun;
 use super::planner::Planner;
-use super::progress::{Listener, Silence};
-use super::store::Kept;
-use crate::experiment::{Experiment, Point, Search};
+use super::progress::{NoProgress, ProgressListener};
+use super::store::StoredRun;
+use super::time_estimate::TimeEstimate;
+use crate::experiment::{Experiment, Search, SweepPoint};
+use crate::labels::Outcome;
 use crate::tables::RunRow;
 use std::fmt;
 
 /// A search at one point, over one clip, in one repeat.
 #[derive(Debug, Clone)]
-pub struct Sought {
+pub struct LimitSearch {
     search: Search,
-    point: Point,
-    /// Which of the dataset's clips: each value may make another clip of it.
+    point: SweepPoint,
+    /// Index of the clip in the dataset: every tried value may generate a different clip.
     clip: usize,
     repeat: u64,
-    /// The run at the search's smallest value, in words.
+    /// Label of the run with the smallest value.
     label: String,
     /// Tries that are done already.
     pub done: usize,
-    /// Tries that are still to be made, at most.
-    pub left_at_most: usize,
-    /// A rough guess at how long they take.
-    pub rough: RoughTime,
+    /// Maximum number of tries that remain.
+    pub remaining_at_most: usize,
+    /// Estimated time of the remaining tries.
+    pub time_left: TimeEstimate,
 }
 
-/// What a try says about the value that it tried.
+/// What a run says about the value that it tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub enum Verdict {
+    /// The run finished: the value fits.
     Fits,
+    /// The run exhausted memory or time: the value is too large.
     TooLarge,
-    /// The run failed for another reason: the search cannot go on.
-    Neither,
+    /// The run failed for another reason: the search cannot continue.
+    Inconclusive,
 }
 
-impl Answer {
-    /// What an outcome says. Memory and time are what a value can be too large for.
-    pub fn of(row: &RunRow) -> Answer {
-        let is = |outcome: Outcome| row.outcome == outcome.name();
-        match () {
-            () if is(Outcome::Ok) => Answer::Fits,
-            () if is(Outcome::OutOfMemory) || is(Outcome::TimedOut) => Answer::TooLarge,
-            () => Answer::Neither,
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Verdict {
+        match outcome {
+            Outcome::Ok => Verdict::Fits,
+            Outcome::OutOfMemory | Outcome::TimedOut => Verdict::TooLarge,
+            Outcome::Crashed | Outcome::Error => Verdict::Inconclusive,
         }
     }
 }
 
-/// Whether a kept run answers a try, so that it need not be made again: a failure for want of memory or
-/// time is an answer here, and not a mishap.
-pub fn answers(kept: &Kept) -> bool {
-    Answer::of(&kept.row) != Answer::Neither
+/// Whether a stored run decides a try, so that it need not be repeated. Exhausted memory or time is a result here.
+pub fn is_conclusive(stored: &StoredRun) -> bool {
+    Verdict::from(stored.row.outcome) != Verdict::Inconclusive
 }
 
-impl Sought {
-    /// The searches of `experiment` at `point` with `search`, one for each clip, as far as kept runs bring them.
+impl LimitSearch {
+    /// The searches of `experiment` at `point` with `search`, one for each clip, advanced by the stored runs.
     ///
     /// # Errors
-    /// If the dataset is unknown or wrong.
-    pub(super) fn at(
+    /// If the dataset is unknown or invalid.
+    pub(super) fn plan_all(
         planner: &mut Planner,
         experiment: &Experiment,
         search: &Search,
-        point: &Point,
+        point: &SweepPoint,
         repeat: u64,
-    ) -> Result<Vec<Sought>, RunnerError> {
-        let smallest = experiment.point_at(search, point, search.from)?;
-        let clips = planner.clips_of(&smallest.settings, false, &mut Silence)?;
-        let each = clips.into_iter().enumerate().map(|(clip, first)| {
-            let label = planner.planned(&smallest.settings, first, repeat).label;
+    ) -> Result<Vec<LimitSearch>, RunnerError> {
+        let smallest = experiment.point_with_search_value(search, point, search.from)?;
+        let clips = planner.dataset_clips(&smallest.settings, false, &mut NoProgress)?;
+        let searches = clips.into_iter().enumerate().map(|(clip, first)| {
+            let label = planner.plan_run(&smallest.settings, first, repeat)?.label;
             let (search, point) = (search.clone(), point.clone());
-            let mut sought = Sought {
+            let mut search = LimitSearch {
                 search,
                 point,
                 clip,
                 repeat,
                 label,
                 done: 0,
-                left_at_most: 0,
-                rough: RoughTime::default(),
+                remaining_at_most: 0,
+                time_left: TimeEstimate::default(),
             };
-            sought.replay(planner, experiment)?;
-            Ok(sought)
+            search.replay(planner, experiment)?;
+            Ok(search)
         });
-        each.collect()
+        searches.collect()
     }
 
-    /// Goes on with what is kept until a value comes that was not tried.
+    /// Replays stored runs until a value comes that was not tried.
     fn replay(&mut self, planner: &mut Planner, experiment: &Experiment) -> Result<(), RunnerError> {
-        let mut bisection = self.begin();
+        let mut bisection = self.new_bisection();
         while let Some(value) = bisection.next() {
-            let planned = self.planned(planner, experiment, value, false, &mut Silence)?;
-            let answer = planner.kept(&planned).map(|kept| Answer::of(&kept.row));
-            match answer {
-                Some(Answer::Fits | Answer::TooLarge) => {
-                    bisection.tell(value, answer == Some(Answer::Fits));
+            let planned = self.plan_run(planner, experiment, value, false, &mut NoProgress)?;
+            let verdict = planner.find_stored(&planned).map(|stored| Verdict::from(stored.row.outcome));
+            match verdict {
+                Some(Verdict::Fits | Verdict::TooLarge) => {
+                    bisection.record(value, verdict == Some(Verdict::Fits));
                     self.done += 1;
                 }
-                Some(Answer::Neither) | None => break,
+                Some(Verdict::Inconclusive) | None => break,
             }
         }
-        self.left_at_most = bisection.at_most();
-        if self.left_at_most > 0 {
-            let about = self.planned(planner, experiment, bisection.about(), false, &mut Silence)?;
-            self.rough = about.rough.times(self.left_at_most);
+        self.remaining_at_most = bisection.remaining_at_most();
+        if self.remaining_at_most > 0 {
+            let value = bisection.typical_value();
+            let typical = self.plan_run(planner, experiment, value, false, &mut NoProgress)?;
+            self.time_left = typical.time.times(self.remaining_at_most);
         }
         Ok(())
     }
 
-    /// The search with nothing tried.
-    pub fn begin(&self) -> Bisection {
+    /// The bisection before any try.
+    pub fn new_bisection(&self) -> Bisection {
         Bisection::new(&self.search)
     }
 
-    /// The run that tries `value`. With `make` its clip is made where it is missing.
+    /// The run that tries `value`. With `make` its clip is generated if it is missing.
     ///
     /// # Errors
-    /// If the dataset is unknown or wrong with that value.
-    pub(super) fn planned(
+    /// If the dataset is unknown, invalid, or has fewer clips with that value.
+    pub(super) fn plan_run(
         &self,
         planner: &mut Planner,
         experiment: &Experiment,
         value: f64,
         make: bool,
-        listener: &mut dyn Listener,
-    ) -> Result<Planned, RunnerError> {
-        let settings = experiment.point_at(&self.search, &self.point, value)?.settings;
-        let clips = planner.clips_of(&settings, make, listener)?;
+        listener: &mut dyn ProgressListener,
+    ) -> Result<PlannedRun, RunnerError> {
+        let settings = experiment.point_with_search_value(&self.search, &self.point, value)?.settings;
+        let clips = planner.dataset_clips(&settings, make, listener)?;
         let clip = clips.into_iter().nth(self.clip);
-        let clip = clip.ok_or_else(|| {
-            RunnerError::NoVideo(format!("with {} = {value} the dataset has fewer clips", self.search.key))
-        })?;
-        let mut planned = planner.planned(&settings, clip, self.repeat);
+        let clip = clip.ok_or_else(|| RunnerError::ClipVanished { key: self.search.key.clone(), value })?;
+        let mut planned = planner.plan_run(&settings, clip, self.repeat)?;
         planned.label = format!("{}, {} = {value}", planned.label, self.search.key);
         Ok(planned)
     }
 
-    /// Writes into a try's row what it tried.
-    pub fn mark(&self, row: &mut RunRow, value: f64) {
+    /// Records in a try's row which value it tried.
+    pub fn mark_row(&self, row: &mut RunRow, value: f64) {
         row.search_key = Some(self.search.key.clone());
         row.search_value = Some(value);
         row.search_edge = None;
     }
 
-    /// Writes into the rows of all tries which of them are the edge, once there is one.
-    pub fn mark_edge<'r>(bisection: &Bisection, rows: impl Iterator<Item = &'r mut RunRow>) {
+    /// Marks the largest value that fits and the smallest that fails in the rows of a finished search.
+    pub fn mark_edges<'r>(bisection: &Bisection, rows: impl Iterator<Item = &'r mut RunRow>) {
         for row in rows {
             row.search_edge = row.search_value.and_then(|value| bisection.edge(value)).map(str::to_string);
         }
     }
 }
 
-impl fmt::Display for Sought {
+impl fmt::Display for LimitSearch {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let Search { key, from, to, .. } = &self.search;
         write!(f, "{}; {key} from {from} to {to}: ", self.label)?;
-        match (self.done, self.left_at_most) {
+        match (self.done, self.remaining_at_most) {
             (done, 0) => write!(f, "done in {done} tries"),
             (0, left) => write!(f, "to do: at most {left} tries"),
             (done, left) => write!(f, "to do: {done} tries done, at most {left} more"),
@@ -176,10 +172,8 @@ mod tests {
 
     #[test]
     fn only_memory_and_time_are_limits() {
-        let answer =
-            |outcome: Outcome| Answer::of(&RunRow { outcome: outcome.name().into(), ..RunRow::default() });
-        assert_eq!(answer(Outcome::Ok), Answer::Fits);
-        assert_eq!([Outcome::OutOfMemory, Outcome::TimedOut].map(answer), [Answer::TooLarge; 2]);
-        assert_eq!([Outcome::Error, Outcome::Crashed].map(answer), [Answer::Neither; 2]);
+        assert_eq!(Verdict::from(Outcome::Ok), Verdict::Fits);
+        assert_eq!([Outcome::OutOfMemory, Outcome::TimedOut].map(Verdict::from), [Verdict::TooLarge; 2]);
+        assert_eq!([Outcome::Error, Outcome::Crashed].map(Verdict::from), [Verdict::Inconclusive; 2]);
     }
 }

@@ -1,143 +1,147 @@
-//! Runs that have ended, each in a folder named by its id: its key, its row, its tables.
+//! Stores ended runs. Each has a folder named by its id, with its key, its row and its tables.
 
 use super::RunnerError;
-use super::death::Outcome;
-use super::key::Key;
-use crate::files::write_whole;
+use super::key::RunKey;
+use crate::files::write_atomically;
+use crate::labels::Outcome;
 use crate::scratch::{self, Owner};
 use crate::tables::RunRow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A run's row in its folder.
-const ROW: &str = "row.toml";
+/// Name of the file with the run's key.
+const KEY_FILE: &str = "key.json";
+/// Name of the file with the run's row.
+const ROW_FILE: &str = "row.toml";
 
-/// How often a run is put into its place while other processes put theirs there.
-const PUT_TRIES: usize = 20;
+/// Attempts to rename a run's folder while other processes do the same.
+const RENAME_ATTEMPTS: usize = 20;
 
-/// The folder of ended runs.
+/// The folder of stored runs.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct RunStore {
     folder: PathBuf,
 }
 
-/// An ended run.
+/// A stored run.
 #[derive(Debug, Clone)]
-pub struct Kept {
-    pub key: Key,
+pub struct StoredRun {
+    /// Everything that determined the run.
+    pub key: RunKey,
+    /// Its row of the table `runs`.
     pub row: RunRow,
+    /// The folder with its other tables.
     pub folder: PathBuf,
 }
 
-impl Kept {
-    /// Whether the run ended well, so that it need not run again.
+impl StoredRun {
+    /// Whether the run finished, so that it need not run again.
     pub fn is_ok(&self) -> bool {
-        self.row.outcome == Outcome::Ok.name()
+        self.row.outcome == Outcome::Ok
     }
 }
 
-impl Store {
-    /// The runs kept in `folder`, which need not be there yet.
-    pub fn of(folder: PathBuf) -> Store {
-        Store { folder }
+impl RunStore {
+    /// The store in `folder`, which need not exist yet.
+    pub fn new(folder: PathBuf) -> RunStore {
+        RunStore { folder }
     }
 
-    /// The folder of the run `run_id`.
-    pub fn place(&self, run_id: &str) -> PathBuf {
+    fn run_folder(&self, run_id: &str) -> PathBuf {
         self.folder.join(run_id)
     }
 
-    /// The run `run_id`, if it is kept and readable by this version.
-    pub fn find(&self, run_id: &str) -> Option<Kept> {
-        read(&self.place(run_id))
+    /// The run `run_id`, if it is stored and readable by this version.
+    pub fn find(&self, run_id: &str) -> Option<StoredRun> {
+        load(&self.run_folder(run_id))
     }
 
-    /// Everything that is kept and readable.
-    pub fn all(&self) -> Vec<Kept> {
+    /// All stored runs that are readable, sorted by id.
+    pub fn load_all(&self) -> Vec<StoredRun> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        // what is moved aside is about to be removed
-        let is_aside =
-            |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| Owner::read(name).is_some());
-        let there = entries.filter(|entry| !is_aside(entry));
-        let mut kept: Vec<Kept> = there.filter_map(|entry| read(&entry.path())).collect();
-        kept.sort_by(|a, b| a.row.run_id.cmp(&b.row.run_id));
-        kept
+        // folders that were moved aside are about to be removed
+        let is_aside = |entry: &fs::DirEntry| {
+            entry.file_name().to_str().is_some_and(|name| Owner::parse(name).is_some())
+        };
+        let entries = entries.filter(|entry| !is_aside(entry));
+        let mut runs: Vec<StoredRun> = entries.filter_map(|entry| load(&entry.path())).collect();
+        runs.sort_by(|a, b| a.row.run_id.cmp(&b.row.run_id));
+        runs
     }
 
-    /// Takes the run whose tables lie in `work` into the store, in place of an earlier one of the same
-    /// id. It is there whole or not at all.
+    /// Moves the run in the folder `work` into the store and returns its new folder. It replaces an earlier run of the
+    /// same id, atomically.
     ///
     /// # Errors
-    /// If the disk refuses.
-    pub fn keep(&self, work: &Path, key: &Key, row: &RunRow) -> Result<PathBuf, RunnerError> {
-        write_json(&work.join("key.json"), key)?;
-        // TOML's numbers are read back to the last bit, whatever features serde_json is built with
-        let path = work.join(ROW);
+    /// If a file cannot be written or the folder not be moved.
+    pub fn insert(&self, work: &Path, key: &RunKey, row: &RunRow) -> Result<PathBuf, RunnerError> {
+        write_json(&work.join(KEY_FILE), key)?;
+        // TOML restores numbers to the last bit, regardless of serde_json's features
+        let path = work.join(ROW_FILE);
         let text =
             toml::to_string(row).map_err(|error| RunnerError::file(&path)(std::io::Error::other(error)))?;
-        write_whole(&path, text.as_bytes()).map_err(RunnerError::file(&path))?;
-        let place = self.place(&row.run_id);
+        write_atomically(&path, text.as_bytes()).map_err(RunnerError::file(&path))?;
+        let folder = self.run_folder(&row.run_id);
         fs::create_dir_all(&self.folder).map_err(RunnerError::file(&self.folder))?;
-        scratch::sweep(&self.folder, |_| true);
-        put(work, &place).map_err(RunnerError::file(&place))?;
-        self.forget_elders(key, &place);
-        Ok(place)
+        scratch::remove_abandoned(&self.folder, |_| true);
+        replace_folder(work, &folder).map_err(RunnerError::file(&folder))?;
+        self.remove_superseded(key, &folder);
+        Ok(folder)
     }
 
-    /// Removes runs of the same point that other programs or weights made on a machine like this: without that
-    /// every rebuild would leave another set behind. Other machines may be using theirs.
-    fn forget_elders(&self, key: &Key, place: &Path) {
-        let is_elder = |kept: &Kept| {
-            kept.key.is_same_point(key) && kept.key.is_same_machine(key) && kept.folder != place
+    /// Removes runs of the same point and machine that earlier programs or weights made: otherwise every rebuild would
+    /// leave another set. Runs of other machines stay, which may share the store.
+    fn remove_superseded(&self, key: &RunKey, folder: &Path) {
+        let is_superseded = |run: &StoredRun| {
+            run.key.is_same_point(key) && run.key.is_same_machine(key) && run.folder != folder
         };
-        let elders = self.all().into_iter().filter(is_elder);
-        for elder in elders {
-            // one that cannot be removed merely takes room
-            let _ = fs::remove_dir_all(&elder.folder);
+        for run in self.load_all().into_iter().filter(is_superseded) {
+            // one that cannot be removed only takes space
+            let _ = fs::remove_dir_all(&run.folder);
         }
     }
 }
 
-/// Renames the folder `work` to `place`. What stands there is moved away first and then removed; other processes
-/// may do the same at the same time.
-fn put(work: &Path, place: &Path) -> std::io::Result<()> {
+/// Renames the folder `from` to `to`. An existing `to` is moved aside first and then removed; other processes may do
+/// the same at the same time.
+fn replace_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     use std::io::ErrorKind::{AlreadyExists, DirectoryNotEmpty};
-    for _ in 0..PUT_TRIES {
-        match fs::rename(work, place) {
+    for _ in 0..RENAME_ATTEMPTS {
+        match fs::rename(from, to) {
             Err(error) if matches!(error.kind(), DirectoryNotEmpty | AlreadyExists) => {}
-            moved => return moved,
+            result => return result,
         }
-        let aside = scratch::beside(place);
-        // another process may have moved it away
-        if fs::rename(place, &aside).is_ok() {
-            // what cannot be removed takes room and harms nobody
+        let aside = scratch::temporary_path(to);
+        // another process may have moved it aside
+        if fs::rename(to, &aside).is_ok() {
+            // what cannot be removed only takes space
             let _ = fs::remove_dir_all(&aside);
         }
     }
-    fs::rename(work, place)
+    fs::rename(from, to)
 }
 
-fn read(folder: &Path) -> Option<Kept> {
-    let key = serde_json::from_slice(&fs::read(folder.join("key.json")).ok()?).ok()?;
-    let row = toml::from_str(&fs::read_to_string(folder.join(ROW)).ok()?).ok()?;
-    Some(Kept { key, row, folder: folder.to_path_buf() })
+fn load(folder: &Path) -> Option<StoredRun> {
+    let key = serde_json::from_slice(&fs::read(folder.join(KEY_FILE)).ok()?).ok()?;
+    let row = toml::from_str(&fs::read_to_string(folder.join(ROW_FILE)).ok()?).ok()?;
+    Some(StoredRun { key, row, folder: folder.to_path_buf() })
 }
 
-/// Writes `value` as JSON, whole or not at all.
+/// Writes `value` as JSON, atomically.
 ///
 /// # Errors
-/// If the disk refuses.
+/// If the file cannot be written.
 pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), RunnerError> {
     let bytes = serde_json::to_vec_pretty(value).map_err(|error| RunnerError::file(path)(error.into()))?;
-    write_whole(path, &bytes).map_err(RunnerError::file(path))
+    write_atomically(path, &bytes).map_err(RunnerError::file(path))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key(program: &str, repeat: u64) -> Key {
-        Key {
+    fn key(program: &str, repeat: u64) -> RunKey {
+        RunKey {
             settings: serde_json::json!({ "seed": 1 }),
             repeat,
             clip: "crossing".into(),
@@ -150,7 +154,7 @@ mod tests {
             detector_sha256: None,
             body_sha256: None,
             device: "cpu".into(),
-            card: None,
+            gpu: None,
             program_sha256: program.into(),
             cpu: None,
             cores: 2,
@@ -158,71 +162,70 @@ mod tests {
         }
     }
 
-    fn keep(store: &Store, works: &Path, key: &Key) -> RunRow {
+    fn insert(store: &RunStore, works: &Path, key: &RunKey) -> RunRow {
         let work = works.join("work");
         fs::create_dir_all(&work).unwrap();
-        let row = RunRow {
-            run_id: key.run_id(),
-            outcome: "ok".into(),
-            // numbers that serde_json reads back one bit off
-            pve_mm: Some(117.98581822149161),
-            mpjpe_mm: Some(117.9858182214916),
-            error: None,
+        let mut row = RunRow {
+            run_id: key.run_id().unwrap(),
+            outcome: Outcome::Ok,
             remarks: Some("two\nlines, \"quoted\"".into()),
             ..RunRow::default()
         };
-        store.keep(&work, key, &row).unwrap();
+        // numbers that serde_json restores one bit off
+        row.metrics.pose.pve_mm = Some(117.98581822149161);
+        row.metrics.pose.mpjpe_mm = Some(117.9858182214916);
+        store.insert(&work, key, &row).unwrap();
         row
     }
 
     #[test]
-    fn a_kept_row_is_the_same_to_the_last_bit() {
+    fn a_stored_row_is_restored_to_the_last_bit() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::of(folder.path().join("runs"));
-        let row = keep(&store, folder.path(), &key("p", 1));
-        let kept = store.find(&row.run_id).unwrap();
-        assert_eq!((kept.row, kept.key), (row, key("p", 1)));
+        let store = RunStore::new(folder.path().join("runs"));
+        let row = insert(&store, folder.path(), &key("p", 1));
+        let stored = store.find(&row.run_id).unwrap();
+        assert_eq!((stored.row, stored.key), (row, key("p", 1)));
     }
 
     #[test]
-    fn processes_that_keep_the_same_run_at_once_all_succeed() {
+    fn processes_that_store_the_same_run_at_once_all_succeed() {
         let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("run");
-        let put_one = |n: usize| {
+        let run = folder.path().join("run");
+        let insert = |n: usize| {
             let work = folder.path().join(format!("work-{n}"));
             fs::create_dir(&work).unwrap();
             fs::write(work.join("table"), "rows").unwrap();
-            put(&work, &place)
+            replace_folder(&work, &run)
         };
         std::thread::scope(|scope| {
-            let all: Vec<_> = (0..8).map(|n| scope.spawn(move || put_one(n))).collect();
+            let all: Vec<_> = (0..8).map(|n| scope.spawn(move || insert(n))).collect();
             all.into_iter().for_each(|one| one.join().unwrap().unwrap());
         });
-        assert_eq!(fs::read(place.join("table")).unwrap(), b"rows");
+        assert_eq!(fs::read(run.join("table")).unwrap(), b"rows");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
     }
 
     #[test]
-    fn another_machine_keeps_its_runs() {
+    fn runs_of_other_machines_are_not_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::of(folder.path().join("runs"));
-        keep(&store, folder.path(), &Key { cpu: Some("another".into()), ..key("old", 1) });
-        keep(&store, folder.path(), &Key { cores: 64, ..key("old", 1) });
-        keep(&store, folder.path(), &key("old", 1));
-        keep(&store, folder.path(), &key("new", 1));
-        assert_eq!(store.all().len(), 3);
+        let store = RunStore::new(folder.path().join("runs"));
+        insert(&store, folder.path(), &RunKey { cpu: Some("another".into()), ..key("old", 1) });
+        insert(&store, folder.path(), &RunKey { cores: 64, ..key("old", 1) });
+        insert(&store, folder.path(), &key("old", 1));
+        insert(&store, folder.path(), &key("new", 1));
+        assert_eq!(store.load_all().len(), 3);
     }
 
     #[test]
-    fn a_run_takes_the_place_of_its_elders_and_of_nobody_else() {
+    fn a_run_supersedes_runs_of_earlier_programs_only() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::of(folder.path().join("runs"));
+        let store = RunStore::new(folder.path().join("runs"));
         for (program, repeat) in [("old", 1), ("old", 2), ("new", 1)] {
-            keep(&store, folder.path(), &key(program, repeat));
+            insert(&store, folder.path(), &key(program, repeat));
         }
-        let mut kept: Vec<(String, u64)> =
-            store.all().into_iter().map(|kept| (kept.key.program_sha256, kept.key.repeat)).collect();
-        kept.sort();
-        assert_eq!(kept, [("new".to_string(), 1), ("old".to_string(), 2)]);
+        let mut runs: Vec<(String, u64)> =
+            store.load_all().into_iter().map(|run| (run.key.program_sha256, run.key.repeat)).collect();
+        runs.sort();
+        assert_eq!(runs, [("new".to_string(), 1), ("old".to_string(), 2)]);
     }
 }

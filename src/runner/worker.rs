@@ -1,16 +1,17 @@
-//! The process of one run: the stages joined, rows appended as they come.
+//! Executes one run in a process of its own: opens device, networks and video, runs the pipeline, writes the report.
 //!
-//! What it does with the frames is [`Pipeline`]'s; this is what stands around it: the order, the limits, the
-//! device, the account.
+//! Input: the job in the run's folder. Output: row logs and the report in the same folder, and what
+//! [`crate::memory::live`] publishes for the supervisor meanwhile.
 
 use super::RunnerError;
-use super::card::Site;
-use super::death::Outcome;
-use super::order::{self, Account, Facts, Order};
-use super::pipeline::{Pipeline, counted};
-use super::results::Results;
+use super::gpu::DeviceSession;
+use super::job::{self, JobSpec, WorkerReport};
+use super::overlay::OverlaySink;
+use super::pipeline::{Pipeline, if_counted};
+use super::result_writer::ResultWriter;
 use super::stages::Stages;
 use super::store::write_json;
+use crate::labels::Outcome;
 use crate::memory::{heap, live::Publisher, process};
 use crate::nn;
 use crate::video;
@@ -18,23 +19,23 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// What the hidden subcommand `worker FOLDER` does: carries out the order in `folder` and leaves an
-/// account of it there.
+/// The hidden subcommand `worker FOLDER`: executes the job in `folder` and writes its report there.
 pub fn main(folder: &Path) -> ExitCode {
-    die_with_parent();
-    let mut facts = Facts::default();
-    let result = carry_out(folder, &mut facts);
-    facts.heap_peak_bytes = facts.heap_base_bytes.map(|_| heap::peak_bytes());
-    facts.process_peak_bytes = process::own_resident().map(|(_, peak)| peak);
-    facts.disk_written_bytes = process::own_written_bytes();
-    let (outcome, error) = match &result {
-        Ok(()) => (Outcome::Ok, None),
-        Err(error) if error.is_out_of_memory() => (Outcome::OutOfMemory, Some(error.to_string())),
-        Err(error) => (Outcome::Error, Some(error.to_string())),
+    exit_with_parent();
+    let mut report = WorkerReport::default();
+    let result = run(folder, &mut report);
+    let host = &mut report.metrics.host;
+    host.heap_peak_bytes = host.heap_base_bytes.map(|_| heap::peak_bytes());
+    host.process_peak_bytes = process::own_resident_bytes().map(|(_, peak_bytes)| peak_bytes);
+    report.metrics.disk.disk_written_bytes = process::own_written_bytes();
+    report.outcome = match &result {
+        Ok(()) => Outcome::Ok,
+        Err(error) if error.is_out_of_memory() => Outcome::OutOfMemory,
+        Err(_) => Outcome::Error,
     };
-    let account = Account { outcome, error, facts };
-    match write_json(&order::account_in(folder), &account) {
-        Ok(()) if outcome == Outcome::Ok => ExitCode::SUCCESS,
+    report.error = result.err().map(|error| error.to_string());
+    match write_json(&job::report_path(folder), &report) {
+        Ok(()) if report.outcome == Outcome::Ok => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
@@ -43,82 +44,86 @@ pub fn main(folder: &Path) -> ExitCode {
     }
 }
 
-/// A run whose watcher is gone measures nothing any more.
-fn die_with_parent() {
+/// Asks the kernel to kill this process when its supervisor ends: without it nothing is measured.
+fn exit_with_parent() {
     #[cfg(target_os = "linux")]
     {
-        // where the kernel refuses, the run merely lives on to its end
+        // if the kernel refuses, the run goes on to its end
         let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
     }
 }
 
-fn carry_out(folder: &Path, facts: &mut Facts) -> Result<(), RunnerError> {
-    let order = read_order(folder)?;
-    if let Some(mib) = order.settings.limits.host_mib {
+fn run(folder: &Path, report: &mut WorkerReport) -> Result<(), RunnerError> {
+    let job = read_job(folder)?;
+    if let Some(mib) = job.settings.limits.host_mib {
         heap::set_limit_bytes(mib * 1024 * 1024);
     }
-    let live = order::live_in(folder);
+    let live = job::live_path(folder);
     let publisher = Publisher::start(&live).map_err(RunnerError::file(&live))?;
 
     let started = Instant::now();
-    let site = Site::open(&order, &publisher, facts)?;
-    facts.remarks = Some(site.remarks().join("\n")).filter(|remarks| !remarks.is_empty());
-    let worked = work(folder, order, &site, &publisher, facts, started);
-    site.account(facts);
-    worked.map_err(|error| site.explain(error))
+    let session = DeviceSession::open(&job, &publisher, &mut report.metrics.device)?;
+    session.remarks().iter().for_each(|remark| report.add_remark(remark));
+    let result = run_on_device(folder, job, &session, &publisher, report, started);
+    session.record_peaks(&mut report.metrics.device);
+    result.map_err(|error| session.explain_error(error))
 }
 
-/// The run on its device, which was being opened when it `started`.
-fn work(
+/// Loads the networks, opens the video and runs the pipeline. Opening the device began at `started`.
+fn run_on_device(
     folder: &Path,
-    order: Order,
-    site: &Site,
+    job: JobSpec,
+    session: &DeviceSession,
     publisher: &Publisher,
-    facts: &mut Facts,
+    report: &mut WorkerReport,
     started: Instant,
 ) -> Result<(), RunnerError> {
     let before_bytes = heap::current_bytes();
-    if site.device().is_cpu() {
-        // now, and not with some frame's people: the heap's peak then does not depend on who is seen when
-        nn::make_scratch();
+    if session.device().is_cpu() {
+        // Allocated now and not at the first product, so that the heap's peak does not depend on when people appear.
+        nn::preallocate_scratch();
     }
-    facts.heap_scratch_bytes = counted(heap::current_bytes().saturating_sub(before_bytes));
+    let heap_added_bytes = |before_bytes| if_counted(heap::current_bytes().saturating_sub(before_bytes));
+    report.metrics.host.heap_scratch_bytes = heap_added_bytes(before_bytes);
     let before_bytes = heap::current_bytes();
-    let stages = Stages::load(&order, site.device())?;
-    site.models_are_loaded(facts);
-    facts.setup_secs = Some(started.elapsed().as_secs_f64());
-    facts.heap_setup_peak_bytes = counted(heap::reset_peak());
-    facts.heap_base_bytes = counted(heap::current_bytes());
-    facts.heap_weights_bytes = counted(heap::current_bytes().saturating_sub(before_bytes));
+    let stages = Stages::load(&job, session.device())?;
+    session.after_model_load(&mut report.metrics.device);
+    report.metrics.timing.setup_secs = Some(started.elapsed().as_secs_f64());
+    report.metrics.host.heap_setup_peak_bytes = if_counted(heap::reset_peak());
+    report.metrics.host.heap_base_bytes = if_counted(heap::current_bytes());
+    report.metrics.host.heap_weights_bytes = heap_added_bytes(before_bytes);
 
-    let started = Instant::now();
-    let settings = &order.settings;
-    let results =
-        Results::create(folder, &order.run_id, settings.results, settings.video.overlap(), started)?;
+    let opened = Instant::now();
+    let settings = &job.settings;
     let mut source =
-        video::open_at(&order.video, order.fps, &settings.video, &order.scratch, stages.device())?;
-    facts.first_frame = Some(source.range().start as u64);
-    facts.frames = Some(source.frames() as u64);
-    facts.fps = Some(source.probe().fps);
-    publisher.frames(source.frames() as u64);
+        video::open_with_fps(&job.video, job.fps, &settings.video, &job.scratch, stages.device())?;
+    report.first_frame = Some(source.range().start as u64);
+    report.frames = Some(source.frame_count() as u64);
+    report.fps = Some(source.probe().fps);
+    publisher.set_frame_count(source.frame_count() as u64);
     source.prepare()?;
-    facts.open_secs = Some(started.elapsed().as_secs_f64());
-    facts.disk_peak_bytes = Some(source.disk_peak_bytes());
-    publisher.disk_bytes(source.disk_bytes());
+    report.metrics.timing.open_secs = Some(opened.elapsed().as_secs_f64());
+    report.metrics.disk.disk_peak_bytes = Some(source.disk_peak_bytes());
+    publisher.set_disk_bytes(source.disk_bytes());
 
-    let together = settings.hmr2.frames;
-    let ran = Pipeline::new(order.run_id, stages, results, together, started, facts)
-        .run(source.as_mut(), publisher);
-    facts.disk_peak_bytes = Some(source.disk_peak_bytes());
-    facts.heap_frames_bytes = counted(source.frame_buffer_bytes());
-    ran?;
-    let complaints = Some(source.complaints()).filter(|complaints| !complaints.is_empty());
-    facts.remarks = facts.remarks.take().into_iter().chain(complaints).reduce(|a, b| format!("{a}\n{b}"));
+    let overlay = job.overlay.as_ref();
+    let overlay =
+        overlay.map(|path| OverlaySink::start(path, source.as_ref(), settings, &job.model)).transpose()?;
+    let draws_overlay = overlay.is_some();
+    let (is_threaded, frames_per_batch) = (settings.video.overlap(), settings.hmr2.frames);
+    let results = ResultWriter::create(folder, &job.run_id, settings.results, is_threaded, opened, overlay)?;
+    let pipeline = Pipeline::new(job.run_id, stages, results, frames_per_batch, opened, report);
+    let pipeline = if draws_overlay { pipeline.with_frame_copies() } else { pipeline };
+    let result = pipeline.run(source.as_mut(), publisher);
+    report.metrics.disk.disk_peak_bytes = Some(source.disk_peak_bytes());
+    report.metrics.host.heap_frames_bytes = if_counted(source.frame_buffer_bytes());
+    result?;
+    report.add_remark(&source.decoder_warnings());
     Ok(())
 }
 
-fn read_order(folder: &Path) -> Result<Order, RunnerError> {
-    let path = order::order_in(folder);
+fn read_job(folder: &Path) -> Result<JobSpec, RunnerError> {
+    let path = job::job_path(folder);
     let bytes = std::fs::read(&path).map_err(RunnerError::file(&path))?;
-    serde_json::from_slice(&bytes).map_err(|error| RunnerError::Order { path, message: error.to_string() })
+    serde_json::from_slice(&bytes).map_err(|error| RunnerError::Job { path, message: error.to_string() })
 }

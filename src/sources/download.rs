@@ -1,4 +1,4 @@
-//! One address to one file, by `curl`: gone on with where it was broken off, bounded, ended when asked to.
+//! Downloads one address to one file with `curl`: resumes, with limits, and stops on request.
 
 use crate::children;
 use std::fs;
@@ -8,160 +8,170 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often the file's size is looked at.
-const EVERY: Duration = Duration::from_millis(100);
-/// What curl ends with where the server said an error.
-const CURL_STATUS: i32 = 22;
-/// What curl ends with where the server cannot send the rest of a file alone.
-const CURL_NO_RANGE: i32 = 33;
+/// Interval between checks of the file's size.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// curl's exit code for an HTTP error.
+const CURL_HTTP_ERROR: i32 = 22;
+/// curl's exit code where the server does not support range requests.
+const CURL_RANGE_ERROR: i32 = 33;
+/// HTTP status of a range beyond the end of the file.
 const RANGE_NOT_SATISFIABLE: u16 = 416;
 
-/// What is asked of a download.
+/// Limits of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// A line that sends less than a byte a second for so long is dead.
+pub struct DownloadLimits {
+    /// A transfer below one byte per second for this many seconds is aborted.
     pub stall_secs: u32,
-    /// How often a download is tried again that broke off.
+    /// Number of retries after a transfer failed.
     pub retries: u32,
-    /// More than this is not taken; `None` where nobody knows how long the file is.
-    pub most_bytes: Option<u64>,
+    /// Most bytes of the file; `None` where its size is unknown.
+    pub max_bytes: Option<u64>,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience { stall_secs: 30, retries: 3, most_bytes: None }
+impl Default for DownloadLimits {
+    fn default() -> DownloadLimits {
+        DownloadLimits { stall_secs: 30, retries: 3, max_bytes: None }
     }
 }
 
-/// Why nothing, or not all, came.
+/// Why a download is missing or incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
+    /// The program is not installed.
     #[error("`{0}` is not on the PATH")]
-    NoProgram(&'static str),
-    /// The server's answer.
+    ProgramNotFound(&'static str),
+    /// An HTTP status of 400 or above.
     #[error("the server answers {0}")]
     Status(u16),
-    #[error("more than {0} bytes come, and the file has no more")]
+    /// The server sends more than the given number of bytes.
+    #[error("the server sends more than the {0} bytes of the file")]
     TooLong(u64),
-    #[error("stopped; what came so far is kept and gone on with")]
+    /// The download was stopped on request.
+    #[error("stopped; the partial download is kept and will be resumed")]
     Stopped,
-    #[error("{0}; what came so far is kept and gone on with")]
+    /// The transfer failed: the program's message.
+    #[error("{0}; the partial download is kept and will be resumed")]
     Broken(String),
 }
 
-/// Fetches `address` to `part`, going on with what is there; `tell` hears how many bytes are. Redirections are
-/// followed; proxies are those of the usual variables (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`).
+/// Downloads `address` to the file `part`, resuming what is there. `on_progress` is called with the number of bytes so far.
+/// Redirects are followed; proxies are those of the usual variables (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`).
 ///
 /// # Errors
-/// If curl is missing, the server refuses, the line breaks or stalls, more comes than may, or `stop` is set.
+/// If curl is missing, the server refuses, the transfer fails or stalls, exceeds its limit, or `stop` is set.
 pub fn download(
     address: &str,
     part: &Path,
-    patience: Patience,
-    tell: &mut dyn FnMut(u64),
+    limits: DownloadLimits,
+    on_progress: &mut dyn FnMut(u64),
     stop: Option<&AtomicBool>,
 ) -> Result<(), DownloadError> {
-    let first = run("curl", &curl(address, part, patience), part, patience.most_bytes, tell, stop);
+    let first = run("curl", &curl_command(address, part, limits), part, limits.max_bytes, on_progress, stop);
     match first {
-        // what is there is all there is, or is not this file's: whoever knows the file looks at it
-        Err(Failure { status: Some(RANGE_NOT_SATISFIABLE), .. }) if size(part) > 0 => Ok(()),
-        Err(Failure { code: Some(CURL_NO_RANGE), .. }) => {
-            // the server sends the whole or nothing
+        // the part is complete, or not of this file: the caller verifies it
+        Err(RunFailure { status: Some(RANGE_NOT_SATISFIABLE), .. }) if size(part) > 0 => Ok(()),
+        Err(RunFailure { code: Some(CURL_RANGE_ERROR), .. }) => {
+            // the server sends only whole files
             let _ = fs::remove_file(part);
-            let again = run("curl", &curl(address, part, patience), part, patience.most_bytes, tell, stop);
+            let again =
+                run("curl", &curl_command(address, part, limits), part, limits.max_bytes, on_progress, stop);
             again.map_err(|failure| failure.error)
         }
-        ended => ended.map_err(|failure| failure.error),
+        result => result.map_err(|failure| failure.error),
     }
 }
 
-fn curl(address: &str, part: &Path, patience: Patience) -> Command {
+fn curl_command(address: &str, part: &Path, limits: DownloadLimits) -> Command {
     let mut command = Command::new("curl");
-    // brackets in an address are letters of it
+    // brackets in an address are not patterns
     command.args(["--globoff", "--fail", "--location", "--silent", "--show-error", "--continue-at", "-"]);
     command.args(["--proto", "=http,https", "--proto-redir", "=http,https", "--max-redirs", "10"]);
-    command.args(["--retry", &patience.retries.to_string(), "--connect-timeout", "20"]);
-    command.args(["--speed-limit", "1", "--speed-time", &patience.stall_secs.to_string()]);
+    command.args(["--retry", &limits.retries.to_string(), "--connect-timeout", "20"]);
+    command.args(["--speed-limit", "1", "--speed-time", &limits.stall_secs.to_string()]);
     command.args(["--write-out", "%{http_code}", "--output"]).arg(part).arg("--").arg(address);
     command
 }
 
-/// How a program ended that did not do what it was to.
-pub(super) struct Failure {
+/// How a program failed.
+pub(super) struct RunFailure {
+    /// Exit code.
     code: Option<i32>,
+    /// HTTP status of 400 or above.
     status: Option<u16>,
     pub(super) error: DownloadError,
 }
 
-impl From<DownloadError> for Failure {
-    fn from(error: DownloadError) -> Failure {
-        Failure { code: None, status: None, error }
+impl From<DownloadError> for RunFailure {
+    fn from(error: DownloadError) -> RunFailure {
+        RunFailure { code: None, status: None, error }
     }
 }
 
-/// Runs a program that writes `part` to its end, telling the size of what it writes.
+/// Runs a program that writes the file `part`, and reports the file's size.
 pub(super) fn run(
     program: &'static str,
     command: &Command,
     part: &Path,
-    most_bytes: Option<u64>,
-    tell: &mut dyn FnMut(u64),
+    max_bytes: Option<u64>,
+    on_progress: &mut dyn FnMut(u64),
     stop: Option<&AtomicBool>,
-) -> Result<(), Failure> {
+) -> Result<(), RunFailure> {
     let stdio = [Stdio::null(), Stdio::piped(), Stdio::piped()];
     let mut child = children::spawn(command, stdio, None).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => DownloadError::NoProgram(program),
+        io::ErrorKind::NotFound => DownloadError::ProgramNotFound(program),
         _ => DownloadError::Broken(format!("{program} cannot be started: {error}")),
     })?;
-    let ended = loop {
+    let exit = loop {
         match child.try_wait() {
             Ok(Some(status)) => break status,
             Ok(None) => {}
             Err(error) => return Err(DownloadError::Broken(error.to_string()).into()),
         }
-        let there = size(part);
-        tell(there);
-        if let Some(most) = most_bytes.filter(|most| there > *most) {
-            end(&mut child);
+        let downloaded = size(part);
+        on_progress(downloaded);
+        if let Some(most) = max_bytes.filter(|most| downloaded > *most) {
+            kill(&mut child);
             return Err(DownloadError::TooLong(most).into());
         }
         if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
-            end(&mut child);
+            kill(&mut child);
             return Err(DownloadError::Stopped.into());
         }
-        std::thread::sleep(EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     };
-    tell(size(part));
-    if ended.success() {
-        return match most_bytes.filter(|most| size(part) > *most) {
+    on_progress(size(part));
+    if exit.success() {
+        return match max_bytes.filter(|most| size(part) > *most) {
             Some(most) => Err(DownloadError::TooLong(most).into()),
             None => Ok(()),
         };
     }
-    let status = words(child.stdout.take()).parse().ok().filter(|status| *status >= 400);
-    let error = match status.filter(|_| ended.code() == Some(CURL_STATUS)) {
+    let status = read_text(child.stdout.take()).parse().ok().filter(|status| *status >= 400);
+    let error = match status.filter(|_| exit.code() == Some(CURL_HTTP_ERROR)) {
         Some(status) => DownloadError::Status(status),
         None if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) => DownloadError::Stopped,
-        None => DownloadError::Broken(format!("{program} said: {}", words(child.stderr.take()))),
+        None => DownloadError::Broken(format!("{program} said: {}", read_text(child.stderr.take()))),
     };
-    Err(Failure { code: ended.code(), status, error })
+    Err(RunFailure { code: exit.code(), status, error })
 }
 
-fn end(child: &mut Child) {
-    // it may have ended by itself
+/// Kills a child.
+fn kill(child: &mut Child) {
+    // fails if it has exited by itself
     let _ = child.kill();
     let _ = child.wait();
 }
 
-/// What an ended program wrote: its words are few.
-fn words(pipe: Option<impl Read>) -> String {
-    let mut said = String::new();
+/// The start of what an exited program wrote.
+fn read_text(pipe: Option<impl Read>) -> String {
+    let mut text = String::new();
     if let Some(pipe) = pipe {
-        let _ = pipe.take(4096).read_to_string(&mut said);
+        let _ = pipe.take(4096).read_to_string(&mut text);
     }
-    said.trim().to_string()
+    text.trim().to_string()
 }
 
+/// Size of a file; 0 if there is none.
 fn size(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |about| about.len())
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
 }

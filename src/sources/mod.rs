@@ -1,59 +1,91 @@
-//! What a person calls a video, as a path that can be read anywhere in it: a file or a folder of pictures as it
-//! is, an address on the web.
+//! Resolves what a user names as a video to a local path: a file, an image or folder of images, or a web address.
 //!
-//! A folder's pictures are its frames, in natural order. An address is fetched first: to seek for every frame
-//! over a network is hopeless. What is fetched is kept below one folder and fetched once. Fetching is `curl`'s work (which most systems have, follows redirections and goes on where it
-//! was broken off), or `yt-dlp`'s for pages that only it understands: a client of our own would bring a
-//! cryptography library into every build. Must not know how videos and pictures are decoded.
+//! The images of a folder are its frames, in natural order. An address is downloaded first, since seeking over a network for
+//! every frame is far too slow; downloads are cached in one folder. Downloading is done by `curl` (installed on most systems;
+//! follows redirects and resumes), or by `yt-dlp` for pages that only it understands: an HTTP client in this program would
+//! add a cryptography library to every build. Does not depend on how videos and images are decoded.
 
 mod download;
-mod folder;
-pub mod header;
-mod order;
+mod image_folder;
+pub mod image_header;
+mod natural_order;
 mod web;
 
-pub use download::{DownloadError, Patience, download};
-pub use folder::{Frames, Pictures, is_pictures};
+pub use download::{DownloadError, DownloadLimits, download};
+pub use image_folder::{ImageFiles, ImageSequence, is_image_source};
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::provenance::sha256_of_bytes;
 
-/// Frames a second of a folder of pictures where nothing else is asked for.
+/// Default frame rate of a folder of images, in frames per second.
 pub const DEFAULT_FPS: f64 = 30.0;
 
-/// What is wrong with a source.
+/// Why a video source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    #[error("{}: {}", folder.display(), no_pictures(left_out))]
-    NoPictures { folder: PathBuf, left_out: Vec<String> },
-    #[error("{}: {what}", path.display())]
-    Picture { path: PathBuf, what: String },
+    /// A folder has no supported images.
+    #[error("{}: {}", folder.display(), no_images_message(left_out))]
+    NoImages {
+        /// The folder.
+        folder: PathBuf,
+        /// Which files were left out, and why.
+        left_out: Vec<String>,
+    },
+    /// An image cannot be used.
+    #[error("{}: {reason}", path.display())]
+    Image {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The frame rate is out of range.
     #[error("fps = {0}: give a number of frames a second, more than 0.0001 and less than 1000000")]
-    Fps(f64),
-    #[error("{address}: {what}")]
-    Address { address: String, what: String },
+    InvalidFps(f64),
+    /// An address cannot be downloaded.
+    #[error("{address}: {reason}")]
+    Address {
+        /// The address.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The program that downloads an address is not installed.
     #[error("{address}: `{program}` is not on the PATH; {hint}")]
-    NoProgram { address: String, program: &'static str, hint: &'static str },
+    ProgramNotFound {
+        /// The address.
+        address: String,
+        /// The missing program.
+        program: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A file or folder cannot be read or written.
     #[error("{}: {source}", path.display())]
-    Disk { path: PathBuf, source: io::Error },
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
 }
 
-fn no_pictures(left_out: &[String]) -> String {
+fn no_images_message(left_out: &[String]) -> String {
     let left_out = left_out.join("; ");
-    let told = if left_out.is_empty() { left_out } else { format!(" ({left_out})") };
-    format!("there are no pictures in this folder; give one with .jpg, .jpeg or .png files{told}")
+    let details = if left_out.is_empty() { left_out } else { format!(" ({left_out})") };
+    format!("there are no images in this folder; give one with .jpg, .jpeg or .png files{details}")
 }
 
 impl SourceError {
-    fn disk(path: &Path) -> impl FnOnce(io::Error) -> SourceError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> SourceError {
         let path = path.to_path_buf();
-        |source| SourceError::Disk { path, source }
+        |source| SourceError::Io { path, source }
     }
 }
 
-/// Whether a source's name is an address on the web: it begins like one, and no file or folder has this name.
+/// Whether a source is a web address: it begins with `http://` or `https://`, and no file or folder has this name.
 pub fn is_address(source: &Path) -> bool {
     let begins_with = |scheme: &str| {
         let start = source.to_str().and_then(|text| text.get(..scheme.len()));
@@ -62,64 +94,63 @@ pub fn is_address(source: &Path) -> bool {
     (begins_with("http://") || begins_with("https://")) && !source.exists()
 }
 
-/// As [`file`], of what needs no fetching; `None` where an address was not fetched yet.
+/// As [`resolve`], without downloading: `None` for an address that is not in the cache.
 ///
 /// # Errors
-/// As [`file`].
-pub fn file_at_hand(source: &Path, fps: Option<f64>, kept: &Path) -> Result<Option<PathBuf>, SourceError> {
+/// As [`resolve`].
+pub fn resolve_local(source: &Path, fps: Option<f64>, cache: &Path) -> Result<Option<PathBuf>, SourceError> {
     match source.to_str().filter(|_| is_address(source)) {
-        Some(address) => Ok(Some(web::place(address, kept)).filter(|place| place.is_file())),
-        None => file(source, fps, kept, &mut |_| ()).map(Some),
+        Some(address) => Ok(Some(web::cache_path(address, cache)).filter(|path| path.is_file())),
+        None => resolve(source, fps, cache, &mut |_| ()).map(Some),
     }
 }
 
-/// The path that `source` stands for: itself, or the file in `kept` to which an address is fetched. `tell` hears
-/// how many bytes are there while it is fetched.
+/// The local path of `source`: itself, or the file in the folder `cache` to which an address is downloaded.
+/// `on_progress` is called with the number of bytes downloaded so far.
 ///
 /// # Errors
-/// If an address cannot be fetched, a folder has no pictures, or `fps` is no rate.
-pub fn file(
+/// If an address cannot be downloaded, a folder has no images, or `fps` is out of range.
+pub fn resolve(
     source: &Path,
     fps: Option<f64>,
-    kept: &Path,
-    tell: &mut dyn FnMut(u64),
+    cache: &Path,
+    on_progress: &mut dyn FnMut(u64),
 ) -> Result<PathBuf, SourceError> {
     if let Some(address) = source.to_str().filter(|_| is_address(source)) {
-        return web::fetch(address, kept, tell);
+        return web::fetch(address, cache, on_progress);
     }
-    if is_pictures(source) {
-        rate(fps)?;
-        Pictures::of(source)?;
+    if is_image_source(source) {
+        validate_fps(fps)?;
+        ImageFiles::list(source)?;
     }
     Ok(source.to_path_buf())
 }
 
-/// What a file or folder is called: a file's name without its ending, a folder's whole name, also where the path
-/// is `.` or ends in `..`.
-pub fn name(source: &Path) -> String {
+/// The name to show for a file or folder: a file's name without its extension, a folder's full name, also where the path is
+/// `.` or ends in `..`.
+pub fn display_name(source: &Path) -> String {
     let name = |path: &Path| {
         let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
         name.map(|name| name.to_string_lossy().into_owned())
     };
-    let whole = || std::fs::canonicalize(source).ok().and_then(|whole| name(&whole));
-    name(source).or_else(whole).unwrap_or_else(|| "video".into())
+    let of_canonical = || std::fs::canonicalize(source).ok().and_then(|path| name(&path));
+    name(source).or_else(of_canonical).unwrap_or_else(|| "video".into())
 }
 
-/// Frames a second of a folder of pictures: `fps`, or [`DEFAULT_FPS`] where none are given.
+/// The frame rate of a folder of images: `fps`, by default [`DEFAULT_FPS`].
 ///
 /// # Errors
-/// If it is no rate.
-pub fn rate(fps: Option<f64>) -> Result<f64, SourceError> {
+/// If it is out of range.
+pub fn validate_fps(fps: Option<f64>) -> Result<f64, SourceError> {
     let fps = fps.unwrap_or(DEFAULT_FPS);
-    if fps > 0.0001 && fps < 1_000_000.0 { Ok(fps) } else { Err(SourceError::Fps(fps)) }
+    if fps > 0.0001 && fps < 1_000_000.0 { Ok(fps) } else { Err(SourceError::InvalidFps(fps)) }
 }
 
-/// The name under which what was made of `from` is kept: the last part of it that people know it by, and a
-/// hash of all of it.
-fn key(known_as: &str, from: &str) -> String {
-    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
-    let known_as: String = known_as.chars().take(40).map(plain).collect();
-    format!("{known_as}-{}", &sha256_of_bytes(from.as_bytes())[..16])
+/// The name of a cached file: `label`, shortened and with safe characters, and a hash of `content`.
+fn cache_name(label: &str, content: &str) -> String {
+    let sanitize = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let label: String = label.chars().take(40).map(sanitize).collect();
+    format!("{label}-{}", &sha256_of_bytes(content.as_bytes())[..16])
 }
 
 #[cfg(test)]
@@ -127,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_begins_like_one_and_an_existing_file_is_none() {
+    fn addresses_begin_with_http_or_https() {
         for address in ["http://a/x.mp4", "https://a", "HTTPS://a"] {
             assert!(is_address(Path::new(address)), "{address}");
         }

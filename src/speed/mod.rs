@@ -1,95 +1,110 @@
-//! How fast the network runs on a device, beside what the device's matrix products alone allow and
-//! beside PyTorch: crops a second for each precision and batch.
+//! Benchmarks the network's speed on a device, compared with the device's matrix products alone and with PyTorch: crops
+//! per second for each precision and batch size.
 //!
-//! [`measure`] times ours on weights by formula, [`torch`] runs `tools/bench_torch.py`; both give one
-//! [`Document`], so that they can be put side by side. Times are medians of several passes, each waited
-//! for, after warm-up. Must not know runs, tables or pages.
+//! [`measure`] times this implementation with synthetic weights; [`torch`] runs `tools/bench_torch.py`. Both return a
+//! [`SpeedReport`], so results can be compared. Times are medians of several synchronized passes after warm-up.
 
 mod network;
 pub mod products;
 pub mod torch;
 
-pub use network::{Wish, measure};
+pub use network::{SpeedRequest, measure};
 
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// Everything measured on one device.
+/// Results of one device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Document {
+pub struct SpeedReport {
     /// The device's name.
     pub device: String,
-    /// The network's: `vit-h`, or a smaller one to try things with.
+    /// The network: `vit-h`, or a smaller one for tests.
     pub network: String,
-    /// Multiplications and additions in one crop's matrix products.
+    /// Multiplications and additions in the matrix products of one crop.
     pub flop_per_crop: u64,
-    /// PyTorch's version, where it was PyTorch.
+    /// PyTorch's version, if PyTorch was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torch: Option<String>,
-    pub precisions: Vec<OfPrecision>,
-    /// What there was no time for.
+    /// Results per precision.
+    pub precisions: Vec<PrecisionResults>,
+    /// Measurements that were skipped at the deadline.
     #[serde(default)]
     pub skipped_for_time: Vec<String>,
+    /// Duration of the benchmark, seconds.
     pub secs: f64,
 }
 
-/// What was measured in one precision.
+/// Results of one precision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OfPrecision {
+pub struct PrecisionResults {
+    /// Name of the precision, such as `bf16`.
     pub precision: String,
-    /// One large square product: what the device gives at best.
+    /// One large square product: the practical maximum of the device.
     pub ceiling: Ceiling,
-    /// The products of one block alone, in the network's own shapes.
-    pub products: Vec<Rate>,
-    pub rows: Vec<Row>,
+    /// The matrix products of one transformer block alone, per batch size.
+    pub products: Vec<ProductRate>,
+    /// The whole network, per mode and batch size.
+    pub rows: Vec<SpeedRow>,
 }
 
+/// Rate of one large square matrix product.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Ceiling {
+    /// Rows and columns of the matrices.
     pub side: usize,
+    /// Teraflops per second.
     pub tflops: f64,
 }
 
+/// Rate of a transformer block's matrix products.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Rate {
+pub struct ProductRate {
+    /// Number of crops.
     pub batch: usize,
+    /// Teraflops per second.
     pub tflops: f64,
 }
 
-/// One batch of one precision in one way.
+/// Speed of the network in one precision, mode and batch size. All values are `None` if it failed.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Row {
-    /// `plain` or `flash` (ours), `eager` or `compiled` (PyTorch's).
+pub struct SpeedRow {
+    /// `plain` or `flash` (attention of this implementation), `eager` or `compiled` (PyTorch).
     pub mode: String,
+    /// Name of the precision.
     pub precision: String,
+    /// Number of crops.
     pub batch: usize,
-    /// Why there are no numbers.
+    /// Why the measurement failed.
     #[serde(default)]
     pub error: Option<String>,
+    /// Crops per second, by the median.
     #[serde(default)]
     pub crops_per_sec: Option<f64>,
+    /// Median time of a pass, seconds.
     #[serde(default)]
     pub secs_median: Option<f64>,
+    /// Fastest pass, seconds.
     #[serde(default)]
     pub secs_min: Option<f64>,
+    /// Slowest pass, seconds.
     #[serde(default)]
     pub secs_max: Option<f64>,
+    /// Number of passes.
     #[serde(default)]
     pub passes: Option<usize>,
-    /// Of the matrix products alone, so that it can be held against [`Ceiling::tflops`].
+    /// Rate of the matrix products alone, comparable with [`Ceiling::tflops`].
     #[serde(default)]
     pub tflops: Option<f64>,
-    /// Most bytes that tensors held, weights included.
+    /// Peak of bytes allocated by tensors, weights included.
     #[serde(default)]
     pub allocated_peak_bytes: Option<u64>,
-    /// Most bytes that the pool held for them.
+    /// Peak of bytes reserved by the pool.
     #[serde(default)]
     pub reserved_peak_bytes: Option<u64>,
 }
 
-/// Seconds of `passes` passes of `work`, sorted, after two that do not count. `work` has to wait for the
-/// device.
-fn seconds<E>(passes: usize, mut work: impl FnMut() -> Result<(), E>) -> Result<Vec<f64>, E> {
+/// Sorted times of `passes` passes of `work`, seconds, after two warm-up passes. `work` must synchronize with the device.
+fn time_passes<E>(passes: usize, mut work: impl FnMut() -> Result<(), E>) -> Result<Vec<f64>, E> {
     for _ in 0..2 {
         work()?;
     }
@@ -103,7 +118,7 @@ fn seconds<E>(passes: usize, mut work: impl FnMut() -> Result<(), E>) -> Result<
     Ok(seconds)
 }
 
-/// The middle of sorted numbers.
+/// Median of sorted values.
 fn median(sorted: &[f64]) -> f64 {
     let half = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[half] } else { 0.5 * (sorted[half - 1] + sorted[half]) }
@@ -114,11 +129,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn the_median_is_the_middle_of_sorted_times() {
         assert_eq!(median(&[1.0, 2.0, 9.0]), 2.0);
         assert_eq!(median(&[1.0, 2.0, 4.0, 9.0]), 3.0);
         let mut count = 0;
-        let timed = seconds(4, || {
+        let timed = time_passes(4, || {
             count += 1;
             Ok::<(), ()>(())
         });

@@ -1,74 +1,82 @@
-//! Timing the whole network.
+//! Times the whole network.
 
-use super::{Document, OfPrecision, Row, median, products, seconds};
-use crate::device::{self, Handle};
+use super::{PrecisionResults, SpeedReport, SpeedRow, median, products, time_passes};
+use crate::device::{self, DeviceHandle};
 use crate::hmr2::{Attention, Config, Network, Precision};
 use crate::parity::formula;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use std::time::Instant;
 
-/// What is to be measured.
+/// What to measure.
 #[derive(Debug, Clone)]
-pub struct Wish {
+pub struct SpeedRequest {
+    /// Sizes of the network.
     pub config: Config,
-    /// What the network is called.
+    /// Name of the network.
     pub network: String,
+    /// Precisions to measure.
     pub precisions: Vec<Precision>,
-    /// Crops at once.
+    /// Batch sizes.
     pub batches: Vec<usize>,
-    /// Timed passes of each.
+    /// Timed passes per measurement.
     pub passes: usize,
-    /// No measurement is begun after so many seconds.
+    /// No measurement starts after this time, seconds.
     pub deadline_secs: f64,
 }
 
-/// Measures what is wished on `device`, called `name`. A batch that does not fit is a row with an error;
-/// `told` hears each row.
+/// Runs the benchmark on `device`, named `name` in the report. A batch that does not fit in memory gives a row with an
+/// error. `on_row` is called for each row.
 ///
 /// # Errors
-/// If the weights themselves do not fit, or the device is lost.
-pub fn measure(wish: &Wish, device: &Device, name: &str, told: &mut dyn FnMut(&Row)) -> Result<Document> {
+/// If the weights do not fit in memory, or the device is lost.
+pub fn measure(
+    request: &SpeedRequest,
+    device: &Device,
+    name: &str,
+    on_row: &mut dyn FnMut(&SpeedRow),
+) -> Result<SpeedReport> {
     let started = Instant::now();
-    let in_time = || started.elapsed().as_secs_f64() < wish.deadline_secs;
+    let in_time = || started.elapsed().as_secs_f64() < request.deadline_secs;
     let mut skipped = Vec::new();
     let mut precisions = Vec::new();
-    for &precision in &wish.precisions {
+    for &precision in &request.precisions {
         let dtype = precision.dtype();
         let called = precision.name();
         if !in_time() {
             skipped.push(called.to_string());
             continue;
         }
-        let ceiling = products::ceiling(dtype, device, wish.passes)?;
-        let mut found = OfPrecision { precision: called.into(), ceiling, products: vec![], rows: vec![] };
-        for &batch in &wish.batches {
-            // a product that does not fit is no loss: the row below says so
-            if let Ok(rate) = products::of_block(&wish.config, dtype, device, batch, wish.passes) {
+        let ceiling = products::measure_ceiling(dtype, device, request.passes)?;
+        let mut found =
+            PrecisionResults { precision: called.into(), ceiling, products: vec![], rows: vec![] };
+        for &batch in &request.batches {
+            // a product that does not fit is skipped; the row below reports it
+            if let Ok(rate) = products::measure_block(&request.config, dtype, device, batch, request.passes) {
                 found.products.push(rate);
             }
         }
-        let weights = formula::weights("a", &wish.config, dtype, device)?;
-        let network = Network::load(&wish.config, VarBuilder::from_tensors(weights, dtype, device))?;
-        for attention in ways(precision, device) {
-            let network = network.clone().with_fused_attention(attention == Attention::Flash);
-            for &batch in &wish.batches {
+        let weights = formula::weights("a", &request.config, dtype, device)?;
+        let network = Network::load(&request.config, VarBuilder::from_tensors(weights, dtype, device))?;
+        for attention in attention_modes(precision, device) {
+            let network = network.clone().with_attention(attention.path());
+            for &batch in &request.batches {
                 let what = format!("{called} {} {batch}", attention.name());
                 if !in_time() {
                     skipped.push(what);
                     continue;
                 }
-                let row = row(&network, wish, precision, attention, batch, device);
-                told(&row);
+                let row = measure_row(&network, request, precision, attention, batch, device);
+                on_row(&row);
                 found.rows.push(row);
             }
         }
         precisions.push(found);
     }
-    Ok(Document {
+    Ok(SpeedReport {
         device: name.to_string(),
-        network: wish.network.clone(),
-        flop_per_crop: wish.config.flop_per_crop(),
+        network: request.network.clone(),
+        flop_per_crop: request.config.flop_per_crop(),
         torch: None,
         precisions,
         skipped_for_time: skipped,
@@ -76,61 +84,65 @@ pub fn measure(wish: &Wish, device: &Device, name: &str, told: &mut dyn FnMut(&R
     })
 }
 
-/// The ways that attention can be computed there.
-fn ways(precision: Precision, device: &Device) -> Vec<Attention> {
-    let fused = device::kernels::Kernels::FlashAttention.is_built() && !device.is_cpu();
-    let mut ways = vec![Attention::Plain];
+/// The attention implementations available on the device.
+fn attention_modes(precision: Precision, device: &Device) -> Vec<Attention> {
+    let fused = device::kernels::KernelGroup::FlashAttention.is_built() && !device.is_cpu();
+    let mut attention_modes = vec![Attention::Plain];
     if fused && precision != Precision::F32 {
-        ways.push(Attention::Flash);
+        attention_modes.push(Attention::Flash);
     }
-    ways
+    attention_modes
 }
 
-fn row(
+fn measure_row(
     network: &Network,
-    wish: &Wish,
+    request: &SpeedRequest,
     precision: Precision,
     attention: Attention,
     batch: usize,
     device: &Device,
-) -> Row {
-    let empty =
-        Row { mode: attention.name().into(), precision: precision.name().into(), batch, ..Row::default() };
-    match timed(network, wish, precision, batch, device) {
+) -> SpeedRow {
+    let empty = SpeedRow {
+        mode: attention.name().into(),
+        precision: precision.name().into(),
+        batch,
+        ..SpeedRow::default()
+    };
+    match time_forward(network, request, precision, batch, device) {
         Ok((seconds, pool)) => {
             let secs = median(&seconds);
-            Row {
+            SpeedRow {
                 crops_per_sec: Some(batch as f64 / secs),
                 secs_median: Some(secs),
                 secs_min: seconds.first().copied(),
                 secs_max: seconds.last().copied(),
                 passes: Some(seconds.len()),
-                tflops: Some((wish.config.flop_per_crop() * batch as u64) as f64 / secs / 1e12),
+                tflops: Some((request.config.flop_per_crop() * batch as u64) as f64 / secs / 1e12),
                 allocated_peak_bytes: pool.map(|pool| pool.used_peak_bytes),
                 reserved_peak_bytes: pool.map(|pool| pool.reserved_peak_bytes),
                 ..empty
             }
         }
-        Err(error) => Row { error: Some(error.to_string()), ..empty },
+        Err(error) => SpeedRow { error: Some(error.to_string()), ..empty },
     }
 }
 
-fn timed(
+fn time_forward(
     network: &Network,
-    wish: &Wish,
+    request: &SpeedRequest,
     precision: Precision,
     batch: usize,
     device: &Device,
-) -> Result<(Vec<f64>, Option<device::Pool>)> {
-    let side = wish.config.image_size;
+) -> Result<(Vec<f64>, Option<device::MemoryPool>)> {
+    let side = request.config.image_size;
     let crops = Tensor::randn(0f32, 1.0, (batch, 3, side, side), device)?.to_dtype(precision.dtype())?;
-    let handle = Handle::of(device);
+    let handle = DeviceHandle::from_device(device);
     if let Some(handle) = &handle {
         handle.synchronize();
         handle.trim();
-        handle.reset_marks();
+        handle.reset_peaks();
     }
-    let seconds = seconds(wish.passes, || {
+    let seconds = time_passes(request.passes, || {
         network.forward(&crops)?;
         device.synchronize()
     })?;
@@ -143,32 +155,32 @@ mod tests {
 
     #[test]
     fn a_small_network_is_measured_on_the_cpu() {
-        let wish = Wish {
-            config: formula::small(),
+        let request = SpeedRequest {
+            config: formula::small_config(),
             network: "small".into(),
             precisions: vec![Precision::F32],
             batches: vec![1, 2],
             passes: 2,
             deadline_secs: 60.0,
         };
-        let mut heard = 0;
-        let document = measure(&wish, &Device::Cpu, "a CPU", &mut |_| heard += 1).unwrap();
+        let mut row_count = 0;
+        let document = measure(&request, &Device::Cpu, "a CPU", &mut |_| row_count += 1).unwrap();
         let [of_f32] = &document.precisions[..] else { panic!("one precision was asked for") };
-        assert_eq!((of_f32.rows.len(), of_f32.products.len(), heard), (2, 2, 2));
+        assert_eq!((of_f32.rows.len(), of_f32.products.len(), row_count), (2, 2, 2));
         let row = &of_f32.rows[1];
         assert_eq!((row.batch, row.mode.as_str(), row.allocated_peak_bytes), (2, "plain", None));
         assert!(row.crops_per_sec.unwrap() > 0.0 && row.secs_min.unwrap() <= row.secs_median.unwrap());
         let text = serde_json::to_string(&document).unwrap();
-        let again: Document = serde_json::from_str(&text).unwrap();
+        let again: SpeedReport = serde_json::from_str(&text).unwrap();
         assert_eq!(again.precisions[0].rows.len(), 2);
     }
 
     #[test]
-    fn what_there_is_no_time_for_is_named() {
-        let (config, precisions) = (formula::small(), vec![Precision::F32, Precision::F16]);
+    fn skipped_measurements_are_listed() {
+        let (config, precisions) = (formula::small_config(), vec![Precision::F32, Precision::F16]);
         let (network, batches) = ("small".to_string(), vec![1]);
-        let wish = Wish { config, network, precisions, batches, passes: 1, deadline_secs: 0.0 };
-        let document = measure(&wish, &Device::Cpu, "a CPU", &mut |_| ()).unwrap();
+        let request = SpeedRequest { config, network, precisions, batches, passes: 1, deadline_secs: 0.0 };
+        let document = measure(&request, &Device::Cpu, "a CPU", &mut |_| ()).unwrap();
         assert_eq!(document.skipped_for_time, ["f32", "f16"]);
     }
 }

@@ -1,8 +1,8 @@
-//! Tables as files: Parquet in batches of bounded size, CSV for the runs, several tables into one.
+//! Parquet files of tables, written and read in batches of bounded size.
 
-use super::column::{Building, Row};
+use super::column::{ColumnBuilder, TableRow, to_data_frame};
 use super::{TableError, csv};
-use crate::files::WholeFile;
+use crate::files::AtomicFile;
 use polars::prelude::*;
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
@@ -10,59 +10,59 @@ use polars_io::parquet::write::{BatchedWriter, ParquetWriter};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Rows of a batch (and of a row group): a few megabytes of the widest table.
+/// Rows of a batch and of a row group: a few megabytes of the widest table.
 const BATCH_ROWS: usize = 2048;
 
-/// The place of table `R` in `folder`.
-pub fn parquet_path<R: Row>(folder: &Path) -> PathBuf {
+/// The path of the Parquet file of table `R` in `folder`.
+pub fn parquet_path<R: TableRow>(folder: &Path) -> PathBuf {
     folder.join(format!("{}.parquet", R::TABLE))
 }
 
-/// The empty table `R`.
-pub fn empty<R: Row>() -> DataFrame {
+/// The table `R` without rows.
+pub fn empty_frame<R: TableRow>() -> DataFrame {
     DataFrame::empty_with_schema(&schema::<R>())
 }
 
-fn schema<R: Row>() -> Schema {
-    R::COLUMNS.iter().map(|column| Field::new(column.name.into(), column.kind.dtype())).collect()
+fn schema<R: TableRow>() -> Schema {
+    R::columns().iter().map(|column| Field::new(column.name.into(), column.column_type.dtype())).collect()
 }
 
-/// Writes a table row by row, holding one batch at a time. Nothing stands at its place before
+/// Writes a Parquet file row by row, with one batch in memory. The file appears under its name in
 /// [`TableWriter::finish`].
 pub struct TableWriter<R> {
     path: PathBuf,
     writer: BatchedWriter<File>,
-    whole: WholeFile,
+    file: AtomicFile,
     rows: Vec<R>,
 }
 
-impl<R: Row> TableWriter<R> {
-    /// Starts the table `R` of `folder`.
+impl<R: TableRow> TableWriter<R> {
+    /// Creates the file of table `R` in `folder`.
     ///
     /// # Errors
-    /// If the file cannot be made.
+    /// If the file cannot be created.
     pub fn create(folder: &Path) -> Result<TableWriter<R>, TableError> {
         let path = parquet_path::<R>(folder);
-        let whole = WholeFile::create(&path).map_err(TableError::file(&path))?;
-        let file = File::create(whole.beside()).map_err(TableError::file(&path))?;
+        let atomic = AtomicFile::create(&path).map_err(TableError::file(&path))?;
+        let file = File::create(atomic.temporary_path()).map_err(TableError::file(&path))?;
         let writer = ParquetWriter::new(file)
             .set_parallel(false)
             .batched(&schema::<R>())
-            .map_err(TableError::damaged(&path))?;
-        Ok(TableWriter { path, writer, whole, rows: Vec::new() })
+            .map_err(TableError::encode(&path))?;
+        Ok(TableWriter { path, writer, file: atomic, rows: Vec::new() })
     }
 
-    /// Adds one row.
+    /// Appends one row.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If the file cannot be written.
     pub fn push(&mut self, row: R) -> Result<(), TableError> {
         self.rows.push(row);
         if self.rows.len() >= BATCH_ROWS { self.write_batch() } else { Ok(()) }
     }
 
     fn write_batch(&mut self) -> Result<(), TableError> {
-        let frame = frame_of(&self.rows).map_err(TableError::damaged(&self.path))?;
+        let frame = to_data_frame(&self.rows).map_err(TableError::encode(&self.path))?;
         self.rows.clear();
         self.push_frame(&frame)
     }
@@ -71,14 +71,13 @@ impl<R: Row> TableWriter<R> {
         if frame.height() == 0 {
             return Ok(());
         }
-        self.writer.write_batch(frame).map_err(TableError::damaged(&self.path))
+        self.writer.write_batch(frame).map_err(TableError::encode(&self.path))
     }
 
-    /// Adds all rows of a table of the same kind in another folder, a batch at a time. A table that
-    /// is not there adds nothing.
+    /// Appends all rows of the same table in another folder, batch by batch. A table that does not exist has no rows.
     ///
     /// # Errors
-    /// If the table cannot be read, or not as this version's.
+    /// If the other table cannot be read or has other columns, or the file cannot be written.
     pub fn append_table(&mut self, folder: &Path) -> Result<(), TableError> {
         let mut batches = Batches::open::<R>(folder)?;
         while let Some(frame) = batches.next_batch()? {
@@ -87,46 +86,32 @@ impl<R: Row> TableWriter<R> {
         Ok(())
     }
 
-    /// Puts the table in its place.
+    /// Completes the file and moves it to its final path.
     ///
     /// # Errors
-    /// If the disk refuses; then nothing stands there.
+    /// If the file cannot be written; then there is none at the final path.
     pub fn finish(mut self) -> Result<(), TableError> {
         if !self.rows.is_empty() {
             self.write_batch()?;
         }
-        self.writer.finish().map_err(TableError::damaged(&self.path))?;
+        self.writer.finish().map_err(TableError::encode(&self.path))?;
         let path = self.path;
-        self.whole.finish().map_err(TableError::file(&path))
+        self.file.finish().map_err(TableError::file(&path))
     }
 }
 
-/// The table of `rows`.
+/// Reads the table `R` of `folder` into memory: all columns, or those of `only`.
 ///
 /// # Errors
-/// If polars refuses a column.
-pub fn frame_of<R: Row>(rows: &[R]) -> PolarsResult<DataFrame> {
-    let mut columns: Vec<Building> = R::COLUMNS.iter().map(|column| Building::new(column.kind)).collect();
-    for row in rows {
-        row.push(&mut columns);
-    }
-    let columns: PolarsResult<Vec<polars::prelude::Column>> =
-        columns.into_iter().zip(R::COLUMNS).map(|(built, column)| built.finish(column.name)).collect();
-    DataFrame::new(rows.len(), columns?)
-}
-
-/// Reads the table `R` of `folder` whole: all columns, or those of `only`.
-///
-/// # Errors
-/// If it is not there or damaged.
-pub fn read<R: Row>(folder: &Path, only: Option<&[&str]>) -> Result<DataFrame, TableError> {
+/// If the file is missing or damaged.
+pub fn read<R: TableRow>(folder: &Path, only: Option<&[&str]>) -> Result<DataFrame, TableError> {
     let path = parquet_path::<R>(folder);
     let file = File::open(&path).map_err(TableError::file(&path))?;
     let only = only.map(|names| names.iter().map(ToString::to_string).collect());
-    ParquetReader::new(file).with_columns(only).finish().map_err(TableError::damaged(&path))
+    ParquetReader::new(file).with_columns(only).finish().map_err(TableError::decode(&path))
 }
 
-/// A table read a batch at a time; a table that is not there has none.
+/// Reads a table batch by batch; a table that does not exist has no batches.
 struct Batches {
     path: PathBuf,
     schema: Schema,
@@ -135,11 +120,11 @@ struct Batches {
 }
 
 impl Batches {
-    fn open<R: Row>(folder: &Path) -> Result<Batches, TableError> {
+    fn open<R: TableRow>(folder: &Path) -> Result<Batches, TableError> {
         let path = parquet_path::<R>(folder);
         let mut batches = Batches { path, schema: schema::<R>(), rows: 0, start: 0 };
         if batches.path.exists() {
-            batches.rows = batches.reader()?.num_rows().map_err(TableError::damaged(&batches.path))?;
+            batches.rows = batches.reader()?.num_rows().map_err(TableError::decode(&batches.path))?;
         }
         Ok(batches)
     }
@@ -155,66 +140,66 @@ impl Batches {
         }
         let reader = self.reader()?.with_slice(Some((self.start, count)));
         self.start += count;
-        let frame = reader.finish().map_err(TableError::damaged(&self.path))?;
+        let frame = reader.finish().map_err(TableError::decode(&self.path))?;
         if frame.schema().as_ref() != &self.schema {
-            let message = "its columns are not this version's".to_string();
-            return Err(TableError::Damaged { path: self.path.clone(), message });
+            return Err(TableError::Columns { path: self.path.clone() });
         }
         Ok(Some(frame))
     }
 }
 
-/// The rows of a table, in order, of which one batch is held at a time.
+/// Iterator over the rows of a table, with one batch in memory.
 pub struct Rows<R> {
     batches: Batches,
-    columns: Vec<Building>,
-    held: usize,
-    at: usize,
+    columns: Vec<ColumnBuilder>,
+    batch_rows: usize,
+    next: usize,
     row: std::marker::PhantomData<R>,
 }
 
-/// Reads the table `R` of `folder` row by row. A table that is not there has no rows.
+/// Reads the table `R` of `folder` row by row. A table that does not exist has no rows.
 ///
 /// # Errors
-/// If it cannot be read; each item fails by itself if its batch is damaged.
-pub fn rows<R: Row>(folder: &Path) -> Result<Rows<R>, TableError> {
+/// If the file cannot be opened. An item is an error if its batch cannot be read.
+pub fn read_rows<R: TableRow>(folder: &Path) -> Result<Rows<R>, TableError> {
     let batches = Batches::open::<R>(folder)?;
-    Ok(Rows { batches, columns: Vec::new(), held: 0, at: 0, row: std::marker::PhantomData })
+    Ok(Rows { batches, columns: Vec::new(), batch_rows: 0, next: 0, row: std::marker::PhantomData })
 }
 
-impl<R: Row> Rows<R> {
+impl<R: TableRow> Rows<R> {
     fn refill(&mut self) -> Result<bool, TableError> {
         let Some(frame) = self.batches.next_batch()? else { return Ok(false) };
-        let columns = frame.columns().iter().zip(R::COLUMNS);
-        let taken: PolarsResult<_> =
-            columns.map(|(column, about)| Building::from_column(about.kind, column)).collect();
-        self.columns = taken.map_err(TableError::damaged(&self.batches.path))?;
-        (self.held, self.at) = (frame.height(), 0);
+        let columns = frame.columns().iter().zip(R::columns());
+        let built: PolarsResult<_> = columns
+            .map(|(column, declared)| ColumnBuilder::from_column(declared.column_type, column))
+            .collect();
+        self.columns = built.map_err(TableError::decode(&self.batches.path))?;
+        (self.batch_rows, self.next) = (frame.height(), 0);
         Ok(true)
     }
 }
 
-impl<R: Row> Iterator for Rows<R> {
+impl<R: TableRow> Iterator for Rows<R> {
     type Item = Result<R, TableError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at == self.held {
+        if self.next == self.batch_rows {
             match self.refill() {
                 Ok(true) => {}
                 Ok(false) => return None,
                 Err(error) => return Some(Err(error)),
             }
         }
-        self.at += 1;
-        Some(Ok(R::pull(&self.columns, self.at - 1)))
+        self.next += 1;
+        Some(Ok(R::from_columns(&self.columns, self.next - 1)))
     }
 }
 
 /// Writes `rows` as Parquet and as CSV into `folder`.
 ///
 /// # Errors
-/// If the disk refuses.
-pub fn write_with_csv<R: Row + Clone>(folder: &Path, rows: &[R]) -> Result<(), TableError> {
+/// If a file cannot be written.
+pub fn write_with_csv<R: TableRow + Clone>(folder: &Path, rows: &[R]) -> Result<(), TableError> {
     let mut writer = TableWriter::create(folder)?;
     for row in rows {
         writer.push(row.clone())?;
@@ -239,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_of_several_runs_become_one() {
+    fn tables_of_several_runs_are_concatenated() {
         let folder = tempfile::tempdir().unwrap();
         let rows = (BATCH_ROWS + 5) as u64;
         for run in ["a", "b"] {
@@ -257,7 +242,7 @@ mod tests {
         let frame = read::<PersonRow>(folder.path(), None).unwrap();
         assert_eq!(frame.height() as u64, 2 * rows);
         assert_eq!(frame.column("track").unwrap().null_count(), 6);
-        let rows: Vec<PersonRow> = super::rows(folder.path()).unwrap().map(Result::unwrap).collect();
+        let rows: Vec<PersonRow> = read_rows(folder.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(rows[3], person("a", 3));
         assert_eq!(rows[BATCH_ROWS + 6], person("b", 1));
         assert_eq!(rows.len(), frame.height());
@@ -270,20 +255,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         TableWriter::<PersonRow>::create(folder.path()).unwrap().finish().unwrap();
         let frame = read::<PersonRow>(folder.path(), None).unwrap();
-        assert_eq!((frame.height(), frame.width()), (0, PersonRow::COLUMNS.len()));
+        assert_eq!((frame.height(), frame.width()), (0, PersonRow::columns().len()));
     }
 
     #[test]
-    fn csv_keeps_unknown_apart_from_zero() {
+    fn csv_distinguishes_null_from_zero() {
         let folder = tempfile::tempdir().unwrap();
-        let known = RunRow { run_id: "a".into(), disk_peak_bytes: Some(0), ..RunRow::default() };
-        let unknown = RunRow { run_id: "b".into(), mota: Some(f64::NAN), ..RunRow::default() };
+        let mut known = RunRow { run_id: "a".into(), ..RunRow::default() };
+        known.metrics.disk.disk_peak_bytes = Some(0);
+        let mut unknown = RunRow { run_id: "b".into(), ..RunRow::default() };
+        unknown.metrics.tracking.mota = Some(f64::NAN);
         write_with_csv(folder.path(), &[known, unknown]).unwrap();
         let text = std::fs::read_to_string(folder.path().join("runs.csv")).unwrap();
         let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
         let header = lines.next().unwrap();
-        let at = header.iter().position(|name| *name == "disk_peak_bytes").unwrap();
-        let cells: Vec<&str> = lines.map(|line| line[at]).collect();
+        let index = header.iter().position(|name| *name == "disk_peak_bytes").unwrap();
+        let cells: Vec<&str> = lines.map(|line| line[index]).collect();
         assert_eq!(cells, ["0", ""]);
         let frame = read::<RunRow>(folder.path(), Some(&["mota"])).unwrap();
         assert_eq!(frame.column("mota").unwrap().null_count(), 2);

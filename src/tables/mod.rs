@@ -1,44 +1,104 @@
-//! Tables: columns and their units, spools that survive a crash, Parquet and CSV, SQL over a folder.
+//! Tables of results: column types, row logs that survive a crash, Parquet and CSV files, and SQL over a folder of tables.
 //!
-//! A run's own process appends rows to [`spool`]s, one JSON line each, so that its memory stays flat
-//! and nothing that was finished is lost when it dies. Afterwards [`files`] turns spools into Parquet
-//! in batches of bounded size, [`csv`] writes and reads what git keeps of them, and [`query`] answers Polars' SQL over the tables of a report folder.
+//! A run's process appends rows to [`row_log`]s, one JSON line each, so that its memory stays constant and finished rows
+//! survive if the process dies. Afterwards [`files`] converts the logs to Parquet in batches of bounded size, [`csv`]
+//! writes and reads the tables that are committed to git, and [`query`] runs SQL over the tables of a report's folder.
 //!
-//! Must not know who fills the rows nor what the answers are used for.
+//! Does not depend on how rows are made or what queries are for.
 
 pub mod column;
 pub mod csv;
 pub mod files;
-pub mod pictures;
+pub mod image_rows;
+pub mod metrics;
 pub mod query;
+pub mod row_log;
 pub mod rows;
-pub mod spool;
 
-pub use column::{Column, Kind, Row};
-pub use pictures::PicturePersonRow;
-pub use query::Tables;
+pub use column::{Column, ColumnType, TableRow};
+pub use image_rows::ImagePersonRow;
+pub use query::ReportTables;
+pub use row_log::{RowLog, read_row_log};
 pub use rows::{ClaimRow, FrameRow, MemoryRow, PersonRow, RunRow};
-pub use spool::{Spool, read_spool};
 
+use polars::error::PolarsError;
 use std::path::{Path, PathBuf};
 
-/// What went wrong with a table.
+/// An error of reading, writing or querying a table.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
+    /// A file cannot be opened, read or written.
     #[error("cannot read or write {path}: {source}")]
-    File { path: PathBuf, source: std::io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The underlying error.
+        source: std::io::Error,
+    },
+    /// A complete line of a row log is not a row of this version.
     #[error(
-        "line {line} of {path} is no row of this version: {message}; delete the run's folder to run it again"
+        "line {line} of {path} is not a row of this version: {source}; delete the run's folder to run it again"
     )]
-    Spool { path: PathBuf, line: usize, message: String },
+    RowLogLine {
+        /// The file.
+        path: PathBuf,
+        /// Line number, from 1.
+        line: usize,
+        /// The underlying error.
+        source: serde_json::Error,
+    },
+    /// Rows cannot be encoded as Parquet or CSV.
+    #[error("cannot write the table {path}: {source}")]
+    Encode {
+        /// The file.
+        path: PathBuf,
+        /// The underlying error.
+        source: PolarsError,
+    },
+    /// A file is not valid Parquet or CSV.
+    #[error("cannot read the table {path}: {source}; if it is damaged, delete its folder to run it again")]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// The underlying error.
+        source: PolarsError,
+    },
+    /// The columns of a Parquet file are not those of this version.
     #[error(
-        "the table {path} is damaged or of another version: {message}; delete its folder to run it again"
+        "the columns of the table {path} are not those of this version; delete its folder to run it again"
     )]
-    Damaged { path: PathBuf, message: String },
+    Columns {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A cell of a CSV file is not of its column's type.
+    #[error("cannot read the table {path}: `{cell}` in the column `{column}` is not of type {column_type:?}")]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+        /// Expected type of its cells.
+        column_type: ColumnType,
+        /// Text of the cell.
+        cell: String,
+    },
+    /// A query is invalid.
     #[error("{message}, in the query `{sql}`")]
-    Query { sql: String, message: String },
+    Query {
+        /// The query.
+        sql: String,
+        /// What is invalid.
+        message: String,
+    },
+    /// A query for one number has another answer.
     #[error("the query `{sql}` gave {got}, where one number is needed")]
-    NotANumber { sql: String, got: String },
+    NotANumber {
+        /// The query.
+        sql: String,
+        /// Description of the answer.
+        got: String,
+    },
 }
 
 impl TableError {
@@ -46,7 +106,11 @@ impl TableError {
         |source| TableError::File { path: path.to_path_buf(), source }
     }
 
-    fn damaged(path: &Path) -> impl Fn(polars::error::PolarsError) -> TableError + '_ {
-        |error| TableError::Damaged { path: path.to_path_buf(), message: error.to_string() }
+    fn encode(path: &Path) -> impl Fn(PolarsError) -> TableError + '_ {
+        |source| TableError::Encode { path: path.to_path_buf(), source }
+    }
+
+    pub(crate) fn decode(path: &Path) -> impl Fn(PolarsError) -> TableError + '_ {
+        |source| TableError::Decode { path: path.to_path_buf(), source }
     }
 }

@@ -1,33 +1,34 @@
-//! `weightsManifest`: which tensors there are, where their bytes lie, and what they hold.
+//! Parses `weightsManifest` (names, shapes and types of the tensors) and reads the tensors' values.
 
 use super::TfjsError;
 use half::f16;
 use serde_json::Value;
 
-/// The most axes of a tensor.
-const MOST_AXES: usize = 8;
-/// int32 values and f32 ones have this many bytes.
+/// Maximum number of axes of a tensor.
+const MAX_AXES: usize = 8;
+/// Bytes of an int32 or float32 value.
 const WORD: u64 = 4;
 
 /// A tensor's values, row-major.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
-    /// Stored as float32, or as float16 or whole numbers of a scale (widened).
+    /// Stored as float32, or as float16 or dequantize integers (dequantized).
     F32(Vec<f32>),
     /// Stored as int32, uint8 or bool.
     I32(Vec<i32>),
 }
 
-/// A constant of a model.
+/// A constant tensor of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weight {
-    /// Lengths of the axes, as the file has them; none for a single number.
+    /// Lengths of the axes; empty for a scalar.
     pub shape: Vec<usize>,
+    /// The values.
     pub data: Data,
 }
 
 impl Weight {
-    /// The values, where they are real numbers.
+    /// The values if they are floats.
     pub fn floats(&self) -> Option<&[f32]> {
         match &self.data {
             Data::F32(values) => Some(values),
@@ -35,7 +36,7 @@ impl Weight {
         }
     }
 
-    /// The values, where they are whole numbers.
+    /// The values if they are integers.
     pub fn integers(&self) -> Option<&[i32]> {
         match &self.data {
             Data::I32(values) => Some(values),
@@ -44,20 +45,20 @@ impl Weight {
     }
 }
 
-/// How a tensor's numbers are stored.
+/// Storage format of a tensor's values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stored {
     F32,
     F16,
     I32,
-    /// One byte is a whole number.
+    /// One byte per value.
     U8,
-    /// `value * scale + min`, rounded where the tensor is of whole numbers.
-    Scaled {
+    /// Quantized: `value * scale + min`, rounded if the tensor has integer values.
+    Quantized {
         bytes: u64,
         scale: f64,
         min: f64,
-        whole: bool,
+        is_integer: bool,
     },
 }
 
@@ -67,7 +68,7 @@ impl Stored {
             Stored::F32 | Stored::I32 => WORD,
             Stored::F16 => 2,
             Stored::U8 => 1,
-            Stored::Scaled { bytes, .. } => bytes,
+            Stored::Quantized { bytes, .. } => bytes,
         }
     }
 }
@@ -82,16 +83,16 @@ struct Entry {
     offset: u64,
 }
 
-/// Files whose bytes, one file after the other, are tensors one after the other.
+/// A group of files; their concatenated bytes are the concatenated tensors.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Plain names of files beside the JSON.
+    /// File names, in the folder of the JSON.
     pub(super) paths: Vec<String>,
     entries: Vec<Entry>,
     bytes: u64,
 }
 
-/// The groups of a model's JSON.
+/// Parses the groups of a model's JSON.
 pub(super) fn parse(json: &Value) -> Result<Vec<Group>, TfjsError> {
     let groups = list(json.get("weightsManifest"), "weightsManifest")?;
     groups.iter().enumerate().map(|(at, group)| parse_group(group, at)).collect()
@@ -106,7 +107,7 @@ fn parse_group(group: &Value, at: usize) -> Result<Group, TfjsError> {
     let mut paths = Vec::new();
     for path in list(group.get("paths"), &format!("{at}.paths"))? {
         let name = path.as_str().filter(|name| is_plain(name)).ok_or_else(|| {
-            TfjsError::structure(format!("{at}.paths"), format!("{path} is no plain name of a file"))
+            TfjsError::structure(format!("{at}.paths"), format!("{path} is not a plain file name"))
         })?;
         paths.push(name.to_string());
     }
@@ -126,7 +127,7 @@ fn parse_group(group: &Value, at: usize) -> Result<Group, TfjsError> {
     Ok(Group { paths, entries, bytes: offset })
 }
 
-/// Whether a name is a file's in the same folder.
+/// Whether a name refers to a file in the same folder.
 fn is_plain(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\\', '\0', ':'])
 }
@@ -137,11 +138,11 @@ fn parse_entry(weight: &Value, offset: u64, at: &str) -> Result<Entry, TfjsError
         .and_then(Value::as_str)
         .ok_or_else(|| TfjsError::structure(format!("{at}.weights"), "a tensor has no name"))?
         .to_string();
-    let wrong = |reason: String| TfjsError::Weight { name: name.clone(), offset, reason };
+    let invalid = |reason: String| TfjsError::Weight { name: name.clone(), offset, reason };
     let axes =
-        weight.get("shape").and_then(Value::as_array).ok_or_else(|| wrong("it has no shape".into()))?;
-    if axes.len() > MOST_AXES {
-        return Err(wrong(format!("it has {} axes, and at most {MOST_AXES} are read", axes.len())));
+        weight.get("shape").and_then(Value::as_array).ok_or_else(|| invalid("it has no shape".into()))?;
+    if axes.len() > MAX_AXES {
+        return Err(invalid(format!("it has {} axes, and at most {MAX_AXES} are supported", axes.len())));
     }
     let mut shape = Vec::with_capacity(axes.len());
     let mut count = 1u64;
@@ -149,24 +150,24 @@ fn parse_entry(weight: &Value, offset: u64, at: &str) -> Result<Entry, TfjsError
         let length = axis
             .as_u64()
             .filter(|length| u32::try_from(*length).is_ok())
-            .ok_or_else(|| wrong(format!("{axis} is no length of an axis")))?;
-        count = count.checked_mul(length).ok_or_else(|| wrong("its shape is too large".into()))?;
-        shape.push(usize::try_from(length).map_err(|_| wrong("its shape is too large".into()))?);
+            .ok_or_else(|| invalid(format!("{axis} is not an axis length")))?;
+        count = count.checked_mul(length).ok_or_else(|| invalid("its shape is too large".into()))?;
+        shape.push(usize::try_from(length).map_err(|_| invalid("its shape is too large".into()))?);
     }
-    let stored = stored(weight).map_err(wrong)?;
+    let stored = stored(weight).map_err(invalid)?;
     Ok(Entry { name, shape, count, stored, offset })
 }
 
 fn stored(weight: &Value) -> Result<Stored, String> {
     let dtype = weight.get("dtype").and_then(Value::as_str).unwrap_or("none");
-    let whole = match dtype {
+    let is_integer = match dtype {
         "float32" => false,
         "int32" => true,
         "uint8" | "bool" => return Ok(Stored::U8),
-        _ => return Err(format!("its type is {dtype}; float32, int32, uint8 and bool are read")),
+        _ => return Err(format!("its type is {dtype}; float32, int32, uint8 and bool are supported")),
     };
     let Some(quantization) = weight.get("quantization").filter(|value| !value.is_null()) else {
-        return Ok(if whole { Stored::I32 } else { Stored::F32 });
+        return Ok(if is_integer { Stored::I32 } else { Stored::F32 });
     };
     let narrow = quantization.get("dtype").and_then(Value::as_str).unwrap_or("none");
     let number = |key: &str| {
@@ -174,20 +175,24 @@ fn stored(weight: &Value) -> Result<Stored, String> {
         number.ok_or_else(|| format!("its quantization has no number `{key}`"))
     };
     match narrow {
-        "float16" if !whole => Ok(Stored::F16),
-        "uint8" => Ok(Stored::Scaled { bytes: 1, scale: number("scale")?, min: number("min")?, whole }),
-        "uint16" => Ok(Stored::Scaled { bytes: 2, scale: number("scale")?, min: number("min")?, whole }),
-        _ => Err(format!("it is quantized to {narrow}; float16, uint8 and uint16 are read")),
+        "float16" if !is_integer => Ok(Stored::F16),
+        "uint8" => {
+            Ok(Stored::Quantized { bytes: 1, scale: number("scale")?, min: number("min")?, is_integer })
+        }
+        "uint16" => {
+            Ok(Stored::Quantized { bytes: 2, scale: number("scale")?, min: number("min")?, is_integer })
+        }
+        _ => Err(format!("it is quantized to {narrow}; float16, uint8 and uint16 are supported")),
     }
 }
 
-/// Compares the bytes that a group's tensors take with those that its files have.
+/// Checks that a group's files have as many bytes (`found`) as its tensors need.
 pub(super) fn check_length(group: &Group, found: u64) -> Result<(), TfjsError> {
-    // the first tensor that the files break off in tells more than the sum
+    // name the first truncated tensor, which is more helpful than the total
     let end = |entry: &Entry| entry.offset + entry.count * entry.stored.bytes();
     if let Some(entry) = group.entries.iter().find(|entry| end(entry) > found) {
         let reason = format!(
-            "it takes {} bytes, and the files {} end at byte {found}",
+            "it needs {} bytes, and the files {} end at byte {found}",
             entry.count * entry.stored.bytes(),
             group.paths.join(", ")
         );
@@ -199,22 +204,22 @@ pub(super) fn check_length(group: &Group, found: u64) -> Result<(), TfjsError> {
     Ok(())
 }
 
-/// The tensors of a group.
+/// Reads the tensors of a group.
 pub(super) fn read_group(group: &Group, bytes: &[u8]) -> Result<Vec<(String, Weight)>, TfjsError> {
     check_length(group, bytes.len() as u64)?;
     let mut rest = bytes;
     let mut weights = Vec::with_capacity(group.entries.len());
     for entry in &group.entries {
-        // both fit: the sum of all is the length of what is in memory
+        // cannot overflow: the sum over all tensors equals the length of a slice in memory
         let taken = (entry.count * entry.stored.bytes()) as usize;
-        let Some((bytes, behind)) = rest.split_at_checked(taken) else {
+        let Some((bytes, remaining)) = rest.split_at_checked(taken) else {
             return Err(TfjsError::Length {
                 files: group.paths.join(", "),
                 found: rest.len() as u64,
                 listed: taken as u64,
             });
         };
-        rest = behind;
+        rest = remaining;
         let data = values(entry.stored, bytes);
         if let Data::F32(values) = &data
             && let Some(at) = values.iter().position(|value| value.is_nan())
@@ -235,18 +240,18 @@ fn values(stored: Stored, bytes: &[u8]) -> Data {
         Stored::I32 => Data::I32(words.map(|word| i32::from_le_bytes(*word)).collect()),
         Stored::F16 => Data::F32(halves.map(|half| f16::from_le_bytes(*half).to_f32()).collect()),
         Stored::U8 => Data::I32(bytes.iter().map(|byte| i32::from(*byte)).collect()),
-        Stored::Scaled { bytes: 1, scale, min, whole } => {
-            scaled(bytes.iter().map(|byte| f64::from(*byte)), scale, min, whole)
+        Stored::Quantized { bytes: 1, scale, min, is_integer } => {
+            dequantize(bytes.iter().map(|byte| f64::from(*byte)), scale, min, is_integer)
         }
-        Stored::Scaled { scale, min, whole, .. } => {
-            scaled(halves.map(|half| f64::from(u16::from_le_bytes(*half))), scale, min, whole)
+        Stored::Quantized { scale, min, is_integer, .. } => {
+            dequantize(halves.map(|half| f64::from(u16::from_le_bytes(*half))), scale, min, is_integer)
         }
     }
 }
 
-fn scaled(values: impl Iterator<Item = f64>, scale: f64, min: f64, whole: bool) -> Data {
+fn dequantize(values: impl Iterator<Item = f64>, scale: f64, min: f64, is_integer: bool) -> Data {
     let values = values.map(|value| value * scale + min);
-    if whole {
+    if is_integer {
         Data::I32(values.map(|value| value.round() as i32).collect())
     } else {
         Data::F32(values.map(|value| value as f32).collect())

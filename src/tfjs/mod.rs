@@ -1,11 +1,9 @@
-//! Reader of TensorFlow.js graph models: `model.json` and its files of weights, as plain values.
+//! Parses TensorFlow.js graph models: `model.json` and its weight files.
 //!
 //! The JSON holds the graph (`modelTopology`) and the list of weights (`weightsManifest`): name, shape, type and
-//! quantization of every tensor, which lie one after the other in the files that each group names. Nothing is
-//! believed: sizes are compared with the files before anything is allocated, every input has to exist, and the
-//! graph may not have a cycle. Format: `tfjs-core/src/io` of TensorFlow.js.
-//!
-//! Must not know which network a model is.
+//! quantization of every tensor; their values are stored one after the other in the files of each group. Files are
+//! untrusted: sizes are compared with the files before memory is allocated, every input has to exist, and the graph
+//! must not have cycles. Format: `tfjs-core/src/io` of TensorFlow.js.
 
 mod error;
 mod graph;
@@ -21,43 +19,45 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-/// The largest `model.json` that is read.
-const LARGEST_JSON: u64 = 64 << 20;
-/// The largest sum of a model's files of weights.
-const LARGEST_WEIGHTS: u64 = 2 << 30;
+/// Maximum size of `model.json`.
+const MAX_JSON_BYTES: u64 = 64 << 20;
+/// Maximum total size of a model's weight files.
+const MAX_WEIGHT_BYTES: u64 = 2 << 30;
 
-/// A graph model whose parts fit each other.
+/// A validated graph model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
-    /// In the order of the file. Names are unique, inputs exist, and there is no cycle.
+    /// In file order. Names are unique, inputs exist, and there are no cycles.
     nodes: Vec<Node>,
+    /// Index of each node by name.
     index: HashMap<String, usize>,
     weights: BTreeMap<String, Weight>,
 }
 
 impl Model {
-    /// Reads `model.json` at `path` and the files of weights that it names, which lie beside it.
+    /// Reads `model.json` at `path` and its weight files, which are in the same folder.
     ///
     /// # Errors
     /// If a file is missing, too large, too short or too long, or the model is damaged: see [`TfjsError`].
     pub fn read(path: &Path) -> Result<Model, TfjsError> {
-        let json = read_at_most(path, LARGEST_JSON)?;
+        let json = read_limited(path, MAX_JSON_BYTES)?;
         let parsed = parse_json(&json, path)?;
         let manifest = manifest::parse(&parsed)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let mut groups = Vec::with_capacity(manifest.len());
-        let mut left = LARGEST_WEIGHTS;
+        let mut bytes_left = MAX_WEIGHT_BYTES;
         for group in &manifest {
-            let bytes = group_bytes(folder, group, left)?;
-            left -= bytes.len() as u64;
+            let bytes = group_bytes(folder, group, bytes_left)?;
+            // a file may have grown since its length was checked
+            bytes_left = bytes_left.saturating_sub(bytes.len() as u64);
             groups.push(bytes);
         }
         let slices: Vec<&[u8]> = groups.iter().map(Vec::as_slice).collect();
         Model::assemble(&parsed, &manifest, &slices)
     }
 
-    /// A model of the bytes of `model.json` and of those of its weights: for each group of the manifest its files'
-    /// bytes one after the other.
+    /// Parses the bytes of `model.json` and of its weights: for each group of the manifest the concatenated bytes of its
+    /// files.
     ///
     /// # Errors
     /// If the model is damaged: see [`TfjsError`].
@@ -75,7 +75,7 @@ impl Model {
         for (group, bytes) in manifest.iter().zip(groups) {
             for (name, weight) in manifest::read_group(group, bytes)? {
                 if weights.insert(name.clone(), weight).is_some() {
-                    return Err(TfjsError::WeightTwice { name });
+                    return Err(TfjsError::DuplicateWeight { name });
                 }
             }
         }
@@ -83,17 +83,17 @@ impl Model {
         Ok(Model { nodes, index, weights })
     }
 
-    /// The nodes in the order of the file.
+    /// The nodes in file order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// The node of this name.
+    /// Looks up a node by name.
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.get(*self.index.get(name)?)
     }
 
-    /// The constant of this name: values and shape.
+    /// Looks up a constant by name.
     pub fn weight(&self, name: &str) -> Option<&Weight> {
         self.weights.get(name)
     }
@@ -108,18 +108,18 @@ fn parse_json(json: &[u8], path: &Path) -> Result<Value, TfjsError> {
     serde_json::from_slice(json).map_err(|source| TfjsError::NotJson { path: path.to_path_buf(), source })
 }
 
-/// A file's bytes, unless it has more than `most`.
-fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, TfjsError> {
+/// Reads a file of at most `max` bytes.
+fn read_limited(path: &Path, max: u64) -> Result<Vec<u8>, TfjsError> {
     let unreadable = |source| TfjsError::Unreadable { path: path.to_path_buf(), source };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.len() > most {
-        return Err(TfjsError::TooLarge { path: path.to_path_buf(), bytes: metadata.len(), most });
+    if metadata.len() > max {
+        return Err(TfjsError::TooLarge { path: path.to_path_buf(), bytes: metadata.len(), max });
     }
     std::fs::read(path).map_err(unreadable)
 }
 
-/// The bytes of a group's files, whose lengths are compared with the manifest before they are read.
-fn group_bytes(folder: &Path, group: &manifest::Group, most: u64) -> Result<Vec<u8>, TfjsError> {
+/// Reads and concatenates a group's files after checking their lengths against the manifest.
+fn group_bytes(folder: &Path, group: &manifest::Group, max: u64) -> Result<Vec<u8>, TfjsError> {
     let paths: Vec<PathBuf> = group.paths.iter().map(|name| folder.join(name)).collect();
     let mut found = 0u64;
     for path in &paths {
@@ -128,13 +128,13 @@ fn group_bytes(folder: &Path, group: &manifest::Group, most: u64) -> Result<Vec<
         found = found.saturating_add(metadata.len());
     }
     let path = paths.first().cloned().unwrap_or_default();
-    if found > most {
-        return Err(TfjsError::TooLarge { path, bytes: found, most });
+    if found > max {
+        return Err(TfjsError::TooLarge { path, bytes: found, max });
     }
     manifest::check_length(group, found)?;
     let mut bytes = Vec::with_capacity(usize::try_from(found).unwrap_or(0));
     for path in &paths {
-        bytes.append(&mut read_at_most(path, most)?);
+        bytes.append(&mut read_limited(path, max)?);
     }
     Ok(bytes)
 }

@@ -1,9 +1,8 @@
-//! Checked access to tables, vectors and strings of a flatbuffer.
+//! Bounds-checked access to the tables, vectors and strings of a flatbuffer.
 //!
-//! Layout: <https://flatbuffers.dev/internals/>. All numbers are little-endian. A table starts with a signed
+//! Layout: <https://flatbuffers.dev/internals/>. All values are little-endian. A table starts with the signed
 //! distance back to its vtable; the vtable holds its own size, the table's size and one 16-bit position per
-//! field, 0 for an absent field. Vectors and strings start with their length.
-//! Must not know what the tables mean.
+//! field, 0 for an absent field. Vectors and strings start with their length. The meaning of tables is up to `model`.
 
 use super::TfliteError;
 use std::fmt::Display;
@@ -18,7 +17,6 @@ pub struct Table<'a> {
     bytes: Bytes<'a>,
     at: usize,
     vtable: usize,
-    /// Bytes of the vtable and of the table.
     vtable_bytes: usize,
     table_bytes: usize,
 }
@@ -33,16 +31,16 @@ pub struct Vector<'a> {
 }
 
 impl<'a> Bytes<'a> {
-    /// An error about something at a position.
+    /// An error about the item `what` at byte `at`.
     pub fn damaged(&self, what: impl Display, at: usize, problem: impl Display) -> TfliteError {
         TfliteError::Damaged { what: what.to_string(), at, problem: problem.to_string(), bytes: self.0.len() }
     }
 
-    /// `N` bytes at a position.
+    /// `N` bytes at byte `at`.
     fn array<const N: usize>(&self, at: usize, what: &str) -> Result<[u8; N], TfliteError> {
         let found =
             at.checked_add(N).and_then(|end| self.0.get(at..end)).and_then(|part| part.try_into().ok());
-        found.ok_or_else(|| self.damaged(what, at, "lies beyond the end of the file"))
+        found.ok_or_else(|| self.damaged(what, at, "is beyond the end of the file"))
     }
 
     fn u16(&self, at: usize, what: &str) -> Result<u16, TfliteError> {
@@ -53,8 +51,7 @@ impl<'a> Bytes<'a> {
         Ok(u32::from_le_bytes(self.array(at, what)?))
     }
 
-    /// The position that the unsigned offset at `at` points to. Offsets point forward only, so that no chain of
-    /// them can end where it began.
+    /// The target of the unsigned offset at byte `at`. Offsets point forward only, which rules out cycles.
     fn follow(&self, at: usize, what: &str) -> Result<usize, TfliteError> {
         let offset = self.u32(at, what)?;
         let target = usize::try_from(offset).ok().and_then(|offset| at.checked_add(offset));
@@ -70,7 +67,7 @@ impl<'a> Bytes<'a> {
         self.table(at, "the root table")
     }
 
-    /// The table at a position.
+    /// The table at byte `at`.
     fn table(&self, at: usize, what: &str) -> Result<Table<'a>, TfliteError> {
         let back = i32::from_le_bytes(self.array(at, what)?);
         let vtable =
@@ -100,7 +97,7 @@ impl<'a> Table<'a> {
         self.at
     }
 
-    /// The position of a field of `size` bytes, `None` where it is absent.
+    /// The position of a field of `size` bytes; `None` if it is absent.
     fn field(&self, number: usize, size: usize, what: &str) -> Result<Option<usize>, TfliteError> {
         let entry = 4 + 2 * number;
         if entry + 2 > self.vtable_bytes {
@@ -108,15 +105,15 @@ impl<'a> Table<'a> {
         }
         match usize::from(self.bytes.u16(self.vtable + entry, what)?) {
             0 => Ok(None),
-            inside if inside >= 4 && inside + size <= self.table_bytes => Ok(Some(self.at + inside)),
-            inside => {
-                let problem = format!("lies at byte {inside} of a table of {} bytes", self.table_bytes);
+            offset if offset >= 4 && offset + size <= self.table_bytes => Ok(Some(self.at + offset)),
+            offset => {
+                let problem = format!("is at byte {offset} of a table of {} bytes", self.table_bytes);
                 Err(self.bytes.damaged(what, self.at, problem))
             }
         }
     }
 
-    /// A number of one byte, or the default.
+    /// A u8 field, or the default.
     pub fn u8(&self, number: usize, default: u8, what: &str) -> Result<u8, TfliteError> {
         match self.field(number, 1, what)? {
             Some(at) => Ok(u8::from_le_bytes(self.bytes.array(at, what)?)),
@@ -124,7 +121,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// A signed number of four bytes, or the default.
+    /// An i32 field, or the default.
     pub fn i32(&self, number: usize, default: i32, what: &str) -> Result<i32, TfliteError> {
         match self.field(number, 4, what)? {
             Some(at) => Ok(i32::from_le_bytes(self.bytes.array(at, what)?)),
@@ -132,7 +129,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// An unsigned number of four bytes, or the default.
+    /// A u32 field, or the default.
     pub fn u32(&self, number: usize, default: u32, what: &str) -> Result<u32, TfliteError> {
         self.field(number, 4, what)?.map_or(Ok(default), |at| self.bytes.u32(at, what))
     }
@@ -143,7 +140,7 @@ impl<'a> Table<'a> {
         self.bytes.table(self.bytes.follow(at, what)?, what).map(Some)
     }
 
-    /// A vector of elements of `size` bytes; empty where the field is absent.
+    /// A vector of elements of `size` bytes; empty if the field is absent.
     pub fn vector(&self, number: usize, size: usize, what: &str) -> Result<Vector<'a>, TfliteError> {
         let Some(at) = self.field(number, 4, what)? else {
             return Ok(Vector { bytes: self.bytes, start: 0, len: 0 });
@@ -159,13 +156,13 @@ impl<'a> Table<'a> {
         Ok(Vector { bytes: self.bytes, start, len })
     }
 
-    /// The bytes of a vector of bytes; empty where the field is absent.
+    /// The bytes of a vector of bytes; empty if the field is absent.
     pub fn data(&self, number: usize, what: &str) -> Result<&'a [u8], TfliteError> {
         let vector = self.vector(number, 1, what)?;
         Ok(self.bytes.0.get(vector.start..vector.start + vector.len).unwrap_or_default())
     }
 
-    /// A string; empty where the field is absent.
+    /// A string; empty if the field is absent.
     pub fn text(&self, number: usize, what: &str) -> Result<&'a str, TfliteError> {
         let data = self.data(number, what)?;
         std::str::from_utf8(data)
@@ -174,6 +171,7 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Vector<'a> {
+    /// Number of elements.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -183,7 +181,7 @@ impl<'a> Vector<'a> {
         self.bytes.table(self.bytes.follow(self.start + 4 * index, what)?, what)
     }
 
-    /// The numbers of a vector of four-byte signed numbers.
+    /// The elements of a vector of i32.
     pub fn i32s(&self) -> impl Iterator<Item = i32> + 'a {
         let bytes = self.bytes.0.get(self.start..self.start + 4 * self.len).unwrap_or_default();
         bytes.as_chunks::<4>().0.iter().map(|number| i32::from_le_bytes(*number))

@@ -1,11 +1,10 @@
-//! Reads TensorFlow Lite model files (`.tflite`): tensors, their values, and operators of the first subgraph.
+//! Parses TensorFlow Lite model files (`.tflite`): tensors, their values, and the operators of the first subgraph.
 //!
 //! A `.tflite` file is a flatbuffer with the root type `Model` (TensorFlow's
-//! `tensorflow/compiler/mlir/lite/schema/schema.fbs`). Only the operators that convolutional networks in
-//! floating point need are known. Every offset, length and count in the file is checked before it is used,
-//! names and values are borrowed from the file's bytes, and all counts are bounded, so that a hostile file gives
-//! an error and no allocation much larger than the file.
-//! Must not know which network a file holds.
+//! `tensorflow/compiler/mlir/lite/schema/schema.fbs`). Only operators of floating-point convolutional networks
+//! are supported. Files are untrusted: every offset, length and count is checked before it is used, counts are limited,
+//! and names and values are borrowed from the file's bytes, so that a crafted file results in an error and not in a
+//! panic or an allocation much larger than the file.
 
 mod error;
 mod flatbuffer;

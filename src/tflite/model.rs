@@ -1,49 +1,59 @@
-//! The model that a `.tflite` file holds: tensors and operators of its first subgraph.
+//! Parses the tensors and operators of a `.tflite` file's first subgraph.
 //!
-//! Field numbers and codes are those of TensorFlow's `schema.fbs`. Must not know which network it is.
+//! Field numbers and codes are those of TensorFlow's `schema.fbs`.
 
 use super::TfliteError;
 use super::flatbuffer::{Bytes, Table, Vector};
 
-/// Most tensors, operators, buffers and operator codes that a file may have.
-const MOST: usize = 1 << 14;
-/// Most axes of a tensor.
-const MOST_AXES: usize = 8;
-/// Most inputs or outputs of an operator or of the subgraph.
-const MOST_ENDS: usize = 16;
+/// Maximum number of tensors, operators, buffers and operator codes.
+const MAX_ITEMS: usize = 1 << 14;
+/// Maximum number of axes of a tensor.
+const MAX_AXES: usize = 8;
+/// Maximum number of inputs or outputs of an operator or of the subgraph.
+const MAX_ENDPOINTS: usize = 16;
+
+/// Maximum size of one tensor.
+const MAX_TENSOR_BYTES: usize = 1 << 30;
 
 /// The first subgraph of a file. Names and values are borrowed from the file's bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model<'a> {
+    /// All tensors: weights, inputs and intermediate values.
     pub tensors: Vec<Tensor<'a>>,
-    /// In the order in which they are computed.
+    /// In execution order.
     pub operators: Vec<Operator>,
-    /// Indices of tensors.
+    /// Indices of the subgraph's input tensors.
     pub inputs: Vec<usize>,
-    /// Indices of tensors.
+    /// Indices of the subgraph's output tensors.
     pub outputs: Vec<usize>,
 }
 
-/// A tensor; its values are empty where an operator or the caller fills it.
+/// A tensor. `data` is empty if an operator or the caller provides the values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor<'a> {
+    /// Name in the file.
     pub name: &'a str,
+    /// Lengths of the axes.
     pub shape: Vec<usize>,
+    /// Type of the values.
     pub dtype: DType,
-    /// Little-endian values; either empty or as many as the shape says.
+    /// Little-endian values that match the shape, or empty.
     pub data: &'a [u8],
 }
 
 /// Types of a tensor's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DType {
+    /// 32-bit floating point.
     F32,
+    /// 16-bit floating point.
     F16,
+    /// 32-bit signed integer.
     I32,
 }
 
 impl DType {
-    /// Bytes of one value.
+    /// Size of one value in bytes.
     pub fn bytes(self) -> usize {
         match self {
             DType::F32 | DType::I32 => 4,
@@ -55,50 +65,96 @@ impl DType {
 /// An operator with its options.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
+    /// Operation and options.
     pub kind: Kind,
-    /// Indices of tensors; `None` where an optional input is left out.
+    /// Indices of input tensors; `None` for an omitted optional input.
     pub inputs: Vec<Option<usize>>,
-    /// Indices of tensors.
+    /// Indices of output tensors.
     pub outputs: Vec<usize>,
 }
 
-/// How an operator treats the borders: with zeros so that the output is as large as the input divided by the
-/// stride, or not at all.
+/// TensorFlow's padding of a sliding window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Padding {
+    /// Zero padding so that the output has `ceil(input / stride)` rows and columns.
     Same,
+    /// No padding.
     Valid,
 }
 
-/// A function that is applied to an operator's result.
+/// Activation function of an operator's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
+    /// Identity.
     None,
+    /// `max(0, x)`.
     Relu,
+    /// `min(6, max(0, x))`.
     Relu6,
 }
 
-/// The known operators. Strides and sizes are rows, then columns.
+/// The supported operators. Strides and sizes are (rows, columns).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    Add { activation: Activation },
-    Conv2d { stride: [usize; 2], padding: Padding, activation: Activation },
-    DepthwiseConv2d { stride: [usize; 2], padding: Padding, activation: Activation, multiplier: usize },
+    /// `ADD`: elementwise sum of two tensors.
+    Add {
+        /// Applied to the output.
+        activation: Activation,
+    },
+    /// `CONV_2D`.
+    Conv2d {
+        /// Vertical and horizontal stride.
+        stride: [usize; 2],
+        /// Padding of the input.
+        padding: Padding,
+        /// Applied to the output.
+        activation: Activation,
+    },
+    /// `DEPTHWISE_CONV_2D`.
+    DepthwiseConv2d {
+        /// Vertical and horizontal stride.
+        stride: [usize; 2],
+        /// Padding of the input.
+        padding: Padding,
+        /// Applied to the output.
+        activation: Activation,
+        /// Output channels per input channel.
+        multiplier: usize,
+    },
+    /// `DEQUANTIZE`: conversion to f32.
     Dequantize,
+    /// `LOGISTIC`: sigmoid.
     Logistic,
-    MaxPool2d { size: [usize; 2], stride: [usize; 2], padding: Padding, activation: Activation },
+    /// `MAX_POOL_2D`.
+    MaxPool2d {
+        /// Rows and columns of the window.
+        size: [usize; 2],
+        /// Vertical and horizontal stride.
+        stride: [usize; 2],
+        /// Padding of the input.
+        padding: Padding,
+        /// Applied to the output.
+        activation: Activation,
+    },
+    /// `PAD`: zero padding; the widths are the second input.
     Pad,
+    /// `RESHAPE`.
     Reshape,
-    ResizeBilinear { align_corners: bool, half_pixel_centers: bool },
+    /// `RESIZE_BILINEAR`; the size is the second input.
+    ResizeBilinear {
+        /// Whether the corner pixels of input and output are aligned.
+        align_corners: bool,
+        /// Whether pixel centers are at half-integers.
+        half_pixel_centers: bool,
+    },
 }
 
 impl<'a> Model<'a> {
     /// Reads the bytes of a `.tflite` file.
     ///
     /// # Errors
-    /// If the bytes are no such file, if an offset, length or count in it is wrong, if a tensor's values do not
-    /// match its shape, or if it has an operator or a type of values that is not known. Whether weights are
-    /// finite is not looked at.
+    /// If the bytes are not a `.tflite` file, if an offset, length or count is invalid, if a tensor's values do not
+    /// match its shape, or if an operator or a type of values is not supported. Whether values are finite is not checked.
     pub fn parse(file: &'a [u8]) -> Result<Model<'a>, TfliteError> {
         if file.get(4..8) != Some(b"TFL3") {
             return Err(TfliteError::NotTflite);
@@ -106,23 +162,24 @@ impl<'a> Model<'a> {
         let bytes = Bytes(file);
         let root = bytes.root()?;
         let codes =
-            codes(&bytes, &bounded(&bytes, root.vector(1, 4, "the operator codes")?, "operator codes")?)?;
-        let buffers = bounded(&bytes, root.vector(4, 4, "the buffers")?, "buffers")?;
+            codes(&bytes, &limited(&bytes, root.vector(1, 4, "the operator codes")?, "operator codes")?)?;
+        let buffers = limited(&bytes, root.vector(4, 4, "the buffers")?, "buffers")?;
         let subgraphs = root.vector(2, 4, "the subgraphs")?;
         if subgraphs.len() == 0 {
             return Err(bytes.damaged("the model", root.at(), "has no subgraph"));
         }
         let graph = subgraphs.table(0, "subgraph 0")?;
-        let found = bounded(&bytes, graph.vector(0, 4, "the tensors")?, "tensors")?;
+        let found = limited(&bytes, graph.vector(0, 4, "the tensors")?, "tensors")?;
         let tensors = (0..found.len())
             .map(|index| tensor(index, &found.table(index, "a tensor")?, &buffers))
             .collect::<Result<Vec<_>, _>>()?;
-        let ends = |number, what: &str| {
+        let endpoints = |number, what: &str| {
             let found = indices(&bytes, &graph, number, tensors.len(), what)?;
             Ok::<Vec<usize>, TfliteError>(found.into_iter().flatten().collect())
         };
-        let (inputs, outputs) = (ends(1, "the subgraph's inputs")?, ends(2, "the subgraph's outputs")?);
-        let found = bounded(&bytes, graph.vector(3, 4, "the operators")?, "operators")?;
+        let (inputs, outputs) =
+            (endpoints(1, "the subgraph's inputs")?, endpoints(2, "the subgraph's outputs")?);
+        let found = limited(&bytes, graph.vector(3, 4, "the operators")?, "operators")?;
         let operators = (0..found.len())
             .map(|index| operator(&bytes, index, &found.table(index, "an operator")?, &codes, tensors.len()))
             .collect::<Result<Vec<_>, _>>()?;
@@ -135,9 +192,14 @@ impl<'a> Model<'a> {
     }
 }
 
-fn bounded<'a>(bytes: &Bytes, vector: Vector<'a>, what: &str) -> Result<Vector<'a>, TfliteError> {
-    if vector.len() > MOST {
-        return Err(bytes.damaged(what, 0, format!("are {}; at most {MOST} are read", vector.len())));
+/// Returns an error if a vector has too many elements.
+fn limited<'a>(bytes: &Bytes, vector: Vector<'a>, what: &str) -> Result<Vector<'a>, TfliteError> {
+    if vector.len() > MAX_ITEMS {
+        return Err(bytes.damaged(
+            what,
+            0,
+            format!("are {}; at most {MAX_ITEMS} are supported", vector.len()),
+        ));
     }
     Ok(vector)
 }
@@ -163,50 +225,45 @@ fn codes(bytes: &Bytes, found: &Vector) -> Result<Vec<i32>, TfliteError> {
 
 fn tensor<'a>(index: usize, table: &Table<'a>, buffers: &Vector<'a>) -> Result<Tensor<'a>, TfliteError> {
     let name = table.text(3, "a tensor's name")?;
-    let wrong = |problem: String| TfliteError::Tensor { index, name: shortened(name), problem };
+    let invalid = |problem: String| TfliteError::Tensor { index, name: truncated(name), problem };
     let dims = table.vector(0, 4, "a tensor's shape")?;
-    if dims.len() > MOST_AXES {
-        return Err(wrong(format!("has {} axes; at most {MOST_AXES} are read", dims.len())));
+    if dims.len() > MAX_AXES {
+        return Err(invalid(format!("has {} axes; at most {MAX_AXES} are supported", dims.len())));
     }
     let mut shape = Vec::with_capacity(dims.len());
     for dim in dims.i32s() {
-        shape.push(usize::try_from(dim).map_err(|_| wrong(format!("has an axis of length {dim}")))?);
+        shape.push(usize::try_from(dim).map_err(|_| invalid(format!("has an axis of length {dim}")))?);
     }
     let dtype = match table.u8(1, 0, "a tensor's type")? {
         0 => DType::F32,
         1 => DType::F16,
         2 => DType::I32,
-        other => return Err(wrong(format!("holds values of type {other}, not f32, f16 or i32"))),
+        other => return Err(invalid(format!("holds values of type {other}, not f32, f16 or i32"))),
     };
     let buffer = table.u32(2, 0, "a tensor's buffer")? as usize;
     if buffer >= buffers.len() {
-        return Err(wrong(format!("names buffer {buffer} of {}", buffers.len())));
+        return Err(invalid(format!("names buffer {buffer} of {}", buffers.len())));
     }
     let data = buffers.table(buffer, "a buffer")?.data(0, "a buffer's bytes")?;
     let elements = shape.iter().try_fold(dtype.bytes(), |product, &dim| product.checked_mul(dim));
     if !data.is_empty() && elements != Some(data.len()) {
-        return Err(wrong(format!(
+        return Err(invalid(format!(
             "has {} bytes of values for the shape {shape:?} of {dtype:?}",
             data.len()
         )));
     }
-    if elements.is_none_or(|elements| elements > bytes_of_largest_map()) {
-        return Err(wrong(format!("is too large ({shape:?})")));
+    if elements.is_none_or(|elements| elements > MAX_TENSOR_BYTES) {
+        return Err(invalid(format!("is too large ({shape:?})")));
     }
     Ok(Tensor { name, shape, dtype, data })
 }
 
-/// Most bytes of one tensor: no feature map of a network that is read here comes near it.
-fn bytes_of_largest_map() -> usize {
-    1 << 30
-}
-
-/// A name cut to a length that fits into a message.
-fn shortened(name: &str) -> String {
+/// A name truncated for a message.
+fn truncated(name: &str) -> String {
     name.chars().take(80).collect()
 }
 
-/// A vector of indices of tensors; -1 stands for an input that is left out.
+/// Reads a vector of tensor indices; -1 is an omitted optional input.
 fn indices(
     bytes: &Bytes,
     table: &Table,
@@ -215,11 +272,11 @@ fn indices(
     what: &str,
 ) -> Result<Vec<Option<usize>>, TfliteError> {
     let found = table.vector(number, 4, what)?;
-    if found.len() > MOST_ENDS {
+    if found.len() > MAX_ENDPOINTS {
         return Err(bytes.damaged(
             what,
             table.at(),
-            format!("are {}; at most {MOST_ENDS} are read", found.len()),
+            format!("are {}; at most {MAX_ENDPOINTS} are supported", found.len()),
         ));
     }
     found
@@ -247,24 +304,24 @@ fn operator(
     let inputs = indices(bytes, table, 1, tensors, "an operator's inputs")?;
     let outputs = indices(bytes, table, 2, tensors, "an operator's outputs")?.into_iter().flatten().collect();
     let options = Options { operator: index, kind: table.u8(3, 0, "an operator's options")?, table: *table };
-    Ok(Operator { kind: options.kind_of(code)?, inputs, outputs })
+    Ok(Operator { kind: options.parse_kind(code)?, inputs, outputs })
 }
 
 /// The options of one operator.
 struct Options<'a> {
     operator: usize,
-    /// Which kind of options table the file says it is.
+    /// Code of the options table's type.
     kind: u8,
     table: Table<'a>,
 }
 
 impl<'a> Options<'a> {
-    fn kind_of(&self, code: i32) -> Result<Kind, TfliteError> {
+    fn parse_kind(&self, code: i32) -> Result<Kind, TfliteError> {
         Ok(match code {
-            0 => Kind::Add { activation: self.activation(self.of_kind(11)?, 0)? },
+            0 => Kind::Add { activation: self.activation(self.table_of_kind(11)?, 0)? },
             3 => {
-                let options = self.of_kind(1)?;
-                self.undilated(options, [4, 5])?;
+                let options = self.table_of_kind(1)?;
+                self.check_dilation(options, [4, 5])?;
                 Kind::Conv2d {
                     stride: self.lengths(options, [2, 1])?,
                     padding: self.padding(options)?,
@@ -272,8 +329,8 @@ impl<'a> Options<'a> {
                 }
             }
             4 => {
-                let options = self.of_kind(2)?;
-                self.undilated(options, [5, 6])?;
+                let options = self.table_of_kind(2)?;
+                self.check_dilation(options, [5, 6])?;
                 Kind::DepthwiseConv2d {
                     stride: self.lengths(options, [2, 1])?,
                     padding: self.padding(options)?,
@@ -284,7 +341,7 @@ impl<'a> Options<'a> {
             6 => Kind::Dequantize,
             14 => Kind::Logistic,
             17 => {
-                let options = self.of_kind(5)?;
+                let options = self.table_of_kind(5)?;
                 Kind::MaxPool2d {
                     size: self.lengths(options, [4, 3])?,
                     stride: self.lengths(options, [2, 1])?,
@@ -294,7 +351,7 @@ impl<'a> Options<'a> {
             }
             22 => Kind::Reshape,
             23 => {
-                let options = self.of_kind(15)?;
+                let options = self.table_of_kind(15)?;
                 let flag = |number| match options {
                     Some(table) => table.u8(number, 0, "an operator's options").map(|flag| flag != 0),
                     None => Ok(false),
@@ -310,8 +367,8 @@ impl<'a> Options<'a> {
         TfliteError::Unsupported { operator: self.operator, problem }
     }
 
-    /// The options table, if it is of a kind; `None` where there is none at all.
-    fn of_kind(&self, kind: u8) -> Result<Option<Table<'a>>, TfliteError> {
+    /// The options table, which has to be of type `kind`; `None` if there is none.
+    fn table_of_kind(&self, kind: u8) -> Result<Option<Table<'a>>, TfliteError> {
         match self.kind {
             0 => Ok(None),
             found if found == kind => self.table.table(4, "an operator's options"),
@@ -337,7 +394,7 @@ impl<'a> Options<'a> {
         Ok([self.length(options, numbers[0])?, self.length(options, numbers[1])?])
     }
 
-    fn undilated(&self, options: Option<Table>, numbers: [usize; 2]) -> Result<(), TfliteError> {
+    fn check_dilation(&self, options: Option<Table>, numbers: [usize; 2]) -> Result<(), TfliteError> {
         for number in numbers {
             let found = self.number(options, number, 1)?;
             if found != 1 {

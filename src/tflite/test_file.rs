@@ -1,4 +1,4 @@
-//! Writes small `.tflite` files for tests: parents before children, so that every offset points forward.
+//! Writes small `.tflite` files for tests. Parents are written before children, so that every offset points forward.
 
 /// One field of a table.
 #[derive(Debug, Clone, Copy)]
@@ -50,21 +50,21 @@ impl Writer {
         }
     }
 
-    /// Points the offset at `slot` to the end of what is written.
+    /// Sets the offset at `slot` to the current end.
     fn point_here(&mut self, slot: usize) {
         let offset = (self.bytes.len() - slot) as u32;
         self.bytes[slot..slot + 4].copy_from_slice(&offset.to_le_bytes());
     }
 
-    /// A vtable and its table, pointed to by `slot`; gives the positions of the fields.
+    /// Writes a vtable and its table, referenced by `slot`; returns the positions of the fields.
     fn table(&mut self, slot: usize, fields: &[Field]) -> Vec<usize> {
         self.align();
         let vtable_bytes = 4 + 2 * fields.len();
         self.bytes.extend((vtable_bytes as u16).to_le_bytes());
         self.bytes.extend(((4 + 4 * fields.len()) as u16).to_le_bytes());
         for (number, field) in fields.iter().enumerate() {
-            let inside = if matches!(field, Field::Absent) { 0 } else { 4 + 4 * number as u16 };
-            self.bytes.extend(inside.to_le_bytes());
+            let offset = if matches!(field, Field::Absent) { 0 } else { 4 + 4 * number as u16 };
+            self.bytes.extend(offset.to_le_bytes());
         }
         let padding = self.bytes.len() % 4;
         self.bytes.extend(std::iter::repeat_n(0, (4 - padding) % 4));
@@ -97,7 +97,7 @@ impl Writer {
         self.bytes.extend(data);
     }
 
-    /// A vector of offsets; gives their positions.
+    /// Writes a vector of offsets; returns their positions.
     fn offsets(&mut self, slot: usize, len: usize) -> Vec<usize> {
         self.numbers(slot, &vec![0; len]);
         let end = self.bytes.len();
@@ -136,7 +136,7 @@ impl TestFile {
                 to.table(fields[4], &operator.options.1);
             }
         }
-        // buffer 0 is the empty one of tensors without values
+        // buffer 0 is empty and used by tensors without values
         let buffers = to.offsets(root[4], self.tensors.len() + 1);
         to.table(buffers[0], &[]);
         for (slot, tensor) in buffers.into_iter().skip(1).zip(&self.tensors) {
@@ -148,18 +148,18 @@ impl TestFile {
         to.bytes
     }
 
-    /// Adds a tensor without values; gives its index.
+    /// Adds a tensor without values; returns its index.
     pub fn map(&mut self, name: &str, shape: &[i32]) -> i32 {
         self.tensor(name, shape, 0, Vec::new())
     }
 
-    /// Adds a tensor; gives its index.
+    /// Adds a tensor; returns its index.
     pub fn tensor(&mut self, name: &str, shape: &[i32], dtype: u8, data: Vec<u8>) -> i32 {
         self.tensors.push(TestTensor { name: name.into(), shape: shape.into(), dtype, data });
         self.tensors.len() as i32 - 1
     }
 
-    /// Adds a tensor of f16 values and its DEQUANTIZE; gives the index of the f32 tensor.
+    /// Adds a tensor of f16 values and its DEQUANTIZE; returns the index of the f32 tensor.
     pub fn half_weights(&mut self, name: &str, shape: &[i32], values: &[f32]) -> i32 {
         let data = values.iter().flat_map(|&value| half::f16::from_f32(value).to_le_bytes()).collect();
         let half = self.tensor(&format!("{name}/f16"), shape, 1, data);

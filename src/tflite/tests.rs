@@ -8,7 +8,7 @@ fn parse_error(file: &TestFile) -> String {
 }
 
 #[test]
-fn a_small_file_is_read() {
+fn a_small_file_is_parsed() {
     let bytes = two_convolutions().write();
     let model = Model::parse(&bytes).unwrap();
     assert_eq!((model.tensors.len(), model.operators.len()), (11, 6));
@@ -33,7 +33,7 @@ fn a_small_file_is_read() {
 }
 
 #[test]
-fn other_bytes_are_refused() {
+fn other_bytes_are_rejected() {
     for bytes in [&b""[..], b"TFL3", b"\x08\0\0\0TFL2aaaaaaaa", b"PK\x03\x04...................."] {
         assert_eq!(Model::parse(bytes), Err(TfliteError::NotTflite));
     }
@@ -41,7 +41,7 @@ fn other_bytes_are_refused() {
 }
 
 #[test]
-fn wrong_tensors_are_named() {
+fn invalid_tensors_are_errors() {
     let change = |change: &dyn Fn(&mut TestFile)| {
         let mut file = two_convolutions();
         change(&mut file);
@@ -57,7 +57,7 @@ fn wrong_tensors_are_named() {
 }
 
 #[test]
-fn wrong_operators_are_named() {
+fn invalid_operators_are_errors() {
     let change = |operator: usize, change: &dyn Fn(&mut super::test_file::TestOperator)| {
         let mut file = two_convolutions();
         change(&mut file.operators[operator]);
@@ -76,15 +76,15 @@ fn wrong_operators_are_named() {
 }
 
 #[test]
-fn offsets_that_lead_nowhere_are_errors() {
+fn invalid_offsets_never_panic() {
     let bytes = two_convolutions().write();
-    // every 4 aligned bytes once as an offset to themselves, far away, backwards and into the middle
+    // every aligned word as an offset to itself, near, far, and beyond the end
     for at in (0..bytes.len() - 3).step_by(4) {
         for value in [0u32, 1, 4, 0x7fff_fff0, 0xffff_fffc, bytes.len() as u32] {
-            let mut hostile = bytes.clone();
-            hostile[at..at + 4].copy_from_slice(&value.to_le_bytes());
-            if let Ok(model) = Model::parse(&hostile) {
-                assert!(model.tensors.len() <= hostile.len() / 4);
+            let mut damaged = bytes.clone();
+            damaged[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            if let Ok(model) = Model::parse(&damaged) {
+                assert!(model.tensors.len() <= damaged.len() / 4);
             }
         }
     }
@@ -94,7 +94,7 @@ fn offsets_that_lead_nowhere_are_errors() {
 fn truncated_files_are_errors() {
     let bytes = two_convolutions().write();
     for len in 0..bytes.len() {
-        let error = Model::parse(&bytes[..len]).expect_err("a part of a file is not a file");
+        let error = Model::parse(&bytes[..len]).expect_err("a truncated file is invalid");
         assert!(matches!(error, TfliteError::NotTflite | TfliteError::Damaged { .. }), "{error}");
     }
 }
@@ -105,12 +105,12 @@ fn flipped_bytes_never_panic() {
     let mut errors = 0;
     for round in 0..20_000 {
         let mut draws = random::stream(7, "tflite.flipped", &[round]);
-        let mut hostile = bytes.clone();
+        let mut damaged = bytes.clone();
         for _ in 0..1 + draws.below(4) {
-            let at = draws.below(hostile.len());
-            hostile[at] = draws.below(256) as u8;
+            let index = draws.below(damaged.len());
+            damaged[index] = draws.below(256) as u8;
         }
-        errors += usize::from(Model::parse(&hostile).is_err());
+        errors += usize::from(Model::parse(&damaged).is_err());
     }
-    assert!(errors > 5_000, "{errors} of 20,000 were noticed");
+    assert!(errors > 5_000, "{errors} of 20,000 were detected");
 }

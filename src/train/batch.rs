@@ -1,7 +1,7 @@
-//! Examples side by side, drawn by a thread of its own while the network learns.
+//! Batches of examples, and a thread that generates them while the network trains.
 
-use super::chart::{CELL, PARTS};
-use super::draw::Artist;
+use super::generator::CropGenerator;
+use super::part_map::{CELL_PIXELS, PART_COUNT};
 use super::{Example, Settings, TrainError};
 use crate::body::Body;
 use crate::hmr2::crop::normalize;
@@ -10,68 +10,74 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
-/// Batches drawn ahead.
-const AHEAD: usize = 4;
+/// Number of batches generated in advance.
+const PREFETCHED_BATCHES: usize = 4;
 
-/// Some crops and what is true of them.
+/// A batch of crops with their ground truth.
 pub struct Batch {
-    /// (B, 3, side, side), normalised.
+    /// (B, 3, side, side), normalized.
     pub crops: Tensor,
-    /// (B, 24, 3, 3)
+    /// Joint rotations, (B, 24, 3, 3).
     pub rotations: Tensor,
-    /// (B, 10)
+    /// Shape, (B, 10).
     pub betas: Tensor,
-    /// (B, 44, 3), from the pelvis.
+    /// Joints relative to the pelvis, meters, (B, 44, 3).
     pub joints: Tensor,
-    /// (B, 44, 2)
+    /// Joints in the crop, in crop sides from its center, (B, 44, 2).
     pub projected: Tensor,
-    /// (B, 3)
+    /// Camera: scale, x, y, (B, 3).
     pub camera: Tensor,
 }
 
-/// The charts' cells that the backbone sees, crop by crop, patch by patch and within a patch row by row.
-pub struct Cells {
-    /// One for the part seen, (cells, 25).
+/// Part-map targets of the backbone's tokens: crop by crop, patch by patch, within a patch row by row.
+pub struct CellTargets {
+    /// One-hot part, (cells, 25).
     pub parts: Tensor,
-    /// Depth and the three coordinates at rest, (cells, 4).
-    pub places: Tensor,
-    /// One where the person is, (cells, 1).
-    pub covered: Tensor,
+    /// Depth and the three coordinates on the body at rest, meters, (cells, 4).
+    pub coordinates: Tensor,
+    /// 1 where the person is, (cells, 1).
+    pub mask: Tensor,
 }
 
-impl Cells {
-    /// Cells of square patches `patch` pixels wide; a crop's outermost eighths are not seen.
+impl CellTargets {
+    /// Gathers the cells of square patches `patch` pixels wide. The backbone does not see the left and right eighth of a crop.
     ///
     /// # Errors
-    /// If there is no memory for it.
-    pub fn of(examples: &[Example], patch: usize, device: &Device) -> Result<Cells> {
-        let (mut parts, mut places, mut covered) = (Vec::new(), Vec::new(), Vec::new());
-        let within = patch / CELL;
-        for Example { chart, .. } in examples {
-            let cut = chart.side / 8;
-            let (rows, columns) = (chart.side / within, (chart.side - 2 * cut) / within);
-            let order = (0..rows * columns * within * within).map(|at| {
-                let (patch, cell) = (at / (within * within), at % (within * within));
+    /// If memory cannot be allocated.
+    pub fn from_examples(examples: &[Example], patch: usize, device: &Device) -> Result<CellTargets> {
+        let (mut parts, mut coordinates, mut mask) = (Vec::new(), Vec::new(), Vec::new());
+        let within = patch / CELL_PIXELS;
+        for Example { part_map, .. } in examples {
+            let cut = part_map.side / 8;
+            let (rows, columns) = (part_map.side / within, (part_map.side - 2 * cut) / within);
+            let order = (0..rows * columns * within * within).map(|index| {
+                let (patch, cell) = (index / (within * within), index % (within * within));
                 let row = patch / columns * within + cell / within;
-                row * chart.side + cut + patch % columns * within + cell % within
+                row * part_map.side + cut + patch % columns * within + cell % within
             });
             for cell in order {
-                let part = chart.parts[cell] as usize;
-                parts.extend((0..PARTS).map(|i| f32::from(i == part)));
-                places.push(chart.depths[cell]);
-                places.extend(chart.rests[cell]);
-                covered.push(f32::from(part > 0));
+                let part = part_map.parts[cell] as usize;
+                parts.extend((0..PART_COUNT).map(|i| f32::from(i == part)));
+                coordinates.push(part_map.depths[cell]);
+                coordinates.extend(part_map.rest_points[cell]);
+                mask.push(f32::from(part > 0));
             }
         }
         let tensor = |values: Vec<f32>, width: usize| Tensor::from_vec(values, ((), width), device);
-        Ok(Cells { parts: tensor(parts, PARTS)?, places: tensor(places, 4)?, covered: tensor(covered, 1)? })
+        Ok(CellTargets {
+            parts: tensor(parts, PART_COUNT)?,
+            coordinates: tensor(coordinates, 4)?,
+            mask: tensor(mask, 1)?,
+        })
     }
 }
 
 impl Batch {
+    /// Gathers examples into tensors.
+    ///
     /// # Errors
-    /// If there is no memory for it.
-    pub fn of(examples: &[Example], device: &Device) -> Result<Batch> {
+    /// If memory cannot be allocated.
+    pub fn from_examples(examples: &[Example], device: &Device) -> Result<Batch> {
         let b = examples.len();
         let side = examples.first().map_or(0, |example| example.side);
         let mut pixels = vec![0f32; b * 3 * side * side];
@@ -98,32 +104,32 @@ impl Batch {
     }
 }
 
-/// The pictures of the steps from `first` on, drawn ahead by a thread that ends with the receiver.
-pub struct Supply(Receiver<Vec<Example>>);
+/// Generates the examples of the steps from `first` on in a background thread, which ends with the receiver.
+pub struct ExampleLoader(Receiver<Vec<Example>>);
 
-impl Supply {
-    /// Starts drawing.
-    pub fn start(body: Arc<Body>, settings: &Settings, first: usize) -> Supply {
-        let (sender, receiver) = sync_channel(AHEAD);
-        let mut artist =
-            Artist::new(body, &settings.drawing, settings.seed, settings.architecture.image_size);
+impl ExampleLoader {
+    /// Starts the thread.
+    pub fn start(body: Arc<Body>, settings: &Settings, first: usize) -> ExampleLoader {
+        let (sender, receiver) = sync_channel(PREFETCHED_BATCHES);
+        let mut generator =
+            CropGenerator::new(body, &settings.drawing, settings.seed, settings.architecture.image_size);
         let (batch, steps) = (settings.learning.batch, settings.learning.steps);
         thread::spawn(move || {
             for step in first..steps {
-                let examples = (0..batch).map(|i| artist.draw((step * batch + i) as u64)).collect();
+                let examples = (0..batch).map(|i| generator.generate((step * batch + i) as u64)).collect();
                 if sender.send(examples).is_err() {
-                    return; // nobody learns any more
+                    return; // the receiver was dropped
                 }
             }
         });
-        Supply(receiver)
+        ExampleLoader(receiver)
     }
 
-    /// The next step's pictures.
+    /// The examples of the next step.
     ///
     /// # Errors
     /// If the thread has stopped.
-    pub fn next(&self) -> std::result::Result<Vec<Example>, TrainError> {
-        self.0.recv().map_err(|_| TrainError::NoPictures)
+    pub fn next_batch(&self) -> std::result::Result<Vec<Example>, TrainError> {
+        self.0.recv().map_err(|_| TrainError::GeneratorStopped)
     }
 }

@@ -1,74 +1,79 @@
-//! A training as it stands, in one file: weights, their averages, the optimizer's moments, the step.
+//! State of a training run and its checkpoint file: weights, averages, optimizer moments, step.
 
-use super::helper::{self, Helper};
+use super::auxiliary::{self, AuxiliaryHeads};
 use super::optimizer::{Optimizer, Weight};
 use super::{Settings, TrainError};
-use crate::files::write_whole;
+use crate::files::write_atomically;
 use crate::hmr2::Config;
-use crate::hmr2::config::{BETAS, CAMERA, POSE};
+use crate::hmr2::config::{CAMERA_SIZE, NUM_BETAS, POSE_SIZE};
 use crate::random::stream;
 use candle_core::{Device, Tensor, Var};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The mean parameters, which do not learn.
-const MEANS: [&str; 3] = ["smpl_head.init_body_pose", "smpl_head.init_betas", "smpl_head.init_cam"];
+/// Keys of the mean parameters, which are not trained.
+const MEAN_KEYS: [&str; 3] = ["smpl_head.init_body_pose", "smpl_head.init_betas", "smpl_head.init_cam"];
 
-/// The mean pose (24 rotations of six), shape and camera of the pictures.
+/// Mean pose (24 rotations of six values), shape and camera of the training crops.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Means {
+pub struct MeanParameters {
+    /// 24 rotations as their first two columns, 144 values.
     pub pose: Vec<f32>,
+    /// 10 shape coefficients.
     pub betas: Vec<f32>,
+    /// Scale, x, y.
     pub camera: Vec<f32>,
 }
 
-/// Everything that training changes, and the means.
-pub struct State {
+/// Everything that training changes, and the mean parameters.
+pub struct TrainingState {
+    /// Weights, moments and averages.
     pub optimizer: Optimizer,
-    pub means: Means,
-    /// Time spent so far, over all sittings.
+    /// The mean parameters, fixed at the start.
+    pub means: MeanParameters,
+    /// Training time so far, over all sessions.
     pub seconds: f64,
 }
 
-impl State {
-    /// First weights, drawn from the settings' seed.
+impl TrainingState {
+    /// Initial weights, drawn from the settings' seed.
     ///
     /// # Errors
-    /// If there is no memory for them.
-    pub fn fresh(settings: &Settings, means: Means) -> Result<State, TrainError> {
+    /// If memory cannot be allocated.
+    pub fn initialize(settings: &Settings, means: MeanParameters) -> Result<TrainingState, TrainError> {
         let mut weights = Vec::new();
         for spec in settings.architecture.tensors() {
-            if MEANS.contains(&spec.key.as_str()) {
+            if MEAN_KEYS.contains(&spec.key.as_str()) {
                 continue;
             }
-            let values = first_values(&spec.key, &spec.shape, settings);
+            let values = initial_values(&spec.key, &spec.shape, settings);
             let var = Var::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?;
             weights.push(Weight::new(spec.key, var)?);
         }
-        let shapes = Helper::shapes(&settings.architecture.backbone);
-        for (name, shape) in helper::NAMES.into_iter().zip(shapes) {
-            let var = Var::from_vec(first_values(name, &shape, settings), shape.as_slice(), &Device::Cpu)?;
+        let shapes = AuxiliaryHeads::shapes(&settings.architecture.backbone);
+        for (name, shape) in auxiliary::WEIGHT_NAMES.into_iter().zip(shapes) {
+            let var = Var::from_vec(initial_values(name, &shape, settings), shape.as_slice(), &Device::Cpu)?;
             weights.push(Weight::new(name.into(), var)?);
         }
-        Ok(State { optimizer: Optimizer { weights, step: 0 }, means, seconds: 0.0 })
+        Ok(TrainingState { optimizer: Optimizer { weights, step: 0 }, means, seconds: 0.0 })
     }
 
-    /// The helper that learns beside the network.
-    pub fn helper(&self) -> Helper {
-        Helper::new(helper::NAMES.map(|name| {
+    /// The auxiliary heads trained with the network.
+    pub fn auxiliary_heads(&self) -> AuxiliaryHeads {
+        AuxiliaryHeads::new(auxiliary::WEIGHT_NAMES.map(|name| {
             let weight = self.optimizer.weights.iter().find(|weight| weight.name == name);
             weight.expect("every state has a helper").var.as_tensor().clone()
         }))
     }
 
-    /// The tensors that the network is built from: those that learn, or their averages.
+    /// The network's tensors: the trained values, or their averages.
     ///
     /// # Errors
-    /// If there is no memory for them.
+    /// If memory cannot be allocated.
     pub fn tensors(&self, averaged: bool) -> Result<HashMap<String, Tensor>, TrainError> {
         let mut tensors = HashMap::new();
-        let given = |weight: &&Weight| !helper::NAMES.contains(&weight.name.as_str());
+        let given = |weight: &&Weight| !auxiliary::WEIGHT_NAMES.contains(&weight.name.as_str());
         for weight in self.optimizer.weights.iter().filter(given) {
             let tensor = if averaged {
                 Tensor::from_slice(&weight.average, weight.var.shape(), &Device::Cpu)?
@@ -77,18 +82,22 @@ impl State {
             };
             tensors.insert(weight.name.clone(), tensor);
         }
-        let means = [(&self.means.pose, POSE), (&self.means.betas, BETAS), (&self.means.camera, CAMERA)];
-        for (name, (values, size)) in MEANS.into_iter().zip(means) {
+        let means = [
+            (&self.means.pose, POSE_SIZE),
+            (&self.means.betas, NUM_BETAS),
+            (&self.means.camera, CAMERA_SIZE),
+        ];
+        for (name, (values, size)) in MEAN_KEYS.into_iter().zip(means) {
             tensors.insert(name.to_string(), Tensor::from_slice(values, (1, size), &Device::Cpu)?);
         }
         Ok(tensors)
     }
 
-    /// Keeps the state, whole or not at all.
+    /// Writes the checkpoint atomically.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn keep(&self, path: &Path, settings: &Settings) -> Result<(), TrainError> {
+    pub fn save(&self, path: &Path, settings: &Settings) -> Result<(), TrainError> {
         let mut arrays: Vec<(String, &[f32])> = vec![
             ("mean.pose".into(), &self.means.pose),
             ("mean.betas".into(), &self.means.betas),
@@ -113,18 +122,18 @@ impl State {
         let about = HashMap::from([
             ("step".to_string(), self.optimizer.step.to_string()),
             ("seconds".to_string(), self.seconds.to_string()),
-            ("recipe".to_string(), recipe(settings)),
+            ("recipe".to_string(), fingerprint(settings)),
         ]);
         let whole =
             safetensors::serialize(views, Some(about)).map_err(|e| write(std::io::Error::other(e)))?;
-        write_whole(path, &whole).map_err(write)
+        write_atomically(path, &whole).map_err(write)
     }
 
-    /// Takes a kept state up again; none where there is no file.
+    /// Reads a checkpoint; `None` if there is no file.
     ///
     /// # Errors
-    /// If the file is damaged, or was kept by a training of another seed, network or kind of pictures.
-    pub fn take_up(path: &Path, settings: &Settings) -> Result<Option<State>, TrainError> {
+    /// If the file is damaged, or belongs to a training with another seed, architecture or batch size.
+    pub fn load(path: &Path, settings: &Settings) -> Result<Option<TrainingState>, TrainError> {
         if !path.is_file() {
             return Ok(None);
         }
@@ -133,7 +142,7 @@ impl State {
         let damaged = |error: &dyn std::fmt::Display| bad(format!("is damaged ({error})"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(&e))?;
         let about = header.metadata().as_ref().ok_or_else(|| damaged(&"it says nothing about itself"))?;
-        if about.get("recipe") != Some(&recipe(settings)) {
+        if about.get("recipe") != Some(&fingerprint(settings)) {
             return Err(bad("belongs to a training of another seed, network or batch".into()));
         }
         let seconds = about.get("seconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(0.0);
@@ -143,9 +152,12 @@ impl State {
             let view = tensors.tensor(name).map_err(|e| damaged(&e))?;
             Ok(view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
         };
-        let means =
-            Means { pose: array("mean.pose")?, betas: array("mean.betas")?, camera: array("mean.camera")? };
-        let mut state = State::fresh(settings, means)?;
+        let means = MeanParameters {
+            pose: array("mean.pose")?,
+            betas: array("mean.betas")?,
+            camera: array("mean.camera")?,
+        };
+        let mut state = TrainingState::initialize(settings, means)?;
         state.optimizer.step = step;
         state.seconds = seconds;
         for weight in &mut state.optimizer.weights {
@@ -168,15 +180,15 @@ impl State {
     }
 }
 
-/// What must stay the same for a training to go on; schedule and pictures may be changed on the way.
-fn recipe(settings: &Settings) -> String {
+/// What must stay the same to resume a training; schedule and synthesis settings may change.
+fn fingerprint(settings: &Settings) -> String {
     let Config { image_size, backbone, head } = &settings.architecture;
     format!("seed {} {image_size} {backbone:?} {head:?} batch {}", settings.seed, settings.learning.batch)
 }
 
-/// Small normal numbers, ones for norms, zeros for biases. What closes a residual branch starts smaller
-/// with the depth, what reads the pose out nearly at the mean.
-fn first_values(key: &str, shape: &[usize], settings: &Settings) -> Vec<f32> {
+/// Initial values: normal weights, ones for norms, zeros for biases. Weights that end a residual branch are scaled down with
+/// the depth; the read-out of the pose starts close to the mean.
+fn initial_values(key: &str, shape: &[usize], settings: &Settings) -> Vec<f32> {
     let count = shape.iter().product();
     let is_norm = key.contains("norm") && !key.contains("to_");
     if key.ends_with(".bias") {

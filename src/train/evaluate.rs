@@ -1,11 +1,11 @@
-//! How good a network is on people it has not seen.
+//! Evaluates a network on held-out examples.
 
 use super::batch::Batch;
-use super::checkpoint::Means;
-use super::draw::Artist;
-use super::{Drawing, Example, Settings, TrainError};
+use super::checkpoint::MeanParameters;
+use super::generator::CropGenerator;
+use super::{Example, Settings, SynthesisSettings, TrainError};
 use crate::body::Body;
-use crate::body::tensor::TensorBody;
+use crate::body::batched::BatchedBody;
 use crate::dataset::TRAINING_SEEDS;
 use crate::geometry::Vec3;
 use crate::hmr2::Network;
@@ -15,24 +15,28 @@ use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// Crops looked at together.
-const TOGETHER: usize = 32;
+/// Batch size.
+const BATCH: usize = 32;
 
-/// Errors over held-out pictures: the mean over people of the mean over the 14 common joints.
+/// Errors on held-out examples: the mean over people of the mean over the 14 common joints, millimeters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Evaluation {
+    /// MPJPE of the network, pelvis-aligned.
     pub mpjpe_mm: f64,
+    /// MPJPE after Procrustes alignment.
     pub pa_mpjpe_mm: f64,
-    /// The same for a network that always says the mean pose and shape.
+    /// MPJPE of a predictor that always returns the mean pose and shape.
     pub mean_pose_mpjpe_mm: f64,
+    /// Its MPJPE after Procrustes alignment.
     pub mean_pose_pa_mpjpe_mm: f64,
+    /// Number of examples.
     pub people: usize,
 }
 
-/// Pictures of people, places and ways that training does not see: the benchmark's kind of motion, boxes
-/// a little off, nobody bent further.
-pub fn held_out(body: Arc<Body>, settings: &Settings, count: usize) -> Vec<Example> {
-    let plain = Drawing {
+/// Examples of people, sceneries and walks not used in training: benchmark-like motion without extra bending, and
+/// little noise of the boxes.
+pub fn held_out_examples(body: Arc<Body>, settings: &Settings, count: usize) -> Vec<Example> {
+    let plain = SynthesisSettings {
         bent: 0.0,
         jitter: 0.02,
         turned_everywhere_after: 0,
@@ -40,34 +44,34 @@ pub fn held_out(body: Arc<Body>, settings: &Settings, count: usize) -> Vec<Examp
         pictures_per_walk: 4,
         ..settings.drawing.clone()
     };
-    // training's seeds lie in the lower half of those left to it, these in the upper
+    // training uses the lower half of its seeds, these the upper half
     let seed = settings.seed + TRAINING_SEEDS.end / 2;
-    let mut artist = Artist::new(body, &plain, seed, settings.architecture.image_size);
-    (0..count as u64).map(|number| artist.draw(number)).collect()
+    let mut generator = CropGenerator::new(body, &plain, seed, settings.architecture.image_size);
+    (0..count as u64).map(|number| generator.generate(number)).collect()
 }
 
-/// The errors of `network` on `examples`, beside those of the mean.
+/// Evaluates `network` on `examples`, and the mean pose for comparison.
 ///
 /// # Errors
-/// If the network does not fit the pictures.
+/// If the network does not fit the examples.
 pub fn evaluate(
     network: &Network,
-    body: &TensorBody,
-    means: &Means,
+    body: &BatchedBody,
+    means: &MeanParameters,
     examples: &[Example],
 ) -> Result<Evaluation, TrainError> {
-    let mean = mean_joints(body, means)?;
+    let mean = mean_pose_joints(body, means)?;
     let mut sums = [0f64; 4];
-    for some in examples.chunks(TOGETHER) {
-        let batch = Batch::of(some, &Device::Cpu)?;
+    for some in examples.chunks(BATCH) {
+        let batch = Batch::from_examples(some, &Device::Cpu)?;
         let prediction = network.forward(&batch.crops)?;
         let posed = body.forward(&prediction.betas, &prediction.rotations)?;
         let joints = posed.joints44.to_vec3::<f32>()?;
         for (predicted, example) in joints.iter().zip(some) {
-            for (at, predicted) in [(0, points(predicted)), (2, mean.clone())] {
+            for (index, predicted) in [(0, to_points(predicted)), (2, mean.clone())] {
                 let errors = joint_errors(&predicted, &example.joints);
-                sums[at] += errors.mpjpe_mm;
-                sums[at + 1] += errors.pa_mpjpe_mm.unwrap_or(f64::NAN);
+                sums[index] += errors.mpjpe_mm;
+                sums[index + 1] += errors.pa_mpjpe_mm.unwrap_or(f64::NAN);
             }
         }
     }
@@ -81,32 +85,32 @@ pub fn evaluate(
     })
 }
 
-fn points(rows: &[Vec<f32>]) -> Vec<Vec3> {
+fn to_points(rows: &[Vec<f32>]) -> Vec<Vec3> {
     rows.iter().map(|row| [row[0], row[1], row[2]]).collect()
 }
 
 /// The 44 joints of the mean pose and shape.
-fn mean_joints(body: &TensorBody, means: &Means) -> Result<Vec<Vec3>, TrainError> {
+fn mean_pose_joints(body: &BatchedBody, means: &MeanParameters) -> Result<Vec<Vec3>, TrainError> {
     let cpu = &Device::Cpu;
     let rotations = rotations_from_6d(&Tensor::from_slice(&means.pose, (1, 24, 6), cpu)?)?;
     let posed = body.forward(&Tensor::from_slice(&means.betas, (1, 10), cpu)?, &rotations)?;
-    Ok(points(&posed.joints44.to_vec3::<f32>()?[0]))
+    Ok(to_points(&posed.joints44.to_vec3::<f32>()?[0]))
 }
 
-/// The means over pictures: rotations by their first two columns, each brought to length 1; shapes, cameras.
+/// Means over examples: of the first two columns of each rotation (each normalized), shapes and cameras.
 ///
-/// People face everywhere, so that the first column of the mean orientation all but vanishes, and with it
-/// the length that every gradient through the rotation is divided by: the body faces the camera instead,
-/// upright, as 4D-Humans' mean does.
-pub fn means_of(examples: &[Example]) -> Means {
+/// People face all directions, so the first column of the mean orientation is close to zero, and the gradient through its
+/// normalization would explode. The mean orientation is therefore replaced: upright and facing the camera, as 4D-Humans'
+/// mean does.
+pub fn mean_parameters(examples: &[Example]) -> MeanParameters {
     const FACING_CAMERA: [f32; 6] = [1.0, 0.0, 0.0, 0.0, -1.0, 0.0];
     let n = examples.len().max(1) as f32;
-    let mut means = Means { pose: vec![0.0; 144], betas: vec![0.0; 10], camera: vec![0.0; 3] };
+    let mut means = MeanParameters { pose: vec![0.0; 144], betas: vec![0.0; 10], camera: vec![0.0; 3] };
     for example in examples {
         let all = std::iter::once(&example.params.global_orient).chain(&example.params.body_pose);
         for (six, rotation) in means.pose.chunks_exact_mut(6).zip(all) {
-            for (at, value) in six.iter_mut().enumerate() {
-                *value += rotation[at % 3][at / 3] / n;
+            for (index, value) in six.iter_mut().enumerate() {
+                *value += rotation[index % 3][index / 3] / n;
             }
         }
         means.betas.iter_mut().zip(example.params.betas).for_each(|(mean, beta)| *mean += beta / n);
@@ -127,7 +131,7 @@ mod tests {
     use crate::person::SmplParams;
 
     #[test]
-    fn means_are_columns() {
+    fn mean_rotations_are_stored_by_columns() {
         let params = SmplParams { betas: [2.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] };
         let example = Example {
             rgb: Vec::new(),
@@ -136,9 +140,9 @@ mod tests {
             joints: Vec::new(),
             projected: Vec::new(),
             camera: [0.9, 0.0, 0.1],
-            chart: super::super::chart::Chart::new(0),
+            part_map: super::super::part_map::PartMap::new(0),
         };
-        let means = means_of(&[example.clone(), example]);
+        let means = mean_parameters(&[example.clone(), example]);
         assert_eq!(&means.pose[..6], &[1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
         assert_eq!(&means.pose[6..12], &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         assert_eq!((means.betas[3], means.camera[2]), (2.0, 0.1));

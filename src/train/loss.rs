@@ -1,27 +1,27 @@
-//! How wrong a prediction is.
+//! Training loss of a prediction.
 
 use super::LossWeights;
 use super::batch::Batch;
-use crate::body::tensor::TensorBody;
+use crate::body::batched::BatchedBody;
 use crate::hmr2::Prediction;
 use crate::person::PELVIS;
 use candle_core::{Result, Tensor};
 
-/// The weighted sum of the errors, one number with a gradient.
+/// Weighted sum of the errors, a scalar with a gradient.
 ///
 /// # Errors
-/// If shapes do not fit.
+/// If shapes do not match.
 pub fn loss(
     prediction: &Prediction,
     truth: &Batch,
-    body: &TensorBody,
+    body: &BatchedBody,
     weights: &LossWeights,
 ) -> Result<Tensor> {
     let joints = body.forward(&prediction.betas, &prediction.rotations)?.joints44; // (B, 44, 3)
     let from_pelvis = joints.broadcast_sub(&joints.narrow(1, PELVIS, 1)?)?;
     let joint_error = distance(&from_pelvis, &truth.joints)?;
 
-    // the view from far away: s / 2 * (joint + shift)
+    // weak perspective: s / 2 * (joint + shift)
     let half = (prediction.camera.narrow(1, 0, 1)? * 0.5)?.unsqueeze(2)?; // (B, 1, 1)
     let shift = prediction.camera.narrow(1, 1, 2)?.unsqueeze(1)?; // (B, 1, 2)
     let projected = joints.narrow(2, 0, 2)?.broadcast_add(&shift)?.broadcast_mul(&half)?;
@@ -41,7 +41,7 @@ pub fn loss(
     sum + (camera_error * weights.camera)?
 }
 
-/// The mean distance along an axis.
+/// Mean absolute error.
 fn distance(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     (a - b)?.abs()?.mean_all()
 }

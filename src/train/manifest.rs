@@ -1,19 +1,19 @@
-//! The model set that a training gives out: weights in half precision, and the file that says what they are.
+//! Exports a trained model set: half-precision weights, and the manifest.
 
-use super::checkpoint::State;
+use super::checkpoint::TrainingState;
 use super::{Evaluation, Settings, TrainError};
-use crate::files::write_whole;
-use crate::provenance::{Source, sha256_of_bytes};
+use crate::files::write_atomically;
+use crate::provenance::{SourceVersion, sha256_of_bytes};
 use candle_core::DType;
 use std::path::Path;
 
-/// Writes `{name}.safetensors` and `{name}.toml` into `folder`, each whole or not at all.
+/// Writes `{name}.safetensors` and `{name}.toml` to `folder`, each atomically.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn give_out(
+pub fn write_model_set(
     folder: &Path,
-    state: &State,
+    state: &TrainingState,
     settings: &Settings,
     evaluation: &Evaluation,
 ) -> Result<(), TrainError> {
@@ -29,54 +29,54 @@ pub fn give_out(
     };
     let bytes =
         safetensors::serialize(tensors, None).map_err(|e| write(&weights)(std::io::Error::other(e)))?;
-    write_whole(&weights, &bytes).map_err(write(&weights))?;
+    write_atomically(&weights, &bytes).map_err(write(&weights))?;
     let text = manifest(state, settings, evaluation, &sha256_of_bytes(&bytes));
     let path = folder.join(format!("{}.toml", settings.name));
     let text = text.map_err(|e| write(&path)(std::io::Error::other(e)))?;
-    write_whole(&path, text.as_bytes()).map_err(write(&path))
+    write_atomically(&path, text.as_bytes()).map_err(write(&path))
 }
 
 fn manifest(
-    state: &State,
+    state: &TrainingState,
     settings: &Settings,
     evaluation: &Evaluation,
     sha256: &str,
 ) -> Result<String, toml::ser::Error> {
-    let source = Source::of(Path::new("."));
+    let source = SourceVersion::from_checkout(Path::new("."));
     let mut training = toml::Table::new();
-    let mut put = |key: &str, value: toml::Value| {
+    let mut insert = |key: &str, value: toml::Value| {
         training.insert(key.to_string(), value);
     };
     let rounded = |value: f64| toml::Value::Float((value * 100.0).round() / 100.0);
     let count = |value: usize| toml::Value::Integer(value as i64);
-    put(
+    insert(
         "command",
         format!("posebook model train models/training/{}.toml --out FOLDER", settings.name).into(),
     );
-    put("git_hash", source.git_hash.unwrap_or_else(|| "unknown".into()).into());
-    put("git_dirty", toml::Value::Boolean(source.git_dirty.unwrap_or(false)));
-    put("steps_done", count(state.optimizer.step));
-    put("crops_seen", count(state.optimizer.step * settings.learning.batch));
-    put("training_secs", rounded(state.seconds));
-    put("held_out_people", count(evaluation.people));
-    put("held_out_mpjpe_mm", rounded(evaluation.mpjpe_mm));
-    put("held_out_pa_mpjpe_mm", rounded(evaluation.pa_mpjpe_mm));
-    put("held_out_mean_pose_mpjpe_mm", rounded(evaluation.mean_pose_mpjpe_mm));
-    put("held_out_mean_pose_pa_mpjpe_mm", rounded(evaluation.mean_pose_pa_mpjpe_mm));
-    put("seed", toml::Value::Integer(settings.seed as i64));
-    put("learning", toml::Value::try_from(&settings.learning)?);
-    put("drawing", toml::Value::try_from(&settings.drawing)?);
+    insert("git_hash", source.git_hash.unwrap_or_else(|| "unknown".into()).into());
+    insert("git_dirty", toml::Value::Boolean(source.git_dirty.unwrap_or(false)));
+    insert("steps_done", count(state.optimizer.step));
+    insert("crops_seen", count(state.optimizer.step * settings.learning.batch));
+    insert("training_secs", rounded(state.seconds));
+    insert("held_out_people", count(evaluation.people));
+    insert("held_out_mpjpe_mm", rounded(evaluation.mpjpe_mm));
+    insert("held_out_pa_mpjpe_mm", rounded(evaluation.pa_mpjpe_mm));
+    insert("held_out_mean_pose_mpjpe_mm", rounded(evaluation.mean_pose_mpjpe_mm));
+    insert("held_out_mean_pose_pa_mpjpe_mm", rounded(evaluation.mean_pose_pa_mpjpe_mm));
+    insert("seed", toml::Value::Integer(settings.seed as i64));
+    insert("learning", toml::Value::try_from(&settings.learning)?);
+    insert("drawing", toml::Value::try_from(&settings.drawing)?);
     let mut set = toml::Table::new();
     let parameters = settings.architecture.parameters();
     let description = format!(
-        "HMR2's architecture with {:.1} million parameters, trained on pictures of synthetic people drawn on the fly",
+        "HMR2's architecture with {:.1} million parameters, trained on images of synthetic people generated on the fly",
         parameters as f64 / 1e6
     );
     set.insert("description".into(), description.into());
     set.insert("weights".into(), format!("{}.safetensors", settings.name).into());
     set.insert("sha256".into(), sha256.into());
     set.insert("licence".into(), "MIT OR Apache-2.0".into());
-    set.insert("origin".into(), "trained by this project, on synthetic pictures alone".into());
+    set.insert("origin".into(), "trained by this project, on synthetic images alone".into());
     set.insert("body".into(), "stand-in".into());
     set.insert("architecture".into(), toml::Value::try_from(&settings.architecture)?);
     set.insert("training".into(), toml::Value::Table(training));

@@ -1,27 +1,27 @@
-//! Crops seen in a mirror: a left arm raised is a right arm raised, so that each picture drawn teaches twice.
+//! Mirrors examples, so that each rendered crop is used twice.
 
 use super::Example;
-use super::chart::Chart;
+use super::part_map::PartMap;
 use crate::body::Body;
 use crate::geometry::{Mat3, Vec3, sub};
 use crate::person::{PELVIS, SmplParams};
 
-/// Joints of the 24 that change places.
+/// Left and right joints of the 24.
 const PAIRS: [(usize, usize); 9] =
     [(1, 2), (4, 5), (7, 8), (10, 11), (13, 14), (16, 17), (18, 19), (20, 21), (22, 23)];
 
-/// As many of the 44 joints are OpenPose's.
-const OPENPOSE: usize = 25;
+/// The first joints of the 44 are OpenPose's.
+const OPENPOSE_JOINTS: usize = 25;
 
-/// The mirror of a body that has two equal sides.
+/// Mirrors examples of a symmetric body.
 pub struct Mirror {
-    /// Of the 44 joints: the one on the other side.
+    /// For each of the 44 joints, the joint of the other side.
     other: Vec<usize>,
 }
 
 impl Mirror {
-    /// Finds the joints' partners on the resting body.
-    pub fn of(body: &Body) -> Mirror {
+    /// Finds the pairs of joints on the body at rest.
+    pub fn new(body: &Body) -> Mirror {
         let rest = SmplParams {
             betas: [0.0; 10],
             global_orient: crate::geometry::IDENTITY,
@@ -33,20 +33,21 @@ impl Mirror {
             let across = 2.0 * middle - a[0] - b[0];
             across * across + (a[1] - b[1]).powi(2) + (a[2] - b[2]).powi(2)
         };
-        // an elbow of OpenPose's is not quite an elbow of the other nineteen: partners are of one kind
+        // an elbow of OpenPose's differs from an elbow of the other nineteen: pairs are within one group
         let nearest = |joint: usize| {
-            let kind = if joint < OPENPOSE { 0..OPENPOSE } else { OPENPOSE..joints.len() };
+            let kind =
+                if joint < OPENPOSE_JOINTS { 0..OPENPOSE_JOINTS } else { OPENPOSE_JOINTS..joints.len() };
             let distance = |other: &usize| far(joints[joint], joints[*other]);
             kind.min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap_or(joint)
         };
         Mirror { other: (0..joints.len()).map(nearest).collect() }
     }
 
-    /// The example as a mirror shows it. The body's two sides are not quite equal: joints are those of the
-    /// mirrored parameters, and in the crop they are off from the mirrored ones as the camera shows it.
-    pub fn example(&self, body: &Body, example: &Example) -> Example {
-        let Example { rgb, side, params, joints: before, projected, camera, chart } = example;
-        let params = mirrored(params);
+    /// The mirrored example. The body is not quite symmetric: joints are those of the mirrored parameters, and the projected
+    /// joints are corrected by the difference.
+    pub fn mirror_example(&self, body: &Body, example: &Example) -> Example {
+        let Example { rgb, side, params, joints: before, projected, camera, part_map } = example;
+        let params = mirror_params(params);
         let posed = body.pose(&params).joints44;
         let joints: Vec<Vec3> = posed.iter().map(|joint| sub(*joint, posed[PELVIS])).collect();
         let projected = self.other.iter().zip(&joints).map(|(other, joint)| {
@@ -61,39 +62,43 @@ impl Mirror {
             params,
             joints,
             camera: [camera[0], -camera[1], camera[2]],
-            chart: mirrored_chart(chart),
+            part_map: mirror_part_map(part_map),
         }
     }
 }
 
-fn mirrored_chart(chart: &Chart) -> Chart {
-    let mut mirror = chart.clone();
-    for (row, column) in (0..chart.side).flat_map(|row| (0..chart.side).map(move |column| (row, column))) {
-        let (to, from) = (row * chart.side + column, row * chart.side + chart.side - 1 - column);
-        let part = chart.parts[from];
-        mirror.parts[to] = if part == 0 { 0 } else { 1 + partner(part as usize - 1) as u8 };
-        mirror.depths[to] = chart.depths[from];
-        let rest = chart.rests[from];
-        mirror.rests[to] = [-rest[0], rest[1], rest[2]];
+fn mirror_part_map(part_map: &PartMap) -> PartMap {
+    let mut mirror = part_map.clone();
+    for (row, column) in
+        (0..part_map.side).flat_map(|row| (0..part_map.side).map(move |column| (row, column)))
+    {
+        let (to, from) = (row * part_map.side + column, row * part_map.side + part_map.side - 1 - column);
+        let part = part_map.parts[from];
+        mirror.parts[to] = if part == 0 { 0 } else { 1 + mirrored_joint(part as usize - 1) as u8 };
+        mirror.depths[to] = part_map.depths[from];
+        let rest = part_map.rest_points[from];
+        mirror.rest_points[to] = [-rest[0], rest[1], rest[2]];
     }
     mirror
 }
 
-/// Rotations change sides and turn the other way about the axes in the mirror's plane.
-fn mirrored(params: &SmplParams) -> SmplParams {
-    let turned = |rotation: &Mat3| -> Mat3 {
+/// Swaps left and right joints and mirrors the rotations.
+fn mirror_params(params: &SmplParams) -> SmplParams {
+    let mirror_rotation = |rotation: &Mat3| -> Mat3 {
         let sign = |row: usize, column: usize| if (row == 0) != (column == 0) { -1.0 } else { 1.0 };
         std::array::from_fn(|row| std::array::from_fn(|column| sign(row, column) * rotation[row][column]))
     };
     SmplParams {
         betas: params.betas,
-        global_orient: turned(&params.global_orient),
-        body_pose: std::array::from_fn(|at| turned(&params.body_pose[partner(at + 1) - 1])),
+        global_orient: mirror_rotation(&params.global_orient),
+        body_pose: std::array::from_fn(|index| {
+            mirror_rotation(&params.body_pose[mirrored_joint(index + 1) - 1])
+        }),
     }
 }
 
-/// The joint (of 24) on the other side.
-fn partner(joint: usize) -> usize {
+/// The joint (of 24) of the other side.
+fn mirrored_joint(joint: usize) -> usize {
     let found = PAIRS.iter().find(|(left, right)| joint == *left || joint == *right);
     found.map_or(joint, |(left, right)| if joint == *left { *right } else { *left })
 }
@@ -102,36 +107,39 @@ fn partner(joint: usize) -> usize {
 mod tests {
     use super::*;
     use crate::geometry::norm;
-    use crate::train::Drawing;
-    use crate::train::draw::Artist;
+    use crate::train::SynthesisSettings;
+    use crate::train::generator::CropGenerator;
     use std::sync::Arc;
 
     #[test]
-    fn the_mirrored_joints_are_the_mirrored_parameters() {
-        let body = Arc::new(Body::stand_in());
-        let mirror = Mirror::of(&body);
-        let mut artist = Artist::new(body.clone(), &Drawing::default(), 3, 64);
+    fn mirrored_joints_match_mirrored_parameters() {
+        let body = Arc::new(Body::built_in());
+        let mirror = Mirror::new(&body);
+        let mut generator = CropGenerator::new(body.clone(), &SynthesisSettings::default(), 3, 64);
         for number in 0..5 {
-            let example = artist.draw(number);
-            let seen = mirror.example(&body, &example);
+            let example = generator.generate(number);
+            let mirrored = mirror.mirror_example(&body, &example);
             for (joint, other) in mirror.other.iter().enumerate() {
                 let [x, y, z] = example.joints[*other];
-                let off = norm(sub(seen.joints[joint], [-x, y, z]));
-                assert!(off < 0.02, "joint {joint}: {off} m"); // as far as the sides differ
-                assert!((seen.projected[joint][0] + example.projected[*other][0]).abs() < 0.01);
+                let off = norm(sub(mirrored.joints[joint], [-x, y, z]));
+                assert!(off < 0.02, "joint {joint}: {off} m"); // the body's own asymmetry
+                assert!((mirrored.projected[joint][0] + example.projected[*other][0]).abs() < 0.01);
             }
         }
     }
 
     #[test]
-    fn twice_is_the_same() {
-        let body = Arc::new(Body::stand_in());
-        let mirror = Mirror::of(&body);
-        let example = Artist::new(body.clone(), &Drawing::default(), 3, 64).draw(1);
-        let again = mirror.example(&body, &mirror.example(&body, &example));
+    fn mirroring_twice_is_the_identity() {
+        let body = Arc::new(Body::built_in());
+        let mirror = Mirror::new(&body);
+        let example = CropGenerator::new(body.clone(), &SynthesisSettings::default(), 3, 64).generate(1);
+        let again = mirror.mirror_example(&body, &mirror.mirror_example(&body, &example));
         assert_eq!(again.rgb, example.rgb);
         assert_eq!(again.params, example.params);
-        assert_eq!((again.chart.parts, again.chart.depths), (example.chart.parts, example.chart.depths));
+        assert_eq!(
+            (again.part_map.parts, again.part_map.depths),
+            (example.part_map.parts, example.part_map.depths)
+        );
         let far = |(a, b): (&[f32; 2], &[f32; 2])| (a[0] - b[0]).abs().max((a[1] - b[1]).abs());
         assert!(again.projected.iter().zip(&example.projected).map(far).all(|off| off < 1e-5));
     }

@@ -1,32 +1,30 @@
-//! Training a small HMR2 on pictures drawn on the fly.
+//! Trains a small HMR2 on synthetic crops that are generated on the fly.
 //!
-//! A thread of its own draws crops of synthetic people ([`draw`]) from a seed and a running number, so
-//! that the same settings see the same pictures; the network of [`crate::hmr2`] learns from them; what
-//! has been learnt is kept in a checkpoint from which training goes on, and given out as a model set.
-//! No picture of a benchmark's clip is seen: those draw from other seeds.
-//!
-//! Must not know experiments, runs or tables.
+//! A background thread generates crops of synthetic people (`generator`) from a seed and a running number, so the same
+//! settings give the same examples. The network of [`crate::hmr2`] trains on them. The state is saved in a checkpoint
+//! that training resumes from, and the averaged weights are exported as a model set. Benchmark clips use other seeds, so
+//! none of them is seen in training.
 
+mod auxiliary;
 mod batch;
-mod chart;
 mod checkpoint;
 mod degrade;
-pub mod draw;
 mod error;
 mod evaluate;
 mod example;
-mod helper;
+mod generator;
 mod loss;
 mod manifest;
 mod mirror;
 mod muon;
 mod optimizer;
+mod part_map;
 mod people;
 mod settings;
-mod teach;
+mod trainer;
 
 pub use error::TrainError;
-pub use evaluate::{Evaluation, evaluate, held_out};
-pub use example::Example;
-pub use settings::{Drawing, Learning, LossWeights, Settings};
-pub use teach::{Progress, run};
+pub use evaluate::Evaluation;
+use example::Example;
+pub use settings::{LearningSettings, LossWeights, Settings, SynthesisSettings};
+pub use trainer::{Progress, run};

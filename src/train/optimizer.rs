@@ -1,39 +1,46 @@
-//! AdamW (Loshchilov and Hutter 2019), Muon for the backbone's matrices, with their state in the open, so
-//! that it can be kept and taken up again, and the running average of the weights that is given out.
+//! AdamW (Loshchilov and Hutter 2019), Muon for the backbone's matrices, and a running average of the weights. The state is
+//! accessible, so that it can be saved and restored.
 
-use super::Learning;
-use super::muon::orthogonal;
+use super::LearningSettings;
+use super::muon::orthogonalize;
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 
 const BETA1: f32 = 0.9;
 const BETA2: f32 = 0.98;
 const EPS: f32 = 1e-8;
-/// Muon's momentum (Nesterov's).
+/// Muon's momentum (Nesterov).
 const MOMENTUM: f32 = 0.95;
 
-/// A weight and what the optimizer remembers of it.
+/// A weight with its optimizer state.
 pub struct Weight {
+    /// Its key in a checkpoint.
     pub name: String,
+    /// The variable that the network uses.
     pub var: Var,
+    /// Current values, C order.
     pub value: Vec<f32>,
+    /// Running mean of the gradient.
     pub first_moment: Vec<f32>,
+    /// Running mean of the squared gradient (AdamW only).
     pub second_moment: Vec<f32>,
-    /// The running average.
+    /// Running average of the values.
     pub average: Vec<f32>,
-    /// Matrices decay; biases, norms and positions do not.
+    /// Whether weight decay applies: to matrices, not to biases, norms and position embeddings.
     decays: bool,
-    /// Rows of each matrix in it that learns by Muon.
+    /// For weights trained by Muon: rows of each matrix in it.
     rows: Option<usize>,
 }
 
 impl Weight {
+    /// Starts from the variable's values.
+    ///
     /// # Errors
     /// If the variable cannot be read.
     pub fn new(name: String, var: Var) -> Result<Weight> {
         let value = var.as_tensor().flatten_all()?.to_vec1::<f32>()?;
         let decays = name.ends_with(".weight") && var.rank() > 1;
-        // queries, keys and values are three matrices in one
+        // queries, keys and values are three matrices in one tensor
         let dims = var.dims();
         let rows = (name.contains("blocks.") && decays).then(|| match name.contains("qkv") {
             true => dims[0] / 3,
@@ -54,8 +61,8 @@ impl Weight {
 }
 
 impl Weight {
-    /// A step of Muon; its length is that of AdamW's at the same rate (Liu et al. 2025).
-    fn turn(&mut self, gradient: &[f32], rows: usize, rate: f64, decay: f64, keep: f32) -> Result<()> {
+    /// One step of Muon, scaled to the size of an AdamW step at the same rate (Liu et al. 2025).
+    fn muon_step(&mut self, gradient: &[f32], rows: usize, rate: f64, decay: f64, keep: f32) -> Result<()> {
         let columns = self.var.dim(1)?;
         let ahead = self.first_moment.iter_mut().zip(gradient).map(|(momentum, g)| {
             *momentum = MOMENTUM * *momentum + (1.0 - MOMENTUM) * g;
@@ -66,7 +73,7 @@ impl Weight {
         let matrices = ahead.chunks_exact(rows * columns).zip(self.value.chunks_exact_mut(rows * columns));
         for (direction, values) in matrices {
             let direction = Tensor::from_slice(direction, (rows, columns), self.var.device())?;
-            let direction = orthogonal(&direction)?.flatten_all()?.to_vec1::<f32>()?;
+            let direction = orthogonalize(&direction)?.flatten_all()?.to_vec1::<f32>()?;
             for (value, direction) in values.iter_mut().zip(direction) {
                 *value = *value * (1.0 - rate * decay) as f32 - size as f32 * direction;
             }
@@ -78,7 +85,7 @@ impl Weight {
     }
 }
 
-/// All weights that learn.
+/// All trained weights.
 pub struct Optimizer {
     pub weights: Vec<Weight>,
     /// Steps taken.
@@ -86,11 +93,11 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// One step against the gradients at a share of the highest rates. Returns the gradient's length before it was cut.
+    /// One step; `schedule` scales the rates. Returns the norm of the gradient before clipping.
     ///
     /// # Errors
     /// If a gradient cannot be read.
-    pub fn step(&mut self, gradients: &GradStore, schedule: f64, learning: &Learning) -> Result<f64> {
+    pub fn step(&mut self, gradients: &GradStore, schedule: f64, learning: &LearningSettings) -> Result<f64> {
         let rate = learning.rate * schedule;
         let read = |weight: &Weight| -> Result<Option<Vec<f32>>> {
             let gradient = gradients.get(weight.var.as_tensor());
@@ -105,12 +112,18 @@ impl Optimizer {
         let bias1 = 1.0 - BETA1.powi(t);
         let bias2 = (1.0 - BETA2.powi(t)).sqrt();
         let step_size = rate as f32 / bias1;
-        // an average over few steps at first, so that the first weights are soon forgotten
+        // a short average at first, so that the initial weights are soon forgotten
         let keep = learning.average.min((1.0 + self.step as f64) / (10.0 + self.step as f64)) as f32;
         for (weight, gradient) in self.weights.iter_mut().zip(&all) {
             let Some(gradient) = gradient else { continue };
             if let Some(rows) = weight.rows {
-                weight.turn(gradient, rows, learning.matrix_rate * schedule, learning.weight_decay, keep)?;
+                weight.muon_step(
+                    gradient,
+                    rows,
+                    learning.matrix_rate * schedule,
+                    learning.weight_decay,
+                    keep,
+                )?;
                 continue;
             }
             let decay = if weight.decays { 1.0 - (rate * learning.weight_decay) as f32 } else { 1.0 };
@@ -136,11 +149,11 @@ mod tests {
     use candle_core::Device;
 
     #[test]
-    fn a_valley_is_descended() {
+    fn a_quadratic_is_minimized() {
         let var = Var::from_vec(vec![3.0f32, -2.0], 2, &Device::Cpu).unwrap();
         let weight = Weight::new("x".into(), var.clone()).unwrap();
         let mut optimizer = Optimizer { weights: vec![weight], step: 0 };
-        let learning = Learning { rate: 0.05, ..Learning::default() };
+        let learning = LearningSettings { rate: 0.05, ..LearningSettings::default() };
         for _ in 0..400 {
             let loss = (var.as_tensor() - 1.0).unwrap().sqr().unwrap().sum_all().unwrap();
             optimizer.step(&loss.backward().unwrap(), 1.0, &learning).unwrap();

@@ -1,64 +1,64 @@
-//! People to draw: on their ways through the world, now and then bent further than any way would.
+//! People in motion, with random perturbations of their poses.
 
-use super::Drawing;
-use crate::body::{Body, Posed};
-use crate::dataset::motion::{Area, Figure, Plan, Walker};
-use crate::dataset::people::Look;
+use super::SynthesisSettings;
+use crate::body::{Body, PosedBody};
+use crate::dataset::motion::{Area, Plan, RestSkeleton, Walker};
+use crate::dataset::people::Appearance;
 use crate::geometry::{IDENTITY, Mat3, Vec3, multiply, norm, scale};
 use crate::person::SmplParams;
-use crate::random::{Stream, stream};
+use crate::random::{RandomStream, stream};
 
-/// How long a way is, seconds.
-const WAY_SECS: f64 = 8.0;
-/// Half the side of the ground that ways go through, metres.
-const HALF: f64 = 4.0;
+/// Duration of a walk, seconds.
+const WALK_SECS: f64 = 8.0;
+/// Half the side of the walking area, meters.
+const AREA_HALF_SIDE: f64 = 4.0;
 
-/// A person with looks and a way, from which many pictures are taken.
+/// A person with an appearance and a walk, used for several crops.
 pub struct Walk {
-    pub look: Look,
+    pub appearance: Appearance,
     walker: Walker,
 }
 
-/// A person at one moment, in world axes around the pelvis.
-pub struct Moment {
-    /// With the orientation from SMPL's rest axes into the world.
+/// A person at one time, in world axes.
+pub struct PersonState {
+    /// The orientation maps SMPL's rest axes to world axes.
     pub params: SmplParams,
     pub pelvis_in_world: Vec3,
 }
 
 impl Walk {
-    /// The walk `number` under `seed`.
-    pub fn draw(body: &Body, seed: u64, number: u64) -> Walk {
-        let look = Look::draw(seed, number);
-        let figure = Figure::of_body(body, &look.betas);
-        let area = Area { low: [-HALF; 2], high: [HALF; 2] };
-        let plan = Plan::wander(seed, number, area, WAY_SECS);
-        Walk { look, walker: Walker::new(seed, number, &plan, &figure) }
+    /// The walk `number` of a seed.
+    pub fn generate(body: &Body, seed: u64, number: u64) -> Walk {
+        let appearance = Appearance::sample(seed, number);
+        let skeleton = RestSkeleton::from_body(body, &appearance.betas);
+        let area = Area { low: [-AREA_HALF_SIDE; 2], high: [AREA_HALF_SIDE; 2] };
+        let plan = Plan::wander(seed, number, area, WALK_SECS);
+        Walk { appearance, walker: Walker::new(seed, number, &plan, &skeleton) }
     }
 
-    /// The person at a random time of the way, bent further or not.
-    pub fn moment(&self, drawing: &Drawing, draws: &mut Stream) -> Moment {
-        let stance = self.walker.at(draws.range(0.0, WAY_SECS));
+    /// The person at a random time, with a perturbed pose or not.
+    pub fn random_state(&self, drawing: &SynthesisSettings, draws: &mut RandomStream) -> PersonState {
+        let pose = self.walker.pose_at(draws.range(0.0, WALK_SECS));
         let mut params = SmplParams {
-            betas: self.look.betas,
-            global_orient: stance.world_from_body,
-            body_pose: stance.body_pose,
+            betas: self.appearance.betas,
+            global_orient: pose.world_from_body,
+            body_pose: pose.body_pose,
         };
-        if draws.chance(drawing.bent) {
-            bend(&mut params, drawing.bend, draws);
+        if draws.bernoulli(drawing.bent) {
+            perturb_pose(&mut params, drawing.bend, draws);
         }
-        Moment { params, pelvis_in_world: stance.pelvis_in_world }
+        PersonState { params, pelvis_in_world: pose.pelvis_in_world }
     }
 }
 
-impl Moment {
-    /// The posed body in camera axes, its pelvis joint at `pelvis_in_camera`, and its parameters there.
-    pub fn seen(
+impl PersonState {
+    /// Poses the body in camera axes with its pelvis at `pelvis_in_camera`: parameters, body and translation.
+    pub fn in_camera(
         &self,
         body: &Body,
         camera_from_world: &Mat3,
         pelvis_in_camera: Vec3,
-    ) -> (SmplParams, Posed, Vec3) {
+    ) -> (SmplParams, PosedBody, Vec3) {
         let mut params = self.params.clone();
         params.global_orient = multiply(camera_from_world, &params.global_orient);
         let posed = body.pose(&params);
@@ -67,10 +67,10 @@ impl Moment {
     }
 }
 
-/// Bends every joint a little, arms and legs more, and leans the body.
-fn bend(params: &mut SmplParams, size: f64, draws: &mut Stream) {
+/// Perturbs every joint rotation (limbs more) and the orientation.
+fn perturb_pose(params: &mut SmplParams, size: f64, draws: &mut RandomStream) {
     const LIMBS: [usize; 8] = [1, 2, 4, 5, 16, 17, 18, 19];
-    let strongly = draws.chance(0.3);
+    let strongly = draws.bernoulli(0.3);
     for joint in 1..24 {
         let limb = LIMBS.contains(&joint);
         let angle = size
@@ -81,14 +81,14 @@ fn bend(params: &mut SmplParams, size: f64, draws: &mut Stream) {
             } else {
                 0.5
             };
-        let turn = random_turn(draws, angle);
-        params.body_pose[joint - 1] = multiply(&params.body_pose[joint - 1], &turn);
+        let rotation = random_rotation(draws, angle);
+        params.body_pose[joint - 1] = multiply(&params.body_pose[joint - 1], &rotation);
     }
-    params.global_orient = multiply(&params.global_orient, &random_turn(draws, 0.7 * size));
+    params.global_orient = multiply(&params.global_orient, &random_rotation(draws, 0.7 * size));
 }
 
-/// A rotation about a random axis, of `size` radians about each (deviation).
-fn random_turn(draws: &mut Stream, size: f64) -> Mat3 {
+/// A rotation vector with a deviation of `size` radians per axis, as a matrix.
+fn random_rotation(draws: &mut RandomStream, size: f64) -> Mat3 {
     let vector: Vec3 = std::array::from_fn(|_| (size * draws.normal()) as f32);
     let angle = norm(vector);
     if angle < 1e-6 {
@@ -103,7 +103,7 @@ fn random_turn(draws: &mut Stream, size: f64) -> Mat3 {
     })
 }
 
-/// A stream of draws for one purpose of training.
-pub fn draws(seed: u64, purpose: &str, number: u64) -> Stream {
+/// A random stream for one purpose of training.
+pub fn random_stream(seed: u64, purpose: &str, number: u64) -> RandomStream {
     stream(seed, &format!("train/{purpose}"), &[number])
 }

@@ -1,4 +1,4 @@
-//! What a training asks for.
+//! Settings of a training.
 
 use super::TrainError;
 use crate::dataset::TRAINING_SEEDS;
@@ -6,108 +6,114 @@ use crate::hmr2::Config;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// A training: which network, which pictures, how it learns.
+/// A training: architecture, synthesis of examples, optimization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The name of the model set that comes out, and of its files.
+    /// Name of the resulting model set and of its files.
     pub name: String,
-    /// Pictures and first weights follow from it; below 5,000. Held-out pictures draw from it plus 5,000,
-    /// benchmark clips from 10,000 on.
+    /// Seed of examples and initial weights, below 5,000. Held-out examples use this plus 5,000, benchmark clips 10,000 and
+    /// above.
     pub seed: u64,
+    /// Sizes of the network.
     pub architecture: Config,
+    /// Optimization.
     #[serde(default)]
-    pub learning: Learning,
+    pub learning: LearningSettings,
+    /// Synthesis of examples.
     #[serde(default)]
-    pub drawing: Drawing,
+    pub drawing: SynthesisSettings,
 }
 
-/// How the network learns.
+/// Settings of the optimization.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Learning {
+pub struct LearningSettings {
+    /// Number of steps.
     pub steps: usize,
-    /// Crops a step.
+    /// Crops per step.
     pub batch: usize,
-    /// The highest learning rate (AdamW).
+    /// Maximum learning rate of AdamW.
     pub rate: f64,
-    /// That of the backbone's matrices, which learn by Muon; in AdamW's measure.
+    /// Maximum learning rate of the backbone's matrices, trained by Muon, on AdamW's scale.
     pub matrix_rate: f64,
-    /// Steps over which the rate climbs from zero.
+    /// Steps of linear warm-up.
     pub warm_up: usize,
-    /// Share of the steps, the last ones, over which the rate falls to a hundredth (half a cosine).
+    /// Fraction of the steps, at the end, over which the rate falls to a hundredth (cosine).
     pub cool_down: f64,
+    /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// The gradient's length is cut to this.
+    /// Maximum norm of the gradient.
     pub clip: f64,
-    /// How slowly the averaged weights follow the learnt ones; the averaged ones are given out.
+    /// Decay of the running average of the weights, which is what is exported.
     pub average: f64,
     /// Steps between checkpoints.
     pub keep_every: usize,
-    /// Steps between looks at the held-out pictures.
+    /// Steps between evaluations.
     pub look_every: usize,
+    /// Weights of the loss terms.
     pub loss: LossWeights,
 }
 
-/// What counts how much.
+/// Weights of the loss terms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossWeights {
-    /// Mean distance along an axis of the 44 joints from the pelvis, metres.
+    /// Mean absolute error of the 44 joints relative to the pelvis, meters.
     pub joints: f64,
-    /// Mean distance along an axis of the 44 projected joints, in sides of the crop.
+    /// Mean absolute error of the 44 projected joints, in crop sides.
     pub projected: f64,
-    /// Mean square of the rotation matrices' difference, the body's orientation.
+    /// Mean squared error of the global orientation's matrix.
     pub orientation: f64,
-    /// The same of the other 23 rotations.
+    /// Mean squared error of the other 23 rotation matrices.
     pub pose: f64,
-    /// Mean square of the shape's difference.
+    /// Mean squared error of the shape.
     pub shape: f64,
-    /// Mean distance of the camera's three numbers.
+    /// Mean absolute error of the three camera parameters.
     pub camera: f64,
-    /// Where the backbone's tokens say that the joints lie (cross entropy).
+    /// Locations of the joints predicted by tokens (cross entropy).
     pub located: f64,
-    /// How deep they say that the joints lie, metres.
+    /// Depths of the joints predicted by tokens, meters.
     pub depth: f64,
-    /// Where each of them says that all joints are, metres and sides of the crop.
+    /// All joints predicted by every token, meters and crop sides.
     pub whole: f64,
-    /// Which part of the body each cell of four pixels shows (cross entropy).
+    /// Body part of each cell of 4 x 4 pixels (cross entropy).
     pub parts: f64,
-    /// How deep what it shows lies and where on the resting body, metres.
+    /// Depth of each cell and its point on the body at rest, meters.
     pub surface: f64,
 }
 
-/// What the pictures show. Shares are probabilities.
+/// Settings of the synthetic crops. Probabilities are between 0 and 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Drawing {
-    /// People whose joints are bent further, at random.
+pub struct SynthesisSettings {
+    /// Probability of a randomly perturbed pose.
     pub bent: f64,
-    /// How far, radians.
+    /// Size of the perturbation, radians.
     pub bend: f64,
-    /// Crops with somebody else before the person.
+    /// Probability of another person in front.
     pub occluded: f64,
-    /// Crops with somebody else behind.
+    /// Probability of another person behind.
     pub accompanied: f64,
-    /// Crops with a thing before the person.
+    /// Probability of an occluding rectangle.
     pub hidden: f64,
-    /// Crops compressed as JPEG.
+    /// Probability of JPEG compression.
     pub compressed: f64,
-    /// Crops that were smaller in the frame than the network's input.
+    /// Probability that the crop was smaller in the frame than the network's input.
     pub enlarged: f64,
-    /// How far boxes are off, in sides of the box (deviation).
+    /// Deviation of the box's sides, relative to the box.
     pub jitter: f64,
-    /// How far the first people are turned from facing the camera at most, radians.
+    /// Maximum angle between a person's facing direction and the camera at first, radians.
     pub turned_at_first: f64,
-    /// Crops after which people face everywhere; the most that they are turned grows evenly until then.
+    /// Number of crops after which people face all directions; the maximum angle grows linearly until then.
     pub turned_everywhere_after: u64,
-    /// Pictures drawn from one person on one way.
+    /// Crops generated from one walk.
     pub pictures_per_walk: usize,
 }
 
-impl Default for Learning {
-    fn default() -> Learning {
-        Learning {
+impl Default for LearningSettings {
+    fn default() -> LearningSettings {
+        LearningSettings {
             steps: 6000,
             batch: 32,
             rate: 3e-4,
@@ -142,9 +148,9 @@ impl Default for LossWeights {
     }
 }
 
-impl Default for Drawing {
-    fn default() -> Drawing {
-        Drawing {
+impl Default for SynthesisSettings {
+    fn default() -> SynthesisSettings {
+        SynthesisSettings {
             bent: 0.3,
             bend: 0.2,
             occluded: 0.15,
@@ -160,9 +166,9 @@ impl Default for Drawing {
     }
 }
 
-impl Drawing {
-    /// How far the person of crop `number` is turned from facing the camera at most, radians.
-    pub fn most_turned(&self, number: u64) -> f64 {
+impl SynthesisSettings {
+    /// Maximum angle between the facing direction and the camera for crop `number`, radians.
+    pub fn max_facing_angle(&self, number: u64) -> f64 {
         let share = number as f64 / self.turned_everywhere_after.max(1) as f64;
         let half_turn = std::f64::consts::PI;
         (self.turned_at_first + (half_turn - self.turned_at_first) * share.min(1.0)).min(half_turn)
@@ -173,7 +179,7 @@ impl Settings {
     /// Reads a TOML file.
     ///
     /// # Errors
-    /// If it cannot be read, has an unknown key, or asks for the impossible.
+    /// If it cannot be read, has an unknown key, or is invalid.
     pub fn load(path: &Path) -> Result<Settings, TrainError> {
         let bad = |reason: String| TrainError::Settings { path: path.to_path_buf(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
@@ -182,41 +188,39 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Checks the settings.
+    ///
     /// # Errors
-    /// Names what cannot be.
+    /// Names the invalid setting.
     pub fn validate(&self) -> Result<(), TrainError> {
         self.architecture.validate()?;
-        let impossible = |what: &str| Err(TrainError::Impossible { what: what.to_string() });
+        let invalid = |what: &str| Err(TrainError::InvalidSettings { what: what.to_string() });
         let learning = &self.learning;
         if self.seed >= TRAINING_SEEDS.end / 2 {
-            return impossible(
-                "a seed that held-out pictures or benchmark clips draw from; take one below 5000",
-            );
+            return invalid("a seed of held-out examples or benchmark clips; use one below 5000");
         }
         if learning.batch == 0 || learning.steps == 0 {
-            return impossible("no step or no crop; learning.steps and learning.batch have to be positive");
+            return invalid("learning.steps and learning.batch must be positive");
         }
         if learning.keep_every == 0 || learning.look_every == 0 || self.drawing.pictures_per_walk == 0 {
-            return impossible(
-                "an interval of 0; keep_every, look_every, pictures_per_walk have to be positive",
-            );
+            return invalid("keep_every, look_every and pictures_per_walk must be positive");
         }
         if !(0.0..1.0).contains(&learning.average) || !(0.0..=1.0).contains(&learning.cool_down) {
-            return impossible("an average or cool_down outside 0 to 1");
+            return invalid("average or cool_down is outside 0 to 1");
         }
         let rates = [learning.rate, learning.matrix_rate, learning.clip];
         if rates.iter().any(|rate| !rate.is_finite() || *rate <= 0.0) {
-            return impossible("a rate or clip that is not above 0");
+            return invalid("rate, matrix_rate and clip must be above 0");
         }
         Ok(())
     }
 
     /// The learning rate at a step, counted from 0.
-    pub fn rate_at(&self, step: usize) -> f64 {
+    pub fn learning_rate(&self, step: usize) -> f64 {
         self.learning.rate * self.schedule(step)
     }
 
-    /// The share of the highest rates at a step, counted from 0.
+    /// The factor on the maximum rates at a step, counted from 0.
     pub fn schedule(&self, step: usize) -> f64 {
         let learning = &self.learning;
         let warm = ((step + 1) as f64 / learning.warm_up.max(1) as f64).min(1.0);
@@ -237,23 +241,23 @@ mod tests {
             name: "tiny".into(),
             seed: 1,
             architecture: Config::hmr2(),
-            learning: Learning::default(),
-            drawing: Drawing::default(),
+            learning: LearningSettings::default(),
+            drawing: SynthesisSettings::default(),
         }
     }
 
     #[test]
-    fn the_rate_climbs_stays_and_falls() {
+    fn the_rate_warms_up_and_cools_down() {
         let settings = settings();
-        assert!(settings.rate_at(0) < 0.01 * settings.learning.rate);
-        assert!((settings.rate_at(2000) - settings.learning.rate).abs() < 1e-12);
-        assert!(settings.rate_at(5999) < 0.02 * settings.learning.rate);
-        let falls = (3700..5999).all(|step| settings.rate_at(step + 1) <= settings.rate_at(step));
+        assert!(settings.learning_rate(0) < 0.01 * settings.learning.rate);
+        assert!((settings.learning_rate(2000) - settings.learning.rate).abs() < 1e-12);
+        assert!(settings.learning_rate(5999) < 0.02 * settings.learning.rate);
+        let falls = (3700..5999).all(|step| settings.learning_rate(step + 1) <= settings.learning_rate(step));
         assert!(falls);
     }
 
     #[test]
-    fn every_training_in_the_tree_is_read() {
+    fn all_training_settings_in_the_repository_are_valid() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/training");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let trainings = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_wishes_are_named() {
+    fn invalid_settings_are_named() {
         let mut settings = settings();
         settings.seed = 20_240;
         assert!(settings.validate().unwrap_err().to_string().contains("benchmark"));

@@ -1,67 +1,67 @@
-//! Buffers for frames: asked for politely, and used again.
-//!
-//! Must not know what is decoded into them.
+//! Allocation and reuse of frame buffers.
 
 use std::cell::Cell;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::error::Fault;
+use super::error::VideoErrorKind;
 use super::probe::Probe;
 use crate::frame::Frame;
 
-/// A buffer for one frame, its pages touched, so that memory is spent here and at no other time.
+/// A zeroed buffer for one frame. Its pages are written, so that the memory is resident before the first frame.
 ///
 /// # Errors
-/// [`Fault::OutOfMemory`] where the allocator refuses.
-pub(super) fn buffer(bytes: usize) -> Result<Vec<u8>, Fault> {
+/// [`VideoErrorKind::OutOfMemory`] if the allocator refuses.
+pub(super) fn allocate_buffer(bytes: usize) -> Result<Vec<u8>, VideoErrorKind> {
     let mut buffer = Vec::new();
-    buffer.try_reserve_exact(bytes).map_err(|_| Fault::OutOfMemory { bytes })?;
+    buffer.try_reserve_exact(bytes).map_err(|_| VideoErrorKind::OutOfMemory { bytes })?;
     buffer.resize(bytes, 0);
     Ok(buffer)
 }
 
-/// Frame `n` of the probed video with these pixels.
-pub(super) fn frame(probe: &Probe, n: usize, rgb: Vec<u8>) -> Frame {
-    Frame::new(n, probe.time_secs(n), probe.width, probe.height, rgb)
+/// Frame `index` of the probed video with the pixels `rgb`.
+pub(super) fn new_frame(probe: &Probe, index: usize, rgb: Vec<u8>) -> Frame {
+    Frame::new(index, probe.time_secs(index), probe.width, probe.height, rgb)
 }
 
-/// Hands out buffers one at a time and takes back those of dropped frames; makes a new one only while
-/// all are held.
-pub(super) struct Recycler {
-    bytes: usize,
-    made: Cell<u64>,
-    home: Sender<Vec<u8>>,
+/// Buffers for one thread. A new one is allocated only while all others are in use; the buffer of a dropped frame
+/// comes back.
+pub(super) struct BufferPool {
+    buffer_bytes: usize,
+    allocated: Cell<u64>,
+    return_sender: Sender<Vec<u8>>,
     returned: Receiver<Vec<u8>>,
 }
 
-impl Recycler {
-    pub fn new(bytes: usize) -> Recycler {
-        let (home, returned) = channel();
-        Recycler { bytes, made: Cell::new(0), home, returned }
+impl BufferPool {
+    /// An empty pool for buffers of `buffer_bytes`.
+    pub fn new(buffer_bytes: usize) -> BufferPool {
+        let (return_sender, returned) = channel();
+        BufferPool { buffer_bytes, allocated: Cell::new(0), return_sender, returned }
     }
 
-    pub fn take(&self) -> Result<Vec<u8>, Fault> {
+    /// A free buffer, allocated if there is none.
+    pub fn acquire(&self) -> Result<Vec<u8>, VideoErrorKind> {
         if let Ok(returned) = self.returned.try_recv() {
             return Ok(returned);
         }
-        let buffer = buffer(self.bytes)?;
-        self.made.set(self.made.get() + 1);
+        let buffer = allocate_buffer(self.buffer_bytes)?;
+        self.allocated.set(self.allocated.get() + 1);
         Ok(buffer)
     }
 
     /// Takes back a buffer that never became a frame.
-    pub fn give_back(&self, buffer: Vec<u8>) {
-        // the other end lives as long as this one
-        let _ = self.home.send(buffer);
+    pub fn release(&self, buffer: Vec<u8>) {
+        // cannot fail: the receiver is a field of this pool
+        let _ = self.return_sender.send(buffer);
     }
 
-    /// Bytes in the buffers made so far.
-    pub fn made_bytes(&self) -> u64 {
-        self.made.get() * self.bytes as u64
+    /// Bytes in all buffers allocated so far.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated.get() * self.buffer_bytes as u64
     }
 
-    /// A frame whose buffer comes back here.
-    pub fn frame(&self, probe: &Probe, n: usize, rgb: Vec<u8>) -> Frame {
-        frame(probe, n, rgb).pooled(self.home.clone())
+    /// A frame whose buffer comes back to this pool when it is dropped.
+    pub fn pooled_frame(&self, probe: &Probe, index: usize, rgb: Vec<u8>) -> Frame {
+        new_frame(probe, index, rgb).pooled(self.return_sender.clone())
     }
 }

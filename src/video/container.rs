@@ -1,7 +1,7 @@
-//! What the container says of its tracks, read by symphonia: an account that ffprobe's is held against.
+//! Reads a container's header with symphonia, for comparison with ffprobe's result.
 //!
-//! Symphonia reads MP4/MOV and Matroska/WebM. Of MP4 it gives decode times only (composition offsets
-//! and edit lists are not read), so times never come from here. Must not know ffmpeg.
+//! Symphonia supports MP4/MOV and Matroska/WebM. For MP4 it gives decode timestamps only (composition offsets and edit lists
+//! are not read), so timestamps never come from here. Does not depend on ffmpeg.
 
 use std::fs::File;
 use std::path::Path;
@@ -12,32 +12,33 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 
-/// What symphonia makes of a container.
+/// A container's header as symphonia reads it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Container {
     /// `isomp4` or `matroska`.
     pub name: String,
-    /// The video codec, by ffmpeg's name for it, where both know it.
+    /// ffmpeg's name of the video codec, where both know it.
     pub codec: Option<&'static str>,
     /// Width and height as stored, before rotation.
     pub size: Option<(usize, usize)>,
     pub duration_secs: Option<f64>,
+    /// Whether there is an audio track.
     pub has_audio: bool,
 }
 
-/// Reads the header of `path`; `None` where symphonia has no reader for the container.
-pub(super) fn read(path: &Path) -> Option<Container> {
-    read_from(File::open(path).ok()?)
+/// Reads the header of the file at `path`; `None` where symphonia does not support the container.
+pub(super) fn read_file(path: &Path) -> Option<Container> {
+    read_source(File::open(path).ok()?)
 }
 
-/// As [`read`], of what is opened already.
-pub(super) fn read_from(source: impl MediaSource + 'static) -> Option<Container> {
+/// As [`read_file`] for an open source.
+pub(super) fn read_source(source: impl MediaSource + 'static) -> Option<Container> {
     let reader = open(source)?;
     let track = reader.first_track(TrackType::Video)?;
     let (codec, size) = match &track.codec_params {
         Some(CodecParameters::Video(video)) => {
             let size = video.width.zip(video.height).map(|(w, h)| (usize::from(w), usize::from(h)));
-            (name_of(video.codec), size)
+            (codec_name(video.codec), size)
         }
         _ => (None, None),
     };
@@ -50,13 +51,13 @@ pub(super) fn read_from(source: impl MediaSource + 'static) -> Option<Container>
     })
 }
 
-/// Counts the video packets by reading the file through; ends early where the data end.
+/// Counts the packets of the first video track by reading the whole file; ends early where the data end.
 pub(super) fn count_packets(path: &Path) -> Option<usize> {
-    count_packets_from(File::open(path).ok()?)
+    count_packets_in_source(File::open(path).ok()?)
 }
 
-/// As [`count_packets`], of what is opened already.
-pub(super) fn count_packets_from(source: impl MediaSource + 'static) -> Option<usize> {
+/// As [`count_packets`] for an open source.
+pub(super) fn count_packets_in_source(source: impl MediaSource + 'static) -> Option<usize> {
     let mut reader = open(source)?;
     let id = reader.first_track(TrackType::Video)?.id;
     let mut packets = 0;
@@ -66,6 +67,7 @@ pub(super) fn count_packets_from(source: impl MediaSource + 'static) -> Option<u
     Some(packets)
 }
 
+/// A reader of the container; `None` where symphonia does not support it.
 pub(super) fn open(source: impl MediaSource + 'static) -> Option<Box<dyn FormatReader>> {
     let stream = MediaSourceStream::new(Box::new(source), Default::default());
     symphonia::default::get_probe().probe(&Hint::new(), stream, Default::default(), Default::default()).ok()
@@ -77,8 +79,8 @@ fn duration_secs(track: &Track) -> Option<f64> {
     Some(ticks as f64 * f64::from(base.numer.get()) / f64::from(base.denom.get()))
 }
 
-/// ffmpeg's name of a codec, where both know it.
-pub(super) fn name_of(codec: symphonia::core::codecs::video::VideoCodecId) -> Option<&'static str> {
+/// ffmpeg's name of a symphonia codec; `None` where ffmpeg's name is not known here.
+pub(super) fn codec_name(codec: symphonia::core::codecs::video::VideoCodecId) -> Option<&'static str> {
     let names = [
         (known::CODEC_ID_H264, "h264"),
         (known::CODEC_ID_HEVC, "hevc"),

@@ -1,8 +1,7 @@
-//! RGB frames to an H.264 file that plays everywhere: for overlays. Frames are shown at the times of a
-//! [`Timeline`], which need not be even; ffmpeg gets them with the frames ([`super::ivf`]).
+//! Encodes RGB frames to an H.264 MP4 file that common players can play: for overlays. Frames are displayed at the times of a
+//! [`Timeline`], which may be uneven; ffmpeg gets the timestamps with the frames ([`super::ivf`]).
 //!
-//! The file is whole or absent: ffmpeg writes beside the path, and the result is renamed into it. Must not
-//! know what the frames show.
+//! The file is complete or absent: ffmpeg writes to a temporary file in the same folder, which is then renamed.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,13 +9,13 @@ use std::process::ChildStdin;
 
 use ffmpeg_sidecar::command::FfmpegCommand;
 
-use super::child::{Complaints, Slot, ffmpeg, start_ffmpeg};
-use super::error::{Fault, VideoError};
+use super::audio::AudioSegment;
+use super::child::{ChildSlot, StderrCollector, ffmpeg_command, spawn_ffmpeg};
+use super::error::{VideoError, VideoErrorKind};
 use super::ivf;
 use super::probe::Probe;
-use super::sound::Sound;
 use super::timeline::Timeline;
-use crate::files::WholeFile;
+use crate::files::AtomicFile;
 use crate::frame::Frame;
 
 /// How an overlay is encoded.
@@ -24,10 +23,10 @@ use crate::frame::Frame;
 pub struct EncoderSettings {
     /// Constant quality of x264, 0 (lossless) to 51.
     pub crf: u8,
-    /// Frames from a key frame to the next.
+    /// Most frames from one key frame to the next.
     pub gop: u32,
-    /// B-frames in a row at most. None by default: with them decoding starts before showing, and a track of
-    /// uneven times states a wrong length.
+    /// Most consecutive B-frames. 0 by default: with B-frames decode timestamps precede presentation timestamps, and a track
+    /// with uneven timestamps gets a wrong duration.
     pub b_frames: u32,
 }
 
@@ -37,26 +36,27 @@ impl Default for EncoderSettings {
     }
 }
 
-/// What every frame of a video looks like.
+/// Size and sample aspect ratio of a video's frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Columns and rows of pixels.
+pub struct FrameGeometry {
+    /// Pixels across.
     pub width: usize,
+    /// Pixels down.
     pub height: usize,
-    /// Width and height of a pixel on the screen.
+    /// Sample aspect ratio: width and height of a pixel on the screen.
     pub sample_aspect: (u32, u32),
 }
 
-impl Shape {
+impl FrameGeometry {
     /// Frames of square pixels.
-    pub fn square(width: usize, height: usize) -> Shape {
-        Shape { width, height, sample_aspect: (1, 1) }
+    pub fn square(width: usize, height: usize) -> FrameGeometry {
+        FrameGeometry { width, height, sample_aspect: (1, 1) }
     }
 
-    /// That of the probed video's frames.
-    pub fn of(probe: &Probe) -> Shape {
+    /// The geometry of the probed video's frames as delivered.
+    pub fn from_probe(probe: &Probe) -> FrameGeometry {
         let Probe { width, height, sample_aspect, .. } = *probe;
-        Shape { width, height, sample_aspect }
+        FrameGeometry { width, height, sample_aspect }
     }
 
     fn rgb_bytes(&self) -> usize {
@@ -64,169 +64,170 @@ impl Shape {
     }
 }
 
-/// A video being written, frame by frame, each shown at a time of its own.
+/// Writes a video frame by frame. Dropped before [`Encoder::finish`], it leaves no file.
 pub struct Encoder {
     path: PathBuf,
-    shape: Shape,
-    /// Where frames start, and where the last one ends, in ticks.
+    geometry: FrameGeometry,
+    /// Start of each frame, then the end of the last one, in ticks.
     bounds: Vec<i64>,
+    /// Frames written so far.
     frames: usize,
     stdin: Option<ChildStdin>,
-    slot: Slot,
-    complaints: Option<Complaints>,
-    file: Option<WholeFile>,
+    slot: ChildSlot,
+    stderr: Option<StderrCollector>,
+    file: Option<AtomicFile>,
 }
 
 impl Encoder {
-    /// Starts a video whose frames are shown at the times of `timeline`, with the sound of another file
-    /// beside them, as AAC; a file without any gives none. H.264 in 4:2:0 wants even sides: an odd one is
-    /// made even by repeating its last column or row.
+    /// Starts a video whose frames are displayed at the times of `timeline`, with the given audio as AAC. H.264 in 4:2:0
+    /// needs even sides: an odd side is extended by repeating its last column or row.
     ///
     /// # Errors
-    /// If there are no frames or no pixels, ffmpeg is missing, or the file's folder cannot be written to.
+    /// If there are no frames, a side is 0 or too long, ffmpeg is missing, or the folder cannot be written to.
     pub fn create(
         path: &Path,
-        shape: Shape,
+        geometry: FrameGeometry,
         timeline: &Timeline,
         settings: EncoderSettings,
-        sound: Option<&Sound>,
+        audio: Option<&AudioSegment>,
     ) -> Result<Encoder, VideoError> {
-        let wrong = |fault| VideoError::new(path, fault);
-        let Shape { width, height, .. } = shape;
-        if ![width, height].iter().all(|side| (1..=ivf::MOST_SIDE).contains(side)) {
-            let text = format!("a video of {width}x{height} pixels cannot be written");
-            return Err(wrong(Fault::Settings(text)));
+        let wrong = |kind| VideoError::new(path, kind);
+        let FrameGeometry { width, height, .. } = geometry;
+        if ![width, height].iter().all(|side| (1..=ivf::MAX_SIDE).contains(side)) {
+            let text = format!("a video of {width}x{height} pixels cannot be encoded");
+            return Err(wrong(VideoErrorKind::InvalidSettings(text)));
         }
         if timeline.frames() == 0 {
-            return Err(wrong(Fault::NoFrames));
+            return Err(wrong(VideoErrorKind::NoFrames));
         }
         let clock = timeline.clock();
         let bounds = timeline.ticks(clock);
-        let file = WholeFile::create(path).map_err(|error| wrong(Fault::Write(error)))?;
-        let mut command = ffmpeg();
-        // times as the inputs have them: where a later start is taken off, picture and sound come apart
-        command.args(["-y", "-copyts"]).args(ivf::INPUT).args(["-i", "pipe:0"]);
-        if let Some(sound) = sound {
-            sound.add_to(&mut command);
+        let file = AtomicFile::create(path).map_err(|error| wrong(VideoErrorKind::Write(error)))?;
+        let mut command = ffmpeg_command();
+        // without `-copyts` each input's start time is subtracted, and video and audio lose their synchronization
+        command.args(["-y", "-copyts"]).args(ivf::INPUT_ARGS).args(["-i", "pipe:0"]);
+        if let Some(audio) = audio {
+            audio.add_input(&mut command);
         }
-        add_picture(&mut command, shape, timeline, &bounds, clock, settings);
-        command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(crate::ffmpeg::file(file.beside()));
-        let mut child = start_ffmpeg(&mut command, None, None).map_err(wrong)?;
-        let (stdin, complaints) = (child.take_stdin(), child.take_stderr().map(Complaints::listen));
-        // nothing comes this way, and nobody waits for it
+        add_video_args(&mut command, geometry, timeline, &bounds, clock, settings);
+        command
+            .args(["-movflags", "+faststart", "-f", "mp4"])
+            .arg(crate::ffmpeg::file_url(file.temporary_path()));
+        let mut child = spawn_ffmpeg(&mut command, None, None).map_err(wrong)?;
+        let (stdin, stderr) = (child.take_stdin(), child.take_stderr().map(StderrCollector::spawn));
+        // ffmpeg writes nothing to its output
         drop(child.take_stdout());
-        let slot = Slot::default();
-        slot.put(child);
+        let slot = ChildSlot::default();
+        slot.set(child);
         let path = path.to_path_buf();
         let mut encoder =
-            Encoder { path, shape, bounds, frames: 0, stdin, slot, complaints, file: Some(file) };
+            Encoder { path, geometry, bounds, frames: 0, stdin, slot, stderr, file: Some(file) };
         let header = ivf::header(width, height, clock);
         encoder.send(|stdin| stdin.write_all(&header?))?;
         Ok(encoder)
     }
 
-    /// Adds a frame.
+    /// Encodes the next frame.
     ///
     /// # Errors
-    /// If the frame has another size, there are more than the timeline has, or ffmpeg cannot take it.
+    /// If the frame has another size, the timeline has no further frame, or ffmpeg failed.
     pub fn write(&mut self, frame: &Frame) -> Result<(), VideoError> {
         self.write_rgb(frame.rgb())
     }
 
-    /// Adds a frame given as `height * width * 3` bytes.
+    /// Encodes the next frame, given as `height * width * 3` bytes of RGB.
     ///
     /// # Errors
     /// As [`Encoder::write`].
     pub fn write_rgb(&mut self, rgb: &[u8]) -> Result<(), VideoError> {
-        let expected = self.shape.rgb_bytes();
+        let expected = self.geometry.rgb_bytes();
         if rgb.len() != expected {
-            let text = format!("a frame of {} bytes in a video of {expected} a frame", rgb.len());
-            return Err(VideoError::at_frame(&self.path, self.frames, Fault::Picture(text)));
+            let text = format!("a frame has {} bytes, but {expected} are expected", rgb.len());
+            return Err(VideoError::at_frame(&self.path, self.frames, VideoErrorKind::EncoderInput(text)));
         }
         let ticks = self.bounds[self.frames];
         if self.frames + 1 == self.bounds.len() {
-            let text = format!("a video of {} frames was given one more", self.frames);
-            return Err(VideoError::at_frame(&self.path, self.frames, Fault::Picture(text)));
+            let text = format!("the timeline has {} frames, and one more was written", self.frames);
+            return Err(VideoError::at_frame(&self.path, self.frames, VideoErrorKind::EncoderInput(text)));
         }
         self.send(|stdin| ivf::write_frame(stdin, ticks, rgb))?;
         self.frames += 1;
         Ok(())
     }
 
+    /// Writes to ffmpeg's input.
     fn send(&mut self, write: impl FnOnce(&mut ChildStdin) -> io::Result<()>) -> Result<(), VideoError> {
         let sent = self.stdin.as_mut().is_some_and(|stdin| write(stdin).is_ok());
-        if sent { Ok(()) } else { Err(self.failed()) }
+        if sent { Ok(()) } else { Err(self.failure()) }
     }
 
-    /// Ends the video and puts it in its place.
+    /// Completes the file and renames it to its path.
     ///
     /// # Errors
-    /// If fewer frames were written than the timeline has, or ffmpeg or the disk fails; then nothing stands
-    /// at the path.
+    /// If fewer frames were written than the timeline has, or ffmpeg or the disk fails; then there is no file.
     pub fn finish(mut self) -> Result<(), VideoError> {
         let expected = self.bounds.len() - 1;
         if self.frames < expected {
-            let text = format!("a video of {expected} frames was given {}", self.frames);
-            return Err(VideoError::at_frame(&self.path, self.frames, Fault::Picture(text)));
+            let text = format!("the timeline has {expected} frames, and only {} were written", self.frames);
+            return Err(VideoError::at_frame(&self.path, self.frames, VideoErrorKind::EncoderInput(text)));
         }
         self.stdin.take();
         if !self.slot.wait().is_some_and(|status| status.success()) {
-            return Err(self.failed());
+            return Err(self.failure());
         }
-        let file = self.file.take().map_or(Ok(()), WholeFile::finish);
-        file.map_err(|error| VideoError::new(&self.path, Fault::Write(error)))
+        let file = self.file.take().map_or(Ok(()), AtomicFile::finish);
+        file.map_err(|error| VideoError::new(&self.path, VideoErrorKind::Write(error)))
     }
 
-    /// Ends ffmpeg and gives its last words.
-    fn failed(&mut self) -> VideoError {
+    /// Waits for ffmpeg to exit; returns an error with the tail of its error output.
+    fn failure(&mut self) -> VideoError {
         self.stdin.take();
         self.slot.wait();
-        let said = self.complaints.take().map(Complaints::last_words).unwrap_or_default();
-        VideoError::at_frame(&self.path, self.frames, Fault::Ffmpeg { said })
+        let stderr_tail = self.stderr.take().map(StderrCollector::stderr_tail).unwrap_or_default();
+        VideoError::at_frame(&self.path, self.frames, VideoErrorKind::FfmpegFailed { stderr_tail })
     }
 }
 
 impl Drop for Encoder {
     fn drop(&mut self) {
         self.stdin.take();
-        self.slot.end();
+        self.slot.kill();
     }
 }
 
-/// What becomes of the frames: H.264 at the times that came in, one for one.
-fn add_picture(
+/// Adds ffmpeg's arguments for the video: H.264, one frame out for each frame in, timestamps unchanged.
+fn add_video_args(
     command: &mut FfmpegCommand,
-    shape: Shape,
+    geometry: FrameGeometry,
     timeline: &Timeline,
     bounds: &[i64],
     clock: u32,
     settings: EncoderSettings,
 ) {
-    command.args(["-vf", &filters(shape), "-fps_mode:v", "passthrough"]);
+    command.args(["-vf", &filters(geometry), "-fps_mode:v", "passthrough"]);
     command.args(["-enc_time_base:v", &format!("1/{clock}"), "-video_track_timescale", &clock.to_string()]);
     command.args(["-c:v", "libx264", "-preset", "veryfast", "-crf", &settings.crf.to_string()]);
     command.args(["-g", &settings.gop.to_string(), "-bf", &settings.b_frames.to_string()]);
-    // x264 finds the level that a player needs by the rate, which would else be that of the clock
+    // x264 derives the level from the frame rate, which would otherwise be that of the time base
     let fps = timeline.frames() as f64 / timeline.duration_secs();
     command.args(["-x264-params", &format!("fps={:.3}", fps.clamp(1.0, 1000.0))]);
-    // IVF has no lengths of frames; MP4 takes all from the next frame's time, but for the last
+    // IVF has no durations; MP4 derives a frame's duration from the next PTS, except for the last frame
     let [.., start, end] = bounds else { return };
     command.args(["-bsf:v", &format!("setts=pts=PTS:dts=DTS:duration={}", end - start)]);
     command.args(["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]);
 }
 
-/// RGB to video levels with the matrix that players assume where none is named; odd sides made even. Pixels
-/// stay as many as the video has, so that boxes lie where the tables say; a player shows them as wide as the
-/// video's.
-fn filters(shape: Shape) -> String {
-    let (right, bottom) = (shape.width % 2, shape.height % 2);
-    let (across, down) = shape.sample_aspect;
-    let colours = format!(
+/// The filters: RGB to limited-range YUV with the matrix that players assume by default; odd sides made even. The size in
+/// pixels is that of the video, so that boxes match the tables; the sample aspect ratio is the video's.
+fn filters(geometry: FrameGeometry) -> String {
+    let (right, bottom) = (geometry.width % 2, geometry.height % 2);
+    let (across, down) = geometry.sample_aspect;
+    let to_yuv = format!(
         "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setsar=r={across}/{down}:max={}",
         i32::MAX
     );
     if right + bottom == 0 {
-        return colours;
+        return to_yuv;
     }
-    format!("pad=iw+{right}:ih+{bottom},fillborders=right={right}:bottom={bottom}:mode=smear,{colours}")
+    format!("pad=iw+{right}:ih+{bottom},fillborders=right={right}:bottom={bottom}:mode=smear,{to_yuv}")
 }

@@ -1,49 +1,46 @@
-//! What gives decoded frames in order, whatever the video is: one ffmpeg for a file, the still reader for a folder
-//! of pictures.
-//!
-//! Must not know who takes the frames.
+//! Decodes selected frames in order, of a file (with ffmpeg) or of a folder of images (with the image reader).
 
 use std::sync::Arc;
 
-use super::child::Slot;
-use super::decoder::{Decoder, Manner};
+use super::child::ChildSlot;
+use super::decoder::{DecodeOptions, Decoder};
 use super::error::VideoError;
-use super::folder::PictureReader;
+use super::image_folder::ImageReader;
 use super::probe::Probe;
 use super::range::Selection;
 
-/// Selected frames, decoded in order.
+/// Decoder of either kind of video.
 pub(super) enum FrameDecoder {
     File(Box<Decoder>),
-    Folder(PictureReader),
+    Folder(ImageReader),
 }
 
 impl FrameDecoder {
-    /// Starts decoding what is selected; an ffmpeg lives in `slot`, through which another thread may end it.
+    /// Starts decoding the selection. ffmpeg is put into `child`, through which another thread may kill it.
     ///
     /// # Errors
     /// If ffmpeg cannot be started.
     pub fn start(
         probe: &Arc<Probe>,
-        manner: &Manner,
+        options: &DecodeOptions,
         selection: Selection,
-        slot: Slot,
+        child: ChildSlot,
     ) -> Result<FrameDecoder, VideoError> {
-        if probe.pictures().is_some() {
-            return Ok(FrameDecoder::Folder(PictureReader::new(probe, selection)));
+        if probe.images().is_some() {
+            return Ok(FrameDecoder::Folder(ImageReader::new(probe, selection)));
         }
-        Ok(FrameDecoder::File(Box::new(Decoder::start(probe, manner, selection, slot)?)))
+        Ok(FrameDecoder::File(Box::new(Decoder::start(probe, options, selection, child)?)))
     }
 
-    /// The frame that comes next, a number in the clip; beyond the range after the last.
-    pub fn next(&self) -> usize {
+    /// Clip index of the next frame; at or beyond the range's end after the last.
+    pub fn next_index(&self) -> usize {
         match self {
-            FrameDecoder::File(decoder) => decoder.next(),
-            FrameDecoder::Folder(reader) => reader.next(),
+            FrameDecoder::File(decoder) => decoder.next_index(),
+            FrameDecoder::Folder(reader) => reader.next_index(),
         }
     }
 
-    /// Writes the next frame into `rgb` and returns its number in the clip; `None` after the last frame.
+    /// Writes the next frame into `rgb` and returns its clip index; `None` after the last frame.
     ///
     /// # Errors
     /// If the frame cannot be decoded.
@@ -54,7 +51,7 @@ impl FrameDecoder {
         }
     }
 
-    /// Lets the next frame go by; as [`FrameDecoder::read`] without its pixels.
+    /// Skips the next frame; as [`FrameDecoder::read`] without its pixels.
     ///
     /// # Errors
     /// As [`FrameDecoder::read`].
@@ -65,10 +62,10 @@ impl FrameDecoder {
         }
     }
 
-    /// Checks, after the last frame, that the decoder has no more of them and ended well. Returns its complaints.
+    /// Checks, after the last frame, that the decoder has no more frames. Returns the end of ffmpeg's stderr.
     ///
     /// # Errors
-    /// If it gives more frames, or ended badly.
+    /// If the decoder gives more frames.
     pub fn finish(self) -> Result<String, VideoError> {
         match self {
             FrameDecoder::File(decoder) => decoder.finish(),

@@ -1,42 +1,41 @@
-//! What reads other people's bytes without starting a program, for the fuzz targets in `fuzz/` and for
-//! nobody else.
+//! Entry points for the fuzz targets in `fuzz/`: the parsers of untrusted bytes that start no program.
 
 use std::io::Cursor;
 
 use super::container;
-use super::facts::facts_of;
-use super::listing::{FrameList, PacketList};
+use super::listing::{FrameParser, PacketParser};
+use super::stream_info::parse;
 
-/// ffprobe's account of a file.
-pub fn facts(answer: &[u8]) -> bool {
-    facts_of(answer, String::new()).is_ok()
+/// Parses ffprobe's JSON description of a file; whether it is valid.
+pub fn stream_info(json: &[u8]) -> bool {
+    parse(json, String::new()).is_ok()
 }
 
-/// ffprobe's list of packets, and its list of frames: how many there are.
+/// Parses ffprobe's lines of packets and of frames; the number of frames found in each.
 pub fn listing(lines: &[u8]) -> (usize, usize) {
     let text = String::from_utf8_lossy(lines);
-    let (mut packets, mut frames) = (PacketList::default(), FrameList::default());
+    let (mut packets, mut frames) = (PacketParser::default(), FrameParser::default());
     for line in text.lines() {
-        if packets.take(line).is_err() || frames.take(line).is_err() {
+        if packets.push_line(line).is_err() || frames.push_line(line).is_err() {
             break;
         }
     }
-    (packets.finish(String::new()).packed.len(), frames.finish(String::new()).packed.len())
+    (packets.finish(String::new()).frames.len(), frames.finish(String::new()).frames.len())
 }
 
-/// A container as symphonia reads it: whether it does, and how many packets it counts.
+/// Parses a container with symphonia; whether it is valid, and the number of packets.
 pub fn container(bytes: &[u8]) -> (bool, Option<usize>) {
     let source = || Cursor::new(bytes.to_vec());
-    (container::read_from(source()).is_some(), container::count_packets_from(source()))
+    (container::read_source(source()).is_some(), container::count_packets_in_source(source()))
 }
 
-/// A picture of an extraction.
-pub fn picture(bytes: &[u8]) -> bool {
+/// Decodes a JPEG of an extraction, 64 x 48 pixels; whether it is valid.
+pub fn extracted_jpeg(bytes: &[u8]) -> bool {
     let mut rgb = vec![0; 64 * 48 * 3];
-    super::jpeg::decode(bytes, &mut rgb).is_ok()
+    super::jpeg::decode_extracted(bytes, &mut rgb).is_ok()
 }
 
-/// A picture of any kind: whether it can be read.
-pub fn still(bytes: &[u8]) -> bool {
+/// Decodes an image of any supported kind; whether it is valid.
+pub fn still_image(bytes: &[u8]) -> bool {
     super::still::decode(bytes).is_ok()
 }

@@ -1,127 +1,136 @@
-//! A stream for frames that lie far apart: one decoder is kept open and runs forward, and is started anew
-//! at a key frame where that is sooner there than decoding what lies between.
+//! Stream access `indexed`, for frames far apart: one decoder runs forward, and is restarted at a key frame where
+//! that is faster than decoding all frames in between.
 //!
-//! What a start takes and what a frame takes is measured while it reads; the frames are the same whatever
-//! the clock says. Must not know who takes the frames.
+//! The cost of a restart and of a frame are measured while reading. They decide only when to restart; the frames are
+//! the same in any case.
 
 use std::time::Instant;
 
-use super::decoder::Manner;
+use super::decoder::DecodeOptions;
 use super::error::VideoError;
 use super::frame_decoder::FrameDecoder;
 use super::probe::Probe;
 use super::range::Selection;
-use super::reader::{Reader, Reading};
+use super::reader::{FrameReader, ReaderContext};
 
-/// Until something was measured: seconds of a start, and of a pixel.
-const GUESSED_START_SECS: f64 = 0.1;
-const GUESSED_PIXEL_SECS: f64 = 3e-9;
-/// By how much a jump must pay while its price is a guess.
-const CAUTION: f64 = 4.0;
+/// Assumed time to start a decoder until it was measured.
+const DEFAULT_START_SECS: f64 = 0.1;
+/// Assumed time to decode a pixel until it was measured.
+const DEFAULT_PIXEL_SECS: f64 = 3e-9;
+/// Until costs were measured, a restart must be this many times faster.
+const UNMEASURED_SAFETY_FACTOR: f64 = 4.0;
 
-/// Selected frames from as many decoders as pay.
-pub(super) struct Indexed {
-    reading: Reading,
-    manner: Manner,
+/// Selected frames of one or more decoders.
+pub(super) struct IndexedReader {
+    context: ReaderContext,
+    options: DecodeOptions,
     decoder: Option<FrameDecoder>,
-    pace: Pace,
+    cost: DecodeCost,
 }
 
-/// What decoding costs here.
+/// Measured decoding times.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct DecodeCost {
+    /// To start a decoder.
     start_secs: f64,
+    /// To decode a frame, mean.
     frame_secs: f64,
-    /// Frames after the first of their decoder: what `frame_secs` is the mean of.
+    /// Number of frames in that mean: all but the first one of each decoder.
     frames: usize,
 }
 
-impl Pace {
-    fn guessed(probe: &Probe) -> Pace {
-        let frame_secs = (probe.width * probe.height) as f64 * GUESSED_PIXEL_SECS;
-        Pace { start_secs: GUESSED_START_SECS, frame_secs, frames: 0 }
+impl DecodeCost {
+    fn unmeasured(probe: &Probe) -> DecodeCost {
+        let frame_secs = (probe.width * probe.height) as f64 * DEFAULT_PIXEL_SECS;
+        DecodeCost { start_secs: DEFAULT_START_SECS, frame_secs, frames: 0 }
     }
 
-    /// Whether a start that decodes `with_jump` frames is sooner there than `without` frames from here.
-    fn pays(self, with_jump: usize, without: usize) -> bool {
-        let caution = if self.frames == 0 { CAUTION } else { 1.0 };
-        caution * (self.start_secs + with_jump as f64 * self.frame_secs) < without as f64 * self.frame_secs
+    /// Whether a restart, which decodes `restart_frames`, is faster than decoding the next `forward_frames`.
+    fn is_restart_faster(self, restart_frames: usize, forward_frames: usize) -> bool {
+        let factor = if self.frames == 0 { UNMEASURED_SAFETY_FACTOR } else { 1.0 };
+        factor * (self.start_secs + restart_frames as f64 * self.frame_secs)
+            < forward_frames as f64 * self.frame_secs
     }
 
-    /// Learns that `frames` on end took so long.
-    fn went(&mut self, frames: usize, secs: f64) {
-        let known_secs = self.frames as f64 * self.frame_secs;
+    /// Records that decoding `frames` consecutive frames took `elapsed_secs`.
+    fn record_frames(&mut self, frames: usize, elapsed_secs: f64) {
+        let previous_secs = self.frames as f64 * self.frame_secs;
         self.frames += frames;
-        self.frame_secs = (known_secs + secs) / self.frames as f64;
+        self.frame_secs = (previous_secs + elapsed_secs) / self.frames as f64;
     }
 
-    /// Learns that a start, and the decoding of so many frames, took so long.
-    fn started(&mut self, frames: usize, secs: f64) {
-        self.start_secs = (secs - frames as f64 * self.frame_secs).max(0.0);
-    }
-}
-
-impl Indexed {
-    pub fn new(reading: Reading, manner: Manner) -> Indexed {
-        let pace = Pace::guessed(&reading.probe);
-        Indexed::at_pace(reading, manner, pace)
-    }
-
-    fn at_pace(reading: Reading, manner: Manner, pace: Pace) -> Indexed {
-        reading.account.note_own_bytes(manner.own_bytes(&reading.probe));
-        Indexed { reading, manner, decoder: None, pace }
-    }
-
-    /// Frames to decode for frame `n` with a start of its own.
-    fn frames_with_its_key(&self, n: usize) -> usize {
-        let (probe, n) = (&self.reading.probe, self.reading.probe.file_frame(n));
-        n - probe.key_at_or_before(n).unwrap_or(0) + 1
-    }
-
-    /// Whether frame `n`, which comes next, is sooner there by a new start.
-    fn jump_pays(&self, n: usize) -> bool {
-        let every = self.reading.selection.every;
-        let with_jump = self.frames_with_its_key(n);
-        with_jump < every && self.pace.pays(with_jump, every)
+    /// Records that a start and decoding `frames` frames took `elapsed_secs`.
+    fn record_start(&mut self, frames: usize, elapsed_secs: f64) {
+        self.start_secs = (elapsed_secs - frames as f64 * self.frame_secs).max(0.0);
     }
 }
 
-impl Reader for Indexed {
-    fn read(&mut self, n: usize, rgb: &mut [u8]) -> Result<(), VideoError> {
+impl IndexedReader {
+    /// A reader without a decoder yet and with assumed costs.
+    pub fn new(context: ReaderContext, options: DecodeOptions) -> IndexedReader {
+        let cost = DecodeCost::unmeasured(&context.probe);
+        IndexedReader::with_cost(context, options, cost)
+    }
+
+    fn with_cost(context: ReaderContext, options: DecodeOptions, cost: DecodeCost) -> IndexedReader {
+        context.stats.record_internal_buffer_bytes(options.yuv_buffer_bytes(&context.probe));
+        IndexedReader { context, options, decoder: None, cost }
+    }
+
+    /// Number of frames that a new decoder decodes to reach frame `index`, from its key frame on.
+    fn restart_frames(&self, index: usize) -> usize {
+        let probe = &self.context.probe;
+        let file_index = probe.file_frame(index);
+        file_index - probe.key_at_or_before(file_index).unwrap_or(0) + 1
+    }
+
+    /// Whether a new decoder reaches frame `index`, the next one, faster than the running one.
+    fn should_restart(&self, index: usize) -> bool {
+        let every = self.context.selection.every;
+        let restart_frames = self.restart_frames(index);
+        restart_frames < every && self.cost.is_restart_faster(restart_frames, every)
+    }
+}
+
+impl FrameReader for IndexedReader {
+    fn read(&mut self, index: usize, rgb: &mut [u8]) -> Result<(), VideoError> {
         let began = Instant::now();
-        let jump = self.jump_pays(n);
-        if let Some(decoder) = self.decoder.as_mut().filter(|decoder| decoder.next() == n && !jump) {
+        let restart = self.should_restart(index);
+        if let Some(decoder) =
+            self.decoder.as_mut().filter(|decoder| decoder.next_index() == index && !restart)
+        {
             decoder.read(rgb)?;
-            self.pace.went(self.reading.selection.every, began.elapsed().as_secs_f64());
+            self.cost.record_frames(self.context.selection.every, began.elapsed().as_secs_f64());
             return Ok(());
         }
-        let Selection { range, every } = self.reading.selection.clone();
-        let rest = Selection { range: n..range.end, every };
-        // the one before ends first: two would need room for two
+        let Selection { range, every } = self.context.selection.clone();
+        let rest = Selection { range: index..range.end, every };
+        // dropped first, so that only one decoder holds memory
         self.decoder = None;
         let mut decoder =
-            FrameDecoder::start(&self.reading.probe, &self.manner, rest, self.reading.slot.clone())?;
+            FrameDecoder::start(&self.context.probe, &self.options, rest, self.context.child.clone())?;
         decoder.read(rgb)?;
-        self.pace.started(self.frames_with_its_key(n), began.elapsed().as_secs_f64());
+        self.cost.record_start(self.restart_frames(index), began.elapsed().as_secs_f64());
         self.decoder = Some(decoder);
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), VideoError> {
         if let Some(decoder) = self.decoder.take() {
-            self.reading.account.set_said(decoder.finish()?);
+            self.context.stats.set_decoder_warnings(decoder.finish()?);
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
-impl Indexed {
-    /// One who has measured for so long that a frame takes `frame_secs`, whatever the clock says: with 0 no
-    /// start pays, with a second every one does that saves a frame.
-    pub fn with_frames_that_take(reading: Reading, frame_secs: f64) -> Indexed {
-        let manner = Manner::of(&reading.probe, None);
-        Indexed::at_pace(reading, manner, Pace { start_secs: 0.0, frame_secs, frames: usize::MAX >> 12 })
+impl IndexedReader {
+    /// A reader with so many frames in its mean that further measurements do not change `frame_secs`. With 0 it never
+    /// restarts; with 1 it restarts whenever that saves a frame.
+    pub fn with_frame_secs(context: ReaderContext, frame_secs: f64) -> IndexedReader {
+        let options = DecodeOptions::for_video(&context.probe, None);
+        let cost = DecodeCost { start_secs: 0.0, frame_secs, frames: usize::MAX >> 12 };
+        IndexedReader::with_cost(context, options, cost)
     }
 }
 
@@ -130,16 +139,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_jump_must_pay() {
-        let mut pace = Pace { start_secs: 0.1, frame_secs: 0.01, frames: 0 };
-        assert!(!pace.pays(1, 12) && !pace.pays(5, 30), "a guess is not trusted by a hair");
-        assert!(pace.pays(1, 60));
-        pace.went(10, 0.1);
-        assert_eq!(pace.frames, 10);
-        assert!(pace.pays(1, 12) && !pace.pays(1, 10) && !pace.pays(11, 20));
-        pace.started(5, 0.35);
-        assert!((pace.start_secs - 0.3).abs() < 1e-12);
-        pace.went(10, 0.3);
-        assert!((pace.frame_secs - 0.02).abs() < 1e-12);
+    fn a_decoder_is_restarted_only_where_that_is_faster() {
+        let mut cost = DecodeCost { start_secs: 0.1, frame_secs: 0.01, frames: 0 };
+        let is_faster = DecodeCost::is_restart_faster;
+        assert!(!is_faster(cost, 1, 12) && !is_faster(cost, 5, 30), "assumed costs need a margin");
+        assert!(is_faster(cost, 1, 60));
+        cost.record_frames(10, 0.1);
+        assert_eq!(cost.frames, 10);
+        assert!(is_faster(cost, 1, 12) && !is_faster(cost, 1, 10) && !is_faster(cost, 11, 20));
+        cost.record_start(5, 0.35);
+        assert!((cost.start_secs - 0.3).abs() < 1e-12);
+        cost.record_frames(10, 0.3);
+        assert!((cost.frame_secs - 0.02).abs() < 1e-12);
     }
 }

@@ -1,6 +1,5 @@
-//! What ffprobe says of a video's frames: the time of each, mostly without decoding.
-//!
-//! Must not know what the times are used for.
+//! Reads a video's list of frames from ffprobe: the PTS of each and whether it is a key frame, where possible from the
+//! packets alone, without decoding.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,330 +8,367 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::child::{Complaints, Started, ffprobe, signal_of, start_ffprobe};
-use super::error::{Fault, MOST_FRAMES};
-use super::times::{self, NO_TIME, RunOn};
-use crate::ffmpeg::input;
+use super::child::{SpawnedChild, StderrCollector, exit_signal, ffprobe_command, spawn_ffprobe};
+use super::error::{MAX_FRAMES, VideoErrorKind};
+use super::timestamps::{self, Discontinuities, NO_PTS, PtsAndKeyFlag};
+use crate::ffmpeg::input_args;
 
-/// Largest time in ticks, either way, with which one can calculate: 25,000 years at 90,000 ticks a second.
-const LARGEST_TICKS: u64 = 1 << 56;
-/// Most bytes of a line about a frame.
-const LINE_BYTES: u64 = 1 << 16;
-/// Frames that a codec may hold back to show later ones first: the most that H.264 and HEVC allow.
-const MOST_REORDERED: usize = 16;
-/// Packets decoded at each of a few places to see whether frames are shown in the order of their packets.
+/// Bound of accepted timestamps in ticks, in both directions: 25,000 years at 90,000 ticks a second.
+const MAX_TICKS: u64 = 1 << 56;
+/// Most bytes of a line of ffprobe's output.
+const MAX_LINE_BYTES: u64 = 1 << 16;
+/// Largest reorder depth of a codec: the most that H.264 and HEVC allow.
+const MAX_REORDER_DEPTH: usize = 16;
+/// Packets decoded at each sampled position to check whether packets are in display order.
 const SAMPLED_PACKETS: usize = 48;
 
-/// Why the listed packets may not be the frames that a decoder gives, one by one. Later ones weigh more.
+/// Why the packets may not correspond one to one to the frames that a decoder outputs, in increasing severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Doubt {
-    BeforeKey,
-    NoTimes,
-    EqualTimes,
-    /// Frames are shown in another order than their times say: times of decoding in the place of times of presentation.
-    Unordered,
-    ClockJumps,
-    ClockRestarts,
+pub(super) enum PacketProblem {
+    /// Frames precede the first key frame.
+    FramesBeforeKeyFrame,
+    /// Packets lack a PTS.
+    MissingPts,
+    /// Packets have equal PTS.
+    EqualPts,
+    /// Frames are displayed in another order than their PTS: the file has decode timestamps instead.
+    PtsNotInDisplayOrder,
+    /// Timestamps jump ahead.
+    ClockJump,
+    /// Timestamps start again or go back.
+    ClockReset,
 }
 
-impl Doubt {
-    /// What is wrong, after "the track has".
-    pub fn words(self) -> &'static str {
+impl PacketProblem {
+    /// What is wrong, as the end of a sentence that begins with "the track has".
+    pub fn description(self) -> &'static str {
         match self {
-            Doubt::BeforeKey => "frames before the first key frame",
-            Doubt::NoTimes => "packets without a presentation time",
-            Doubt::EqualTimes => "packets with equal presentation times",
-            Doubt::Unordered => "presentation times that are not in the order of presentation",
-            Doubt::ClockJumps => "a clock that jumps ahead",
-            Doubt::ClockRestarts => "a clock that starts again or goes back",
+            PacketProblem::FramesBeforeKeyFrame => "frames before the first key frame",
+            PacketProblem::MissingPts => "packets without a presentation time",
+            PacketProblem::EqualPts => "packets with equal presentation times",
+            PacketProblem::PtsNotInDisplayOrder => "presentation times that are not in display order",
+            PacketProblem::ClockJump => "timestamps that jump ahead",
+            PacketProblem::ClockReset => "timestamps that reset or go back",
         }
     }
 
-    /// Whether a seek by time cannot be trusted to lead to the right frame.
-    pub fn forbids_seeks(self) -> bool {
-        self > Doubt::NoTimes
+    /// Whether seeking by time cannot be trusted to reach the right frame.
+    pub fn rules_out_seeking(self) -> bool {
+        self > PacketProblem::MissingPts
     }
 }
 
-/// The frames in presentation order, eight bytes each.
+/// A video's frames in presentation order.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
-    /// `ticks * 2 + key`, not descending: the presentation time in ticks, and whether a decoder can start here.
-    pub packed: Vec<i64>,
-    /// Packets in all, with those that an edit list hides.
+pub(super) struct FrameTimes {
+    /// Non-decreasing PTS and key flags, eight bytes per frame.
+    pub frames: Vec<PtsAndKeyFlag>,
+    /// Number of packets, including those that an edit list hides.
     pub packets: usize,
-    /// Ticks for which the frame presented last is shown, where the container says so.
+    /// Duration in ticks of the frame presented last, where the container gives it.
     pub last_duration: Option<i64>,
-    /// Whether any frame has a time of its own.
-    pub timed: bool,
-    /// Whether the packets' presentation times rise in the order of decoding.
-    pub rising: bool,
-    /// Why this list cannot be trusted to be the frames that a decoder gives, if it cannot.
-    pub doubt: Option<Doubt>,
-    /// Whether frames must be chosen by counting from the file's start, because their times do not tell them apart, or
-    /// are not those that a decoder gives them after a seek.
-    pub counted: bool,
-    /// Discontinuities of the clock.
-    pub run_on: RunOn,
-    /// Into how many parts ticks were divided ([`times::spread`]).
-    pub tick_parts: i64,
-    /// ffprobe's complaints.
-    pub said: String,
+    /// Whether any frame has a PTS of its own.
+    pub has_pts: bool,
+    /// Whether the packets' PTS increase in decode order.
+    pub pts_rise: bool,
+    /// Why the packets may not be the frames that a decoder outputs; `None` if they are.
+    pub problem: Option<PacketProblem>,
+    /// Whether frames must be found by counting from the file's start, because their PTS are not unique or differ after a
+    /// seek.
+    pub needs_counting: bool,
+    /// Breaks in the file's timestamps that were repaired.
+    pub discontinuities: Discontinuities,
+    /// Number of parts into which ticks were divided ([`timestamps::spread_equal_pts`]).
+    pub tick_subdivision: i64,
+    /// ffprobe's error output.
+    pub stderr: String,
 }
 
-/// Lists the packets of the video track. Nothing is decoded, and nothing but the list is held. A step of more than
-/// `longest_step` ticks from one decode time to the next is a jump of the clock.
-pub(super) fn packets(path: &Path, longest_step: Option<i64>, patience: Duration) -> Result<Frames, Fault> {
-    let mut command = ffprobe();
+/// Lists the frames by the packets of the video track, without decoding. A step of more than `max_step` ticks from one
+/// decode timestamp to the next is a clock jump.
+pub(super) fn list_packets(
+    path: &Path,
+    max_step: Option<i64>,
+    stall_timeout: Duration,
+) -> Result<FrameTimes, VideoErrorKind> {
+    let mut command = ffprobe_command();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries", "packet=pts,dts,duration,flags"]);
-    command.args(input(path));
-    let mut list = PacketList { longest_step, ..PacketList::default() };
-    let said = stream_lines(command, patience, |line| list.take(line))?;
-    Ok(list.finish(said))
+    command.args(input_args(path));
+    let mut parser = PacketParser { max_step, ..PacketParser::default() };
+    let stderr = for_each_line(command, stall_timeout, |line| parser.push_line(line))?;
+    Ok(parser.finish(stderr))
 }
 
-/// Packets as their lines come.
+/// Collects packets from ffprobe's lines.
 #[derive(Default)]
-pub(super) struct PacketList {
-    frames: Frames,
-    longest_step: Option<i64>,
-    /// The first packet's ticks, and whether it is a key frame.
-    start: Option<(i64, bool)>,
+pub(super) struct PacketParser {
+    frames: FrameTimes,
+    max_step: Option<i64>,
+    /// The first packet's PTS, and whether it is a key frame.
+    first: Option<(i64, bool)>,
+    /// The latest PTS so far.
     last: Option<i64>,
-    falls: bool,
-    /// The first decode time and the last, and how many lie between.
-    decode: Option<(i64, i64, i64)>,
-    /// The latest presentation times so far, the earliest of them on top.
+    /// Whether a PTS was not above the latest one before it.
+    has_decrease: bool,
+    /// First and last decode timestamp, and the number of steps between them.
+    decode_times: Option<(i64, i64, i64)>,
+    /// The [`MAX_REORDER_DEPTH`] + 1 largest PTS so far, the smallest of them on top.
     latest: BinaryHeap<Reverse<i64>>,
 }
 
-impl PacketList {
-    /// A line such as `packet,512,0,256,K_`: times of presentation and of decoding, duration, flags.
-    pub fn take(&mut self, line: &str) -> Result<(), Fault> {
+impl PacketParser {
+    /// Takes a line such as `packet,512,0,256,K_`: PTS, DTS, duration, flags. Other lines are ignored.
+    pub fn push_line(&mut self, line: &str) -> Result<(), VideoErrorKind> {
         let mut fields = line.split(',');
         if fields.next() != Some("packet") {
             return Ok(());
         }
-        let ticks = fields.next().and_then(ticks_of);
-        if let Some(decoded_at) = fields.next().and_then(ticks_of) {
-            self.take_decode_time(decoded_at);
+        let pts = fields.next().and_then(parse_ticks);
+        if let Some(dts) = fields.next().and_then(parse_ticks) {
+            self.check_decode_time(dts);
         }
-        let duration = fields.next().and_then(ticks_of);
+        let duration = fields.next().and_then(parse_ticks);
         let flags = fields.next().unwrap_or_default();
         self.frames.packets += 1;
-        self.frames.timed |= ticks.is_some();
-        let Some(ticks) = ticks else {
-            self.doubt(Doubt::NoTimes);
+        self.frames.has_pts |= pts.is_some();
+        let Some(pts) = pts else {
+            self.note_problem(PacketProblem::MissingPts);
             return Ok(());
         };
-        let start = *self.start.get_or_insert((ticks, flags.contains('K')));
+        let (first_pts, first_is_key) = *self.first.get_or_insert((pts, flags.contains('K')));
         if flags.contains('D') {
             return Ok(());
         }
-        if !start.1 || ticks < start.0 {
-            self.doubt(Doubt::BeforeKey);
+        if !first_is_key || pts < first_pts {
+            self.note_problem(PacketProblem::FramesBeforeKeyFrame);
         }
-        self.falls |= self.last.is_some_and(|last| ticks <= last);
-        if self.is_displaced(ticks) {
-            self.doubt(Doubt::ClockRestarts);
+        self.has_decrease |= self.last.is_some_and(|last| pts <= last);
+        if self.is_displaced(pts) {
+            self.note_problem(PacketProblem::ClockReset);
         }
-        if self.last.is_none_or(|last| ticks >= last) {
-            (self.last, self.frames.last_duration) = (Some(ticks), duration.filter(|&ticks| ticks > 0));
+        if self.last.is_none_or(|last| pts >= last) {
+            (self.last, self.frames.last_duration) = (Some(pts), duration.filter(|&ticks| ticks > 0));
         }
-        self.frames.push(ticks, flags.contains('K'))
+        self.frames.push(pts, flags.contains('K'))
     }
 
-    /// Decode times never go back; those that do are of a clock that was set anew.
-    fn take_decode_time(&mut self, ticks: i64) {
-        let Some((first, last, steps)) = self.decode else {
-            self.decode = Some((ticks, ticks, 0));
+    /// Notes a clock reset where the decode timestamp goes back, and a jump where it steps too far.
+    fn check_decode_time(&mut self, dts: i64) {
+        let Some((first, last, steps)) = self.decode_times else {
+            self.decode_times = Some((dts, dts, 0));
             return;
         };
-        if ticks < last {
-            self.doubt(Doubt::ClockRestarts);
+        if dts < last {
+            self.note_problem(PacketProblem::ClockReset);
         }
-        // a recording of one picture in a minute has long steps from its start on
-        let long =
-            |longest| steps > 0 && ticks - last > longest && (ticks - last) / 10 > (last - first) / steps;
-        if self.longest_step.is_some_and(long) {
-            self.doubt(Doubt::ClockJumps);
+        // a recording of one frame per minute has long steps from its start on
+        let is_jump =
+            |max_step| steps > 0 && dts - last > max_step && (dts - last) / 10 > (last - first) / steps;
+        if self.max_step.is_some_and(is_jump) {
+            self.note_problem(PacketProblem::ClockJump);
         }
-        self.decode = Some((first, ticks, steps + 1));
+        self.decode_times = Some((first, dts, steps + 1));
     }
 
-    /// Whether more packets with a later presentation time came before this one than a codec can hold back.
-    fn is_displaced(&mut self, ticks: i64) -> bool {
-        if self.latest.len() <= MOST_REORDERED {
-            self.latest.push(Reverse(ticks));
+    /// Whether more packets with a later PTS came before this one than a codec can reorder.
+    fn is_displaced(&mut self, pts: i64) -> bool {
+        if self.latest.len() <= MAX_REORDER_DEPTH {
+            self.latest.push(Reverse(pts));
             return false;
         }
-        let displaced = self.latest.peek().is_some_and(|&Reverse(earliest)| ticks < earliest);
+        let displaced = self.latest.peek().is_some_and(|&Reverse(earliest)| pts < earliest);
         if !displaced {
             self.latest.pop();
-            self.latest.push(Reverse(ticks));
+            self.latest.push(Reverse(pts));
         }
         displaced
     }
 
-    fn doubt(&mut self, doubt: Doubt) {
-        self.frames.doubt = self.frames.doubt.max(Some(doubt));
+    fn note_problem(&mut self, problem: PacketProblem) {
+        self.frames.problem = self.frames.problem.max(Some(problem));
     }
 
-    /// The list, beside which ffprobe `said` what is wrong.
-    pub fn finish(mut self, said: String) -> Frames {
-        self.frames.packed.sort_unstable();
-        if self.frames.packed.windows(2).any(|pair| pair[0] >> 1 == pair[1] >> 1) {
-            self.doubt(Doubt::EqualTimes);
+    /// The list; `stderr` is ffprobe's error output.
+    pub fn finish(mut self, stderr: String) -> FrameTimes {
+        self.frames.frames.sort_unstable();
+        if self.frames.frames.windows(2).any(|pair| pair[0].pts() == pair[1].pts()) {
+            self.note_problem(PacketProblem::EqualPts);
         }
-        self.frames.rising = !self.falls;
-        self.frames.counted = self.frames.doubt.is_some_and(Doubt::forbids_seeks);
-        self.frames.closed(said)
+        self.frames.pts_rise = !self.has_decrease;
+        self.frames.needs_counting = self.frames.problem.is_some_and(PacketProblem::rules_out_seeking);
+        self.frames.finish(stderr)
     }
 }
 
-/// Whether frames are decoded with rising packet times, asked of some packets at the file's start and at each of the given
-/// seconds of its clock, where key frames lie.
-pub(super) fn are_shown_in_order(path: &Path, at_secs: &[f64], patience: Duration) -> Result<bool, Fault> {
-    let places: Vec<String> = at_secs.iter().map(|secs| format!(",{secs:.6}%+#{SAMPLED_PACKETS}")).collect();
-    let mut command = ffprobe();
-    command.args(["-read_intervals", &format!("%+#{SAMPLED_PACKETS}{}", places.concat())]);
+/// Whether the frames that a decoder outputs have increasing packet timestamps. Decodes some packets at the file's start and
+/// at each of the given key frames' timestamps, in seconds.
+pub(super) fn has_packets_in_display_order(
+    path: &Path,
+    key_frame_secs: &[f64],
+    stall_timeout: Duration,
+) -> Result<bool, VideoErrorKind> {
+    let intervals: Vec<String> =
+        key_frame_secs.iter().map(|secs| format!(",{secs:.6}%+#{SAMPLED_PACKETS}")).collect();
+    let mut command = ffprobe_command();
+    command.args(["-read_intervals", &format!("%+#{SAMPLED_PACKETS}{}", intervals.concat())]);
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries", "frame=key_frame,pts,pkt_pts"]);
-    command.args(input(path));
+    command.args(input_args(path));
     let (mut last, mut in_order) = (None, true);
-    stream_lines(command, patience, |line| {
+    for_each_line(command, stall_timeout, |line| {
         let fields: Vec<&str> = line.split(',').collect();
-        if let ["frame", key, ticks, ..] = fields[..] {
-            let ticks = ticks_of(ticks);
-            // places may overlap, and each begins at a key frame
-            in_order &= key == "1" || ticks.zip(last).is_none_or(|(ticks, last)| ticks > last);
-            last = ticks.or(last);
+        if let ["frame", key, pts, ..] = fields[..] {
+            let pts = parse_ticks(pts);
+            // intervals may overlap, and each begins at a key frame
+            in_order &= key == "1" || pts.zip(last).is_none_or(|(pts, last)| pts > last);
+            last = pts.or(last);
         }
         Ok(())
     })?;
     Ok(in_order)
 }
 
-/// Lists the frames by decoding them all: slow, and right where packets alone do not tell. A step of more than
-/// `longest_step` ticks is a jump of the clock.
-pub(super) fn decoded(path: &Path, longest_step: Option<i64>, patience: Duration) -> Result<Frames, Fault> {
-    let mut command = ffprobe();
+/// Lists the frames by decoding all of them: slow, but correct where the packets are not reliable. A step of more than
+/// `max_step` ticks is a clock jump.
+pub(super) fn list_decoded_frames(
+    path: &Path,
+    max_step: Option<i64>,
+    stall_timeout: Duration,
+) -> Result<FrameTimes, VideoErrorKind> {
+    let mut command = ffprobe_command();
     command.args(["-select_streams", "V:0", "-of", "csv", "-show_entries"]);
-    // names that changed: the packet's time in ffmpeg 5, the duration in ffmpeg 6; the duration comes last
-    command.arg("frame=key_frame,pts,pkt_pts,best_effort_timestamp,pkt_duration,duration").args(input(path));
-    let mut list = FrameList { longest_step, ..FrameList::default() };
-    let said = stream_lines(command, patience, |line| list.take(line))?;
-    Ok(list.finish(said))
+    // ffmpeg 5 renamed the packet's PTS, ffmpeg 6 the duration; the duration comes last
+    command
+        .arg("frame=key_frame,pts,pkt_pts,best_effort_timestamp,pkt_duration,duration")
+        .args(input_args(path));
+    let mut parser = FrameParser { max_step, ..FrameParser::default() };
+    let stderr = for_each_line(command, stall_timeout, |line| parser.push_line(line))?;
+    Ok(parser.finish(stderr))
 }
 
-/// Decoded frames as their lines come, in the order in which a decoder gives them. One without a time of its own (AVI's
-/// last, with B-frames; all of a bare H.264 stream, where ffmpeg counts by their length) follows the one before.
+/// Collects decoded frames from ffprobe's lines, in the order in which a decoder outputs them. A frame without a PTS (the
+/// last one in AVI with B-frames; all of a raw H.264 stream, where ffmpeg counts by the duration) follows the one before.
 #[derive(Default)]
-pub(super) struct FrameList {
-    frames: Frames,
-    longest_step: Option<i64>,
-    last_of_packet: Option<i64>,
-    unordered: bool,
+pub(super) struct FrameParser {
+    frames: FrameTimes,
+    max_step: Option<i64>,
+    /// The last packet PTS.
+    last_packet_pts: Option<i64>,
+    /// Whether a packet PTS was not above the one before it.
+    has_decrease: bool,
+    /// Duration of the first frame that has one, in ticks.
     duration: Option<i64>,
 }
 
-impl FrameList {
-    /// A line such as `frame,1,512,512,256`: key frame, its packet's time, its best time, its duration.
-    pub fn take(&mut self, line: &str) -> Result<(), Fault> {
+impl FrameParser {
+    /// Takes a line such as `frame,1,512,512,256`: key flag, packet PTS, best-effort PTS, duration. Other lines are ignored.
+    pub fn push_line(&mut self, line: &str) -> Result<(), VideoErrorKind> {
         let mut fields = line.split(',');
         if fields.next() != Some("frame") {
             return Ok(());
         }
-        let key = fields.next() == Some("1");
-        if let Some(ticks) = fields.next().and_then(ticks_of) {
-            self.unordered |= self.last_of_packet.is_some_and(|last| ticks <= last);
-            self.last_of_packet = Some(ticks);
+        let is_key = fields.next() == Some("1");
+        if let Some(pts) = fields.next().and_then(parse_ticks) {
+            self.has_decrease |= self.last_packet_pts.is_some_and(|last| pts <= last);
+            self.last_packet_pts = Some(pts);
         }
-        let told = fields.next().and_then(ticks_of);
-        let duration = fields.next().and_then(ticks_of).filter(|&ticks| ticks > 0);
-        self.frames.timed |= told.is_some();
+        let pts = fields.next().and_then(parse_ticks);
+        let duration = fields.next().and_then(parse_ticks).filter(|&ticks| ticks > 0);
+        self.frames.has_pts |= pts.is_some();
         self.duration = self.duration.or(duration);
-        self.frames.push(told.unwrap_or(NO_TIME), key)
+        self.frames.push(pts.unwrap_or(NO_PTS), is_key)
     }
 
-    /// The list, beside which ffprobe `said` what is wrong.
-    pub fn finish(mut self, said: String) -> Frames {
+    /// The list; `stderr` is ffprobe's error output.
+    pub fn finish(mut self, stderr: String) -> FrameTimes {
         let frames = &mut self.frames;
-        frames.packets = frames.packed.len();
-        if let (false, Some(duration)) = (frames.timed, self.duration) {
-            // ffmpeg counts them by their length
-            for (n, packed) in (0i64..).zip(&mut frames.packed) {
-                *packed = n.saturating_mul(duration).min(LARGEST_TICKS as i64) * 2 + (*packed & 1);
+        frames.packets = frames.frames.len();
+        if let (false, Some(duration)) = (frames.has_pts, self.duration) {
+            // ffmpeg counts frames by their duration
+            for (n, frame) in (0i64..).zip(&mut frames.frames) {
+                *frame = frame.with_pts(n.saturating_mul(duration).min(MAX_TICKS as i64));
             }
-            frames.counted = true;
-            return self.frames.closed(said);
+            frames.needs_counting = true;
+            return self.frames.finish(stderr);
         }
-        let longest = times::longest_between(&frames.packed, self.longest_step);
-        let in_order = !self.unordered && times::are_in_order(&frames.packed, longest);
-        frames.counted = !frames.timed || !in_order;
-        frames.run_on = times::run_on(&mut frames.packed, longest);
-        self.frames.closed(said)
+        let max_step = timestamps::max_step(&frames.frames, self.max_step);
+        let in_order = !self.has_decrease && timestamps::is_increasing(&frames.frames, max_step);
+        frames.needs_counting = !frames.has_pts || !in_order;
+        frames.discontinuities = timestamps::make_continuous(&mut frames.frames, max_step);
+        self.frames.finish(stderr)
     }
 }
 
-impl Frames {
-    fn push(&mut self, ticks: i64, key: bool) -> Result<(), Fault> {
-        if self.packed.len() == MOST_FRAMES {
-            return Err(Fault::TooManyFrames);
+impl FrameTimes {
+    fn push(&mut self, pts: i64, is_key: bool) -> Result<(), VideoErrorKind> {
+        if self.frames.len() == MAX_FRAMES {
+            return Err(VideoErrorKind::TooManyFrames);
         }
-        self.packed.push(ticks * 2 + i64::from(key));
+        self.frames.push(PtsAndKeyFlag::new(pts, is_key));
         Ok(())
     }
 
-    /// The whole list, in order.
-    fn closed(mut self, said: String) -> Frames {
-        self.said = said;
-        self.packed.shrink_to_fit();
-        self.tick_parts = times::spread(&mut self.packed, LARGEST_TICKS as i64);
-        self.last_duration = self.last_duration.map(|ticks| ticks.saturating_mul(self.tick_parts));
+    /// The complete list, with frames of equal PTS spread over their tick.
+    fn finish(mut self, stderr: String) -> FrameTimes {
+        self.stderr = stderr;
+        self.frames.shrink_to_fit();
+        self.tick_subdivision = timestamps::spread_equal_pts(&mut self.frames, MAX_TICKS as i64);
+        self.last_duration = self.last_duration.map(|ticks| ticks.saturating_mul(self.tick_subdivision));
         self
     }
 
-    /// Takes the times of `other`, a list of the same frames.
-    pub fn with_times_of(mut self, other: &Frames) -> Frames {
-        for (packed, other) in self.packed.iter_mut().zip(&other.packed) {
-            *packed = (other >> 1) * 2 + (*packed & 1);
+    /// Takes the PTS of `other`, a list of the same frames.
+    pub fn with_pts_of(mut self, other: &FrameTimes) -> FrameTimes {
+        for (frame, other) in self.frames.iter_mut().zip(&other.frames) {
+            *frame = frame.with_pts(other.pts());
         }
-        (self.tick_parts, self.last_duration, self.run_on) =
-            (other.tick_parts, other.last_duration, RunOn::default());
+        (self.tick_subdivision, self.last_duration, self.discontinuities) =
+            (other.tick_subdivision, other.last_duration, Discontinuities::default());
         self
     }
 }
 
-/// A time in ticks; `None` where there is none, or one with which nobody can calculate.
-fn ticks_of(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|ticks: &i64| ticks.unsigned_abs() <= LARGEST_TICKS)
+/// A timestamp in ticks; `None` where there is none or it is out of bounds.
+fn parse_ticks(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|ticks: &i64| ticks.unsigned_abs() <= MAX_TICKS)
 }
 
-/// Runs `command`, giving every line of its output to `take`; returns its last complaints.
-fn stream_lines(
+/// Runs `command` and calls `take` with every line of its output; returns the tail of its error output.
+fn for_each_line(
     command: Command,
-    patience: Duration,
-    mut take: impl FnMut(&str) -> Result<(), Fault>,
-) -> Result<String, Fault> {
-    let mut child = start_ffprobe(&command, patience)?;
-    let complaints = child.take_stderr().map(Complaints::listen);
+    stall_timeout: Duration,
+    mut take: impl FnMut(&str) -> Result<(), VideoErrorKind>,
+) -> Result<String, VideoErrorKind> {
+    let mut child = spawn_ffprobe(&command, stall_timeout)?;
+    let stderr = child.take_stderr().map(StderrCollector::spawn);
     if let Some(stdout) = child.take_stdout() {
         let mut reader = BufReader::new(stdout);
         let mut line = Vec::new();
-        while reader.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line).map_err(Fault::pipe)? > 0 {
+        while reader
+            .by_ref()
+            .take(MAX_LINE_BYTES)
+            .read_until(b'\n', &mut line)
+            .map_err(VideoErrorKind::pipe)?
+            > 0
+        {
             take(String::from_utf8_lossy(&line).trim_end())?;
             line.clear();
         }
     }
-    end(child, complaints)
+    wait_for_ffprobe(child, stderr)
 }
 
-/// Waits for ffprobe; its last complaints, or what ended it.
-pub(super) fn end(child: Started, complaints: Option<Complaints>) -> Result<String, Fault> {
+/// Waits for ffprobe to exit; returns the tail of its error output.
+///
+/// # Errors
+/// If it was killed by a signal.
+pub(super) fn wait_for_ffprobe(
+    child: SpawnedChild,
+    stderr: Option<StderrCollector>,
+) -> Result<String, VideoErrorKind> {
     let status = child.wait();
-    let said = complaints.map(Complaints::last_words).unwrap_or_default();
-    match signal_of(status) {
-        Some(signal) => Err(Fault::ProbeDied { signal, said }),
-        None => Ok(said),
+    let stderr_tail = stderr.map(StderrCollector::stderr_tail).unwrap_or_default();
+    match exit_signal(status) {
+        Some(signal) => Err(VideoErrorKind::FfprobeKilled { signal, stderr_tail }),
+        None => Ok(stderr_tail),
     }
 }

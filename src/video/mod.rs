@@ -1,81 +1,82 @@
-//! Videos in, frames out: probing, the range, the modes of reading, and a writer for overlays. Single pictures
-//! are read in [`still`].
+//! Reads videos: probes a file, selects a range of frames, and decodes them to RGB in one of several modes; writes
+//! overlay videos. Single images are read by [`still`].
 //!
-//! | mode | what is kept | where it comes from |
+//! | mode | stores | purpose |
 //! |---|---|---|
-//! | `extract { store = "jpeg" }` | files on disk, lossy | PHALP's `extract_video=True` |
-//! | `extract { store = "png" }` | files on disk, lossless | separates JPEG loss from extraction |
-//! | `extract { store = "memory" }` | all decoded frames in host memory | what users believe extraction does |
-//! | `extract { store = "device" }` | all decoded frames on the GPU | the out-of-memory that users report |
-//! | `stream { access = "seek" }` | timestamps; open, seek, decode per frame | PHALP's `extract_video=False` |
-//! | `stream { access = "sequential" }` | timestamps; one decoder, a queue bounded in bytes | what it should be |
-//! | `stream { access = "indexed" }` | timestamps; one decoder that jumps where it pays | for frames far apart |
+//! | `extract { store = "jpeg" }` | all frames as files, lossy | PHALP's `extract_video=True` |
+//! | `extract { store = "png" }` | all frames as files, lossless | separates the effect of JPEG from that of extraction |
+//! | `extract { store = "memory" }` | all decoded frames in host memory | what users assume extraction does |
+//! | `extract { store = "device" }` | all decoded frames on the GPU | reproduces the reported out-of-memory errors |
+//! | `stream { access = "seek" }` | timestamps; opens, seeks and decodes for each frame | PHALP's `extract_video=False` |
+//! | `stream { access = "sequential" }` | timestamps; one decoder, a queue bounded in bytes | the recommended mode |
+//! | `stream { access = "indexed" }` | timestamps; one decoder, restarted where that is faster | frames far apart |
 //!
-//! Whatever the mode, frames can be read ahead in a thread of their own (`overlap`), only every so many be
-//! read (`every`), a file be read several times on end as one long video (`loops`), and other hardware
-//! decode (`hwaccel`).
+//! In every mode, frames can be prefetched in a background thread (`overlap`), only every N-th frame be
+//! read (`every`), a file be read repeatedly as one long video (`loops`), and frames be decoded by other hardware
+//! (`hwaccel`).
 //!
-//! A video is a file, decoded by ffmpeg, or a folder of pictures or a single one, read by [`still`] (one frame a
-//! picture, at a constant rate).
+//! A video is a file, decoded by ffmpeg, or a folder of images or a single image, read by [`still`]: one frame per
+//! image, at a constant rate.
 //!
-//! Frame `n` is the `n`-th frame in presentation order that ffmpeg decodes from the first video track
-//! (cover pictures aside), after edit lists and rotation, before any frame-rate conversion. It is the
-//! same in every mode, and byte for byte so in the lossless ones.
-//!
-//! Must not know what is seen in the frames, nor who measures.
+//! Frame `n` is the `n`-th frame, from 0, in presentation order that ffmpeg decodes from the first video track
+//! other than cover images, after edit lists and rotation, before any frame-rate conversion. It is the same frame
+//! in every mode, and the same bytes in the lossless ones.
 
-mod ahead;
+mod audio;
 mod buffers;
 mod child;
+mod codec_headers;
 mod container;
+mod decode_pass;
 mod decoder;
-mod direct;
 mod encoder;
 mod error;
 mod extract;
-mod facts;
-mod folder;
 mod frame_decoder;
 #[doc(hidden)]
 pub mod fuzzing;
-mod guard;
 mod hardware;
-mod headers;
+mod image_folder;
+mod image_format;
 mod indexed;
+mod inspect;
 mod ivf;
 mod jpeg;
-mod kept;
 mod listing;
-mod pass;
-mod pictures;
+mod mode;
 mod planes;
+mod prefetch;
+mod preloaded;
 mod probe;
 mod range;
 mod reader;
+mod seconds;
 mod seek;
 mod sequential;
 mod settings;
-mod sound;
 pub mod still;
+mod stream_info;
+mod synchronous;
 mod timeline;
-mod times;
+mod timestamps;
+mod watchdog;
 
 #[cfg(test)]
-mod clips;
+mod test_clips;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod tests_clocks;
+mod tests_audio;
 #[cfg(test)]
-mod tests_faults;
+mod tests_failures;
 #[cfg(test)]
-mod tests_flow;
+mod tests_image_folder;
 #[cfg(test)]
-mod tests_folder;
+mod tests_reading;
 #[cfg(test)]
-mod tests_phalp;
+mod tests_seek;
 #[cfg(test)]
-mod tests_sound;
+mod tests_timestamps;
 
 use std::ops::Range;
 use std::path::Path;
@@ -83,36 +84,38 @@ use std::path::Path;
 use crate::frame::Frame;
 use crate::sources;
 use candle_core::Device;
+use mode::{DEFAULT_JPEG_QUALITY, DEFAULT_QUEUE_MIB};
 
-pub use encoder::{Encoder, EncoderSettings, Shape};
-pub use error::{Fault, VideoError};
-pub use probe::{Listing, Probe, probe};
+pub use audio::AudioSegment;
+pub use encoder::{Encoder, EncoderSettings, FrameGeometry};
+pub use error::{VideoError, VideoErrorKind};
+pub use inspect::probe;
+pub use mode::{Access, Extract, Mode, Preset, Store, Stream};
+pub use probe::{Probe, TimestampSource};
 pub use range::Selection;
-pub use settings::{
-    Access, DEFAULT_QUALITY, DEFAULT_QUEUE_MIB, Extract, Mode, Preset, Seconds, Settings, Store, Stream,
-};
-pub use sound::Sound;
-pub use timeline::{Rate, Timeline};
+pub use seconds::Seconds;
+pub use settings::Settings;
+pub use timeline::{FrameRate, Timeline};
 
-/// Frames that all modes but the sequential stream, which has a bound of its own, hold at once when they
-/// read ahead: one being read, one waiting, and two for whoever takes them.
-const FRAMES_AHEAD: usize = 4;
+/// Frame buffers of a prefetching source in all modes but the sequential stream, which has its own bound: one being
+/// read, one queued, and two held by the consumer.
+const PREFETCH_BUFFERS: usize = 4;
 
-/// Decoded frames of one range of one video, in order.
+/// Decoded frames of a selection of one video, in order.
 ///
-/// Dropping a source ends and reaps its decoder and removes its scratch files.
+/// Dropping a source kills and reaps its decoder and removes its scratch files.
 pub trait FrameSource {
-    /// What is known of the video.
+    /// Properties of the video.
     fn probe(&self) -> &Probe;
 
-    /// Where the frames that the source gives out lie: numbers in the clip, the end excluded. Never empty.
+    /// The range of the frames, as indices in the clip; the end is exclusive. Never empty.
     fn range(&self) -> Range<usize>;
 
-    /// How many frames the source gives out in all.
-    fn frames(&self) -> usize;
+    /// Total number of frames that the source delivers.
+    fn frame_count(&self) -> usize;
 
-    /// Does what must be done before the first frame can be given out: all of an extraction, nothing in
-    /// a stream. The first [`FrameSource::next_frame`] does it too; a separate call can be timed alone.
+    /// Does the work that precedes the first frame: the whole extraction, or nothing for a stream. The first
+    /// [`FrameSource::next_frame`] calls it; a separate call makes it possible to time it.
     ///
     /// # Errors
     /// If the video cannot be decoded, or its frames cannot be stored.
@@ -120,15 +123,14 @@ pub trait FrameSource {
         Ok(())
     }
 
-    /// The next frame, `None` after the last. Its buffer is recycled when the frame is dropped, so hold
-    /// few of them at once.
+    /// The next frame, `None` after the last. Its buffer is reused once the frame is dropped, so hold only a few
+    /// frames at a time.
     ///
     /// # Errors
     /// If the frame cannot be decoded, stored or read back. After an error there are no more frames.
     fn next_frame(&mut self) -> Result<Option<Frame>, VideoError>;
 
-    /// Bytes of the host's memory in buffers for pixels that the source has made: those of frames given
-    /// out, which come back to it, and what it keeps of frames not given out yet. The most so far.
+    /// Peak bytes of host memory in pixel buffers that the source allocated, including those of delivered frames.
     fn frame_buffer_bytes(&self) -> u64;
 
     /// Bytes in scratch files now.
@@ -136,79 +138,77 @@ pub trait FrameSource {
         0
     }
 
-    /// Most bytes that were in scratch files at once, so far.
+    /// Peak bytes in scratch files.
     fn disk_peak_bytes(&self) -> u64 {
         self.disk_bytes()
     }
 
-    /// Process ids of the decoders that run now.
+    /// Process ids of the running decoders.
     fn decoder_pids(&self) -> Vec<u32> {
         Vec::new()
     }
 
-    /// How many decoder processes were started so far.
+    /// Number of decoder processes started so far.
     fn decoder_starts(&self) -> usize;
 
-    /// What ffmpeg complained about although it went on (damaged data that it concealed, say); empty
-    /// where it did not.
-    fn complaints(&self) -> String {
+    /// What ffmpeg reported on stderr although it succeeded, such as concealed damage; empty if nothing.
+    fn decoder_warnings(&self) -> String {
         String::new()
     }
 }
 
-/// Opens `path` for reading as `settings` say. Files of an extraction go into a folder of their own,
-/// made in `scratch` and removed when the source is dropped; streams leave `scratch` alone.
-/// `extract { store = "device" }` keeps its frames on `device`.
+/// Opens the video at `path`. An extraction writes its files to a new folder in `scratch`, which is removed when the
+/// source is dropped; streams write nothing. `extract { store = "device" }` stores its frames on `device`.
 ///
 /// # Errors
-/// If the file is no whole video, the range does not fit it, the mode needs another device, or ffmpeg is
-/// missing.
+/// If the file is not a complete video, the range does not fit it, the mode needs a GPU and `device` is the CPU, or
+/// ffmpeg is missing.
 pub fn open(
     path: &Path,
     settings: &Settings,
     scratch: &Path,
     device: &Device,
 ) -> Result<Box<dyn FrameSource + Send>, VideoError> {
-    let mode = settings.mode().map_err(|fault| VideoError::new(path, fault))?;
+    let mode = settings.mode().map_err(|kind| VideoError::new(path, kind))?;
     check_device(path, &mode, device)?;
-    let patience = settings.patience().map_err(|fault| VideoError::new(path, fault))?;
-    open_probed(probe::probe_within(path, patience)?, settings, scratch, device)
+    let stall_timeout = settings.stall_timeout().map_err(|kind| VideoError::new(path, kind))?;
+    open_probed(inspect::probe_with_timeout(path, stall_timeout)?, settings, scratch, device)
 }
 
-/// As [`open`], where `path` may be a folder of pictures of `fps` frames a second; of a file it is ignored, since
-/// that has times of its own.
+/// As [`open`], with the frame rate `fps` for a folder of images. It is ignored for a video file, which has
+/// timestamps.
 ///
 /// # Errors
-/// As [`open`].
-pub fn open_at(
+/// As [`open`]; if `fps` is not a valid frame rate.
+pub fn open_with_fps(
     path: &Path,
     fps: f64,
     settings: &Settings,
     scratch: &Path,
     device: &Device,
 ) -> Result<Box<dyn FrameSource + Send>, VideoError> {
-    if !sources::is_pictures(path) {
+    if !sources::is_image_source(path) {
         return open(path, settings, scratch, device);
     }
-    let mode = settings.mode().map_err(|fault| VideoError::new(path, fault))?;
+    let mode = settings.mode().map_err(|kind| VideoError::new(path, kind))?;
     check_device(path, &mode, device)?;
-    open_probed(probe_at(path, Some(fps))?, settings, scratch, device)
+    open_probed(probe_with_fps(path, Some(fps))?, settings, scratch, device)
 }
 
-/// As [`probe`], where `path` may be a folder of pictures of `fps` frames a second, 30 where none are given.
+/// As [`probe`], with the frame rate `fps` for a folder of images, 30 frames/s by default.
 ///
 /// # Errors
-/// As [`probe`]; if `fps` is no rate.
-pub fn probe_at(path: &Path, fps: Option<f64>) -> Result<Probe, VideoError> {
-    if sources::is_pictures(path) { folder::probe(path, fps) } else { probe::probe(path) }
+/// As [`probe`]; if `fps` is not a valid frame rate.
+pub fn probe_with_fps(path: &Path, fps: Option<f64>) -> Result<Probe, VideoError> {
+    if sources::is_image_source(path) { image_folder::probe(path, fps) } else { probe(path) }
 }
 
 fn check_device(path: &Path, mode: &Mode, device: &Device) -> Result<(), VideoError> {
-    let kept_there = matches!(mode, Mode::Extract(Extract { store: Store::Device, .. }));
-    if kept_there && device.is_cpu() { Err(VideoError::new(path, Fault::NeedsDevice)) } else { Ok(()) }
+    let needs_gpu = matches!(mode, Mode::Extract(Extract { store: Store::Device, .. }));
+    if needs_gpu && device.is_cpu() { Err(VideoError::new(path, VideoErrorKind::NeedsGpu)) } else { Ok(()) }
 }
 
-/// As [`open`], for a video that is probed already; here the device may be the CPU, whatever the mode.
+/// As [`open`], for a video that was probed before; here the device may be the CPU in every mode.
 ///
 /// # Errors
 /// As [`open`].
@@ -219,69 +219,72 @@ pub fn open_probed(
     device: &Device,
 ) -> Result<Box<dyn FrameSource + Send>, VideoError> {
     let path = probe.path.clone();
-    let wrong = |fault| VideoError::new(&path, fault);
-    let probe = probe.with_patience(settings.patience().map_err(wrong)?);
-    let settings = &settings.spelled_out().map_err(wrong)?;
+    let wrong = |kind| VideoError::new(&path, kind);
+    let probe = probe.with_stall_timeout(settings.stall_timeout().map_err(wrong)?);
+    let settings = &settings.with_defaults().map_err(wrong)?;
     let mode = settings.mode().map_err(wrong)?;
     let probe = probe.looped(settings.loops());
-    let selection = range::resolve(settings, &probe).map_err(wrong)?;
+    let selection = range::resolve_selection(settings, &probe).map_err(wrong)?;
     let hwaccel = settings.hwaccel();
     if let Some(name) = hwaccel {
         hardware::check(name).map_err(wrong)?;
     }
-    if hwaccel.is_some() && probe.pictures().is_some() {
-        let words = "video.hwaccel is for video files, and this is a folder of pictures; leave it out";
-        return Err(wrong(Fault::Settings(words.into())));
+    if hwaccel.is_some() && probe.images().is_some() {
+        let message = "video.hwaccel is for video files, and this is a folder of images; leave it out";
+        return Err(wrong(VideoErrorKind::InvalidSettings(message.into())));
     }
-    let manner = decoder::Manner::of(&probe, hwaccel);
-    let reading = reader::Reading::new(probe, selection);
-    if reading.probe.pictures().is_some() {
-        // a picture is decoded beside the buffer that it is copied into
-        reading.account.note_own_bytes(reading.probe.frame_bytes() as u64);
+    let options = decoder::DecodeOptions::for_video(&probe, hwaccel);
+    let context = reader::ReaderContext::new(probe, selection);
+    if context.probe.images().is_some() {
+        // an image is decoded into a separate buffer and then copied
+        context.stats.record_internal_buffer_bytes(context.probe.frame_bytes() as u64);
     }
-    let reader: Box<dyn reader::Reader> = match mode {
+    let reader: Box<dyn reader::FrameReader> = match mode {
         Mode::Extract(Extract { store: Store::Memory, .. }) => {
-            return Ok(Box::new(kept::Kept::new(reading, manner, None)));
+            return Ok(Box::new(preloaded::PreloadedSource::new(context, options, None)));
         }
         Mode::Extract(Extract { store: Store::Device, .. }) => {
-            return Ok(Box::new(kept::Kept::new(reading, manner, Some(device.clone()))));
+            return Ok(Box::new(preloaded::PreloadedSource::new(context, options, Some(device.clone()))));
         }
         Mode::Extract(Extract { store: Store::Jpeg, quality }) => {
-            let format = pictures::Format::Jpeg { quality: quality.unwrap_or(DEFAULT_QUALITY) };
-            Box::new(extract::Extracted::new(reading.clone(), manner, format, scratch))
+            let format = image_format::ImageFormat::Jpeg { quality: quality.unwrap_or(DEFAULT_JPEG_QUALITY) };
+            Box::new(extract::ExtractReader::new(context.clone(), options, format, scratch))
         }
-        Mode::Extract(Extract { store: Store::Png, .. }) => {
-            Box::new(extract::Extracted::new(reading.clone(), manner, pictures::Format::Png, scratch))
-        }
+        Mode::Extract(Extract { store: Store::Png, .. }) => Box::new(extract::ExtractReader::new(
+            context.clone(),
+            options,
+            image_format::ImageFormat::Png,
+            scratch,
+        )),
         Mode::Stream(Stream { access: Access::Seek, .. }) => {
-            Box::new(seek::Seek::new(reading.clone(), manner))
+            Box::new(seek::SeekReader::new(context.clone(), options))
         }
         Mode::Stream(Stream { access: Access::Indexed, .. }) => {
-            Box::new(indexed::Indexed::new(reading.clone(), manner))
+            Box::new(indexed::IndexedReader::new(context.clone(), options))
         }
         Mode::Stream(Stream { access: Access::Sequential, .. }) => {
-            Box::new(sequential::Sequential::start(reading.clone(), &manner)?)
+            Box::new(sequential::SequentialReader::start(context.clone(), &options)?)
         }
     };
     if !settings.overlap() {
-        return Ok(Box::new(direct::Direct::new(reading, reader)));
+        return Ok(Box::new(synchronous::SynchronousSource::new(context, reader)));
     }
     let queue_bytes = match mode {
         Mode::Stream(Stream { access: Access::Sequential, queue_mib }) => {
             queue_mib.unwrap_or(DEFAULT_QUEUE_MIB) as usize * 1024 * 1024
         }
-        _ => FRAMES_AHEAD * reading.probe.frame_bytes(),
+        _ => PREFETCH_BUFFERS * context.probe.frame_bytes(),
     };
-    let ahead = ahead::Ahead::new(reading, reader, queue_bytes)?;
-    Ok(Box::new(if matches!(mode, Mode::Stream(_)) { ahead.begun()? } else { ahead }))
+    let source = prefetch::PrefetchSource::new(context, reader, queue_bytes)?;
+    Ok(Box::new(if matches!(mode, Mode::Stream(_)) { source.started()? } else { source }))
 }
 
-/// The frames that `settings` select of a probed video, looped as they say: numbers in the clip.
+/// The frames that `settings` select of a probed video, which is looped as often as they say.
 ///
 /// # Errors
-/// If the range is given twice, holds nothing, or reaches beyond the video's end.
-pub fn selected(settings: &Settings, probe: &Probe) -> Result<Selection, VideoError> {
-    let wrong = |fault| VideoError::new(&probe.path, fault);
-    let settings = settings.spelled_out().map_err(wrong)?;
-    range::resolve(&settings, &probe.clone().looped(settings.loops())).map_err(wrong)
+/// If a bound of the range is given twice, or the range is empty or reaches beyond the video's end.
+pub fn select_frames(settings: &Settings, probe: &Probe) -> Result<Selection, VideoError> {
+    let wrong = |kind| VideoError::new(&probe.path, kind);
+    let settings = settings.with_defaults().map_err(wrong)?;
+    range::resolve_selection(&settings, &probe.clone().looped(settings.loops())).map_err(wrong)
 }

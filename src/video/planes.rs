@@ -1,154 +1,151 @@
-//! Half of the bytes through the pipe: planes as the decoder has them, made RGB here, with the very bits
-//! that ffmpeg's `-pix_fmt rgb24` gives.
+//! Converts YUV 4:2:0 to RGB24, bit-identical to swscale. Sending YUV through the pipe halves the traffic.
 //!
-//! What is imitated is swscale's own way on x86 for 4:2:0 (`libswscale/yuv2rgb.c`, where the factors come
-//! from, and `libswscale/x86/yuv_2_rgb.asm`): every part times eight, less its zero, times a factor of 16
-//! bits of which the upper half is kept; one chroma sample for four pixels. Other machines and other
-//! versions may compute otherwise. So ffmpeg itself is asked once in a process, with pictures of all pairs
-//! of brightness and colour ([`proven`]): if one byte differs, RGB comes through the pipe as ever.
-//!
-//! Must not know whose pictures they are, nor how they come.
+//! Input is the `yuv420p` or `yuvj420p` output of a decoder (three planes), output is what `ffmpeg -pix_fmt rgb24` would
+//! give. The arithmetic is swscale's fast path on x86 (`libswscale/yuv2rgb.c` for the coefficients,
+//! `libswscale/x86/yuv_2_rgb.asm` for the conversion): each sample times 8, minus its offset, times a 16-bit coefficient, of
+//! which the upper 16 bits are kept; one chroma sample for 2x2 pixels. Other machines and versions of ffmpeg may compute
+//! differently. Therefore [`matches_swscale`] compares a test image with all pairs of luma and chroma once per process: if
+//! one byte differs, ffmpeg converts to RGB itself.
 
 use std::io::{Read, Write};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::child::{MOST_BYTES, ffmpeg, start_ffmpeg};
+use super::child::{MAX_DATA_BYTES, ffmpeg_command, spawn_ffmpeg};
 use super::probe::Probe;
 
-/// Smaller pictures come as RGB: there is little to save, and the question to ffmpeg has its price.
-const LEAST_PIXELS: usize = 640 * 360;
-/// How long ffmpeg may say nothing while it is asked.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Values of a byte, and so of a sample.
-const VALUES: usize = 256;
-/// Ways in which the red and the blue sample are paired in the question to ffmpeg.
+/// Smaller frames are converted by ffmpeg: there is little to save, and the comparison costs time.
+const MIN_PIXELS: usize = 640 * 360;
+/// Stall timeout of ffmpeg during the comparison.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Number of values of an 8-bit sample.
+const SAMPLE_VALUES: usize = 256;
+/// Number of different pairings of U and V in the test image.
 const PAIRINGS: usize = 4;
 
-/// How a video's samples are meant: what decides the factors.
+/// The properties of 4:2:0 YUV that determine the conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Colours {
-    /// ITU-R BT.709 instead of BT.601, which also serves where nothing is said.
+pub(super) struct YuvFormat {
+    /// The BT.709 matrix; else BT.601, which is also used where the file names none.
     bt709: bool,
-    /// Whether the file says which of the two.
-    told: bool,
-    /// Samples from 0 to 255, and not from 16 to 235.
-    full: bool,
-    /// `yuvj420p`, ffmpeg's older way to say the same.
-    j: bool,
+    /// Whether the file names the matrix.
+    is_matrix_declared: bool,
+    /// Full range (0 to 255) instead of limited range (16 to 235).
+    full_range: bool,
+    /// `yuvj420p`, ffmpeg's older name of full-range `yuv420p`.
+    is_yuvj: bool,
 }
 
-impl Colours {
-    /// The colours of a video whose planes can be taken as they are; `None` where RGB must be asked for:
-    /// other layouts than 4:2:0 in bytes, odd sides, turned or interlaced pictures, other matrices, and
-    /// videos that say one thing in their middle and another at their start, or may do so.
-    pub fn of(probe: &Probe) -> Option<Colours> {
-        let told = &probe.colours;
+impl YuvFormat {
+    /// The format of a video whose frames can be converted here; `None` where ffmpeg has to convert: layouts other than 8-bit
+    /// 4:2:0, odd sizes, rotated or interlaced video, other matrices, and videos whose codec headers change or may change.
+    pub fn from_probe(probe: &Probe) -> Option<YuvFormat> {
+        let color_info = &probe.color_info;
         let even = probe.width.is_multiple_of(2) && probe.height.is_multiple_of(2);
-        let one_header = matches!(probe.container.as_str(), "isomp4" | "matroska");
-        let plain = probe.rotation_degrees == 0 && even && one_header && !told.interlaced;
-        if !plain || probe.width * probe.height < LEAST_PIXELS {
+        let has_known_headers = matches!(probe.container.as_str(), "isomp4" | "matroska");
+        let is_plain = probe.rotation_degrees == 0 && even && has_known_headers && !probe.interlaced;
+        if !is_plain || probe.width * probe.height < MIN_PIXELS {
             return None;
         }
-        if !matches!(told.chroma_location.as_deref(), None | Some("unspecified" | "left")) {
+        if !matches!(color_info.chroma_location.as_deref(), None | Some("unspecified" | "left")) {
             return None;
         }
-        let j = match told.pixel_format.as_deref() {
+        let is_yuvj = match color_info.pixel_format.as_deref() {
             Some("yuv420p") => false,
             Some("yuvj420p") => true,
             _ => return None,
         };
-        let full = match told.range.as_deref() {
-            None | Some("unknown") => j,
-            Some("tv") if !j => false,
+        let full_range = match color_info.range.as_deref() {
+            None | Some("unknown") => is_yuvj,
+            Some("tv") if !is_yuvj => false,
             Some("pc") => true,
             _ => return None,
         };
-        let (bt709, told) = match told.space.as_deref() {
+        let (bt709, is_matrix_declared) = match color_info.space.as_deref() {
             None | Some("unknown") => (false, false),
             Some("smpte170m" | "bt470bg") => (false, true),
             Some("bt709") => (true, true),
             _ => return None,
         };
-        // looked at last, since the file is read for it
-        probe.has_constant_headers().then_some(Colours { bt709, told, full, j })
+        // checked last, since it reads the file
+        probe.has_constant_headers().then_some(YuvFormat { bt709, is_matrix_declared, full_range, is_yuvj })
     }
 
-    /// ffmpeg's name for the layout.
+    /// ffmpeg's name of the pixel format.
     pub fn pixel_format(self) -> &'static str {
-        if self.j { "yuvj420p" } else { "yuv420p" }
+        if self.is_yuvj { "yuvj420p" } else { "yuv420p" }
     }
 }
 
-/// Bytes of the three planes of a picture with even sides.
-pub(super) fn planes_bytes(width: usize, height: usize) -> usize {
+/// Bytes of the three planes of a frame with even sides.
+pub(super) fn yuv420_bytes(width: usize, height: usize) -> usize {
     width * height + width * height / 2
 }
 
-/// The factors of the conversion, as 16-bit numbers: what one sample adds to which colour.
+/// Coefficients of the conversion, as 16-bit fixed-point numbers.
 #[derive(Debug, Clone, Copy)]
-struct Factors {
-    luma_zero: i16,
+struct Coefficients {
+    /// Luma of black, times 8.
+    luma_offset: i16,
     luma: i16,
-    red_of_v: i16,
-    green_of_u: i16,
-    green_of_v: i16,
-    blue_of_u: i16,
+    v_to_red: i16,
+    u_to_green: i16,
+    v_to_green: i16,
+    u_to_blue: i16,
 }
 
-/// Zero of the chroma samples, times eight.
-const CHROMA_ZERO: i16 = 128 * 8;
+/// Chroma of gray (128), times 8.
+const CHROMA_OFFSET: i16 = 128 * 8;
 
-impl Factors {
-    /// `ff_yuv2rgb_c_init_tables` without brightness, contrast and saturation.
-    fn of(colours: Colours) -> Factors {
-        let [mut red_of_v, mut blue_of_u, mut green_of_u, mut green_of_v]: [i32; 4] = if colours.bt709 {
+impl Coefficients {
+    /// As `ff_yuv2rgb_c_init_tables` with neutral brightness, contrast and saturation.
+    fn new(format: YuvFormat) -> Coefficients {
+        let [mut v_to_red, mut u_to_blue, mut u_to_green, mut v_to_green]: [i32; 4] = if format.bt709 {
             [117_489, 138_438, -13_975, -34_925]
         } else {
             [104_597, 132_201, -25_675, -53_279]
         };
-        let (mut luma, mut zero) = ((1 << 16) * 255 / 219, 16);
-        if colours.full {
-            (luma, zero) = (1 << 16, 0);
-            for factor in [&mut red_of_v, &mut blue_of_u, &mut green_of_u, &mut green_of_v] {
-                *factor = *factor * 224 / 255;
+        let (mut luma, mut black) = ((1 << 16) * 255 / 219, 16);
+        if format.full_range {
+            (luma, black) = (1 << 16, 0);
+            for coefficient in [&mut v_to_red, &mut u_to_blue, &mut u_to_green, &mut v_to_green] {
+                *coefficient = *coefficient * 224 / 255;
             }
         }
-        // an eighth, since samples count eightfold; rounded
-        let eighth = |factor: i32| ((factor + 4) >> 3) as i16;
-        Factors {
-            luma_zero: zero * 8,
+        // divided by 8, rounded, because samples are multiplied by 8
+        let eighth = |coefficient: i32| ((coefficient + 4) >> 3) as i16;
+        Coefficients {
+            luma_offset: black * 8,
             luma: eighth(luma),
-            red_of_v: eighth(red_of_v),
-            green_of_u: eighth(green_of_u),
-            green_of_v: eighth(green_of_v),
-            blue_of_u: eighth(blue_of_u),
+            v_to_red: eighth(v_to_red),
+            u_to_green: eighth(u_to_green),
+            v_to_green: eighth(v_to_green),
+            u_to_blue: eighth(u_to_blue),
         }
     }
 }
 
-/// What a sample adds: the upper half of a product of 16 bits.
-fn part(sample: u8, zero: i16, factor: i16) -> i16 {
-    (((i32::from(sample) * 8 - i32::from(zero)) * i32::from(factor)) >> 16) as i16
+/// A sample's contribution: the upper half of the 32-bit product, as `pmulhw`.
+fn scaled(sample: u8, offset: i16, coefficient: i16) -> i16 {
+    (((i32::from(sample) * 8 - i32::from(offset)) * i32::from(coefficient)) >> 16) as i16
 }
 
-/// Fills `rgb` from the planes of a picture: luma row by row, then the two chroma planes at half the
-/// width and height.
+/// Converts a frame: `planes` has luma row by row, then the two chroma planes at half the width and height.
 ///
 /// # Shapes
 /// `planes` `width * height * 3 / 2` bytes, `rgb` `width * height * 3`; both sides even.
-pub(super) fn rgb_from_planes(colours: Colours, planes: &[u8], width: usize, height: usize, rgb: &mut [u8]) {
-    let factors = Factors::of(colours);
+pub(super) fn yuv420_to_rgb(format: YuvFormat, planes: &[u8], width: usize, height: usize, rgb: &mut [u8]) {
+    let coefficients = Coefficients::new(format);
     for (samples, rgb) in row_pairs(planes, width, height).zip(rgb.chunks_exact_mut(2 * width * 3)) {
-        row_pair(&factors, samples, width, rgb);
+        convert_row_pair(&coefficients, samples, width, rgb);
     }
 }
 
-/// The samples of two rows of pixels: luma of both, and the chroma that they share.
+/// Samples of two pixel rows: luma of both, then the U and V that they share.
 type RowPair<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 
-/// The rows of a picture's planes, two by two.
+/// The pixel rows of a frame, in pairs.
 fn row_pairs(planes: &[u8], width: usize, height: usize) -> impl Iterator<Item = RowPair<'_>> {
     let (luma, chroma) = planes.split_at(width * height);
     let (u, v) = chroma.split_at(width * height / 4);
@@ -156,105 +153,120 @@ fn row_pairs(planes: &[u8], width: usize, height: usize) -> impl Iterator<Item =
     luma.chunks_exact(2 * width).zip(chroma).map(|(luma, (u, v))| (luma, u, v))
 }
 
-/// Two rows of pixels, `2 * width * 3` bytes of RGB.
-fn row_pair(factors: &Factors, (luma, u, v): RowPair, width: usize, rgb: &mut [u8]) {
+/// Converts two pixel rows to `2 * width * 3` bytes of RGB.
+fn convert_row_pair(coefficients: &Coefficients, (luma, u, v): RowPair, width: usize, rgb: &mut [u8]) {
     for (luma, rgb) in luma.chunks_exact(width).zip(rgb.chunks_exact_mut(width * 3)) {
-        row(factors, luma, u, v, rgb);
+        convert_row(coefficients, luma, u, v, rgb);
     }
 }
 
-/// One row of pixels: in wide steps where the machine has them, the rest one by one.
-fn row(factors: &Factors, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [u8]) {
-    let done = wide_row(factors, luma, u, v, rgb);
-    narrow_row(factors, &luma[done..], &u[done / 2..], &v[done / 2..], &mut rgb[done * 3..]);
+/// Converts one pixel row: with AVX2 where the CPU has it, the rest pixel by pixel.
+fn convert_row(coefficients: &Coefficients, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [u8]) {
+    let done = convert_row_simd(coefficients, luma, u, v, rgb);
+    convert_row_scalar(coefficients, &luma[done..], &u[done / 2..], &v[done / 2..], &mut rgb[done * 3..]);
 }
 
-fn narrow_row(factors: &Factors, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [u8]) {
+/// Converts a row pixel by pixel.
+fn convert_row_scalar(coefficients: &Coefficients, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [u8]) {
     let pairs = luma.chunks_exact(2).zip(rgb.chunks_exact_mut(6));
     for ((luma, rgb), (&u, &v)) in pairs.zip(u.iter().zip(v)) {
-        let red = part(v, CHROMA_ZERO, factors.red_of_v);
-        let green = part(u, CHROMA_ZERO, factors.green_of_u) + part(v, CHROMA_ZERO, factors.green_of_v);
-        let blue = part(u, CHROMA_ZERO, factors.blue_of_u);
+        let red = scaled(v, CHROMA_OFFSET, coefficients.v_to_red);
+        let green = scaled(u, CHROMA_OFFSET, coefficients.u_to_green)
+            + scaled(v, CHROMA_OFFSET, coefficients.v_to_green);
+        let blue = scaled(u, CHROMA_OFFSET, coefficients.u_to_blue);
         for (&luma, pixel) in luma.iter().zip(rgb.chunks_exact_mut(3)) {
-            let luma = part(luma, factors.luma_zero, factors.luma);
-            for (colour, of_chroma) in pixel.iter_mut().zip([red, green, blue]) {
-                *colour = (luma + of_chroma).clamp(0, 255) as u8;
+            let luma = scaled(luma, coefficients.luma_offset, coefficients.luma);
+            for (channel, chroma) in pixel.iter_mut().zip([red, green, blue]) {
+                *channel = (luma + chroma).clamp(0, 255) as u8;
             }
         }
     }
 }
 
+/// Converts the start of a row with SIMD instructions; returns the number of pixels converted.
 #[cfg(not(target_arch = "x86_64"))]
-fn wide_row(_: &Factors, _: &[u8], _: &[u8], _: &[u8], _: &mut [u8]) -> usize {
+fn convert_row_simd(_: &Coefficients, _: &[u8], _: &[u8], _: &[u8], _: &mut [u8]) -> usize {
     0
 }
 
+/// Converts the start of a row with SIMD instructions; returns the number of pixels converted.
 #[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "calls code for AVX2 once the machine has it")]
-fn wide_row(factors: &Factors, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [u8]) -> usize {
+#[expect(unsafe_code, reason = "calls AVX2 code after its detection")]
+fn convert_row_simd(coefficients: &Coefficients, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [u8]) -> usize {
     if is_x86_feature_detected!("avx2") {
-        // SAFETY: reached only where the feature was found
-        unsafe { wide::row(factors, luma, u, v, rgb) }
+        // SAFETY: AVX2 was detected
+        unsafe { avx2::convert_row(coefficients, luma, u, v, rgb) }
     } else {
         0
     }
 }
 
-/// Thirty-two pixels at a time.
+/// Conversion of 32 pixels at a time.
 #[cfg(target_arch = "x86_64")]
-mod wide {
-    use super::{CHROMA_ZERO, Factors};
+mod avx2 {
+    use super::{CHROMA_OFFSET, Coefficients};
     use std::arch::x86_64::*;
 
-    /// Where the bytes of sixteen pixels go: `TARGETS[third][colour]` picks, for each of sixteen bytes of
-    /// RGB, the sample of that colour, or nothing. Samples lie as eight of even pixels, then eight of odd.
-    const TARGETS: [[[u8; 16]; 3]; 3] = {
-        let mut targets = [[[0x80; 16]; 3]; 3];
+    /// Shuffles that interleave the channels of 16 pixels: `SHUFFLES[third][channel]` selects for each of 16 bytes of RGB the
+    /// sample of that channel, or zero. Samples are in the order of the eight even pixels, then the eight odd ones.
+    const SHUFFLES: [[[u8; 16]; 3]; 3] = {
+        let mut shuffles = [[[0x80; 16]; 3]; 3];
         let mut byte = 0;
         while byte < 48 {
             let pixel = byte / 3;
-            targets[byte / 16][byte % 3][byte % 16] = (pixel / 2 + 8 * (pixel % 2)) as u8;
+            shuffles[byte / 16][byte % 3][byte % 16] = (pixel / 2 + 8 * (pixel % 2)) as u8;
             byte += 1;
         }
-        targets
+        shuffles
     };
 
-    /// Converts as many pixels of a row as fit; tells how many.
+    /// Converts as many pixels of a row as fill whole vectors; returns their number.
     #[target_feature(enable = "avx2")]
-    pub fn row(factors: &Factors, luma: &[u8], u: &[u8], v: &[u8], rgb: &mut [u8]) -> usize {
+    pub fn convert_row(
+        coefficients: &Coefficients,
+        luma: &[u8],
+        u: &[u8],
+        v: &[u8],
+        rgb: &mut [u8],
+    ) -> usize {
         let low_bytes = _mm256_set1_epi16(0xff);
-        let luma_zero = _mm256_set1_epi16(factors.luma_zero);
-        let chroma_zero = _mm256_set1_epi16(CHROMA_ZERO);
-        let [of_luma, red_of_v, green_of_u, green_of_v, blue_of_u] =
-            [factors.luma, factors.red_of_v, factors.green_of_u, factors.green_of_v, factors.blue_of_u]
-                .map(|factor| _mm256_set1_epi16(factor));
-        let targets = TARGETS.map(|third| third.map(|bytes| _mm256_broadcastsi128_si256(load16(&bytes))));
+        let luma_offset = _mm256_set1_epi16(coefficients.luma_offset);
+        let chroma_offset = _mm256_set1_epi16(CHROMA_OFFSET);
+        let [luma_coefficient, v_to_red, u_to_green, v_to_green, u_to_blue] = [
+            coefficients.luma,
+            coefficients.v_to_red,
+            coefficients.u_to_green,
+            coefficients.v_to_green,
+            coefficients.u_to_blue,
+        ]
+        .map(|factor| _mm256_set1_epi16(factor));
+        let shuffles = SHUFFLES.map(|third| third.map(|bytes| _mm256_broadcastsi128_si256(load16(&bytes))));
         let (luma, _) = luma.as_chunks::<32>();
         let chroma = u.as_chunks::<16>().0.iter().zip(v.as_chunks::<16>().0);
         for ((luma, (u, v)), rgb) in luma.iter().zip(chroma).zip(rgb.as_chunks_mut::<96>().0) {
             let chroma = |samples: &[u8; 16]| {
-                let eightfold = _mm256_slli_epi16::<3>(_mm256_cvtepu8_epi16(load16(samples)));
-                _mm256_sub_epi16(eightfold, chroma_zero)
+                let times_eight = _mm256_slli_epi16::<3>(_mm256_cvtepu8_epi16(load16(samples)));
+                _mm256_sub_epi16(times_eight, chroma_offset)
             };
             let (u, v) = (chroma(u), chroma(v));
-            let red = _mm256_mulhi_epi16(v, red_of_v);
+            let red = _mm256_mulhi_epi16(v, v_to_red);
             let green =
-                _mm256_add_epi16(_mm256_mulhi_epi16(u, green_of_u), _mm256_mulhi_epi16(v, green_of_v));
-            let blue = _mm256_mulhi_epi16(u, blue_of_u);
+                _mm256_add_epi16(_mm256_mulhi_epi16(u, u_to_green), _mm256_mulhi_epi16(v, v_to_green));
+            let blue = _mm256_mulhi_epi16(u, u_to_blue);
             let luma = load32(luma);
-            let bright = |samples: __m256i| {
-                let eightfold = _mm256_slli_epi16::<3>(samples);
-                _mm256_mulhi_epi16(_mm256_sub_epi16(eightfold, luma_zero), of_luma)
+            let scaled_luma = |samples: __m256i| {
+                let times_eight = _mm256_slli_epi16::<3>(samples);
+                _mm256_mulhi_epi16(_mm256_sub_epi16(times_eight, luma_offset), luma_coefficient)
             };
-            let even = bright(_mm256_and_si256(luma, low_bytes));
-            let odd = bright(_mm256_srli_epi16::<8>(luma));
+            let even = scaled_luma(_mm256_and_si256(luma, low_bytes));
+            let odd = scaled_luma(_mm256_srli_epi16::<8>(luma));
             let [red, green, blue] = [red, green, blue].map(|chroma| {
                 _mm256_packus_epi16(_mm256_add_epi16(even, chroma), _mm256_add_epi16(odd, chroma))
             });
-            for (third, target) in targets.iter().enumerate() {
-                let red = _mm256_shuffle_epi8(red, target[0]);
-                let green = _mm256_shuffle_epi8(green, target[1]);
-                let blue = _mm256_shuffle_epi8(blue, target[2]);
+            for (third, shuffle) in shuffles.iter().enumerate() {
+                let red = _mm256_shuffle_epi8(red, shuffle[0]);
+                let green = _mm256_shuffle_epi8(green, shuffle[1]);
+                let blue = _mm256_shuffle_epi8(blue, shuffle[2]);
                 let bytes = _mm256_or_si256(_mm256_or_si256(red, green), blue);
                 let (parts, _) = rgb.as_chunks_mut::<16>();
                 store16(&mut parts[third], _mm256_castsi256_si128(bytes));
@@ -265,55 +277,55 @@ mod wide {
     }
 
     #[target_feature(enable = "avx2")]
-    #[expect(unsafe_code, reason = "the instruction takes a pointer")]
+    #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
     fn load16(bytes: &[u8; 16]) -> __m128i {
-        // SAFETY: sixteen bytes are there, and need no alignment
+        // SAFETY: reads 16 bytes of the array; no alignment is needed
         unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
     }
 
     #[target_feature(enable = "avx2")]
-    #[expect(unsafe_code, reason = "the instruction takes a pointer")]
+    #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
     fn load32(bytes: &[u8; 32]) -> __m256i {
-        // SAFETY: thirty-two bytes are there, and need no alignment
+        // SAFETY: reads 32 bytes of the array; no alignment is needed
         unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
     }
 
     #[target_feature(enable = "avx2")]
-    #[expect(unsafe_code, reason = "the instruction takes a pointer")]
-    fn store16(bytes: &mut [u8; 16], what: __m128i) {
-        // SAFETY: there is room for sixteen bytes, which need no alignment
-        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), what) }
+    #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
+    fn store16(bytes: &mut [u8; 16], value: __m128i) {
+        // SAFETY: writes 16 bytes of the array; no alignment is needed
+        unsafe { _mm_storeu_si128(bytes.as_mut_ptr().cast(), value) }
     }
 }
 
-/// Whether ffmpeg converts as it is done here, byte for byte, at this width; asked once in a process.
-pub(super) fn proven(colours: Colours, width: usize) -> bool {
-    static KNOWN: Mutex<Vec<(Colours, usize, bool)>> = Mutex::new(Vec::new());
-    // one asks, the others wait for the answer
+/// Whether this machine's ffmpeg gives the same bytes at this width. Compared once per process, format and width.
+pub(super) fn matches_swscale(format: YuvFormat, width: usize) -> bool {
+    static KNOWN: Mutex<Vec<(YuvFormat, usize, bool)>> = Mutex::new(Vec::new());
+    // the first caller compares, the others wait for the result
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(&(.., same)) = known.iter().find(|known| (known.0, known.1) == (colours, width)) {
-        return same;
+    if let Some(&(.., is_same)) = known.iter().find(|known| (known.0, known.1) == (format, width)) {
+        return is_same;
     }
-    let (planes, height) = question(width);
-    let same = converts_alike(colours, &planes, width, height);
-    known.push((colours, width, same));
-    same
+    let (planes, height) = test_image(width);
+    let is_same = swscale_gives_same_rgb(format, &planes, width, height);
+    known.push((format, width, is_same));
+    is_same
 }
 
-/// Planes of a picture `width` pixels wide, and its height, with every pair of a luma and a chroma value,
-/// in several pairings of the two chroma values.
-fn question(width: usize) -> (Vec<u8>, usize) {
+/// A test image `width` pixels wide, as planes, and its height: every pair of a luma and a chroma value, in several pairings
+/// of U and V.
+fn test_image(width: usize) -> (Vec<u8>, usize) {
     let cells_per_row = width / 2;
-    let cells_per_value = VALUES / 4;
-    let rows = (PAIRINGS * VALUES * cells_per_value).div_ceil(cells_per_row);
+    let cells_per_value = SAMPLE_VALUES / 4;
+    let rows = (PAIRINGS * SAMPLE_VALUES * cells_per_value).div_ceil(cells_per_row);
     let height = rows * 2;
-    let mut planes = vec![0; planes_bytes(width, height)];
+    let mut planes = vec![0; yuv420_bytes(width, height)];
     let (luma, chroma) = planes.split_at_mut(width * height);
     let (u, v) = chroma.split_at_mut(width * height / 4);
     for cell in 0..rows * cells_per_row {
-        let (at, value) = (cell % cells_per_value, cell / cells_per_value % VALUES);
+        let (index, value) = (cell % cells_per_value, cell / cells_per_value % SAMPLE_VALUES);
         u[cell] = value as u8;
-        v[cell] = match cell / (cells_per_value * VALUES) {
+        v[cell] = match cell / (cells_per_value * SAMPLE_VALUES) {
             0 => value,
             1 => 255 - value,
             2 => value * 167 + 91,
@@ -322,42 +334,50 @@ fn question(width: usize) -> (Vec<u8>, usize) {
         let corner = cell / cells_per_row * 2 * width + cell % cells_per_row * 2;
         for (step, pixel) in [corner, corner + 1, corner + width, corner + width + 1].into_iter().enumerate()
         {
-            luma[pixel] = (4 * at + step) as u8;
+            luma[pixel] = (4 * index + step) as u8;
         }
     }
     (planes, height)
 }
 
-/// Whether ffmpeg's `-pix_fmt rgb24` makes of such planes what [`rgb_from_planes`] makes; false if it does not answer.
-fn converts_alike(colours: Colours, planes: &[u8], width: usize, height: usize) -> bool {
-    let mut command = ffmpeg();
-    command.args(["-f", "rawvideo", "-pix_fmt", colours.pixel_format()]);
-    command.args(["-color_range", if colours.full { "pc" } else { "tv" }]);
-    if colours.told {
-        command.args(["-colorspace", if colours.bt709 { "bt709" } else { "smpte170m" }]);
+/// Whether `ffmpeg -pix_fmt rgb24` gives the same bytes as [`yuv420_to_rgb`]; false if ffmpeg fails or stalls.
+fn swscale_gives_same_rgb(format: YuvFormat, planes: &[u8], width: usize, height: usize) -> bool {
+    let mut command = ffmpeg_command();
+    command.args(["-f", "rawvideo", "-pix_fmt", format.pixel_format()]);
+    command.args(["-color_range", if format.full_range { "pc" } else { "tv" }]);
+    if format.is_matrix_declared {
+        command.args(["-colorspace", if format.bt709 { "bt709" } else { "smpte170m" }]);
     }
     command.args(["-video_size", &format!("{width}x{height}"), "-i", "pipe:0"]);
     command.args(["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]);
-    let Ok(mut child) = start_ffmpeg(&mut command, Some(PATIENCE), Some(MOST_BYTES)) else { return false };
+    let Ok(mut child) = spawn_ffmpeg(&mut command, Some(STALL_TIMEOUT), Some(MAX_DATA_BYTES)) else {
+        return false;
+    };
     let (stdin, stdout) = (child.take_stdin(), child.take_stdout());
     drop(child.take_stderr());
     let is_same = thread::scope(|scope| {
-        let ask = scope.spawn(move || stdin.is_some_and(|mut stdin| stdin.write_all(planes).is_ok()));
-        // the pipe is closed when the answer is found to differ, which ends whoever still writes
-        let is_same = stdout.is_some_and(|stdout| is_rgb_of(colours, planes, width, height, stdout));
-        ask.join().unwrap_or(false) && is_same
+        let writer = scope.spawn(move || stdin.is_some_and(|mut stdin| stdin.write_all(planes).is_ok()));
+        // at the first difference the pipe is closed, which ends the writer
+        let is_same = stdout.is_some_and(|stdout| equals_converted(format, planes, width, height, stdout));
+        writer.join().unwrap_or(false) && is_same
     });
-    // one that did not answer is ended with its handle
+    // a child that stalled is killed when its handle is dropped
     is_same && child.wait().is_some_and(|status| status.success())
 }
 
-/// Whether `theirs` is the RGB of the planes, and nothing more. Two rows are held at a time: the question is asked
-/// before the first frame, and must not raise the heap's peak above what frames and results take.
-fn is_rgb_of(colours: Colours, planes: &[u8], width: usize, height: usize, mut theirs: impl Read) -> bool {
-    let factors = Factors::of(colours);
+/// Whether `theirs`, ffmpeg's output, has exactly the RGB bytes of the planes. Two rows are in memory at a time: the comparison runs before the
+/// first frame and must not raise the peak of the heap.
+fn equals_converted(
+    format: YuvFormat,
+    planes: &[u8],
+    width: usize,
+    height: usize,
+    mut theirs: impl Read,
+) -> bool {
+    let coefficients = Coefficients::new(format);
     let (mut ours, mut read) = (vec![0; 2 * width * 3], vec![0; 2 * width * 3]);
     let are_same = row_pairs(planes, width, height).all(|samples| {
-        row_pair(&factors, samples, width, &mut ours);
+        convert_row_pair(&coefficients, samples, width, &mut ours);
         theirs.read_exact(&mut read).is_ok() && read == ours
     });
     are_same && matches!(theirs.read(&mut [0]), Ok(0))
@@ -367,36 +387,40 @@ fn is_rgb_of(colours: Colours, planes: &[u8], width: usize, height: usize, mut t
 mod tests {
     use super::*;
 
-    fn all() -> impl Iterator<Item = Colours> {
-        (0..16).map(|bits| Colours {
+    fn all_formats() -> impl Iterator<Item = YuvFormat> {
+        (0..16).map(|bits| YuvFormat {
             bt709: bits & 1 > 0,
-            told: bits & 3 > 0,
-            full: bits & 12 > 0,
-            j: bits & 8 > 0,
+            is_matrix_declared: bits & 3 > 0,
+            full_range: bits & 12 > 0,
+            is_yuvj: bits & 8 > 0,
         })
     }
 
     #[test]
-    fn wide_steps_and_single_pixels_agree() {
-        for colours in all() {
-            let factors = Factors::of(colours);
-            let (planes, height) = question(98);
+    fn simd_and_scalar_conversion_agree() {
+        #[cfg(target_arch = "x86_64")]
+        if !is_x86_feature_detected!("avx2") {
+            return crate::test_skip::skip("this CPU has no AVX2", true);
+        }
+        for format in all_formats() {
+            let coefficients = Coefficients::new(format);
+            let (planes, height) = test_image(98);
             let (luma, chroma) = planes.split_at(98 * height);
             let (u, v) = chroma.split_at(98 * height / 4);
             let (mut one_by_one, mut in_steps) = (vec![0; 98 * 3], vec![0; 98 * 3]);
             for y in 0..height {
                 let luma = &luma[y * 98..][..98];
                 let (u, v) = (&u[y / 2 * 49..][..49], &v[y / 2 * 49..][..49]);
-                narrow_row(&factors, luma, u, v, &mut one_by_one);
-                row(&factors, luma, u, v, &mut in_steps);
-                assert_eq!(one_by_one, in_steps, "{colours:?}, row {y}");
+                convert_row_scalar(&coefficients, luma, u, v, &mut one_by_one);
+                convert_row(&coefficients, luma, u, v, &mut in_steps);
+                assert_eq!(one_by_one, in_steps, "{format:?}, row {y}");
             }
         }
     }
 
     #[test]
-    fn the_question_holds_every_pair() {
-        let (planes, height) = question(854);
+    fn the_test_image_has_every_pair_of_luma_and_chroma() {
+        let (planes, height) = test_image(854);
         let (luma, chroma) = planes.split_at(854 * height);
         let (u, v) = chroma.split_at(854 * height / 4);
         let mut seen = [vec![false; 65536], vec![false; 65536]];
@@ -410,12 +434,12 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_that_differs_is_noticed() {
-        let colours = Colours { bt709: true, told: true, full: false, j: false };
-        let (planes, height) = question(98);
+    fn a_single_different_byte_is_detected() {
+        let format = YuvFormat { bt709: true, is_matrix_declared: true, full_range: false, is_yuvj: false };
+        let (planes, height) = test_image(98);
         let mut rgb = vec![0; 98 * height * 3];
-        rgb_from_planes(colours, &planes, 98, height, &mut rgb);
-        let is_same = |theirs: &[u8]| is_rgb_of(colours, &planes, 98, height, theirs);
+        yuv420_to_rgb(format, &planes, 98, height, &mut rgb);
+        let is_same = |theirs: &[u8]| equals_converted(format, &planes, 98, height, theirs);
         assert!(is_same(&rgb) && !is_same(&rgb[..rgb.len() - 1]) && !is_same(&[&rgb[..], &[0]].concat()));
         for at in [0, rgb.len() / 2, rgb.len() - 1] {
             let mut other = rgb.clone();
@@ -424,16 +448,16 @@ mod tests {
         }
     }
 
-    /// Of the factors: white is white, black is black, and grey has no colour.
+    /// White becomes white, black becomes black, and gray has equal channels.
     #[test]
-    fn the_ends_of_the_scale() {
-        for (full, black, white) in [(false, 16, 235), (true, 0, 255)] {
+    fn black_and_white_are_preserved() {
+        for (full_range, black, white) in [(false, 16, 235), (true, 0, 255)] {
             for bt709 in [false, true] {
-                let colours = Colours { bt709, told: true, full, j: false };
+                let format = YuvFormat { bt709, is_matrix_declared: true, full_range, is_yuvj: false };
                 let mut rgb = [7; 12];
                 for (luma, expected) in [(black, 0), (white, 254)] {
-                    rgb_from_planes(colours, &[luma, luma, luma, luma, 128, 128], 2, 2, &mut rgb);
-                    assert!(rgb.iter().all(|&value| value.abs_diff(expected) <= 1), "{colours:?}: {rgb:?}");
+                    yuv420_to_rgb(format, &[luma, luma, luma, luma, 128, 128], 2, 2, &mut rgb);
+                    assert!(rgb.iter().all(|&value| value.abs_diff(expected) <= 1), "{format:?}: {rgb:?}");
                 }
             }
         }

@@ -1,32 +1,33 @@
-//! From the settings' bounds to one half-open range of frame numbers.
+//! Resolves the range of the settings, in frames or seconds, to a half-open range of frame indices.
 //!
-//! Frames and seconds mix freely, one bound each. A frame belongs to a range of seconds if it starts in
-//! it. Ranges that hold nothing or reach beyond the end are errors, so that a table never silently
-//! compares different lengths. PHALP's own rules differ, and hold where its presets are asked for:
+//! Either bound may be a frame index or a time. A frame belongs to a time range if it starts in it. Ranges that are
+//! empty or end beyond the video are errors, so that a table never silently compares different lengths. PHALP's rules
+//! differ and apply with its presets:
 //!
-//! - frames (`FrameExtractor.extract_frames`): the end may lie beyond the video, and is cut there;
-//! - seconds (`IO_Manager.get_frames_from_source`): on the container's clock, whole seconds only; each
-//!   bound becomes the frame with the *nearest* time (the earlier of two equally near), and the end frame
-//!   is left out. A video shorter than the end so loses its last frame. When both bounds fall on the first
-//!   frame, that frame is given; when both fall on the last, the one before it; any other pair of equal
-//!   bounds gives nothing, which is an error here.
-//!
-//! Must not know files or decoders.
+//! - frames (`FrameExtractor.extract_frames`): an end beyond the video is clamped to the video's end;
+//! - seconds (`IO_Manager.get_frames_from_source`): times are the container's timestamps, in whole seconds. Each
+//!   bound becomes the frame with the *nearest* time (the earlier of two equally near), and the end frame is
+//!   excluded, so a video shorter than the end loses its last frame. If both bounds are the first frame, that frame
+//!   is read; if both are the last, the one before it; any other pair of equal bounds is empty, which is an error
+//!   here.
 
 use std::ops::Range;
 
-use super::error::Fault;
+use super::error::VideoErrorKind;
+use super::mode::Preset;
 use super::probe::Probe;
-use super::settings::{Preset, Seconds, Settings};
+use super::seconds::Seconds;
+use super::settings::Settings;
 
-/// Times closer than this are one: less than any tick, more than what a decimal loses.
-const SAME_TIME_SECS: f64 = 1e-6;
+/// Tolerance when comparing times: less than a tick of any video, more than a decimal's rounding error.
+const TIME_TOLERANCE_SECS: f64 = 1e-6;
 
-/// Every so many frames of a range: numbers in the clip, the first included, the end excluded.
+/// Every N-th frame of a range of the clip, the first included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
+    /// Frame indices in the clip, from 0; the end is exclusive.
     pub range: Range<usize>,
-    /// The distance from one frame to the next, at least 1.
+    /// Distance between selected frames, at least 1.
     pub every: usize,
 }
 
@@ -36,59 +37,60 @@ impl Selection {
         Selection { range, every: 1 }
     }
 
-    /// How many frames are selected.
-    pub fn frames(&self) -> usize {
+    /// Number of selected frames.
+    pub fn frame_count(&self) -> usize {
         self.range.len().div_ceil(self.every)
     }
 
-    /// Their numbers.
-    pub fn numbers(&self) -> impl Iterator<Item = usize> + use<> {
+    /// Indices of the selected frames, ascending.
+    pub fn frame_indices(&self) -> impl Iterator<Item = usize> + use<> {
         self.range.clone().step_by(self.every)
     }
 }
 
-/// The frames that `settings` select of the probed video; never none, never beyond its end.
-pub(super) fn resolve(settings: &Settings, probe: &Probe) -> Result<Selection, Fault> {
-    let full = settings.spelled_out()?;
+/// The frames that `settings` select of the probed video: at least one, none beyond its end.
+pub(super) fn resolve_selection(settings: &Settings, probe: &Probe) -> Result<Selection, VideoErrorKind> {
+    let full = settings.with_defaults()?;
     let range = match full.preset {
-        Some(Preset::PhalpExtract) => by_phalps_frames(&full, probe.frames()),
-        Some(Preset::PhalpStream) => by_nearest_times(&full, probe),
-        None => by_bounds(&full, probe)?,
+        Some(Preset::PhalpExtract) => phalp_frame_range(&full, probe.frames()),
+        Some(Preset::PhalpStream) => phalp_time_range(&full, probe),
+        None => exact_range(&full, probe)?,
     };
     if range.is_empty() {
-        return Err(Fault::EmptyRange { asked: asked(&full) });
+        return Err(VideoErrorKind::EmptyRange { requested: describe_range(&full) });
     }
     Ok(Selection { range, every: full.every() })
 }
 
-fn by_bounds(settings: &Settings, probe: &Probe) -> Result<Range<usize>, Fault> {
+fn exact_range(settings: &Settings, probe: &Probe) -> Result<Range<usize>, VideoErrorKind> {
     let frames = probe.frames();
-    let beyond = || {
-        let (asked, duration_secs) = (asked(settings), probe.duration_secs);
-        Err(Fault::RangeBeyondEnd { asked, frames, duration_secs })
+    let beyond_end = || {
+        let (requested, duration_secs) = (describe_range(settings), probe.duration_secs);
+        Err(VideoErrorKind::RangeBeyondEnd { requested, frames, duration_secs })
     };
-    let first_at = |Seconds(secs): Seconds| {
-        (0..frames).find(|&n| probe.time_secs(n) >= secs - SAME_TIME_SECS).unwrap_or(frames)
+    let first_frame_from = |Seconds(secs): Seconds| {
+        (0..frames).find(|&n| probe.time_secs(n) >= secs - TIME_TOLERANCE_SECS).unwrap_or(frames)
     };
-    let lasts = |Seconds(secs): Seconds| secs <= probe.duration_secs + SAME_TIME_SECS;
+    let is_within = |Seconds(secs): Seconds| secs <= probe.duration_secs + TIME_TOLERANCE_SECS;
     let start = match (settings.start_frame, settings.start_time) {
-        (Some(frame @ 0..), _) if frame as u64 >= frames as u64 => return beyond(),
+        (Some(frame @ 0..), _) if frame as u64 >= frames as u64 => return beyond_end(),
         (Some(frame @ 0..), _) => frame as usize,
-        (_, Some(time)) if first_at(time) == frames => return beyond(),
-        (_, Some(time)) => first_at(time),
+        (_, Some(time)) if first_frame_from(time) == frames => return beyond_end(),
+        (_, Some(time)) => first_frame_from(time),
         _ => 0,
     };
     let end = match (settings.end_frame, settings.end_time) {
-        (Some(frame @ 0..), _) if frame as u64 > frames as u64 => return beyond(),
+        (Some(frame @ 0..), _) if frame as u64 > frames as u64 => return beyond_end(),
         (Some(frame @ 0..), _) => frame as usize,
-        (_, Some(time)) if !lasts(time) => return beyond(),
-        (_, Some(time)) => first_at(time),
+        (_, Some(time)) if !is_within(time) => return beyond_end(),
+        (_, Some(time)) => first_frame_from(time),
         _ => frames,
     };
     Ok(start..end)
 }
 
-fn by_phalps_frames(settings: &Settings, frames: usize) -> Range<usize> {
+/// PHALP's rule for ranges of frames; see the module's documentation.
+fn phalp_frame_range(settings: &Settings, frames: usize) -> Range<usize> {
     let start = settings.start_frame.unwrap_or(-1).max(0) as usize;
     let end = match settings.end_frame {
         Some(end @ 0..) => (end as usize).min(frames),
@@ -97,11 +99,12 @@ fn by_phalps_frames(settings: &Settings, frames: usize) -> Range<usize> {
     start..end
 }
 
-fn by_nearest_times(settings: &Settings, probe: &Probe) -> Range<usize> {
+/// PHALP's rule for ranges of seconds; see the module's documentation.
+fn phalp_time_range(settings: &Settings, probe: &Probe) -> Range<usize> {
     let nearest = |time: Option<Seconds>| {
         let secs = time.map_or(0.0, |time| time.0);
         let distance = |n: usize| (probe.container_secs(n) - secs).abs();
-        // the first of the least, as Python's min gives it
+        // the first minimum, as Python's `min` gives it
         (1..probe.frames()).fold(0, |best, n| if distance(n) < distance(best) { n } else { best })
     };
     let (start, end) = (nearest(settings.start_time), nearest(settings.end_time));
@@ -112,8 +115,8 @@ fn by_nearest_times(settings: &Settings, probe: &Probe) -> Range<usize> {
     }
 }
 
-/// The range as the settings say it, for messages.
-fn asked(settings: &Settings) -> String {
+/// The range in the units of the settings, for messages.
+fn describe_range(settings: &Settings) -> String {
     let bound = |frame: Option<i64>, time: Option<Seconds>, side: &str| match (frame, time) {
         (Some(frame @ 0..), _) => format!("frame {frame}"),
         (_, Some(Seconds(secs))) => format!("{secs} s"),
@@ -130,16 +133,16 @@ mod tests {
 
     /// PHALP's demo clip: 180 frames, 30 a second, ticks of 1/15360 s.
     fn demo() -> Probe {
-        Probe::of_ticks(&(0..180).map(|n| n * 512).collect::<Vec<_>>(), (1, 15360))
+        Probe::from_pts(&(0..180).map(|n| n * 512).collect::<Vec<_>>(), (1, 15360))
     }
 
     fn resolve_toml(toml: &str, probe: &Probe) -> Result<Range<usize>, String> {
-        let selected = resolve(&toml::from_str(toml).unwrap(), probe);
-        selected.map(|selection| selection.range).map_err(|fault| fault.to_string())
+        let selected = resolve_selection(&toml::from_str(toml).unwrap(), probe);
+        selected.map(|selection| selection.range).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn one_half_open_range() {
+    fn ranges_are_half_open_and_within_the_video() {
         let probe = demo();
         for (toml, range) in [
             ("", 0..180),
@@ -168,9 +171,9 @@ mod tests {
         }
     }
 
-    /// Measured with the reference on its demo clip.
+    /// Expected ranges were measured with PHALP on its demo clip.
     #[test]
-    fn phalps_presets() {
+    fn presets_select_the_frames_that_phalp_selects() {
         let probe = demo();
         for (start, end, range) in
             [(-1, 1300, 0..180), (0, 10, 0..10), (15, 18, 15..18), (150, -1, 150..180), (178, 500, 178..180)]
@@ -195,21 +198,24 @@ mod tests {
     }
 
     #[test]
-    fn every_so_many_frames() {
+    fn every_nth_frame_of_a_range_is_selected() {
         let settings = toml::from_str("start_frame = 3\nend_frame = 14\nevery = 5").unwrap();
-        let selection = resolve(&settings, &demo()).unwrap();
-        assert_eq!((selection.frames(), selection.numbers().collect::<Vec<_>>()), (3, vec![3, 8, 13]));
-        assert_eq!(Selection::all(2..5).numbers().collect::<Vec<_>>(), [2, 3, 4]);
+        let selection = resolve_selection(&settings, &demo()).unwrap();
+        assert_eq!(
+            (selection.frame_count(), selection.frame_indices().collect::<Vec<_>>()),
+            (3, vec![3, 8, 13])
+        );
+        assert_eq!(Selection::all(2..5).frame_indices().collect::<Vec<_>>(), [2, 3, 4]);
     }
 
     #[test]
-    fn a_single_frame_and_a_clock_that_starts_late() {
-        let one = Probe::of_ticks(&[900], (1, 90));
+    fn ranges_of_a_single_frame_and_of_timestamps_that_start_late() {
+        let one = Probe::from_pts(&[900], (1, 90));
         assert_eq!(resolve_toml("", &one), Ok(0..1));
         assert_eq!(resolve_toml("preset = \"phalp-stream\"", &one), Ok(0..1));
-        let late = Probe::of_ticks(&[900, 990, 1080], (1, 90));
+        let late = Probe::from_pts(&[900, 990, 1080], (1, 90));
         assert_eq!(resolve_toml("start_time = 1\nend_time = 2", &late), Ok(1..2));
-        // PHALP's clock is the container's: 0 s to 10 s is nothing but the first frame
+        // PHALP compares with the container's timestamps, so 0 s to 10 s is only the first frame
         assert_eq!(resolve_toml("preset = \"phalp-stream\"", &late), Ok(0..1));
     }
 }

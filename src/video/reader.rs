@@ -1,84 +1,92 @@
-//! What the modes have in common: frames are read one by one into buffers, here or ahead in a thread.
+//! Interface between a reading mode and the sources that deliver its frames.
 //!
-//! Must not know which modes there are.
+//! A mode implements [`FrameReader`]: it fills a buffer with one frame at a time, in the consumer's thread
+//! ([`super::synchronous`]) or in a background thread ([`super::prefetch`]). [`ReaderContext`] holds what both sides
+//! share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::child::Slot;
+use super::child::ChildSlot;
 use super::error::VideoError;
 use super::probe::Probe;
 use super::range::Selection;
 
-/// How a mode gets at its frames. It may work in another thread than the one that takes the frames.
-pub(super) trait Reader: Send {
-    /// What must be done before the first frame can be read; `spare` has room for one frame.
+/// Decodes the selected frames of a video, one at a time and in order.
+pub(super) trait FrameReader: Send {
+    /// Does what must be done before the first frame can be read. `spare` is a buffer of one frame's size that may be
+    /// overwritten.
     fn prepare(&mut self, _spare: &mut [u8]) -> Result<(), VideoError> {
         Ok(())
     }
 
-    /// Fills `rgb` with frame `n` of the clip. Selected frames are asked for in their order, none twice.
-    fn read(&mut self, n: usize, rgb: &mut [u8]) -> Result<(), VideoError>;
+    /// Fills `rgb` with frame `index` of the clip. Called for the selected frames in ascending order, once each.
+    fn read(&mut self, index: usize, rgb: &mut [u8]) -> Result<(), VideoError>;
 
-    /// Checks, after the last frame, that all is well.
+    /// Checks, after the last frame, that the decoder has no more frames, and waits for its exit.
     fn finish(&mut self) -> Result<(), VideoError> {
         Ok(())
     }
 }
 
-/// What is read, and what is known of the reading, in whatever thread it goes on.
+/// What is read, and the state that the reader and its source share. Clones share the child and the statistics.
 #[derive(Clone)]
-pub(super) struct Reading {
+pub(super) struct ReaderContext {
     pub probe: Arc<Probe>,
     pub selection: Selection,
-    pub slot: Slot,
-    pub account: Arc<Account>,
+    /// The ffmpeg that decodes now.
+    pub child: ChildSlot,
+    pub stats: Arc<ReaderStats>,
 }
 
-/// What a reader tells of itself while it works.
+/// Statistics that a reader updates while it reads.
 #[derive(Default)]
-pub(super) struct Account {
+pub(super) struct ReaderStats {
     disk_bytes: AtomicU64,
-    /// Bytes in buffers for pixels, beside those that become frames.
-    own_bytes: AtomicU64,
-    said: Mutex<String>,
+    internal_buffer_bytes: AtomicU64,
+    decoder_warnings: Mutex<String>,
 }
 
-impl Reading {
-    pub fn new(probe: Probe, selection: Selection) -> Reading {
-        Reading {
+impl ReaderContext {
+    /// A context without a child and with all statistics zero.
+    pub fn new(probe: Probe, selection: Selection) -> ReaderContext {
+        ReaderContext {
             probe: Arc::new(probe),
             selection,
-            slot: Slot::default(),
-            account: Arc::new(Account::default()),
+            child: ChildSlot::default(),
+            stats: Arc::new(ReaderStats::default()),
         }
     }
 }
 
-impl Account {
+impl ReaderStats {
+    /// Bytes in scratch files now.
     pub fn disk_bytes(&self) -> u64 {
         self.disk_bytes.load(Ordering::Relaxed)
     }
 
+    /// Sets the bytes in scratch files.
     pub fn set_disk_bytes(&self, bytes: u64) {
         self.disk_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    pub fn own_bytes(&self) -> u64 {
-        self.own_bytes.load(Ordering::Relaxed)
+    /// Most bytes that the reader held at once in pixel buffers that do not become frames (YUV planes, say).
+    pub fn internal_buffer_bytes(&self) -> u64 {
+        self.internal_buffer_bytes.load(Ordering::Relaxed)
     }
 
-    /// Notes that at least so many bytes were held at once.
-    pub fn note_own_bytes(&self, bytes: u64) {
-        self.own_bytes.fetch_max(bytes, Ordering::Relaxed);
+    /// Raises [`ReaderStats::internal_buffer_bytes`] to at least `bytes`.
+    pub fn record_internal_buffer_bytes(&self, bytes: u64) {
+        self.internal_buffer_bytes.fetch_max(bytes, Ordering::Relaxed);
     }
 
-    /// What ffmpeg complained about.
-    pub fn said(&self) -> String {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What ffmpeg wrote to stderr although it succeeded.
+    pub fn decoder_warnings(&self) -> String {
+        self.decoder_warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn set_said(&self, words: String) {
-        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = words;
+    /// Sets what ffmpeg wrote to stderr.
+    pub fn set_decoder_warnings(&self, warnings: String) {
+        *self.decoder_warnings.lock().unwrap_or_else(PoisonError::into_inner) = warnings;
     }
 }

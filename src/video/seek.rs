@@ -1,54 +1,57 @@
-//! The stream as PHALP has it: for every frame, open the file, seek to the key frame before it, decode
-//! up to it and on (`IO_Manager.read_frame`: `torchvision.io.read_video` from a timestamp to the next tick).
-//!
-//! Must not know who takes the frames.
+//! Stream access `seek`, as in PHALP: for every frame, opens the file, seeks to the preceding key frame, and
+//! decodes up to the frame and beyond it (`IO_Manager.read_frame`: `torchvision.io.read_video` from a timestamp to
+//! the next tick).
 
-use super::decoder::Manner;
+use super::decoder::DecodeOptions;
 use super::error::VideoError;
 use super::frame_decoder::FrameDecoder;
 use super::probe::Probe;
 use super::range::Selection;
-use super::reader::{Reader, Reading};
+use super::reader::{FrameReader, ReaderContext};
 
-/// Where frames are decoded in another order than shown, torchvision takes so many more beyond the first that
-/// lies behind the wanted one, in case one of them belongs before it, and seeks so many ticks before it: a key
-/// frame is then reached from the key frame before it (`torchvision/io/video.py`, `_read_from_stream`:
-/// `max_buffer_size` and `seek_offset`).
-const MARGIN: usize = 5;
+/// torchvision's margin for codecs that reorder frames (`torchvision/io/video.py`, `_read_from_stream`:
+/// `max_buffer_size` and `seek_offset`). It decodes this many frames more after the first one behind the wanted
+/// frame, in case one of them belongs before it, and seeks this many ticks earlier, so that a key frame is reached
+/// from the previous key frame.
+const REORDER_MARGIN: usize = 5;
 
-/// Frames from a decoder of their own each.
-pub(super) struct Seek {
-    reading: Reading,
-    manner: Manner,
+/// Frames of a new decoder each.
+pub(super) struct SeekReader {
+    context: ReaderContext,
+    options: DecodeOptions,
 }
 
-impl Seek {
-    pub fn new(reading: Reading, manner: Manner) -> Seek {
-        let margin_ticks = margin(&reading.probe) as i64;
-        Seek { reading, manner: Manner { margin_ticks, ..manner.without_planes() } }
+impl SeekReader {
+    pub fn new(context: ReaderContext, options: DecodeOptions) -> SeekReader {
+        let margin_ticks = margin_frames(&context.probe) as i64;
+        SeekReader {
+            context,
+            options: DecodeOptions { seek_margin_ticks: margin_ticks, ..options.without_yuv() },
+        }
     }
 }
 
-impl Reader for Seek {
-    fn read(&mut self, n: usize, rgb: &mut [u8]) -> Result<(), VideoError> {
-        let Reading { probe, slot, .. } = &self.reading;
-        let mut decoder = FrameDecoder::start(probe, &self.manner, detour(probe, n), slot.clone())?;
+impl FrameReader for SeekReader {
+    fn read(&mut self, index: usize, rgb: &mut [u8]) -> Result<(), VideoError> {
+        let ReaderContext { probe, child, .. } = &self.context;
+        let mut decoder =
+            FrameDecoder::start(probe, &self.options, seek_selection(probe, index), child.clone())?;
         decoder.read(rgb)?;
-        // the frame is there: what is wrong with a later one is told when that one is wanted
+        // the frame was read: an error of a later one is reported when that one is read
         let _ = decoder.skip();
         Ok(())
     }
 }
 
-/// Frames, and ticks, that decoding takes beyond what the wanted frame needs.
-pub(super) fn margin(probe: &Probe) -> usize {
-    if probe.colours.reorders { MARGIN } else { 0 }
+/// Frames decoded beyond the first one after the wanted frame, and ticks that the seek aims before it.
+pub(super) fn margin_frames(probe: &Probe) -> usize {
+    if probe.reorders_frames { REORDER_MARGIN } else { 0 }
 }
 
-/// What is decoded for frame `n`: the last of the frames behind it is asked for as well, for when that is there,
-/// all before it are decoded.
-pub(super) fn detour(probe: &Probe, n: usize) -> Selection {
-    // the first frame behind tells that the wanted one is over
-    let past = (1 + margin(probe)).min(probe.file_frames() - 1 - probe.file_frame(n));
-    Selection { range: n..n + past + 1, every: past.max(1) }
+/// The frames to decode for frame `index`: that frame and the last one of the margin. When ffmpeg has written the
+/// latter, it has decoded all between them.
+pub(super) fn seek_selection(probe: &Probe, index: usize) -> Selection {
+    // torchvision detects the end of the wanted frame by the first frame after it
+    let past = (1 + margin_frames(probe)).min(probe.file_frames() - 1 - probe.file_frame(index));
+    Selection { range: index..index + past + 1, every: past.max(1) }
 }

@@ -1,41 +1,39 @@
-//! The stream as it should be: one decoder runs through what is selected.
-//!
-//! Must not know who takes the frames, nor in which thread it runs.
+//! Stream access `sequential`: one decoder runs through the selection.
 
-use super::decoder::Manner;
+use super::decoder::DecodeOptions;
 use super::error::VideoError;
 use super::frame_decoder::FrameDecoder;
-use super::reader::{Reader, Reading};
+use super::reader::{FrameReader, ReaderContext};
 
-/// Frames from one decoder.
-pub(super) struct Sequential {
-    reading: Reading,
+/// Frames of one decoder.
+pub(super) struct SequentialReader {
+    context: ReaderContext,
     decoder: Option<FrameDecoder>,
 }
 
-impl Sequential {
-    /// Starts decoding; the decoder runs until the pipe is full.
+impl SequentialReader {
+    /// Starts the decoder, which runs until the pipe is full.
     ///
     /// # Errors
     /// If ffmpeg cannot be started.
-    pub fn start(reading: Reading, manner: &Manner) -> Result<Sequential, VideoError> {
-        let Reading { probe, selection, slot, account } = &reading;
-        account.note_own_bytes(manner.own_bytes(probe));
-        let decoder = FrameDecoder::start(probe, manner, selection.clone(), slot.clone())?;
-        Ok(Sequential { reading, decoder: Some(decoder) })
+    pub fn start(context: ReaderContext, options: &DecodeOptions) -> Result<SequentialReader, VideoError> {
+        let ReaderContext { probe, selection, child, stats } = &context;
+        stats.record_internal_buffer_bytes(options.yuv_buffer_bytes(probe));
+        let decoder = FrameDecoder::start(probe, options, selection.clone(), child.clone())?;
+        Ok(SequentialReader { context, decoder: Some(decoder) })
     }
 }
 
-impl Reader for Sequential {
-    fn read(&mut self, n: usize, rgb: &mut [u8]) -> Result<(), VideoError> {
+impl FrameReader for SequentialReader {
+    fn read(&mut self, index: usize, rgb: &mut [u8]) -> Result<(), VideoError> {
         let read = self.decoder.as_mut().map(|decoder| decoder.read(rgb)).transpose()?;
-        debug_assert_eq!(read.flatten(), Some(n), "frames are read in their order");
+        debug_assert_eq!(read.flatten(), Some(index), "frames are read in ascending order");
         Ok(())
     }
 
     fn finish(&mut self) -> Result<(), VideoError> {
         if let Some(decoder) = self.decoder.take() {
-            self.reading.account.set_said(decoder.finish()?);
+            self.context.stats.set_decoder_warnings(decoder.finish()?);
         }
         Ok(())
     }

@@ -1,13 +1,13 @@
-//! HMR2's goldens, by way of what `posebook parity` does: everything around the network, the small network
-//! in single precision; the published one where slow tests are asked for.
+//! HMR2's goldens, compared as `posebook parity` does: the components around the network, and the small network in
+//! single precision. The published network is an ignored (slow) test.
 
 use crate::sets::root;
 use candle_core::Device;
-use posebook::hmr2::Precision;
-use posebook::parity::{self, Check, Set, Size, Stage, formula};
+use posebook::hmr2::{Config, Precision};
+use posebook::parity::{self, Check, GoldenSet, NetworkSize, Stage, formula};
 use std::collections::HashMap;
 
-fn held(check: &Check) {
+fn assert_passed(check: &Check) {
     println!(
         "{}/{:<12} {:<38} largest error {:.1e} of {:.0e}",
         check.set,
@@ -20,43 +20,45 @@ fn held(check: &Check) {
     assert!(check.values > 0, "{check:?}");
 }
 
-fn of_stage(checks: &[Check], stage: Stage) -> usize {
+fn count_stage(checks: &[Check], stage: Stage) -> usize {
     checks.iter().filter(|check| check.stage == stage).count()
 }
 
 #[test]
-fn around_the_network() {
-    for set in Set::all(&root()).unwrap() {
-        let checks = parity::surroundings(&set, &Device::Cpu, &mut held).unwrap();
+fn components_match_the_original() {
+    for set in GoldenSet::find_all(&root()).unwrap() {
+        let checks = parity::check_components(&set, &Device::Cpu, &mut assert_passed).unwrap();
         let stages = [Stage::Geometry, Stage::Smpl, Stage::Crops, Stage::Camera, Stage::Metrics];
-        assert_eq!(stages.map(|stage| of_stage(&checks, stage)), [7, 8, 16, 10, 14]);
+        assert_eq!(stages.map(|stage| count_stage(&checks, stage)), [7, 8, 16, 10, 14]);
     }
 }
 
-fn network(size: Size, comparisons: [usize; 3]) {
-    for set in Set::all(&root()).unwrap() {
-        let (checks, _) = parity::network(&set, size, &Device::Cpu, Precision::F32, &mut held).unwrap();
+fn network(size: NetworkSize, comparisons: [usize; 3]) {
+    for set in GoldenSet::find_all(&root()).unwrap() {
+        let (checks, _) =
+            parity::check_network(&set, size, &Device::Cpu, Precision::F32, &mut assert_passed).unwrap();
         let stages = [Stage::Backbone, Stage::Head, Stage::Network];
-        assert_eq!(stages.map(|stage| of_stage(&checks, stage)), comparisons);
+        assert_eq!(stages.map(|stage| count_stage(&checks, stage)), comparisons);
     }
 }
 
 #[test]
-fn the_small_network() {
-    network(Size::Small, [5, 12, 9]);
+fn the_small_network_matches_the_original() {
+    network(NetworkSize::Small, [5, 12, 9]);
 }
 
 #[test]
 #[ignore = "fills 2.7 GB by formula"]
-fn the_published_network() {
-    network(Size::Full, [5, 12, 9]);
+fn the_published_network_matches_the_original() {
+    network(NetworkSize::Full, [5, 12, 9]);
 }
 
 #[test]
 fn the_manifests_list_the_networks_tensors() {
-    for (name, config) in [("small", formula::small()), ("full", posebook::hmr2::Config::hmr2())] {
+    for (name, config) in [("small", formula::small_config()), ("full", Config::hmr2())] {
         let path = root().join(format!("hmr2/manifest_{name}.json"));
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
         let entries = manifest["tensors"].as_array().unwrap();
         let shapes: HashMap<&str, Vec<u64>> = entries

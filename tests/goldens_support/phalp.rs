@@ -1,5 +1,5 @@
-//! PHALP's goldens: predicted locations, life cycle, assignment; costs, clips end to end and tracking
-//! scores in files of their own.
+//! PHALP's goldens: predicted locations, track states, assignment; costs, whole clips and tracking scores are in
+//! separate files.
 
 #[path = "phalp_clips.rs"]
 mod clips;
@@ -11,11 +11,12 @@ mod scores;
 use crate::formula::hash;
 use crate::sets::{Set, sets};
 use posebook::assignment::{Costs, crouse};
-use posebook::person::BBox;
-use posebook::phalp::{self, Observation, POSE_LENGTH, Place, Settings, State, Track, Tracker};
+use posebook::frame::FrameSize;
+use posebook::person::{BBox, TrackId};
+use posebook::phalp::{self, Location, Observation, POSE_LENGTH, Settings, Track, TrackState, Tracker};
 use serde_json::Value;
 
-/// Focal length over picture side of PHALP's camera.
+/// Focal length divided by image side of PHALP's camera.
 const DEPTH_K: f64 = 5000.0 / 256.0;
 
 /// `count` uniform numbers in `[0, 1)` from `start` on.
@@ -29,7 +30,7 @@ fn json(set: &Set, name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// A number; what JSON has no number for is written as text.
+/// A number; JSON stores NaN and infinities as text.
 fn number(value: &Value) -> f64 {
     match value.as_str() {
         Some("nan") => f64::NAN,
@@ -44,7 +45,7 @@ fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(number).collect()
 }
 
-fn wholes(value: &Value) -> Vec<usize> {
+fn integers(value: &Value) -> Vec<usize> {
     numbers(value).into_iter().map(|number| number as usize).collect()
 }
 
@@ -52,23 +53,27 @@ fn matrix(value: &Value) -> Vec<Vec<f64>> {
     value.as_array().unwrap().iter().map(numbers).collect()
 }
 
-/// The largest error of many comparisons, as a share of what is allowed.
+/// The largest error of many comparisons, as a share of the tolerance.
 #[derive(Default)]
 struct Worst(f64);
 
 impl Worst {
-    fn hold(&mut self, what: &str, got: f64, want: f64, allowed: f64) {
-        let error = if got == want || (got.is_nan() && want.is_nan()) { 0.0 } else { (got - want).abs() };
-        assert!(error <= allowed, "{what}: {got}, not {want}");
+    fn check(&mut self, what: &str, got: f64, expected_values: f64, allowed: f64) {
+        let error = if got == expected_values || (got.is_nan() && expected_values.is_nan()) {
+            0.0
+        } else {
+            (got - expected_values).abs()
+        };
+        assert!(error <= allowed, "{what}: {got}, not {expected_values}");
         self.0 = self.0.max(error / allowed);
     }
 
-    fn tell(&self, what: &str) {
+    fn report(&self, what: &str) {
         println!("{what:<40} largest error {:.0}% of what is allowed", 100.0 * self.0);
     }
 }
 
-/// The histories of `ridge_inputs`: name, places with their frames, misses.
+/// The histories of `ridge_inputs`: name, observations, misses.
 fn ridge_cases(set: &str) -> Vec<(&'static str, Vec<Observation>, usize)> {
     let cases: [(&str, [usize; 7], usize); 18] = [
         ("contiguous", [10, 11, 12, 13, 14, 15, 16], 0),
@@ -116,8 +121,13 @@ fn history(set: &str, name: &str, times: [usize; 7]) -> Vec<Observation> {
                 z = z0 * (0.01 * t).exp();
             }
             let in_camera = [(x - 0.5) * z / DEPTH_K, (y - 0.5) * z / DEPTH_K, z].map(|value| value as f32);
-            let place = Place { in_square: [x as f32, y as f32], in_camera };
-            Observation { frame_index: times[q], pose: Box::new([0.0; POSE_LENGTH]), place, annotated: false }
+            let location = Location { in_square: [x as f32, y as f32], in_camera };
+            Observation {
+                frame_index: times[q],
+                pose: Box::new([0.0; POSE_LENGTH]),
+                location,
+                annotated: false,
+            }
         })
         .collect()
 }
@@ -131,130 +141,146 @@ fn predicted_locations() {
         let mut worst = Worst::default();
         for (row, (name, history, misses)) in ridge_cases(&set.name).into_iter().enumerate() {
             assert_eq!(
-                wholes(&golden[name]["times"]),
-                history.iter().map(|seen| seen.frame_index).collect::<Vec<_>>()
+                integers(&golden[name]["times"]),
+                history.iter().map(|observation| observation.frame_index).collect::<Vec<_>>()
             );
-            let expected = phalp::foretell(history.iter(), misses);
+            let expected = phalp::predict(history.iter(), misses);
             let ours: Vec<f32> =
-                [&expected.place.in_square[..], &expected.place.in_camera, &expected.interval].concat();
+                [&expected.location.in_square[..], &expected.location.in_camera, &expected.interval].concat();
             let times = history.windows(2).filter(|pair| pair[0].frame_index == pair[1].frame_index).count();
-            // EQ_020 differs in that its intervals are not narrowed
+            // EQ_020's intervals are not narrowed
             for (key, narrowed) in [("ridge/out", 1.0), ("ridge/out_EQ_020", 1.0 + times as f32)] {
                 let out: Vec<f32> = tensors[key].flatten_all().unwrap().to_vec1().unwrap();
                 let theirs = &out[row * 99 + 88..(row + 1) * 99];
                 for (at, (&ours, &theirs)) in ours.iter().zip(theirs).enumerate() {
                     let ours = f64::from(if at < 5 { ours } else { ours * narrowed });
                     let allowed = 1e-5 * f64::from(theirs).abs().max(1e-2);
-                    worst.hold(&format!("{} {name} {key}[{at}]", set.name), ours, f64::from(theirs), allowed);
+                    worst.check(
+                        &format!("{} {name} {key}[{at}]", set.name),
+                        ours,
+                        f64::from(theirs),
+                        allowed,
+                    );
                 }
                 assert_eq!(theirs[8..], [1.0, 1.0, 0.0]);
             }
         }
-        worst.tell(&format!("{}/ridge", set.name));
+        worst.report(&format!("{}/ridge", set.name));
     }
 }
 
 #[test]
-fn tracks_live_and_die() {
+fn track_states() {
     for set in sets("phalp") {
         let golden = &json(&set, "g1_6.json")["track"]["lifecycle"];
-        let places = numbers(&golden["no_shot_history_location"]["history_x44"]);
+        let positions = numbers(&golden["no_shot_history_location"]["history_x44"]);
         for (script, value) in golden.as_object().unwrap() {
             if script == "no_shot_history_location" {
                 continue;
             }
             let log = value.get("log").unwrap_or(value).as_array().unwrap();
-            let track = play(script, log, &places);
-            if let Some(want) = value.get("history_x44") {
-                let x: Vec<f64> =
-                    track.history().iter().map(|seen| f64::from(seen.place.in_square[0])).collect();
-                assert_eq!(x, numbers(want), "{script}");
-                let times: Vec<usize> = track.history().iter().map(|seen| seen.frame_index).collect();
-                assert_eq!(times, wholes(&value["history_times"]), "{script}");
+            let track = replay(script, log, &positions);
+            if let Some(expected_values) = value.get("history_x44") {
+                let x: Vec<f64> = track
+                    .history()
+                    .iter()
+                    .map(|observation| f64::from(observation.location.in_square[0]))
+                    .collect();
+                assert_eq!(x, numbers(expected_values), "{script}");
+                let times: Vec<usize> =
+                    track.history().iter().map(|observation| observation.frame_index).collect();
+                assert_eq!(times, integers(&value["history_times"]), "{script}");
             }
         }
     }
 }
 
-/// Plays a script; steps that its log leaves out are like the one before.
-fn play(script: &str, log: &[Value], places: &[f64]) -> Track {
+/// Replays a script; steps missing from its log equal the previous one.
+fn replay(script: &str, log: &[Value], positions: &[f64]) -> Track {
     let settings = Settings::default();
-    let seen = |time: usize, annotated| {
-        let place = Place { in_square: [places[(time + 3).min(6)] as f32, 0.5], in_camera: [0.0, 0.0, 30.0] };
-        Observation { frame_index: time, pose: Box::new([0.0; POSE_LENGTH]), place, annotated }
+    let observation = |time: usize, annotated| {
+        let location =
+            Location { in_square: [positions[(time + 3).min(6)] as f32, 0.5], in_camera: [0.0, 0.0, 30.0] };
+        Observation { frame_index: time, pose: Box::new([0.0; POSE_LENGTH]), location, annotated }
     };
     let born_annotated = script.contains("at_birth");
-    let mut track = Track::new(1, seen(0, born_annotated), &settings);
+    let mut track = Track::new(TrackId(1), observation(0, born_annotated), &settings);
     for entry in log {
-        let (step, want) = (entry[0].as_str().unwrap(), &entry[1]);
-        while track.age() < want["age"].as_u64().unwrap() as usize {
-            track.grow_older();
+        let (step, expected_values) = (entry[0].as_str().unwrap(), &entry[1]);
+        while track.age() < expected_values["age"].as_u64().unwrap() as usize {
+            track.increment_time_since_update();
             match step {
-                "miss" => track.miss(&settings),
-                _ => track.hit(seen(track.age() - 1, step == "hit_ann"), step == "hit_shot", &settings),
+                "miss" => track.mark_missed(&settings),
+                _ => track.update(
+                    observation(track.age() - 1, step == "hit_ann"),
+                    step == "hit_shot",
+                    &settings,
+                ),
             }
         }
         let state = match track.state() {
-            State::Tentative => "Tentative",
-            State::Confirmed => "Confirmed",
-            State::Deleted => "Deleted",
+            TrackState::Tentative => "Tentative",
+            TrackState::Confirmed => "Confirmed",
+            TrackState::Deleted => "Deleted",
         };
-        let times: Vec<usize> = track.history().iter().map(|seen| seen.frame_index).collect();
-        assert_eq!(state, want["state"], "{script} {entry}");
+        let times: Vec<usize> = track.history().iter().map(|observation| observation.frame_index).collect();
+        assert_eq!(state, expected_values["state"], "{script} {entry}");
         assert_eq!(
-            [track.hits(), track.age(), track.misses()].to_vec(),
-            ["hits", "age", "tsu"].map(|key| want[key].as_u64().unwrap() as usize),
+            [track.hits(), track.age(), track.time_since_update()].to_vec(),
+            ["hits", "age", "tsu"].map(|key| expected_values[key].as_u64().unwrap() as usize),
             "{script}"
         );
-        assert_eq!(times, wholes(&want["history_times"]), "{script}");
+        assert_eq!(times, integers(&expected_values["history_times"]), "{script}");
     }
     track
 }
 
 #[test]
-fn assignments_to_the_last_tie() {
+fn assignments_including_ties() {
     for set in sets("phalp") {
         let golden = json(&set, "g7_assignment.json");
         for (case, value) in golden["cases"].as_object().unwrap() {
-            let want = &value["lap"];
+            let expected_values = &value["lap"];
             let cost = matrix(&value["cost"]);
             let costs = Costs::from_fn(cost.len(), cost[0].len(), |row, column| cost[row][column]);
             let update = assigned(cost.len(), &costs);
             let matches: Vec<Vec<usize>> = update.0.iter().map(|&(row, column)| vec![row, column]).collect();
-            assert_eq!(serde_json::to_value(matches).unwrap(), want["matches"], "{case}");
-            assert_eq!(update.1, wholes(&want["unmatched_tracks"]), "{case}");
-            assert_eq!(update.2, wholes(&want["unmatched_detections"]), "{case}");
+            assert_eq!(serde_json::to_value(matches).unwrap(), expected_values["matches"], "{case}");
+            assert_eq!(update.1, integers(&expected_values["unmatched_tracks"]), "{case}");
+            assert_eq!(update.2, integers(&expected_values["unmatched_detections"]), "{case}");
 
             let clipped = Costs::from_fn(costs.rows(), costs.columns(), |row, column| {
-                if costs.at(row, column) > 100.0 { 100.0 + 1e-5 } else { costs.at(row, column) }
+                if costs.get(row, column) > 100.0 { 100.0 + 1e-5 } else { costs.get(row, column) }
             });
             let pairs =
                 crouse(&clipped).into_iter().enumerate().filter_map(|(row, column)| Some((row, column?)));
             let pairs: Vec<[usize; 2]> =
-                pairs.filter(|&(row, column)| clipped.at(row, column) <= 100.0).map(Into::into).collect();
+                pairs.filter(|&(row, column)| clipped.get(row, column) <= 100.0).map(Into::into).collect();
             assert_eq!(serde_json::to_value(pairs).unwrap(), value["scipy"]["matches"], "{case}");
         }
         for (case, tracks, detections) in [("no_tracks", 0, 2), ("no_detections", 2, 0)] {
             let update = assigned(tracks, &Costs::from_fn(tracks, detections, |_, _| 0.0));
             assert!(update.0.is_empty());
-            assert_eq!(update.1, wholes(&golden[case]["unmatched_tracks"]), "{case}");
-            assert_eq!(update.2, wholes(&golden[case]["unmatched_detections"]), "{case}");
+            assert_eq!(update.1, integers(&golden[case]["unmatched_tracks"]), "{case}");
+            assert_eq!(update.2, integers(&golden[case]["unmatched_detections"]), "{case}");
         }
     }
 }
 
-/// One frame of a tracker with `tracks` tracks under given costs: matches, free tracks, free persons.
+/// One frame of a tracker with `tracks` tracks under given costs: matches, unmatched tracks, unmatched people.
 fn assigned(tracks: usize, costs: &Costs) -> (Vec<(usize, usize)>, Vec<usize>, Vec<usize>) {
     let mut tracker = Tracker::new(Settings::default()).unwrap();
     let arrivals = |frame_index: usize, count: usize| {
-        let place = Place { in_square: [0.5; 2], in_camera: [0.0, 0.0, 30.0] };
-        let seen = Observation { frame_index, pose: Box::new([0.0; POSE_LENGTH]), place, annotated: false };
-        vec![(seen, BBox { x1: 0.0, y1: 0.0, x2: 9.0, y2: 9.0 }); count]
+        let location = Location { in_square: [0.5; 2], in_camera: [0.0, 0.0, 30.0] };
+        let observation =
+            Observation { frame_index, pose: Box::new([0.0; POSE_LENGTH]), location, annotated: false };
+        vec![(observation, BBox { x1: 0.0, y1: 0.0, x2: 9.0, y2: 9.0 }); count]
     };
     let none = Costs::from_fn(0, tracks, |_, _| 0.0);
-    tracker.advance(0, [1280, 720], arrivals(0, tracks), &none).unwrap();
-    let update = tracker.advance(1, [1280, 720], arrivals(1, costs.columns()), costs).unwrap();
-    let row = |id: &u32| *id as usize - 1;
+    tracker.update_with_costs(0, FrameSize::new(1280, 720), arrivals(0, tracks), &none).unwrap();
+    let update =
+        tracker.update_with_costs(1, FrameSize::new(1280, 720), arrivals(1, costs.columns()), costs).unwrap();
+    let row = |id: &TrackId| id.0 as usize - 1;
     (
         update.matches.iter().map(|(id, person)| (row(id), *person)).collect(),
         update.unmatched_tracks.iter().map(row).collect(),

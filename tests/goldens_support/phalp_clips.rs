@@ -1,22 +1,23 @@
-//! PHALP's golden 7: clips end to end. The reference's costs contain its texture and pose networks, so
-//! they are taken as recorded; all that follows from them is the tracker's own.
+//! PHALP's golden 7: whole clips. The reference's costs include its texture and pose networks, so they are taken as
+//! recorded; everything after them is computed by the tracker.
 
-use super::{DEPTH_K, Worst, json, matrix, number, numbers, uniform, wholes};
+use super::{DEPTH_K, Worst, integers, json, matrix, number, numbers, uniform};
 use crate::sets::sets;
 use posebook::assignment::Costs;
-use posebook::person::BBox;
+use posebook::frame::FrameSize;
+use posebook::person::{BBox, TrackId};
 use posebook::phalp::{
-    Equation, FrameIdentities, Observation, POSE_LENGTH, Place, Settings, State, Tracker, Update,
+    Association, CostEquation, FrameTracks, Location, Observation, POSE_LENGTH, Settings, TrackState, Tracker,
 };
 use serde_json::Value;
 use std::f64::consts::TAU;
 
 const CLIPS: [&str; 6] = ["walk3", "cross", "leave", "shot", "shot_EQ_010", "annot"];
-const SIZE: [usize; 2] = [1280, 720];
+const SIZE: FrameSize = FrameSize::new(1280, 720);
 const SIDE: f64 = 1280.0;
 const TOP: f64 = 280.0;
 
-/// A scenario of the goldens: people on formula-made ways.
+/// A scenario of the goldens: people on trajectories given by formulas.
 struct Scenario<'a>(&'a Value);
 
 impl Scenario<'_> {
@@ -24,7 +25,7 @@ impl Scenario<'_> {
         self.0["name"].as_str().unwrap()
     }
 
-    /// Place in the padded square and depth of person `p` at frame `t`.
+    /// Position in the padded square and depth of person `p` at frame `t`.
     fn state(&self, p: usize, t: usize) -> [f64; 3] {
         let person = &self.0["persons"][p];
         let of = |key: &str| number(&person[key]);
@@ -40,7 +41,7 @@ impl Scenario<'_> {
             .map(|key| of(&key));
             from + speed * time + swing * (TAU * (time / period + phase)).sin()
         });
-        let shots = wholes(&self.0["shots"]);
+        let shots = integers(&self.0["shots"]);
         if shots.first().is_some_and(|&shot| t >= shot) {
             place = [place[0] + of("shot_dx"), place[1] + of("shot_dy"), place[2] * of("shot_fz")];
         }
@@ -65,20 +66,20 @@ impl Scenario<'_> {
             _ => in_camera[at - 226],
         });
         let annotated = self.0["persons"][p]["annotations"].as_array().is_some_and(|of| !of.is_empty());
-        let place = Place { in_square: [x as f32, y as f32], in_camera };
-        let seen = Observation { frame_index: t, pose: Box::new(pose), place, annotated };
+        let place = Location { in_square: [x as f32, y as f32], in_camera };
+        let observation = Observation { frame_index: t, pose: Box::new(pose), location: place, annotated };
         let (height, left, top) = (9000.0 / z, x * SIDE, y * SIDE - TOP);
         let width = 0.45 * height;
         let corners = [left - width / 2.0, top - height / 2.0, left + width / 2.0, top + height / 2.0];
         let [x1, y1, x2, y2] = corners.map(|value| value as f32);
-        (seen, BBox { x1, y1, x2, y2 })
+        (observation, BBox { x1, y1, x2, y2 })
     }
 }
 
 fn settings(config: &Value) -> Settings {
     let equation = match config["distance_type"].as_str().unwrap() {
-        "EQ_010" => Equation::Eq010,
-        "EQ_019" => Equation::Eq019,
+        "EQ_010" => CostEquation::Eq010,
+        "EQ_019" => CostEquation::Eq019,
         other => panic!("the equation {other}"),
     };
     Settings {
@@ -97,98 +98,106 @@ fn clips_with_recorded_costs() {
         for clip in CLIPS {
             let golden = json(&set, &format!("g7_e2e_{clip}.json"));
             let settings = settings(&golden["config"]);
-            let late = settings.n_init - 1;
+            let delay = settings.n_init - 1;
             let mut tracker = Tracker::new(settings).unwrap();
-            let mut decided = Vec::new();
+            let mut final_frames = Vec::new();
             let mut worst = Worst::default();
             for frame in golden["frames"].as_array().unwrap() {
                 let (t, update) = advance(&mut tracker, &golden, frame, |_, recorded| recorded);
-                hold_update(&format!("{}/{clip} frame {t}", set.name), frame, &update);
-                hold_tracks(&format!("{}/{clip} frame {t}", set.name), frame, &tracker, &mut worst);
-                decided.extend(tracker.take_decided());
-                assert!(tracker.waiting_frames() <= late && decided.len() + late > t, "{clip} frame {t}");
+                check_association(&format!("{}/{clip} frame {t}", set.name), frame, &update);
+                check_tracks(&format!("{}/{clip} frame {t}", set.name), frame, &tracker, &mut worst);
+                final_frames.extend(tracker.take_final());
+                assert!(
+                    tracker.pending_frames() <= delay && final_frames.len() + delay > t,
+                    "{clip} frame {t}"
+                );
             }
-            decided.extend(tracker.finish());
-            hold_visuals(&format!("{}/{clip}", set.name), &golden["final_visuals"], &decided);
-            worst.tell(&format!("{}/{clip} expectations", set.name));
+            final_frames.extend(tracker.finish());
+            check_final_tracks(&format!("{}/{clip}", set.name), &golden["final_visuals"], &final_frames);
+            worst.report(&format!("{}/{clip} predictions", set.name));
         }
     }
 }
 
-/// Plays one recorded frame; `choose` picks between the tracker's costs and the recorded ones.
+/// Replays one recorded frame; `choose` picks between the tracker's costs and the recorded ones.
 fn advance(
     tracker: &mut Tracker,
     golden: &Value,
     frame: &Value,
     choose: impl Fn(Costs, Costs) -> Costs,
-) -> (usize, Update) {
+) -> (usize, Association) {
     let t = number(&frame["t"]) as usize;
     let scenario = Scenario(&golden["scenario"]);
     let arrivals: Vec<_> =
-        wholes(&frame["det_person"]).into_iter().map(|p| scenario.detection(p, t)).collect();
+        integers(&frame["det_person"]).into_iter().map(|p| scenario.detection(p, t)).collect();
     if number(&frame["shot"]) == 1.0 {
         tracker.begin_shot();
     }
     let cost = matrix(&frame["cost"]);
     let recorded = Costs::from_fn(tracker.tracks().len(), arrivals.len(), |row, column| cost[row][column]);
-    let costs = choose(tracker.costs(arrivals.iter().map(|(seen, _)| seen)), recorded);
-    (t, tracker.advance(t, SIZE, arrivals, &costs).unwrap())
+    let costs = choose(tracker.costs(arrivals.iter().map(|(observation, _)| observation)), recorded);
+    (t, tracker.update_with_costs(t, SIZE, arrivals, &costs).unwrap())
 }
 
-fn hold_update(what: &str, frame: &Value, update: &Update) {
-    let ids = |ids: &[u32]| ids.iter().map(|&id| id as usize).collect::<Vec<_>>();
-    let matches: Vec<(u32, usize)> = update.matches.clone();
+fn check_association(what: &str, frame: &Value, update: &Association) {
+    let ids = |ids: &[TrackId]| ids.iter().map(|id| id.0 as usize).collect::<Vec<_>>();
+    let matches: Vec<(u32, usize)> = update.matches.iter().map(|(id, person)| (id.0, *person)).collect();
     assert_eq!(serde_json::to_value(matches).unwrap(), frame["matches"], "{what}");
-    assert_eq!(ids(&update.unmatched_tracks), wholes(&frame["unmatched_tracks"]), "{what}");
-    assert_eq!(update.unmatched_persons, wholes(&frame["unmatched_detections"]), "{what}");
-    assert_eq!(ids(&update.deleted), wholes(&frame["deleted"]), "{what}");
+    assert_eq!(ids(&update.unmatched_tracks), integers(&frame["unmatched_tracks"]), "{what}");
+    assert_eq!(update.unmatched_persons, integers(&frame["unmatched_detections"]), "{what}");
+    assert_eq!(ids(&update.deleted), integers(&frame["deleted"]), "{what}");
 }
 
-fn hold_tracks(what: &str, frame: &Value, tracker: &Tracker, worst: &mut Worst) {
+fn check_tracks(what: &str, frame: &Value, tracker: &Tracker, worst: &mut Worst) {
     let want = frame["tracks"].as_array().unwrap();
     assert_eq!(tracker.tracks().len(), want.len(), "{what}");
     for (track, want) in tracker.tracks().zip(want) {
-        let state = if track.state() == State::Confirmed { "C" } else { "T" };
-        let ours = [track.id() as usize, track.hits(), track.age(), track.misses()];
+        let state = if track.state() == TrackState::Confirmed { "C" } else { "T" };
+        let ours = [track.id().0 as usize, track.hits(), track.age(), track.time_since_update()];
         assert_eq!(ours, ["id", "hits", "age", "tsu"].map(|key| number(&want[key]) as usize), "{what}");
         assert_eq!(state, want["state"], "{what}");
-        let person = if track.misses() == 0 { tracker.person_of(track.id()).unwrap() as f64 } else { -1.0 };
+        let person = if track.time_since_update() == 0 {
+            tracker.person_index(track.id()).unwrap() as f64
+        } else {
+            -1.0
+        };
         assert_eq!(person, number(&want["det"]), "{what}");
-        let expected = track.expected();
-        let ours = [&expected.place.in_square[..], &expected.place.in_camera, &expected.interval].concat();
+        let expected = track.prediction();
+        let ours =
+            [&expected.location.in_square[..], &expected.location.in_camera, &expected.interval].concat();
         let last = numbers(&want["pred_last9"]);
         let theirs = [&[number(&want["pred_x"]), number(&want["pred_y"])], &last[..6]].concat();
         for (at, (ours, theirs)) in ours.into_iter().zip(theirs).enumerate() {
             let allowed = 1e-5 * theirs.abs().max(1e-2);
-            worst.hold(&format!("{what} track {} [{at}]", track.id()), f64::from(ours), theirs, allowed);
+            worst.check(&format!("{what} track {} [{at}]", track.id()), f64::from(ours), theirs, allowed);
         }
     }
     let confirmed: Vec<usize> = tracker
         .tracks()
-        .filter(|track| track.state() == State::Confirmed)
-        .map(|track| track.id() as usize)
+        .filter(|track| track.state() == TrackState::Confirmed)
+        .map(|track| track.id().0 as usize)
         .collect();
-    assert_eq!(confirmed, wholes(&frame["confirmed"]), "{what}");
+    assert_eq!(confirmed, integers(&frame["confirmed"]), "{what}");
 }
 
-/// Holds what was handed out against the reference's output, of which only a track's first row in a frame
-/// counts: when a track that an annotation confirmed reaches five hits, the reference writes it a second
-/// time into the four frames before, whether it was seen in them or not.
-fn hold_visuals(what: &str, golden: &Value, decided: &[FrameIdentities]) {
+/// Compares the returned tracks with the reference's output, of which only a track's first row in a frame counts:
+/// when a track confirmed by an annotation reaches five hits, the reference writes it a second time into the four
+/// frames before, whether it was matched in them or not.
+fn check_final_tracks(what: &str, golden: &Value, final_frames: &[FrameTracks]) {
     let golden = golden.as_array().unwrap();
-    assert_eq!(decided.len(), golden.len(), "{what}");
-    for (frame, want) in decided.iter().zip(golden) {
-        let ids = wholes(&want["tid"]);
+    assert_eq!(final_frames.len(), golden.len(), "{what}");
+    for (frame, want) in final_frames.iter().zip(golden) {
+        let ids = integers(&want["tid"]);
         let mut sorted = ids.clone();
         sorted.sort_unstable();
         sorted.dedup();
-        let ours: Vec<usize> = frame.identities.iter().map(|of| of.track_id as usize).collect();
+        let ours: Vec<usize> = frame.tracks.iter().map(|of| of.track_id.0 as usize).collect();
         assert_eq!(ours, sorted, "{what} frame {}", frame.frame_index);
-        let (missed, left) = (wholes(&want["tracked_time"]), numbers(&want["bbox_x"]));
-        for identity in &frame.identities {
-            let at = ids.iter().position(|&id| id == identity.track_id as usize).unwrap();
-            assert_eq!(identity.missed_frames, missed[at], "{what} frame {}", frame.frame_index);
-            assert_eq!(identity.is_ghost(), missed[at] > 0);
+        let (missed, left) = (integers(&want["tracked_time"]), numbers(&want["bbox_x"]));
+        for identity in &frame.tracks {
+            let at = ids.iter().position(|&id| id == identity.track_id.0 as usize).unwrap();
+            assert_eq!(identity.time_since_update, missed[at], "{what} frame {}", frame.frame_index);
+            assert_eq!(identity.is_lost(), missed[at] > 0);
             assert!(
                 (f64::from(identity.bbox.x1) - left[at]).abs() < 1e-3,
                 "{what} frame {}",
@@ -198,8 +207,8 @@ fn hold_visuals(what: &str, golden: &Value, decided: &[FrameIdentities]) {
     }
 }
 
-/// With location and the last pose alone the reference's identities come out as well, where no cut
-/// and no annotation asks for more.
+/// With location and the last pose alone the reference's identities are reproduced, too, unless a cut or an
+/// annotation needs more.
 #[test]
 fn clips_with_the_trackers_own_costs() {
     for set in sets("phalp") {
@@ -208,7 +217,7 @@ fn clips_with_the_trackers_own_costs() {
             let mut tracker = Tracker::new(settings(&golden["config"])).unwrap();
             for frame in golden["frames"].as_array().unwrap() {
                 let (t, update) = advance(&mut tracker, &golden, frame, |own, _| own);
-                hold_update(&format!("{}/{clip} frame {t}", set.name), frame, &update);
+                check_association(&format!("{}/{clip} frame {t}", set.name), frame, &update);
             }
         }
     }

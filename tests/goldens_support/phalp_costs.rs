@@ -3,12 +3,12 @@
 use super::{DEPTH_K, Worst, json, matrix, numbers, uniform};
 use crate::formula::{fill, fill_f64};
 use crate::sets::sets;
-use posebook::phalp::{Cues, Equation, Expected, Observation, POSE_LENGTH, Place, Terms};
+use posebook::phalp::{CostEquation, CostTerms, Cues, Location, Observation, POSE_LENGTH, Prediction};
 use serde_json::Value;
 
 /// The tracks and detections of `pdist_inputs`, with the appearance vectors of both.
 struct Distances {
-    tracks: Vec<(Expected, Vec<f32>)>,
+    tracks: Vec<(Prediction, Vec<f32>)>,
     detections: Vec<(Observation, Vec<f32>)>,
 }
 
@@ -23,56 +23,59 @@ impl Distances {
             let joints = fill_f64(&format!("{name}/joints"), 90, &[x, 0.5], 0.05);
             let (x, y) = (joints[88], joints[89]);
             let in_camera = [(x - 0.5) * z / DEPTH_K, (y - 0.5) * z / DEPTH_K, z].map(|value| value as f32);
-            Place { in_square: [x as f32, y as f32], in_camera }
+            Location { in_square: [x as f32, y as f32], in_camera }
         };
-        let looks = |name: &str| fill(&format!("{name}/appe"), 4096, &[30.0], 30.0);
+        let appearance_vector = |name: &str| fill(&format!("{name}/appe"), 4096, &[30.0], 30.0);
         let tracks = (0..3).map(|index| {
             let name = format!("{set}/pdist/t{index}");
             let place = place(&name, 0.3 + 0.2 * index as f64, 25.0 + 5.0 * index as f64);
             let wide = uniform(&format!("{name}/pi"), 3, 0);
             let interval =
                 [0.02 + 0.05 * wide[0], 0.02 + 0.05 * wide[1], 1.0 + 0.3 * wide[2]].map(|x| x as f32);
-            (Expected { pose: pose_of(&name, index), place, interval }, looks(&name))
+            (Prediction { pose: pose_of(&name, index), location: place, interval }, appearance_vector(&name))
         });
         let detections = (0..4).map(|index| {
             let name = format!("{set}/pdist/d{index}");
             let place = place(&name, 0.28 + 0.16 * index as f64, 24.0 + 4.0 * index as f64);
             let pose = pose_of(&name, index);
-            (Observation { frame_index: 0, pose, place, annotated: false }, looks(&name))
+            (
+                Observation { frame_index: 0, pose, location: place, annotated: false },
+                appearance_vector(&name),
+            )
         });
         Distances { tracks: tracks.collect(), detections: detections.collect() }
     }
 
-    fn terms(&self, texture: &dyn Fn(usize, usize) -> f64) -> Vec<Vec<Terms>> {
+    fn terms(&self, texture: &dyn Fn(usize, usize) -> f64) -> Vec<Vec<CostTerms>> {
         let row = |track: usize| {
             let columns = self.detections.iter().enumerate();
-            let terms = columns.map(|(detection, (seen, _))| Terms {
+            let terms = columns.map(|(detection, (observation, _))| CostTerms {
                 texture: texture(track, detection),
-                ..Terms::between(&self.tracks[track].0, seen, Cues::default())
+                ..CostTerms::between(&self.tracks[track].0, observation, Cues::default())
             });
             terms.collect()
         };
         (0..self.tracks.len()).map(row).collect()
     }
 
-    /// The squared distance of the appearance vectors over 1000.
+    /// Squared distance of the appearance vectors divided by 1000.
     fn appearance(&self, track: usize, detection: usize) -> f64 {
         let pairs = self.tracks[track].1.iter().zip(&self.detections[detection].1);
         pairs.map(|(a, b)| ((f64::from(*a) - f64::from(*b)) / 1000.0).powi(2)).sum()
     }
 }
 
-fn hold_matrix(what: &str, got: &[Vec<f64>], want: &Value, allowed: impl Fn(f64) -> f64) {
+fn check_matrix(what: &str, got: &[Vec<f64>], want: &Value, allowed: impl Fn(f64) -> f64) {
     let mut worst = Worst::default();
     for (row, want) in matrix(want).iter().enumerate() {
         for (column, &want) in want.iter().enumerate() {
-            worst.hold(&format!("{what}[{row}][{column}]"), got[row][column], want, allowed(want));
+            worst.check(&format!("{what}[{row}][{column}]"), got[row][column], want, allowed(want));
         }
     }
-    worst.tell(what);
+    worst.report(what);
 }
 
-fn costs(terms: &[Vec<Terms>], equation: Equation, shot: bool) -> Vec<Vec<f64>> {
+fn costs(terms: &[Vec<CostTerms>], equation: CostEquation, shot: bool) -> Vec<Vec<f64>> {
     terms.iter().map(|row| row.iter().map(|terms| equation.cost(terms, shot)).collect()).collect()
 }
 
@@ -83,70 +86,75 @@ fn distances_and_costs() {
         let distances = Distances::of(&set.name);
         let texture = matrix(&golden["A0"]);
         let terms = distances.terms(&|track, detection| texture[track][detection]);
-        let read = |term: fn(&Terms) -> f64| -> Vec<Vec<f64>> {
+        let read = |term: fn(&CostTerms) -> f64| -> Vec<Vec<f64>> {
             terms.iter().map(|row| row.iter().map(term).collect()).collect()
         };
         let name = |what: &str| format!("{}/pdist {what}", set.name);
-        hold_matrix(&name("pose_distance"), &read(|of| of.pose), &golden["pose_distance"], |_| 5e-5);
-        hold_matrix(&name("P0"), &read(|of| of.pose), &golden["P0"], |_| 5e-5);
-        hold_matrix(&name("L0"), &read(|of| of.location), &golden["L0"], |_| 5e-4);
-        hold_matrix(&name("LC"), &read(|of| of.location_interval), &golden["LC"], |_| 1e-6);
-        hold_matrix(&name("N0"), &read(|of| of.depth), &golden["N0"], |_| 1e-6);
-        hold_matrix(&name("NC"), &read(|of| of.depth_interval), &golden["NC"], |_| 1e-6);
+        check_matrix(&name("pose_distance"), &read(|of| of.pose), &golden["pose_distance"], |_| 5e-5);
+        check_matrix(&name("P0"), &read(|of| of.pose), &golden["P0"], |_| 5e-5);
+        check_matrix(&name("L0"), &read(|of| of.location), &golden["L0"], |_| 5e-4);
+        check_matrix(&name("LC"), &read(|of| of.location_interval), &golden["LC"], |_| 1e-6);
+        check_matrix(&name("N0"), &read(|of| of.depth), &golden["N0"], |_| 1e-6);
+        check_matrix(&name("NC"), &read(|of| of.depth_interval), &golden["NC"], |_| 1e-6);
 
-        let share = |want: f64| 2e-2 * want;
-        let eq_019 = costs(&terms, Equation::Eq019, false);
-        hold_matrix(&name("EQ_019"), &eq_019, &golden["EQ_019"], share);
-        hold_matrix(&name("EQ_019, 3 rows"), &eq_019, &golden["EQ_019_pdist_3rows"], share);
-        hold_matrix(
+        let tolerance = |want: f64| 2e-2 * want;
+        let eq_019 = costs(&terms, CostEquation::Eq019, false);
+        check_matrix(&name("EQ_019"), &eq_019, &golden["EQ_019"], tolerance);
+        check_matrix(&name("EQ_019, 3 rows"), &eq_019, &golden["EQ_019_pdist_3rows"], tolerance);
+        check_matrix(
             &name("EQ_019 shot"),
-            &costs(&terms, Equation::Eq019, true),
+            &costs(&terms, CostEquation::Eq019, true),
             &golden["EQ_019_shot1"],
-            share,
+            tolerance,
         );
-        hold_matrix(&name("EQ_010"), &costs(&terms, Equation::Eq010, false), &golden["EQ_010"], share);
-        // without texture: the reference's cost with its factor of the texture taken out
-        let bare = costs(&distances.terms(&|_, _| 0.0), Equation::Eq019, false);
+        check_matrix(
+            &name("EQ_010"),
+            &costs(&terms, CostEquation::Eq010, false),
+            &golden["EQ_010"],
+            tolerance,
+        );
+        // without texture: the reference's cost divided by its texture factor
+        let bare = costs(&distances.terms(&|_, _| 0.0), CostEquation::Eq019, false);
         for (row, want) in matrix(&golden["EQ_019"]).iter().enumerate() {
             for (column, want) in want.iter().enumerate() {
                 let want = want / (1.0 + 4.0536 * texture[row][column]);
-                assert!((bare[row][column] - want).abs() <= share(want), "{} {row} {column}", set.name);
+                assert!((bare[row][column] - want).abs() <= tolerance(want), "{} {row} {column}", set.name);
             }
         }
-        let looks = distances.terms(&|track, detection| distances.appearance(track, detection));
-        let eq_010_shot = costs(&looks, Equation::Eq010, true);
-        hold_matrix(&name("EQ_010 shot"), &eq_010_shot, &golden["EQ_010_shot1"], share);
-        hold_matrix(
+        let appearance_vector = distances.terms(&|track, detection| distances.appearance(track, detection));
+        let eq_010_shot = costs(&appearance_vector, CostEquation::Eq010, true);
+        check_matrix(&name("EQ_010 shot"), &eq_010_shot, &golden["EQ_010_shot1"], tolerance);
+        check_matrix(
             &name("EQ_019 APL"),
-            &costs(&looks, Equation::Eq019, false),
+            &costs(&appearance_vector, CostEquation::Eq019, false),
             &golden["EQ_019_predict_APL"],
-            share,
+            tolerance,
         );
         for (column, want) in numbers(&golden["EQ_019_min_over_3_samples"]).into_iter().enumerate() {
             let least = eq_019.iter().map(|row| row[column]).fold(f64::INFINITY, f64::min);
-            assert!((least - want).abs() <= share(want));
+            assert!((least - want).abs() <= tolerance(want));
         }
     }
 }
 
-/// A golden's name and what makes its inputs.
+/// A golden's name and the change of its inputs.
 type Case = (&'static str, fn(&mut Distances));
 
 #[test]
-fn costs_of_what_is_not_a_number() {
+fn costs_of_nan_and_infinite_inputs() {
     let cases: [Case; 12] = [
-        ("track0_depth_negative", |of| of.tracks[0].0.place.in_camera[2] *= -1.0),
-        ("track0_depth_nan", |of| of.tracks[0].0.place.in_camera[2] = f32::NAN),
+        ("track0_depth_negative", |of| of.tracks[0].0.location.in_camera[2] *= -1.0),
+        ("track0_depth_nan", |of| of.tracks[0].0.location.in_camera[2] = f32::NAN),
         ("track0_x_interval_nan", |of| of.tracks[0].0.interval[0] = f32::NAN),
         ("track0_x_interval_inf", |of| of.tracks[0].0.interval[0] = f32::INFINITY),
         ("track0_all_intervals_nan", |of| of.tracks[0].0.interval = [f32::NAN; 3]),
         ("track0_depth_interval_zero", |of| of.tracks[0].0.interval[2] = 0.0),
         ("track0_depth_interval_inf", |of| of.tracks[0].0.interval[2] = f32::INFINITY),
         ("track0_depth_interval_one", |of| of.tracks[0].0.interval[2] = 1.0),
-        ("detection0_depth_zero", |of| of.detections[0].0.place.in_camera[2] = 0.0),
-        ("detection0_depth_negative", |of| of.detections[0].0.place.in_camera[2] *= -1.0),
-        ("track0_xy_nan", |of| of.tracks[0].0.place.in_square = [f32::NAN; 2]),
-        ("track0_far", |of| of.tracks[0].0.place.in_square[0] += 1000.0),
+        ("detection0_depth_zero", |of| of.detections[0].0.location.in_camera[2] = 0.0),
+        ("detection0_depth_negative", |of| of.detections[0].0.location.in_camera[2] *= -1.0),
+        ("track0_xy_nan", |of| of.tracks[0].0.location.in_square = [f32::NAN; 2]),
+        ("track0_far", |of| of.tracks[0].0.location.in_square[0] += 1000.0),
     ];
     for set in sets("phalp") {
         let golden = &json(&set, "g1_6.json")["pdist"];
@@ -157,8 +165,8 @@ fn costs_of_what_is_not_a_number() {
             let mut distances = Distances::of(&set.name);
             change(&mut distances);
             let terms = distances.terms(&|track, detection| texture[track][detection]);
-            let got = costs(&terms, Equation::Eq019, false);
-            hold_matrix(&format!("{}/pdist {case}", set.name), &got, &wanted[case], |want| 2e-2 * want);
+            let got = costs(&terms, CostEquation::Eq019, false);
+            check_matrix(&format!("{}/pdist {case}", set.name), &got, &wanted[case], |want| 2e-2 * want);
         }
     }
 }

@@ -1,41 +1,42 @@
-//! PHALP's golden 9: tracking scores, equal to TrackEval's.
+//! PHALP's golden 9: tracking scores equal TrackEval's.
 
 use super::{json, number};
 use crate::sets::{Set, sets};
 use posebook::metrics::mot;
-use posebook::metrics::tracking::{ALPHAS, Clear, Hota, Identity, Prepared, TrackingScores};
+use posebook::metrics::tracking::{ALPHAS, Clear, Hota, IdentityScores, PreparedSequence, TrackingScores};
 use posebook::motchallenge::Benchmark;
 use serde_json::Value;
 
-const ALLOWED: f64 = 1e-9;
+const TOLERANCE: f64 = 1e-9;
 
-fn read(set: &Set, sequence: &str, side: &str) -> mot::Boxes {
+fn read(set: &Set, sequence: &str, side: &str) -> mot::MotSequence {
     let path = set.folder.join(format!("mot/{sequence}_{side}.txt"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     mot::parse(&text, &path).unwrap()
 }
 
-fn hold(what: &str, golden: &Value, got: &[(&str, f64)], worst: &mut f64) {
+fn check(what: &str, golden: &Value, got: &[(&str, f64)], worst: &mut f64) {
     for (name, got) in got {
         let error = (got - number(&golden[*name])).abs();
-        assert!(error < ALLOWED, "{what} {name}: {got}, not {}", golden[*name]);
+        assert!(error < TOLERANCE, "{what} {name}: {got}, not {}", golden[*name]);
         *worst = worst.max(error);
     }
 }
 
-fn hold_curve(what: &str, golden: &Value, got: &[(&str, [f64; ALPHAS])], worst: &mut f64) {
+fn check_curve(what: &str, golden: &Value, got: &[(&str, [f64; ALPHAS])], worst: &mut f64) {
     for (name, got) in got {
         for (at, (got, want)) in got.iter().zip(golden[*name].as_array().unwrap()).enumerate() {
             let error = (got - number(want)).abs();
-            assert!(error < ALLOWED, "{what} {name}[{at}]: {got}, not {want}");
+            assert!(error < TOLERANCE, "{what} {name}[{at}]: {got}, not {want}");
             *worst = worst.max(error);
         }
     }
 }
 
-fn hold_sequence(what: &str, golden: &Value, prepared: &Prepared) -> f64 {
+fn check_sequence(what: &str, golden: &Value, prepared: &PreparedSequence) -> f64 {
     let mut worst = 0.0;
-    let (hota, clear, identity) = (Hota::of(prepared), Clear::of(prepared), Identity::of(prepared));
+    let (hota, clear, identity) =
+        (Hota::compute(prepared), Clear::compute(prepared), IdentityScores::compute(prepared));
     let curves = [
         ("HOTA/HOTA", hota.hota()),
         ("HOTA/DetA", hota.deta()),
@@ -49,8 +50,8 @@ fn hold_sequence(what: &str, golden: &Value, prepared: &Prepared) -> f64 {
         ("HOTA/HOTA_FN", hota.fn_),
         ("HOTA/HOTA_FP", hota.fp),
     ];
-    hold_curve(what, golden, &curves, &mut worst);
-    let scores = TrackingScores::of(prepared);
+    check_curve(what, golden, &curves, &mut worst);
+    let scores = TrackingScores::compute(prepared);
     let single = [
         ("HOTA/HOTA/mean", scores.hota),
         ("HOTA/DetA/mean", scores.deta),
@@ -74,7 +75,7 @@ fn hold_sequence(what: &str, golden: &Value, prepared: &Prepared) -> f64 {
         ("Identity/IDFN", identity.idfn),
         ("Identity/IDFP", identity.idfp),
     ];
-    hold(what, golden, &single, &mut worst);
+    check(what, golden, &single, &mut worst);
     worst
 }
 
@@ -84,12 +85,12 @@ fn scores_equal_trackevals() {
         let golden = json(&set, "g9_tracking_metrics.json");
         for sequence in golden["sequences"].as_object().unwrap().keys() {
             let (truth, tracks) = (read(&set, sequence, "gt"), read(&set, sequence, "pred"));
-            // MOT15 is what TrackEval never preprocesses
+            // TrackEval never preprocesses MOT15
             for (key, rules) in [("trackeval", Benchmark::Mot17), ("trackeval_no_preproc", Benchmark::Mot15)]
             {
                 let what = format!("{}/mot {sequence} {key}", set.name);
                 let prepared = mot::prepare(&truth, &tracks, rules).unwrap();
-                let worst = hold_sequence(&what, &golden[key][sequence], &prepared);
+                let worst = check_sequence(&what, &golden[key][sequence], &prepared);
                 println!("{what:<40} largest error {worst:.1e}");
             }
         }

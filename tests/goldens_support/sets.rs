@@ -1,17 +1,19 @@
-//! Where PHALP's and TrackEval's goldens lie.
+//! Finds the folders of golden sets.
 
 use std::path::PathBuf;
 
-/// One set of goldens of one project; its name starts every hashed name.
+/// One set of goldens of one project. Its name is the prefix of every name that the formula hashes.
 pub struct Set {
+    /// The folder's name.
     pub name: String,
+    /// The folder with the files.
     pub folder: PathBuf,
 }
 
-/// Every set of `project`, in order of its name.
+/// Every set of `project`, in order of their names.
 ///
 /// # Panics
-/// If there is none: a check that checks nothing must not pass.
+/// If there is none, so that a test without goldens does not pass.
 pub fn sets(project: &str) -> Vec<Set> {
     let folder = root().join(project);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -21,7 +23,7 @@ pub fn sets(project: &str) -> Vec<Set> {
         .map(|entry| Set { name: entry.file_name().into_string().unwrap(), folder: entry.path() })
         .collect();
     sets.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(!sets.is_empty(), "{} holds no set of goldens", folder.display());
+    assert!(!sets.is_empty(), "{} has no set of goldens", folder.display());
     sets
 }
 

@@ -1,10 +1,10 @@
-/* Stands in for the CUDA libraries when Posebook is linked where there are none (tools/build_cuda.sh).
+/* Stub of the CUDA libraries, for linking Posebook on machines without them (tools/build_cuda.sh).
  *
- * The linker wants every function that cudarc names. Each is here as a single jump through a pointer. The
- * real libraries are opened when CUDA is first used, which by CUDA's own rule is cuInit (or, allowed before
- * it, cuDriverGetVersion), and the pointers are set to what is found there. Until then, and for whatever is
- * missing, a function answers with the status by which its library says "not available". So the program
- * starts and runs on the CPU on a machine without any of them; nothing is opened before a card is asked for.
+ * The linker needs every function that cudarc declares. Each is a single jump through a pointer. The real
+ * libraries are opened when CUDA is first used, which is always by cuInit (or cuDriverGetVersion, which is
+ * allowed before it), and the pointers are set to their functions. Until then, and for missing functions, a
+ * call returns its library's status for "not available". The program therefore starts and runs on the CPU
+ * on machines without these libraries; nothing is opened before a GPU is requested.
  *
  * Looked for: as the loader does (LD_LIBRARY_PATH, its cache), then in the usual CUDA 13 folders. What was
  * opened can be read in /proc/self/maps.

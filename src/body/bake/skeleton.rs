@@ -1,12 +1,12 @@
-//! SMPL's 24 joints on MakeHuman's rig, and the A-pose turned into SMPL's T-pose.
+//! SMPL's 24 joints on MakeHuman's rig, and the conversion of its A-pose to SMPL's T-pose.
 
-use super::super::{BodyError, PARENTS, SKELETON, Sparse};
+use super::super::{BodyError, NUM_JOINTS, PARENTS, SparseMatrix};
 use super::source::{BODY_VERTICES, Bone};
 use crate::geometry::{IDENTITY, Mat3, Vec3, add, apply, cross, dot, multiply, norm, scale, sub};
 use std::path::Path;
 
-/// The bone of each of SMPL's joints.
-const BONES: [&str; SKELETON] = [
+/// The rig's bone for each SMPL joint.
+const BONES: [&str; NUM_JOINTS] = [
     "pelvis",
     "thigh_l",
     "thigh_r",
@@ -33,22 +33,22 @@ const BONES: [&str; SKELETON] = [
     "middle_01_r",
 ];
 
-/// Joints of the arms whose bone to the next joint is laid along x: (joint, next, direction of x).
+/// Joints of the arms whose bone to the next joint is aligned with x: (joint, next joint, sign of x).
 const ARMS: [(usize, usize, f32); 6] =
     [(16, 18, 1.0), (17, 19, -1.0), (18, 20, 1.0), (19, 21, -1.0), (20, 22, 1.0), (21, 23, -1.0)];
 
-/// The skeleton of the full mesh: linear in its vertices.
+/// The skeleton of the full mesh; its joints are linear in the vertices.
 pub struct Skeleton {
     /// The vertices whose mean is each joint.
     heads: Vec<Vec<u32>>,
-    /// (13380, 24)
-    pub weights: Sparse,
-    /// What each joint's frame is turned by, from A-pose to T-pose (world axes).
-    turns: [Mat3; SKELETON],
+    /// Skinning weights, (13380, 24).
+    pub weights: SparseMatrix,
+    /// World rotation of each joint from A-pose to T-pose.
+    rotations: [Mat3; NUM_JOINTS],
 }
 
 impl Skeleton {
-    /// The rig's bones as SMPL's joints, and the turns that bring `neutral` into T-pose.
+    /// Maps the rig's bones to SMPL's joints and computes the rotations that bring `neutral` to T-pose.
     ///
     /// # Errors
     /// If a bone is missing.
@@ -62,19 +62,19 @@ impl Skeleton {
             let bone = bones.iter().find(|bone| bone.name == name).ok_or_else(|| missing(name))?;
             heads.push(bone.head.clone());
         }
-        let mut dense = vec![0f32; BODY_VERTICES * SKELETON];
+        let mut dense = vec![0f32; BODY_VERTICES * NUM_JOINTS];
         for bone in bones {
             let joint = joint_of(bone, bones);
             for &(vertex, weight) in bone.weights.iter().filter(|(v, _)| (*v as usize) < BODY_VERTICES) {
-                dense[vertex as usize * SKELETON + joint] += weight;
+                dense[vertex as usize * NUM_JOINTS + joint] += weight;
             }
         }
-        for row in dense.chunks_exact_mut(SKELETON) {
+        for row in dense.chunks_exact_mut(NUM_JOINTS) {
             keep_largest(row, 4);
         }
-        let weights = Sparse::from_dense(&dense, SKELETON);
-        let mut skeleton = Skeleton { heads, weights, turns: [IDENTITY; SKELETON] };
-        skeleton.turns = turns(&skeleton.joints(neutral));
+        let weights = SparseMatrix::from_dense(&dense, NUM_JOINTS);
+        let mut skeleton = Skeleton { heads, weights, rotations: [IDENTITY; NUM_JOINTS] };
+        skeleton.rotations = t_pose_rotations(&skeleton.joints(neutral));
         Ok(skeleton)
     }
 
@@ -87,79 +87,81 @@ impl Skeleton {
         self.heads.iter().map(mean).collect()
     }
 
-    /// The body's vertices and joints in T-pose, the pelvis at the origin. Linear in `vertices`,
-    /// because the turns are the same for everybody.
+    /// The body's vertices and joints in T-pose, the pelvis at the origin. Linear in `vertices`, because the
+    /// rotations are the same for all people.
     pub fn t_pose(&self, vertices: &[Vec3]) -> (Vec<Vec3>, Vec<Vec3>) {
         let rest = self.joints(vertices);
-        let mut places = vec![[0.0; 3]; SKELETON];
-        for joint in 1..SKELETON {
+        let mut positions = vec![[0.0; 3]; NUM_JOINTS];
+        for joint in 1..NUM_JOINTS {
             let parent = PARENTS[joint].unwrap_or(0);
-            places[joint] = add(places[parent], apply(&self.turns[parent], sub(rest[joint], rest[parent])));
+            positions[joint] =
+                add(positions[parent], apply(&self.rotations[parent], sub(rest[joint], rest[parent])));
         }
         let skin = |vertex: usize| {
-            let mut at = [0.0; 3];
+            let mut position = [0.0; 3];
             for &(joint, weight) in self.weights.row(vertex) {
                 let joint = joint as usize;
-                let moved = add(apply(&self.turns[joint], sub(vertices[vertex], rest[joint])), places[joint]);
-                at = add(at, scale(moved, weight));
+                let moved =
+                    add(apply(&self.rotations[joint], sub(vertices[vertex], rest[joint])), positions[joint]);
+                position = add(position, scale(moved, weight));
             }
-            at
+            position
         };
-        ((0..BODY_VERTICES).map(skin).collect(), places)
+        ((0..BODY_VERTICES).map(skin).collect(), positions)
     }
 }
 
-/// SMPL's joint for any bone: its own, or that of the nearest bone above it. All fingers but the
-/// thumb move with SMPL's hand joint.
+/// The SMPL joint that a bone moves with: its own, or that of its nearest ancestor. All fingers but the thumb belong
+/// to SMPL's hand joint.
 fn joint_of(bone: &Bone, bones: &[Bone]) -> usize {
-    let own = |name: &str| BONES.iter().position(|bone| *bone == name);
+    let smpl_joint = |name: &str| BONES.iter().position(|bone| *bone == name);
     let is_finger = ["index", "middle", "ring", "pinky"].iter().any(|finger| bone.name.starts_with(finger));
     if is_finger {
         return if bone.name.ends_with("_l") { 22 } else { 23 };
     }
-    let mut at = Some(bone);
-    while let Some(bone) = at {
-        if let Some(joint) = own(&bone.name) {
+    let mut current = Some(bone);
+    while let Some(bone) = current {
+        if let Some(joint) = smpl_joint(&bone.name) {
             return joint;
         }
-        at = bone.parent.as_ref().and_then(|parent| bones.iter().find(|bone| bone.name == *parent));
+        current = bone.parent.as_ref().and_then(|parent| bones.iter().find(|bone| bone.name == *parent));
     }
     0
 }
 
-/// Keeps the `count` largest shares of a row and makes them sum to one.
+/// Keeps the `count` largest weights of a row and normalizes their sum to one.
 fn keep_largest(row: &mut [f32], count: usize) {
     let mut sorted = row.to_vec();
     sorted.sort_by(|a, b| b.total_cmp(a));
-    let least = sorted[count - 1].max(0.01);
-    row.iter_mut().filter(|share| **share < least).for_each(|share| *share = 0.0);
+    let threshold = sorted[count - 1].max(0.01);
+    row.iter_mut().filter(|weight| **weight < threshold).for_each(|weight| *weight = 0.0);
     let sum: f32 = row.iter().sum();
     if sum > 0.0 {
-        row.iter_mut().for_each(|share| *share /= sum);
+        row.iter_mut().for_each(|weight| *weight /= sum);
     } else {
         row[0] = 1.0;
     }
 }
 
-/// World turns of every joint that lay both arms along x; a joint below follows the one above it.
-fn turns(rest: &[Vec3]) -> [Mat3; SKELETON] {
-    let mut turns = [IDENTITY; SKELETON];
-    for joint in 1..SKELETON {
-        turns[joint] = turns[PARENTS[joint].unwrap_or(0)];
+/// World rotations of the joints that align both arms with x; other joints follow their parent.
+fn t_pose_rotations(rest: &[Vec3]) -> [Mat3; NUM_JOINTS] {
+    let mut rotations = [IDENTITY; NUM_JOINTS];
+    for joint in 1..NUM_JOINTS {
+        rotations[joint] = rotations[PARENTS[joint].unwrap_or(0)];
         if let Some(&(_, next, side)) = ARMS.iter().find(|(arm, _, _)| *arm == joint) {
-            let bone = apply(&turns[joint], sub(rest[next], rest[joint]));
-            turns[joint] = multiply(&turn_onto(bone, [side, 0.0, 0.0]), &turns[joint]);
+            let bone = apply(&rotations[joint], sub(rest[next], rest[joint]));
+            rotations[joint] = multiply(&align(bone, [side, 0.0, 0.0]), &rotations[joint]);
         }
     }
-    turns
+    rotations
 }
 
-/// The smallest rotation that turns the direction of `from` into the unit vector `to`.
-fn turn_onto(from: Vec3, to: Vec3) -> Mat3 {
+/// The smallest rotation of the direction of `from` to the unit vector `to`.
+fn align(from: Vec3, to: Vec3) -> Mat3 {
     let from = scale(from, 1.0 / norm(from));
     let axis = cross(from, to);
     let cosine = dot(from, to);
-    // Rodrigues with sine and cosine taken from the vectors; opposite vectors do not occur on arms
+    // Rodrigues' formula with sine and cosine from the vectors; opposite vectors do not occur on arms
     let k = [[0.0, -axis[2], axis[1]], [axis[2], 0.0, -axis[0]], [-axis[1], axis[0], 0.0]];
     let square = multiply(&k, &k);
     std::array::from_fn(|i| std::array::from_fn(|j| IDENTITY[i][j] + k[i][j] + square[i][j] / (1.0 + cosine)))
@@ -176,19 +178,19 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_lays_one_vector_onto_another() {
+    fn align_rotates_one_vector_onto_another() {
         let from = [0.3, -0.8, 0.2];
-        let turn = turn_onto(from, [1.0, 0.0, 0.0]);
-        assert!(is_rotation(&turn));
-        let laid = apply(&turn, scale(from, 1.0 / norm(from)));
-        assert!((laid[0] - 1.0).abs() < 1e-5, "{laid:?}");
+        let rotation = align(from, [1.0, 0.0, 0.0]);
+        assert!(is_rotation(&rotation));
+        let rotated = apply(&rotation, scale(from, 1.0 / norm(from)));
+        assert!((rotated[0] - 1.0).abs() < 1e-5, "{rotated:?}");
     }
 
     #[test]
-    fn few_shares_stay() {
+    fn the_largest_weights_are_kept() {
         let mut row = [0.3, 0.2, 0.005, 0.1, 0.25, 0.145];
         keep_largest(&mut row, 4);
-        assert_eq!(row.iter().filter(|share| **share > 0.0).count(), 4);
+        assert_eq!(row.iter().filter(|weight| **weight > 0.0).count(), 4);
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
 }

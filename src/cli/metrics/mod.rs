@@ -1,4 +1,4 @@
-//! `posebook metrics`: scores from files, without an experiment.
+//! `posebook metrics`: computes scores from files.
 
 mod mot;
 mod pose;
@@ -13,9 +13,9 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// HOTA, CLEAR and identity scores of one pair of MOTChallenge files, as TrackEval gives them
+    /// HOTA, CLEAR and identity scores of a pair of MOTChallenge files, as in TrackEval
     Mot(mot::Args),
-    /// MPJPE and PA-MPJPE of the people of one view against the truth of calibrated views
+    /// MPJPE and PA-MPJPE of the people in one view against the ground truth of calibrated views
     Pose(pose::Args),
 }
 

@@ -1,22 +1,22 @@
 //! `posebook metrics mot`: tracking scores of a pair of MOTChallenge files.
 
 use crate::metrics::TrackingScores;
-use crate::metrics::mot::{self, Boxes};
-use crate::motchallenge::{Because, Benchmark, MotError, Taken};
+use crate::metrics::mot::{self, MotSequence};
+use crate::motchallenge::{Benchmark, BenchmarkChoice, ChoiceReason, MotError};
 use anyhow::Result;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The truth: lines of `frame,identity,left,top,width,height[,confidence[,class]]`, frames from 1
+    /// Ground truth: lines of `frame,identity,left,top,width,height[,confidence[,class]]`, frames from 1
     #[arg(long, value_name = "FILE")]
     truth: PathBuf,
-    /// The tracks, in the same form
+    /// Tracks in the same format
     #[arg(long, value_name = "FILE")]
     tracks: PathBuf,
-    /// Whose rules the files are read by: mot15, mot16, mot17, mot20, dancetrack. Without it the truth's path
-    /// says (MOT20-01/gt/gt.txt), or its columns, or they are MOT17's; which is told
+    /// Benchmark whose rules apply: mot15, mot16, mot17, mot20, dancetrack. By default detected from the path of the
+    /// truth (MOT20-01/gt/gt.txt) or its columns, otherwise mot17; a note says which
     #[arg(long, value_name = "NAME")]
     benchmark: Option<Benchmark>,
     /// Print JSON, with unrounded numbers, instead of a table
@@ -29,28 +29,28 @@ pub(super) struct Args {
 struct Scored {
     #[serde(flatten)]
     scores: TrackingScores,
-    /// Whose rules the files were read by.
+    /// The benchmark whose rules were applied.
     benchmark: Benchmark,
-    /// Why theirs.
-    benchmark_because: Because,
-    /// What a person should know beside the numbers.
+    /// Why this benchmark was chosen.
+    benchmark_because: ChoiceReason,
+    /// Notes on the files and scores.
     notes: Vec<String>,
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let (truth, tracks) = (Boxes::read(&args.truth)?, Boxes::read(&args.tracks)?);
-    let taken = Taken::of(args.benchmark, &truth.file);
+    let (truth, tracks) = (MotSequence::read(&args.truth)?, MotSequence::read(&args.tracks)?);
+    let choice = BenchmarkChoice::detect(args.benchmark, &truth.file);
     let mut notes: Vec<String> = [&truth, &tracks].iter().flat_map(|side| side.file.notes.clone()).collect();
-    notes.extend(taken.note(&args.truth, "--benchmark"));
-    notes.extend(disagreement(taken, &truth, &tracks));
-    notes.extend(beyond(&truth, &tracks)?);
-    let scores = mot::evaluate(&truth, &tracks, taken.benchmark)?;
-    notes.extend(doubts(&truth, &tracks, &scores));
+    notes.extend(choice.note(&args.truth, "--benchmark"));
+    notes.extend(benchmark_mismatch(choice, &truth, &tracks));
+    notes.extend(check_length(&truth, &tracks)?);
+    let scores = mot::evaluate(&truth, &tracks, choice.benchmark)?;
+    notes.extend(warnings(&truth, &tracks, &scores));
     for note in &notes {
         eprintln!("note: {note}");
     }
     if args.json {
-        let Taken { benchmark, because: benchmark_because } = taken;
+        let BenchmarkChoice { benchmark, reason: benchmark_because } = choice;
         let scored = Scored { scores, benchmark, benchmark_because, notes };
         println!("{}", serde_json::to_string_pretty(&scored)?);
     } else {
@@ -59,21 +59,22 @@ pub(super) fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Where a path names another benchmark than the one whose rules are used.
-fn disagreement(taken: Taken, truth: &Boxes, tracks: &Boxes) -> Option<String> {
-    let other = |side: &Boxes| Benchmark::of_path(&side.file.path).filter(|other| *other != taken.benchmark);
+/// A note if a path names another benchmark than the one whose rules are applied.
+fn benchmark_mismatch(choice: BenchmarkChoice, truth: &MotSequence, tracks: &MotSequence) -> Option<String> {
+    let other =
+        |side: &MotSequence| Benchmark::from_path(&side.file.path).filter(|other| *other != choice.benchmark);
     let (path, other) = [truth, tracks].iter().find_map(|side| Some((&side.file.path, other(side)?)))?;
-    Some(format!("the path {} names {other}, and the rules are {}'s", path.display(), taken.benchmark))
+    Some(format!("the path {} names {other}, and the rules are {}'s", path.display(), choice.benchmark))
 }
 
-/// Boxes beyond the sequence's end: an error where `seqinfo.ini` beside the truth's folder says how long it is, a
-/// note where the truth merely ends before.
-fn beyond(truth: &Boxes, tracks: &Boxes) -> Result<Option<String>, MotError> {
+/// Checks for boxes beyond the end of the sequence: an error if `seqinfo.ini` gives its length, otherwise a note if the
+/// truth ends earlier.
+fn check_length(truth: &MotSequence, tracks: &MotSequence) -> Result<Option<String>, MotError> {
     if let Some((info, length)) = sequence_length(&truth.file.path) {
         for side in [truth, tracks] {
             if let Some(row) = side.file.rows.iter().find(|row| row.frame > length) {
                 let problem = format!(
-                    "frame {} is beyond the sequence: it has {length} by {}",
+                    "frame {} is beyond the end of the sequence, which has {length} frames by {}",
                     row.frame,
                     info.display()
                 );
@@ -86,16 +87,16 @@ fn beyond(truth: &Boxes, tracks: &Boxes) -> Result<Option<String>, MotError> {
     Ok(longer.then(|| {
         let boxes = tracks.file.rows.iter().filter(|row| row.frame > end).count();
         format!(
-            "{} goes on to frame {last}, and the truth ends at frame {end}: {boxes} boxes behind it count as false",
+            "{} has frames up to {last}, but the truth ends at frame {end}: {boxes} later boxes count as false positives",
             tracks.file.path.display()
         )
     }))
 }
 
-/// The number of frames that `seqinfo.ini` says, for a truth in `SEQUENCE/gt/`.
+/// The number of frames in `seqinfo.ini`, for a truth in `SEQUENCE/gt/`.
 fn sequence_length(truth: &Path) -> Option<(PathBuf, u64)> {
-    let whole = std::path::absolute(truth).ok()?;
-    let info = whole.parent()?.parent()?.join("seqinfo.ini");
+    let absolute = std::path::absolute(truth).ok()?;
+    let info = absolute.parent()?.parent()?.join("seqinfo.ini");
     let text = std::fs::read_to_string(&info).ok()?;
     let value = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
@@ -104,45 +105,46 @@ fn sequence_length(truth: &Path) -> Option<(PathBuf, u64)> {
     Some((info, value.parse().ok()?))
 }
 
-/// What makes the scores mean little.
-fn doubts(truth: &Boxes, tracks: &Boxes, scores: &TrackingScores) -> Vec<String> {
-    let mut doubts = Vec::new();
+/// Warnings about files whose scores are not meaningful.
+fn warnings(truth: &MotSequence, tracks: &MotSequence, scores: &TrackingScores) -> Vec<String> {
+    let mut warnings = Vec::new();
     let (truth_path, tracks_path) = (truth.file.path.display(), tracks.file.path.display());
     if scores.truth_boxes == 0 {
         let rows = truth.file.rows.len();
-        doubts.push(format!(
-            "no row of {truth_path} counts (of {rows}; a confidence below 1 is a flag of 0 there, and classes but 1 \
-             are left out): the scores say nothing"
+        warnings.push(format!(
+            "none of the {rows} rows of {truth_path} counts (rows with a confidence below 1 or a class other than 1 are \
+             ignored): the scores are meaningless"
         ));
     }
     if tracks.file.rows.is_empty() {
-        doubts.push(format!("{tracks_path} has no boxes"));
+        warnings.push(format!("{tracks_path} has no boxes"));
     }
     for side in [truth, tracks] {
-        if side.file.is_in_shares() {
+        if side.file.is_normalized() {
             let path = side.file.path.display();
-            doubts
-                .push(format!("all boxes of {path} lie between 0 and 1: shares of the picture, not pixels?"));
+            warnings.push(format!(
+                "all boxes of {path} are between 0 and 1: fractions of the image instead of pixels?"
+            ));
         }
     }
-    doubts
+    warnings
 }
 
-/// The scores as a person reads them: shares in percent, counts as they are.
+/// The scores as a table: ratios in percent, and counts.
 fn table(scores: &TrackingScores) -> String {
-    let share = |value: f64| format!("{:.2}", value * 100.0);
+    let percent = |value: f64| format!("{:.2}", value * 100.0);
     let rows = [
-        ("HOTA", share(scores.hota), "% higher order tracking accuracy, mean of 19 overlaps"),
-        ("DetA", share(scores.deta), "% detection"),
-        ("AssA", share(scores.assa), "% association"),
-        ("LocA", share(scores.loca), "% localisation"),
-        ("MOTA", share(scores.mota), "% CLEAR: 1 - (missed + false + switches) / truth"),
-        ("MOTP", share(scores.motp), "% CLEAR: mean overlap of matches"),
-        ("IDF1", share(scores.idf1), "% identity F1"),
-        ("IDP", share(scores.idp), "% identity precision"),
-        ("IDR", share(scores.idr), "% identity recall"),
+        ("HOTA", percent(scores.hota), "% higher order tracking accuracy, mean of 19 overlaps"),
+        ("DetA", percent(scores.deta), "% detection"),
+        ("AssA", percent(scores.assa), "% association"),
+        ("LocA", percent(scores.loca), "% localization"),
+        ("MOTA", percent(scores.mota), "% CLEAR: 1 - (missed + false + switches) / truth"),
+        ("MOTP", percent(scores.motp), "% CLEAR: mean overlap of matches"),
+        ("IDF1", percent(scores.idf1), "% identity F1"),
+        ("IDP", percent(scores.idp), "% identity precision"),
+        ("IDR", percent(scores.idr), "% identity recall"),
         ("TP", scores.tp.to_string(), "boxes matched"),
-        ("FP", scores.fp.to_string(), "boxes too many"),
+        ("FP", scores.fp.to_string(), "false positive boxes"),
         ("FN", scores.fn_.to_string(), "boxes missed"),
         ("IDSW", scores.idsw.to_string(), "identity switches"),
         ("Frag", scores.frag.to_string(), "fragments"),

@@ -1,7 +1,7 @@
-//! `posebook metrics pose`: a table of people against the truth of calibrated views.
+//! `posebook metrics pose`: scores a table of people against the ground truth of calibrated views.
 
 use crate::geometry::Vec3;
-use crate::metrics::views::{Candidate, Truth, ViewScores};
+use crate::metrics::views::{ViewPerson, ViewScores, ViewsTruth};
 use anyhow::{Context, Result, bail};
 use polars::prelude::{Column, DataType, StringChunked};
 use polars_io::SerReader;
@@ -16,19 +16,19 @@ const COLUMNS: [&str; 4] = ["run_id", "frame", "joints_m", "joints_px"];
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The truth: a JSON file of calibrated cameras and of points in meters for some frames
+    /// Ground truth: a JSON file with calibrated cameras and points in meters of some frames
     #[arg(long, value_name = "FILE")]
     truth: PathBuf,
-    /// The people: a people.parquet as `track` and experiments write it
+    /// People: a people.parquet of `track` or an experiment
     #[arg(long, value_name = "FILE")]
     people: PathBuf,
-    /// The camera that filmed them, by its name in the truth
+    /// Name of their camera in the ground truth
     #[arg(long, value_name = "NAME")]
     view: String,
-    /// The run whose people are scored, where the table has those of several
+    /// The run to score, if the table has several
     #[arg(long, value_name = "RUN_ID")]
     run: Option<String>,
-    /// Print JSON, with unrounded numbers and each frame's, instead of a table
+    /// Print JSON with unrounded numbers and the scores of each frame instead of a table
     #[arg(long)]
     json: bool,
 }
@@ -45,7 +45,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let scores = score(&args)?;
     if scores.frames_outside > 0 {
         eprintln!(
-            "note: {} frames of the truth lie before the first or behind the last frame with people, and are not scored",
+            "note: {} frames of the truth are before the first or after the last frame with people and are not scored",
             scores.frames_outside
         );
     }
@@ -58,16 +58,16 @@ pub(super) fn run(args: Args) -> Result<()> {
 }
 
 fn score(args: &Args) -> Result<ViewScores> {
-    let truth = Truth::read(&args.truth)?;
+    let truth = ViewsTruth::read(&args.truth)?;
     let people = read_people(&args.people, args.run.as_deref())?;
     Ok(truth.score(&args.view, &people)?)
 }
 
 /// The people of one run of a table.
-fn read_people(path: &Path, run: Option<&str>) -> Result<Vec<Candidate>> {
+fn read_people(path: &Path, run: Option<&str>) -> Result<Vec<ViewPerson>> {
     let shown = path.display();
     let open = || File::open(path).with_context(|| format!("cannot open the people {shown}"));
-    let no_table = || format!("{shown} is no table of people in Parquet's format");
+    let no_table = || format!("{shown} is not a table of people in Parquet format");
     let schema = ParquetReader::new(open()?).schema().with_context(no_table)?;
     let missing: Vec<&str> = COLUMNS.into_iter().filter(|name| schema.get(name).is_none()).collect();
     if !missing.is_empty() {
@@ -90,19 +90,20 @@ fn read_people(path: &Path, run: Option<&str>) -> Result<Vec<Candidate>> {
         }
         let number = frames.i64()?.get(row).and_then(|number| u64::try_from(number).ok());
         let number = number.with_context(|| format!("row {row} of {shown} has no frame"))?;
-        let at = |name: &str| format!("row {row} of {shown} has no whole list of numbers in column `{name}`");
-        let joints_m: Vec<Vec3> = points(meters, row).with_context(|| at("joints_m"))?;
-        // somebody was detected there, and the network gave no body
+        let invalid =
+            |name: &str| format!("row {row} of {shown} has no valid list of numbers in column `{name}`");
+        let joints_m: Vec<Vec3> = points(meters, row).with_context(|| invalid("joints_m"))?;
+        // a detection without a body
         if joints_m.is_empty() {
             continue;
         }
-        let joints_px = points(pixels, row).with_context(|| at("joints_px"))?;
-        people.push(Candidate { frame: number, joints_m, joints_px });
+        let joints_px = points(pixels, row).with_context(|| invalid("joints_px"))?;
+        people.push(ViewPerson { frame: number, joints_m, joints_px });
     }
     Ok(people)
 }
 
-/// The run to score: the one that is named, or the only one.
+/// The run to score: the named one, or the only one.
 fn chosen_run(runs: &StringChunked, named: Option<&str>, path: &Path) -> Result<Option<String>> {
     let present: BTreeSet<&str> = runs.iter().flatten().collect();
     let list = || present.iter().copied().collect::<Vec<_>>().join(", ");
@@ -116,7 +117,7 @@ fn chosen_run(runs: &StringChunked, named: Option<&str>, path: &Path) -> Result<
     }
 }
 
-/// The points of `N` coordinates in one row's list; `None` if there is no list, or one of other things.
+/// The points with `N` coordinates in the list of one row; `None` if it is not such a list.
 fn points<const N: usize>(column: &Column, row: usize) -> Option<Vec<[f32; N]>> {
     let values = column.list().ok()?.get_as_series(row)?.cast(&DataType::Float32).ok()?;
     let values: Vec<f32> = values.f32().ok()?.iter().collect::<Option<_>>()?;
@@ -124,24 +125,20 @@ fn points<const N: usize>(column: &Column, row: usize) -> Option<Vec<[f32; N]>> 
     rest.is_empty().then(|| points.to_vec())
 }
 
-/// The scores as a person reads them.
+/// The scores as a table.
 fn table(scores: &ViewScores) -> String {
     let number = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.1}"));
     let rows = [
-        ("MPJPE", number(scores.mpjpe_mm), "mm, 12 joints relative to the middle of the hips, camera axes"),
+        ("MPJPE", number(scores.mpjpe_mm), "mm, 12 joints relative to the mid-hip, camera axes"),
         (
             "PA-MPJPE",
             number(scores.pa_mpjpe_mm),
             "mm, after the best rotation, scale and shift of each frame",
         ),
-        ("frames", scores.frames_scored.to_string(), "with a person near the truth in the picture"),
-        ("missed", scores.frames_missed.to_string(), "frames with nobody near the truth"),
-        ("outside", scores.frames_outside.to_string(), "frames of the truth before or behind all people"),
-        (
-            "unknown",
-            scores.frames_without_truth.to_string(),
-            "frames in which the truth lacks hips or most joints",
-        ),
+        ("frames", scores.frames_scored.to_string(), "with a person near the truth in the image"),
+        ("missed", scores.frames_missed.to_string(), "frames without a person near the truth"),
+        ("outside", scores.frames_outside.to_string(), "frames of the truth before or after all people"),
+        ("unknown", scores.frames_without_truth.to_string(), "frames whose truth lacks hips or most joints"),
     ];
     rows.iter().map(|(name, value, meaning)| format!("{name:<8} {value:>7}  {meaning}\n")).collect()
 }
@@ -154,10 +151,10 @@ mod tests {
     use crate::tables::PersonRow;
     use crate::tables::files::TableWriter;
 
-    /// A truth of one camera at the laboratory's origin, whose points are in its own axes, 3 m away.
+    /// A truth with one camera at the origin and points 3 m in front of it.
     fn truth() -> String {
         let points: Vec<[f64; 3]> =
-            (0..33).map(|at| [0.1 * f64::from(at % 5), 0.05 * f64::from(at), 3.0]).collect();
+            (0..33).map(|index| [0.1 * f64::from(index % 5), 0.05 * f64::from(index), 3.0]).collect();
         let world = serde_json::to_string(&[&points, &points, &points]).unwrap();
         format!(
             r#"{{"unit": "m", "frames": [0, 2, 9], "points": "33", "world_m": {world}, "cameras": {{"cam01":
@@ -166,13 +163,13 @@ mod tests {
         )
     }
 
-    /// The truth's person, the depth of joints wrong by `off_m` on one side of the body.
+    /// The person of the truth, with a depth error of `off_m` on one side of the body.
     fn person(run: &str, frame: u64, off_m: f32) -> PersonRow {
         let (mut joints_m, mut joints_px) = (vec![0.0; 3 * JOINTS], vec![0.0; 2 * (JOINTS + 1)]);
-        for (place, &landmark) in crate::landmarks::SCORED.iter().enumerate() {
-            let joint = SCORED_JOINTS[place];
+        for (index, &landmark) in crate::landmarks::SCORED_LANDMARKS.iter().enumerate() {
+            let joint = SCORED_JOINTS[index];
             let (x, y) = (0.1 * (landmark % 5) as f32, 0.05 * landmark as f32);
-            let z = if place < 6 { off_m } else { 0.0 };
+            let z = if index < 6 { off_m } else { 0.0 };
             joints_m[3 * joint..3 * joint + 3].copy_from_slice(&[x, y, z]);
             joints_px[2 * joint..2 * joint + 2].copy_from_slice(&[300.0 * x + 300.0, 300.0 * y + 200.0]);
         }
@@ -194,9 +191,15 @@ mod tests {
         }
 
         fn args(&self, view: &str, run: Option<&str>) -> Args {
-            let at = |name: &str| self.folder.path().join(name);
+            let path = |name: &str| self.folder.path().join(name);
             let run = run.map(String::from);
-            Args { truth: at("truth.json"), people: at("people.parquet"), view: view.into(), run, json: true }
+            Args {
+                truth: path("truth.json"),
+                people: path("people.parquet"),
+                view: view.into(),
+                run,
+                json: true,
+            }
         }
     }
 
@@ -252,7 +255,7 @@ mod tests {
         let mut swapped = case.args("cam01", None);
         swapped.people = swapped.truth.clone();
         let message = format!("{:#}", score(&swapped).unwrap_err());
-        assert!(message.contains("no table of people"), "{message}");
+        assert!(message.contains("not a table of people"), "{message}");
         swapped.people = case.folder.path().join("none.parquet");
         assert!(score(&swapped).unwrap_err().to_string().contains("none.parquet"));
         // a table of something else

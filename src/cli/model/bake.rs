@@ -1,7 +1,7 @@
-//! `posebook model bake-body`: the stand-in body from MakeHuman's mesh.
+//! `posebook model bake-body`: makes the built-in body from MakeHuman's mesh.
 
 use crate::body::bake;
-use crate::files::check_folder;
+use crate::files::check_writable_folder;
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 
@@ -13,17 +13,17 @@ pub struct Args {
     /// The body to write, in SMPL's format
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Vertices of the reduced mesh
+    /// Number of vertices of the reduced mesh
     #[arg(long, default_value_t = bake::Settings::default().vertices)]
     vertices: usize,
 }
 
 pub fn run(args: &Args) -> Result<()> {
     let settings = bake::Settings { vertices: args.vertices, ..bake::Settings::default() };
-    let cannot = || format!("the body cannot be written to {}", args.out.display());
-    ensure!(!args.out.is_dir(), "{}: it is a folder", cannot());
+    let failed = || format!("cannot write the body to {}", args.out.display());
+    ensure!(!args.out.is_dir(), "{}: it is a folder", failed());
     let folder = args.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-    check_folder(folder.unwrap_or(Path::new("."))).with_context(cannot)?;
+    check_writable_folder(folder.unwrap_or(Path::new("."))).with_context(failed)?;
     let body = bake::bake(&args.source, &settings)?;
     body.save(&args.out)?;
     let sha256 = crate::provenance::sha256_of_file(&args.out)

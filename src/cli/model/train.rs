@@ -1,6 +1,6 @@
-//! `posebook model train`: a model set's weights from crops drawn on the fly.
+//! `posebook model train`: trains a model set's weights on generated crops.
 
-use crate::files::check_folder;
+use crate::files::check_writable_folder;
 use crate::runner::interrupt;
 use crate::train::{self, Evaluation, Settings};
 use anyhow::{Context, Result};
@@ -9,21 +9,21 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// The training's settings, a TOML file such as models/training/tiny.toml
+    /// Settings of the training, a TOML file such as models/training/tiny.toml
     settings: PathBuf,
-    /// Where checkpoints and the finished model set go
+    /// Folder for checkpoints and the finished model set
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
 }
 
 pub fn run(args: &Args) -> Result<()> {
     let settings = Settings::load(&args.settings)?;
-    check_folder(&args.out)
-        .with_context(|| format!("results cannot be written to the folder {}", args.out.display()))?;
-    let stop = interrupt::listen();
+    check_writable_folder(&args.out)
+        .with_context(|| format!("cannot write results to the folder {}", args.out.display()))?;
+    let stop = interrupt::install();
     let bar = ProgressBar::new(0);
     bar.set_style(ProgressStyle::with_template("{bar:24.cyan/dim} {pos}/{len} steps, {eta} left  {msg}")?);
-    let mut told = |progress: &train::Progress| {
+    let mut on_progress = |progress: &train::Progress| {
         bar.set_length(progress.steps as u64);
         bar.set_position(progress.step as u64);
         bar.set_message(format!("loss {:.4}, {:.0} crops/s", progress.loss, progress.crops_per_sec));
@@ -32,14 +32,14 @@ pub fn run(args: &Args) -> Result<()> {
             if bar.is_hidden() { eprintln!("{line}") } else { bar.println(line) }
         }
     };
-    let last = train::run(&settings, &args.out, &mut told, stop)?;
+    let last = train::run(&settings, &args.out, &mut on_progress, stop)?;
     bar.finish_and_clear();
     println!("{}", errors(&last));
     println!("model set: {}", args.out.join(format!("{}.toml", settings.name)).display());
     Ok(())
 }
 
-/// Held-out errors in words.
+/// The errors on held-out people as text.
 fn errors(held_out: &Evaluation) -> String {
     format!(
         "MPJPE {:.1} mm, PA-MPJPE {:.1} mm on {} held-out people (the mean pose: {:.1} and {:.1})",

@@ -1,192 +1,203 @@
-//! Feet: where each stands, when it lifts, how it swings.
+//! Plans where each foot stands, when it lifts, and how it swings.
 //!
-//! Every foothold is planned before the first frame, under the place where the body will be in the
-//! middle of the stance; between two footholds a foot does not move. What the joints do follows from it
-//! (`pelvis`, `limb`). The roll of the foot over heel and ball, and the shares of stance and swing, are
-//! those of normal gait (Perry, Gait Analysis, 1992: 62% stance at a free speed; Novacheck 1998 for
-//! running). Must not know hips and knees.
+//! Every foothold is planned before the first frame, below the body's position at the middle of the stance phase;
+//! between lifting and landing only the swing moves a foot. The joints follow from it (`pelvis`, `limb`). The roll
+//! of the foot over heel and ball, and the shares of stance and swing, are those of normal gait (Perry, Gait
+//! Analysis, 1992: 62% stance at a free speed; Novacheck 1998 for running). Does not depend on hips and knees.
 
-use super::course::{Course, Ground, Move, RUN_FROM};
-use super::figure::{Figure, joint};
 use super::rotation::{Rotation, V3, add, mix, scale, smoothstep, sub};
+use super::skeleton::{RestSkeleton, joint};
+use super::trajectory::{GroundState, RUN_TRANSITION, Trajectory, WalkSegment};
 
-/// A place where a foot stands for a while.
+/// A position where a foot stands for a while.
 #[derive(Debug, Clone, Copy)]
 struct Foothold {
     lands_secs: f64,
-    /// Infinite for the last one.
+    /// Infinite for the last foothold.
     lifts_secs: f64,
-    /// Under the ankle, `[x, z]`.
-    place: [f64; 2],
+    /// Position below the ankle, `[x, z]`.
+    position: [f64; 2],
     yaw: f64,
-    /// How far the foot's gait was from standing when it landed: 0 standing to 1 brisk walk.
-    vigour: f64,
+    /// Gait intensity at landing: 0 standing to 1 brisk walking.
+    intensity: f64,
     /// 0 walking to 1 running.
     run: f64,
 }
 
-/// One foot at one time.
+/// Pose of one foot at one time.
 #[derive(Debug, Clone, Copy)]
 pub struct Foot {
-    /// The ankle, world, metres.
+    /// Ankle in world axes, meters.
     pub ankle: V3,
-    /// The foot from its rest axes (flat, toes along +z) into the world.
-    pub turn: Rotation,
-    /// How far the toes are bent up against the foot, radians.
+    /// Rotation from the foot's rest axes (flat, toes along +z) to world axes.
+    pub rotation: Rotation,
+    /// Upward bend of the toes against the foot, radians.
     pub toes: f64,
     /// Radians about y.
     pub yaw: f64,
-    /// Whether the foot bears weight.
-    pub stands: bool,
+    /// Whether the foot is on the ground.
+    pub bears_weight: bool,
 }
 
-/// One side's footholds in order of time.
-pub struct Track {
-    holds: Vec<Foothold>,
+/// Footholds of one foot in order of time.
+pub struct FootTrack {
+    footholds: Vec<Foothold>,
     ankle_height: f64,
-    /// From the ankle to the ball and to the heel of a flat foot, foot axes.
+    /// Offsets from the ankle to the ball and to the heel of a flat foot, in foot axes.
     ball: V3,
     heel: V3,
 }
 
-/// How far the body gets from a foot that stands, in lengths of a leg.
-const FARTHEST: f64 = 0.7;
+/// Largest distance of the body from a standing foot, in leg lengths.
+const MAX_REACH: f64 = 0.7;
 
-/// How someone places the feet, all of it differing a little from person to person.
+/// A person's gait style.
 #[derive(Debug, Clone, Copy)]
-pub struct Habit {
-    /// Radians that the toes point outward.
+pub struct GaitStyle {
+    /// Outward rotation of the feet, radians.
     pub toe_out: f64,
-    /// Half the distance between the feet's lines, metres: standing, walking.
+    /// Half the distance between the feet's lines, meters: standing, walking.
     pub half_width: [f64; 2],
-    /// A factor on lift and roll of the feet.
+    /// Factor on lift and roll of the feet.
     pub lift: f64,
 }
 
-/// How far the gait is from standing: 0 up to 0.15 m/s, 1 from 1.3 m/s.
-pub fn vigour(speed: f64) -> f64 {
+/// Gait intensity: 0 up to 0.15 m/s, 1 from 1.3 m/s.
+pub fn intensity(speed: f64) -> f64 {
     smoothstep(0.15, 1.3, speed)
 }
 
 /// 0 walking to 1 running.
 pub fn running(speed: f64) -> f64 {
-    smoothstep(RUN_FROM[0], RUN_FROM[1], speed)
+    smoothstep(RUN_TRANSITION[0], RUN_TRANSITION[1], speed)
 }
 
-/// The share of a cycle for which a foot is in the air.
+/// Share of a gait cycle in which a foot is in the air.
 fn swing_share(speed: f64) -> f64 {
-    mix(mix(0.30, 0.39, vigour(speed)), 0.66, running(speed))
+    mix(mix(0.30, 0.39, intensity(speed)), 0.66, running(speed))
 }
 
-impl Track {
-    /// Plans the footholds of `side` (0 left, 1 right) along a course.
-    pub fn plan(course: &Course, side: usize, habit: &Habit, figure: &Figure) -> Track {
-        let first = hold(course.at(f64::NEG_INFINITY), side, habit, f64::NEG_INFINITY);
-        let longest = FARTHEST * figure.leg_length();
-        let mut holds = vec![first];
-        for way in &course.moves {
-            for step in (0..way.steps).filter(|step| (way.first_side + step) % 2 == side) {
-                add_step(&mut holds, course, way, step, side, habit, longest);
+impl FootTrack {
+    /// Plans the footholds of `side` (0 left, 1 right) along a trajectory.
+    pub fn plan(
+        trajectory: &Trajectory,
+        side: usize,
+        style: &GaitStyle,
+        skeleton: &RestSkeleton,
+    ) -> FootTrack {
+        let first = foothold_at(trajectory.sample(f64::NEG_INFINITY), side, style, f64::NEG_INFINITY);
+        let longest = MAX_REACH * skeleton.leg_length();
+        let mut footholds = vec![first];
+        for segment in &trajectory.segments {
+            for step in (0..segment.steps).filter(|step| (segment.first_side + step) % 2 == side) {
+                add_step(&mut footholds, trajectory, segment, step, side, style, longest);
             }
         }
         let [ankle, ball] = [joint::ANKLES[side], joint::FEET[side]];
-        let ankle_height = figure.ankle_height(side);
-        let to_ball = figure.bone(ankle, ball);
-        Track {
-            holds,
+        let ankle_height = skeleton.ankle_height(side);
+        let to_ball = skeleton.bone(ankle, ball);
+        FootTrack {
+            footholds,
             ankle_height,
             ball: [to_ball[0], 0.015 - ankle_height, to_ball[2]],
             heel: [0.0, -ankle_height, -0.045],
         }
     }
 
-    /// The foot at a time.
-    pub fn at(&self, secs: f64, habit: &Habit) -> Foot {
-        let next = self.holds.partition_point(|hold| hold.lands_secs <= secs);
-        let here = &self.holds[next - 1];
-        if secs <= here.lifts_secs || next == self.holds.len() {
-            return self.standing(here, secs, habit);
+    /// Pose of the foot at a time.
+    pub fn sample(&self, secs: f64, style: &GaitStyle) -> Foot {
+        let next = self.footholds.partition_point(|foothold| foothold.lands_secs <= secs);
+        let here = &self.footholds[next - 1];
+        if secs <= here.lifts_secs || next == self.footholds.len() {
+            return self.standing(here, secs, style);
         }
-        self.swinging(here, &self.holds[next], secs, habit)
+        self.swinging(here, &self.footholds[next], secs, style)
     }
 
-    /// A foot on the ground rolls from the heel to flat, and over the ball into the air.
-    fn standing(&self, hold: &Foothold, secs: f64, habit: &Habit) -> Foot {
-        let stance = hold.lifts_secs - hold.lands_secs;
+    /// Pose of a foot on the ground: it rolls from the heel to flat, and over the ball into the air.
+    fn standing(&self, foothold: &Foothold, secs: f64, style: &GaitStyle) -> Foot {
+        let stance = foothold.lifts_secs - foothold.lands_secs;
         let settle = (0.3 * stance).min(0.13);
-        let strike = strike_pitch(hold) * (1.0 - smoothstep(0.0, 1.0, (secs - hold.lands_secs) / settle));
-        let roll_secs = (mix(0.48, 0.6, hold.run) * stance).min(0.4);
-        let rolled = (1.0 - (hold.lifts_secs - secs) / roll_secs).clamp(0.0, 1.0);
-        let rise = push_pitch(hold, habit) * rolled * rolled;
+        let strike =
+            strike_pitch(foothold) * (1.0 - smoothstep(0.0, 1.0, (secs - foothold.lands_secs) / settle));
+        let roll_secs = (mix(0.48, 0.6, foothold.run) * stance).min(0.4);
+        let rolled = (1.0 - (foothold.lifts_secs - secs) / roll_secs).clamp(0.0, 1.0);
+        let rise = push_pitch(foothold, style) * rolled * rolled;
         let pitch = strike - rise;
-        let turn = Rotation::about_y(hold.yaw) * Rotation::about_x(-pitch);
-        let flat = [hold.place[0], self.ankle_height, hold.place[1]];
+        let rotation = Rotation::about_y(foothold.yaw) * Rotation::about_x(-pitch);
+        let flat = [foothold.position[0], self.ankle_height, foothold.position[1]];
         let pivot = if pitch > 0.0 { self.heel } else { self.ball };
-        let moved = sub(Rotation::about_y(hold.yaw).apply(pivot), turn.apply(pivot));
-        Foot { ankle: add(flat, moved), turn, toes: (-pitch).max(0.0) * 0.8, yaw: hold.yaw, stands: true }
+        let moved = sub(Rotation::about_y(foothold.yaw).apply(pivot), rotation.apply(pivot));
+        Foot {
+            ankle: add(flat, moved),
+            rotation,
+            toes: (-pitch).max(0.0) * 0.8,
+            yaw: foothold.yaw,
+            bears_weight: true,
+        }
     }
 
-    fn swinging(&self, from: &Foothold, to: &Foothold, secs: f64, habit: &Habit) -> Foot {
-        let whole = to.lands_secs - from.lifts_secs;
-        let w = ((secs - from.lifts_secs) / whole).clamp(0.0, 1.0);
-        let lifted = self.standing(from, from.lifts_secs, habit);
-        let landed = self.standing(to, to.lands_secs, habit);
+    fn swinging(&self, from: &Foothold, to: &Foothold, secs: f64, style: &GaitStyle) -> Foot {
+        let swing_secs = to.lands_secs - from.lifts_secs;
+        let w = ((secs - from.lifts_secs) / swing_secs).clamp(0.0, 1.0);
+        let lifted = self.standing(from, from.lifts_secs, style);
+        let landed = self.standing(to, to.lands_secs, style);
         let along = w * w * (3.0 - 2.0 * w);
-        let distance = libm::hypot(to.place[0] - from.place[0], to.place[1] - from.place[1]);
+        let distance = libm::hypot(to.position[0] - from.position[0], to.position[1] - from.position[1]);
         let walking = 0.03 + 0.05 * smoothstep(0.1, 1.2, distance);
         let running = 0.06 + 0.13 * distance.min(2.5);
-        let lift = mix(walking, running, to.run) * habit.lift;
+        let lift = mix(walking, running, to.run) * style.lift;
         let bump = 6.75 * w * (1.0 - w) * (1.0 - w);
         let mut ankle = add(scale(lifted.ankle, 1.0 - along), scale(landed.ankle, along));
         ankle[1] += lift * bump;
-        let (down, up) = (push_pitch(from, habit), strike_pitch(to));
+        let (down, up) = (push_pitch(from, style), strike_pitch(to));
         let trailing =
             down * (1.0 + 0.25 * to.run * bump) * (1.0 - smoothstep(0.0, mix(0.62, 0.8, to.run), w));
         let pitch = up * smoothstep(0.55, 0.95, w) - trailing;
         let yaw = mix(from.yaw, to.yaw, along);
         Foot {
             ankle,
-            turn: Rotation::about_y(yaw) * Rotation::about_x(-pitch),
+            rotation: Rotation::about_y(yaw) * Rotation::about_x(-pitch),
             toes: lifted.toes * (1.0 - smoothstep(0.0, 0.4, w)),
             yaw,
-            stands: false,
+            bears_weight: false,
         }
     }
 }
 
-/// Toes up at the heel's strike, radians.
-fn strike_pitch(hold: &Foothold) -> f64 {
-    mix(0.33 * hold.vigour, 0.08, hold.run)
+/// Upward pitch of the foot at heel strike, radians.
+fn strike_pitch(foothold: &Foothold) -> f64 {
+    mix(0.33 * foothold.intensity, 0.08, foothold.run)
 }
 
-/// Heel up at the moment of lifting, radians.
-fn push_pitch(hold: &Foothold, habit: &Habit) -> f64 {
-    mix(0.12 + 0.75 * hold.vigour, 0.95, hold.run) * habit.lift.min(1.1)
+/// Upward pitch of the heel at lifting, radians.
+fn push_pitch(foothold: &Foothold, style: &GaitStyle) -> f64 {
+    mix(0.12 + 0.75 * foothold.intensity, 0.95, foothold.run) * style.lift.min(1.1)
 }
 
-/// A foothold of `side` beside the body at `ground`.
-fn hold(ground: Ground, side: usize, habit: &Habit, lands_secs: f64) -> Foothold {
-    let (vigour, run) = (vigour(ground.speed), running(ground.speed));
+/// The foothold of `side` for the body at `ground`.
+fn foothold_at(ground: GroundState, side: usize, style: &GaitStyle, lands_secs: f64) -> Foothold {
+    let (intensity, run) = (intensity(ground.speed), running(ground.speed));
     let sign = if side == 0 { 1.0 } else { -1.0 };
-    let aside = sign * mix(habit.half_width[0], habit.half_width[1], vigour);
+    let lateral = sign * mix(style.half_width[0], style.half_width[1], intensity);
     let (sine, cosine) = (libm::sin(ground.heading), libm::cos(ground.heading));
-    // the middle of the foot, not the ankle, is under the body: the ankle is a little behind
+    // the middle of the foot, not the ankle, is below the body: the ankle is slightly behind
     let back = -0.025;
-    let place = [
-        ground.position[0] + aside * cosine + back * sine,
-        ground.position[1] - aside * sine + back * cosine,
+    let position = [
+        ground.position[0] + lateral * cosine + back * sine,
+        ground.position[1] - lateral * sine + back * cosine,
     ];
-    let yaw = ground.heading + sign * habit.toe_out;
-    Foothold { lands_secs, lifts_secs: f64::INFINITY, place, yaw, vigour, run }
+    let yaw = ground.heading + sign * style.toe_out;
+    Foothold { lands_secs, lifts_secs: f64::INFINITY, position, yaw, intensity, run }
 }
 
-/// When the body is `longest` metres from a foothold, or `usual` if that comes first: a runner who brakes
-/// must not stand longer than the leg is long.
-fn left_behind(course: &Course, place: [f64; 2], earliest: f64, usual: f64, longest: f64) -> f64 {
+/// Time at which the body is `longest` meters from a foothold, or `usual` if that is earlier: a braking runner must
+/// not stand longer than the leg can reach.
+fn lift_time(trajectory: &Trajectory, position: [f64; 2], earliest: f64, usual: f64, longest: f64) -> f64 {
     let mut secs = earliest;
     while secs < usual {
-        let body = course.at(secs).position;
-        if libm::hypot(body[0] - place[0], body[1] - place[1]) > longest {
+        let body = trajectory.sample(secs).position;
+        if libm::hypot(body[0] - position[0], body[1] - position[1]) > longest {
             return secs;
         }
         secs += 1.0 / 60.0;
@@ -195,27 +206,29 @@ fn left_behind(course: &Course, place: [f64; 2], earliest: f64, usual: f64, long
 }
 
 fn add_step(
-    holds: &mut Vec<Foothold>,
-    course: &Course,
-    way: &Move,
+    footholds: &mut Vec<Foothold>,
+    trajectory: &Trajectory,
+    segment: &WalkSegment,
     step: usize,
     side: usize,
-    habit: &Habit,
+    style: &GaitStyle,
     longest: f64,
 ) {
-    let landing = way.first_phase + (step + 1) as f64 / 2.0;
-    // the last landing is the move's end to the bit, whatever the rounding of the phase
-    let lands_secs = if step + 1 == way.steps { way.ends_secs } else { course.time_of_phase(landing) };
-    let swing = swing_share(course.at(course.time_of_phase(landing - 0.2)).speed);
-    let previous = holds.len() - 1;
-    let earliest = (holds[previous].lands_secs + 0.05).max(way.starts_secs);
-    let usual = course.time_of_phase(landing - swing).max(earliest).min(lands_secs - 0.05);
-    holds[previous].lifts_secs = left_behind(course, holds[previous].place, earliest, usual, longest);
-    let ground = if step + 2 >= way.steps {
-        Ground { speed: 0.0, ..course.at(way.ends_secs) }
+    let landing = segment.first_phase + (step + 1) as f64 / 2.0;
+    // the last landing is exactly the segment's end, regardless of the rounding of the phase
+    let lands_secs =
+        if step + 1 == segment.steps { segment.ends_secs } else { trajectory.time_of_phase(landing) };
+    let swing = swing_share(trajectory.sample(trajectory.time_of_phase(landing - 0.2)).speed);
+    let previous = footholds.len() - 1;
+    let earliest = (footholds[previous].lands_secs + 0.05).max(segment.starts_secs);
+    let usual = trajectory.time_of_phase(landing - swing).max(earliest).min(lands_secs - 0.05);
+    footholds[previous].lifts_secs =
+        lift_time(trajectory, footholds[previous].position, earliest, usual, longest);
+    let ground = if step + 2 >= segment.steps {
+        GroundState { speed: 0.0, ..trajectory.sample(segment.ends_secs) }
     } else {
-        let next_swing = swing_share(course.at(lands_secs).speed);
-        course.at(course.time_of_phase(landing + (1.0 - next_swing) / 2.0))
+        let next_swing = swing_share(trajectory.sample(lands_secs).speed);
+        trajectory.sample(trajectory.time_of_phase(landing + (1.0 - next_swing) / 2.0))
     };
-    holds.push(hold(ground, side, habit, lands_secs));
+    footholds.push(foothold_at(ground, side, style, lands_secs));
 }

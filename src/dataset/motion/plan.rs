@@ -1,51 +1,75 @@
-//! What a person is going to do: walk here, run there, stay and wave.
+//! What a person does: walk, run, stay, gesture.
 //!
-//! A plan is what a scene's TOML says, or what [`Plan::wander`] draws. Points lie on the ground as
-//! `[x, z]` in metres, in the world's axes (y up). Must not know how a body does it.
+//! A plan comes from a scene's TOML or from [`Plan::wander`]. Points on the ground are `[x, z]` in meters, world
+//! axes (y up). Does not depend on bodies.
 
-use crate::random::{self, Stream};
+use crate::random::{self, RandomStream};
 use serde::{Deserialize, Serialize};
 
-/// A person's doings, one after the other; before the first the person stands, after the last too.
+/// A person's activities in sequence; before and after them the person stands still.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// When the first stage begins, in seconds of the clip; negative for one who is on the way already.
+    /// Start of the first stage, seconds of the clip; negative for a person already moving when the clip starts.
     pub starts_secs: f64,
+    /// Start position.
     pub from: [f64; 2],
-    /// Where the person looks at first, radians about y (0 along +z); `None`: where the way goes.
+    /// Initial heading, radians about y (0 along +z); `None`: that of the route.
     pub facing: Option<f64>,
+    /// The activities.
     pub stages: Vec<Stage>,
 }
 
-/// One thing to do.
+/// One activity.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Stage {
-    /// Through the points `to` at `speed` metres a second; from 2.2 on the person runs. Stages of this
-    /// kind that follow each other are one way, without a stop between.
-    Go { to: Vec<[f64; 2]>, speed: f64, doing: Option<Action> },
-    /// On the spot for `secs` seconds.
-    Stay { secs: f64, doing: Option<Action> },
+    /// Moves through the points `to` at `speed` meters per second; from 2.2 on the person runs. Consecutive stages
+    /// of this kind form one route without a stop.
+    Go {
+        /// Points of the route.
+        to: Vec<[f64; 2]>,
+        /// Meters per second.
+        speed: f64,
+        /// Gesture.
+        doing: Option<Action>,
+    },
+    /// Stays in place for `secs` seconds.
+    Stay {
+        /// Duration, seconds.
+        secs: f64,
+        /// Gesture.
+        doing: Option<Action>,
+    },
 }
 
-/// What the upper body does meanwhile. `crouch` and `pick_up` bend the knees as well and need a
-/// person who stays.
+/// A gesture of the upper body. `crouch` and `pick_up` also bend the knees, and need a person who stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
+    /// Waves with one hand.
     Wave,
+    /// Reaches up with one hand.
     ReachUp,
+    /// Reaches forward with one hand.
     ReachForward,
+    /// Picks something up from the ground.
     PickUp,
+    /// Crouches.
     Crouch,
+    /// Looks at a phone.
     Phone,
+    /// Hands on hips.
     HandsOnHips,
+    /// Folded arms.
     FoldArms,
+    /// Stretches both arms up.
     Stretch,
+    /// Bows.
     Bow,
 }
 
 impl Action {
-    pub const STANDING: [Action; 10] = [
+    /// Gestures of a person who stays.
+    const STANDING: [Action; 10] = [
         Action::Wave,
         Action::ReachUp,
         Action::ReachForward,
@@ -57,24 +81,27 @@ impl Action {
         Action::Stretch,
         Action::Bow,
     ];
-    pub const WALKING: [Action; 3] = [Action::Wave, Action::Phone, Action::ReachForward];
+    /// Gestures of a walking person.
+    const WALKING: [Action; 3] = [Action::Wave, Action::Phone, Action::ReachForward];
 }
 
-/// A rectangle of ground, `[x, z]` in metres.
+/// A rectangle of the ground, `[x, z]` in meters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Area {
+    /// Least coordinates.
     pub low: [f64; 2],
+    /// Largest coordinates.
     pub high: [f64; 2],
 }
 
 impl Area {
-    fn point(&self, stream: &mut Stream) -> [f64; 2] {
+    fn point(&self, stream: &mut RandomStream) -> [f64; 2] {
         [0, 1].map(|i| stream.range(self.low[i], self.high[i]))
     }
 }
 
 impl Plan {
-    /// A plan of `person` under `seed` that lasts from 0 to `secs` at least: ways through `area` at all
+    /// A random plan of `person` under `seed` that lasts from 0 to at least `secs`: routes through `area` at all
     /// speeds, stops, gestures.
     pub fn wander(seed: u64, person: u64, area: Area, secs: f64) -> Plan {
         let mut stream = random::stream(seed, "dataset/motion/wander", &[person]);
@@ -82,12 +109,13 @@ impl Plan {
         let from = area.point(&mut stream);
         let (mut at, mut time, mut stages) = (from, starts_secs, Vec::new());
         while time < secs + 2.0 {
-            if stream.chance(0.68) {
+            if stream.bernoulli(0.68) {
                 let speed =
-                    if stream.chance(0.22) { stream.range(2.4, 3.6) } else { stream.range(0.7, 1.65) };
+                    if stream.bernoulli(0.22) { stream.range(2.4, 3.6) } else { stream.range(0.7, 1.65) };
                 let points = 1 + stream.below(2);
                 let to: Vec<[f64; 2]> = (0..points).map(|_| away_from(at, &area, &mut stream)).collect();
-                let doing = (speed < 1.7 && stream.chance(0.2)).then(|| pick(&Action::WALKING, &mut stream));
+                let doing =
+                    (speed < 1.7 && stream.bernoulli(0.2)).then(|| pick(&Action::WALKING, &mut stream));
                 for point in &to {
                     time += libm::hypot(point[0] - at[0], point[1] - at[1]) / speed;
                     at = *point;
@@ -95,18 +123,18 @@ impl Plan {
                 stages.push(Stage::Go { to, speed, doing });
             } else {
                 let stay = stream.range(1.2, 3.5);
-                let doing = stream.chance(0.85).then(|| pick(&Action::STANDING, &mut stream));
+                let doing = stream.bernoulli(0.85).then(|| pick(&Action::STANDING, &mut stream));
                 time += stay;
                 stages.push(Stage::Stay { secs: stay, doing });
             }
         }
-        let facing = stream.chance(0.5).then(|| stream.range(-3.1, 3.1));
+        let facing = stream.bernoulli(0.5).then(|| stream.range(-3.1, 3.1));
         Plan { starts_secs, from, facing, stages }
     }
 }
 
-/// A point of `area` that is worth a walk from `at`: the farthest of three.
-fn away_from(at: [f64; 2], area: &Area, stream: &mut Stream) -> [f64; 2] {
+/// A destination in `area`: the farthest from `at` of three random points.
+fn away_from(at: [f64; 2], area: &Area, stream: &mut RandomStream) -> [f64; 2] {
     let distance = |p: &[f64; 2]| libm::hypot(p[0] - at[0], p[1] - at[1]);
     let first = area.point(stream);
     (0..2)
@@ -114,6 +142,6 @@ fn away_from(at: [f64; 2], area: &Area, stream: &mut Stream) -> [f64; 2] {
         .fold(first, |best, p| if distance(&p) > distance(&best) { p } else { best })
 }
 
-fn pick(from: &[Action], stream: &mut Stream) -> Action {
+fn pick(from: &[Action], stream: &mut RandomStream) -> Action {
     from[stream.below(from.len())]
 }

@@ -1,14 +1,12 @@
-//! Rotations as unit quaternions, in double precision and with transcendental functions that give the
-//! same bits on every machine (`libm`).
-//!
-//! Must not know what is being turned.
+//! Rotations as unit quaternions, in double precision, with transcendental functions that give the same bits on
+//! every machine (`libm`).
 
 use crate::geometry::Mat3;
 
-/// A vector in double precision; the axes are the caller's.
+/// A vector in double precision.
 pub type V3 = [f64; 3];
 
-/// A rotation. `a * b` turns by `b` first and by `a` after.
+/// A rotation. `a * b` rotates by `b` first, then by `a`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rotation {
     w: f64,
@@ -16,28 +14,32 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    pub const NONE: Rotation = Rotation { w: 1.0, v: [0.0; 3] };
+    /// No rotation.
+    pub const IDENTITY: Rotation = Rotation { w: 1.0, v: [0.0; 3] };
 
-    /// By `angle` radians about a unit `axis`, counter-clockwise for who looks against it.
+    /// Rotation by `angle` radians about a unit `axis`, counterclockwise when the axis points at the viewer.
     pub fn about(axis: V3, angle: f64) -> Rotation {
         let sine = libm::sin(angle / 2.0);
         Rotation { w: libm::cos(angle / 2.0), v: scale(axis, sine) }
     }
 
+    /// About the x axis.
     pub fn about_x(angle: f64) -> Rotation {
         Rotation::about([1.0, 0.0, 0.0], angle)
     }
 
+    /// About the y axis.
     pub fn about_y(angle: f64) -> Rotation {
         Rotation::about([0.0, 1.0, 0.0], angle)
     }
 
+    /// About the z axis.
     pub fn about_z(angle: f64) -> Rotation {
         Rotation::about([0.0, 0.0, 1.0], angle)
     }
 
-    /// The rotation that takes the frame spanned by `from` to the one spanned by `to`: the first vector
-    /// of each pair exactly, the second as nearly as its right angle to the first allows.
+    /// The rotation from the frame spanned by `from` to the one spanned by `to`: the first vectors are aligned
+    /// exactly, the second as far as their angle to the first allows.
     pub fn between(from: [V3; 2], to: [V3; 2]) -> Rotation {
         let (a, b) = (orthonormal(from), orthonormal(to));
         let mut m = [[0.0; 3]; 3];
@@ -46,11 +48,11 @@ impl Rotation {
                 *value = (0..3).map(|k| b[k][row] * a[k][column]).sum();
             }
         }
-        Rotation::of_matrix(&m)
+        Rotation::from_matrix(&m)
     }
 
-    /// Shepperd's method: the largest of the four squares is divided by.
-    fn of_matrix(m: &[[f64; 3]; 3]) -> Rotation {
+    /// Shepperd's method: divides by the largest of the four squares.
+    fn from_matrix(m: &[[f64; 3]; 3]) -> Rotation {
         let squares = [
             1.0 + m[0][0] + m[1][1] + m[2][2],
             1.0 + m[0][0] - m[1][1] - m[2][2],
@@ -69,32 +71,34 @@ impl Rotation {
             2 => (differences[1] * quarter, [sums[2] * quarter, half, sums[0] * quarter]),
             _ => (differences[2] * quarter, [sums[1] * quarter, sums[0] * quarter, half]),
         };
-        Rotation { w, v }.normalised()
+        Rotation { w, v }.normalized()
     }
 
+    /// The opposite rotation.
     pub fn inverse(self) -> Rotation {
         Rotation { w: self.w, v: scale(self.v, -1.0) }
     }
 
+    /// The rotated point.
     pub fn apply(self, p: V3) -> V3 {
         let t = scale(cross(self.v, p), 2.0);
         add(add(p, scale(t, self.w)), cross(self.v, t))
     }
 
-    /// From `self` at weight 0 to `other` at weight 1 along the shorter arc.
+    /// Interpolation from `self` at weight 0 to `other` at weight 1 along the shorter arc.
     pub fn blend(self, other: Rotation, weight: f64) -> Rotation {
         let sign = if self.w * other.w + dot(self.v, other.v) < 0.0 { -1.0 } else { 1.0 };
         let w = self.w * (1.0 - weight) + other.w * weight * sign;
         let v = add(scale(self.v, 1.0 - weight), scale(other.v, weight * sign));
-        Rotation { w, v }.normalised()
+        Rotation { w, v }.normalized()
     }
 
-    fn normalised(self) -> Rotation {
+    fn normalized(self) -> Rotation {
         let by = 1.0 / (self.w * self.w + dot(self.v, self.v)).sqrt();
         Rotation { w: self.w * by, v: scale(self.v, by) }
     }
 
-    /// As a matrix acting on columns.
+    /// As a row-major matrix acting on columns.
     pub fn matrix(self) -> Mat3 {
         let columns = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(|axis| self.apply(axis));
         std::array::from_fn(|row| std::array::from_fn(|column| columns[column][row] as f32))
@@ -107,7 +111,7 @@ impl std::ops::Mul for Rotation {
     fn mul(self, other: Rotation) -> Rotation {
         let w = self.w * other.w - dot(self.v, other.v);
         let v = add(add(scale(other.v, self.w), scale(self.v, other.w)), cross(self.v, other.v));
-        Rotation { w, v }.normalised()
+        Rotation { w, v }.normalized()
     }
 }
 
@@ -117,36 +121,43 @@ fn orthonormal([first, second]: [V3; 2]) -> [V3; 3] {
     [a, b, cross(a, b)]
 }
 
+/// `a + b`.
 pub fn add(a: V3, b: V3) -> V3 {
     [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
 }
 
+/// `a - b`.
 pub fn sub(a: V3, b: V3) -> V3 {
     [a[0] - b[0], a[1] - b[1], a[2] - b[2]]
 }
 
+/// `a` times `by`.
 pub fn scale(a: V3, by: f64) -> V3 {
     a.map(|x| x * by)
 }
 
+/// Scalar product.
 pub fn dot(a: V3, b: V3) -> f64 {
     a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 }
 
+/// Vector product.
 pub fn cross(a: V3, b: V3) -> V3 {
     [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
+/// Euclidean length.
 pub fn length(a: V3) -> f64 {
     dot(a, a).sqrt()
 }
 
-/// `a` at length 1; of a null vector, something of length 1.
+/// `a` normalized; a unit vector for the null vector.
 pub fn unit(a: V3) -> V3 {
     let by = length(a);
     if by > 1e-12 { scale(a, 1.0 / by) } else { [1.0, 0.0, 0.0] }
 }
 
+/// Linear interpolation.
 pub fn mix(a: f64, b: f64, weight: f64) -> f64 {
     a + (b - a) * weight
 }
@@ -166,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn quarter_turns_go_the_right_way() {
+    fn quarter_turns_have_the_right_sign() {
         let quarter = std::f64::consts::FRAC_PI_2;
         assert!(near(Rotation::about_x(quarter).apply([0.0, 1.0, 0.0]), [0.0, 0.0, 1.0]));
         assert!(near(Rotation::about_y(quarter).apply([0.0, 0.0, 1.0]), [1.0, 0.0, 0.0]));
@@ -176,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_taken_to_frames() {
+    fn frames_are_aligned() {
         for k in 0..40 {
             let turn = Rotation::about(unit([1.0, k as f64 - 20.0, 3.0]), k as f64 * 0.31);
             let from = [[0.3, -1.0, 0.2], [0.0, 0.1, 1.0]];

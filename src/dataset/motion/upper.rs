@@ -1,35 +1,35 @@
-//! Pelvis, trunk, head and arms: how they turn with the gait, and the gestures laid over it.
+//! Motion of pelvis, trunk, head and arms with the gait, and the gestures blended over it.
 //!
-//! Amplitudes of walking: pelvis 5 degrees about the vertical and 4 of list, trunk against it, arms
-//! 20 to 25 degrees each way (Murray 1964, 1967; Perry 1992). Runners lean and bend their elbows
-//! (Novacheck 1998). Must not know feet.
+//! Amplitudes of walking: pelvis 5 degrees about the vertical and 4 of list, trunk against it, arms 20 to 25
+//! degrees each way (Murray 1964, 1967; Perry 1992). Runners lean and bend their elbows (Novacheck 1998). Does not
+//! depend on the feet.
 
 use super::Gait;
-use super::figure::{Figure, joint};
 use super::limb::Limb;
 use super::plan::Action;
 use super::rotation::{Rotation, V3, mix, scale, unit};
-use crate::random::Stream;
+use super::skeleton::{RestSkeleton, joint};
+use crate::random::RandomStream;
 use std::f64::consts::TAU;
 
-/// A person's own way of holding and moving the upper body; angles in radians.
-pub struct Manner {
+/// A person's style of holding and moving the upper body; angles in radians.
+pub struct UpperBodyStyle {
     lean: f64,
     arms_out: f64,
     arms_swing: f64,
     elbows: f64,
     twist: f64,
     gaze: f64,
-    /// The side of one-handed gestures: 0 left, 1 right.
+    /// Side of one-handed gestures: 0 left, 1 right.
     hand: usize,
-    /// Where in their slow sways head and trunk begin, radians.
+    /// Phases of the slow sway of head and trunk, radians.
     sways: [f64; 6],
 }
 
-/// Where a hand goes in a gesture, for the left side in the trunk's axes; the right side mirrors x.
+/// Target of a hand in a gesture, for the left side in the trunk's axes; the right side mirrors x.
 struct Reach {
     direction: V3,
-    /// Of the arm's length.
+    /// Distance of the target from the shoulder, as a share of the arm's length.
     extent: f64,
     elbow: V3,
 }
@@ -38,52 +38,53 @@ const fn reach(direction: V3, extent: f64, elbow: V3) -> Option<Reach> {
     Some(Reach { direction, extent, elbow })
 }
 
-impl Manner {
-    pub fn draw(stream: &mut Stream) -> Manner {
-        Manner {
+impl UpperBodyStyle {
+    /// A random style.
+    pub fn sample(stream: &mut RandomStream) -> UpperBodyStyle {
+        UpperBodyStyle {
             lean: stream.range(-0.03, 0.07),
             arms_out: stream.range(0.10, 0.26),
             arms_swing: stream.range(0.75, 1.25),
             elbows: stream.range(0.10, 0.32),
             twist: stream.range(0.15, 0.5),
             gaze: stream.range(0.1, 0.4),
-            hand: usize::from(stream.chance(0.8)),
+            hand: usize::from(stream.bernoulli(0.8)),
             sways: std::array::from_fn(|_| stream.range(0.0, TAU)),
         }
     }
 
-    /// A slow sway between -1 and 1 that never quite repeats.
+    /// Slow quasi-periodic sway between -1 and 1.
     fn sway(&self, which: usize, secs: f64) -> f64 {
         let (a, b) = (self.sways[which], self.sways[(which + 3) % 6]);
         0.6 * libm::sin(0.9 * secs + a) + 0.4 * libm::sin(1.71 * secs + b)
     }
 
-    /// The pelvis against the heading.
+    /// Rotation of the pelvis relative to the heading.
     pub fn pelvis(&self, gait: &Gait) -> Rotation {
         let (sine, cosine) = (libm::sin(TAU * gait.cycle), libm::cos(TAU * gait.cycle));
-        let yaw = -0.09 * gait.vigour * cosine;
-        let list = 0.055 * gait.vigour * sine;
-        let tilt = 0.03 + 0.02 * gait.vigour + 0.07 * gait.run + 0.4 * gait.bend;
+        let yaw = -0.09 * gait.intensity * cosine;
+        let list = 0.055 * gait.intensity * sine;
+        let tilt = 0.03 + 0.02 * gait.intensity + 0.07 * gait.run + 0.4 * gait.bend;
         Rotation::about_y(yaw) * Rotation::about_z(list) * Rotation::about_x(tilt)
     }
 
-    /// Fills in trunk, head and arms at a time.
+    /// Sets trunk, head and arms of `pose` at a time.
     pub fn upper(
         &self,
         secs: f64,
         gait: &Gait,
         actions: &[(Action, f64)],
-        figure: &Figure,
+        skeleton: &RestSkeleton,
         pose: &mut [Rotation; 24],
     ) {
         self.trunk_and_head(secs, gait, actions, pose);
         let cosine = libm::cos(TAU * gait.cycle);
         for side in [0, 1] {
-            let forward = if side == 0 { -cosine } else { cosine } * gait.vigour;
+            let forward = if side == 0 { -cosine } else { cosine } * gait.intensity;
             let [mut shoulder, mut elbow] = self.hanging(side, forward, secs, gait);
             for &(action, weight) in actions {
                 let Some(goal) = gesture(action, side, self.hand, secs) else { continue };
-                let [there, bent] = reaching(side, &goal, figure);
+                let [there, bent] = reaching(side, &goal, skeleton);
                 shoulder = shoulder.blend(there, weight);
                 elbow = elbow.blend(bent, weight);
             }
@@ -98,10 +99,10 @@ impl Manner {
 
     fn trunk_and_head(&self, secs: f64, gait: &Gait, actions: &[(Action, f64)], pose: &mut [Rotation; 24]) {
         let (sine, cosine) = (libm::sin(TAU * gait.cycle), libm::cos(TAU * gait.cycle));
-        let trunk_yaw = mix(0.07, 0.16, gait.run) * gait.vigour * cosine;
-        let yaw = trunk_yaw + 0.09 * gait.vigour * cosine + 0.03 * self.sway(0, secs);
-        let list = -0.05 * gait.vigour * sine + 0.02 * self.sway(1, secs);
-        let pitch = self.lean - 0.03 - 0.02 * gait.vigour + 0.6 * gait.bend + 0.015 * self.sway(2, secs);
+        let trunk_yaw = mix(0.07, 0.16, gait.run) * gait.intensity * cosine;
+        let yaw = trunk_yaw + 0.09 * gait.intensity * cosine + 0.03 * self.sway(0, secs);
+        let list = -0.05 * gait.intensity * sine + 0.02 * self.sway(1, secs);
+        let pitch = self.lean - 0.03 - 0.02 * gait.intensity + 0.6 * gait.bend + 0.015 * self.sway(2, secs);
         let share =
             Rotation::about_y(yaw / 3.0) * Rotation::about_z(list / 3.0) * Rotation::about_x(pitch / 3.0);
         for spine in joint::SPINE {
@@ -116,16 +117,19 @@ impl Manner {
         pose[joint::HEAD] = half;
     }
 
-    /// Shoulder and elbow of an arm that hangs and swings; `forward` is -1 to 1.
+    /// Rotations of shoulder and elbow of a hanging, swinging arm; `forward` is -1 to 1.
     fn hanging(&self, side: usize, forward: f64, secs: f64, gait: &Gait) -> [Rotation; 2] {
         let sign = if side == 0 { 1.0 } else { -1.0 };
         let swing =
             mix(0.31, 0.55, gait.run) * self.arms_swing * forward + 0.04 + 0.03 * self.sway(side, secs);
-        // arms fall forward with a bent trunk: they hang from the shoulders
+        // arms of a bent trunk hang down from the shoulders
         let swing = swing + 0.75 * gait.bend;
         let down = std::f64::consts::FRAC_PI_2 - self.arms_out - 0.06 * gait.run;
-        let elbow =
-            mix(self.elbows + 0.08 * gait.vigour + 0.15 * forward.max(0.0), 1.45 + 0.2 * forward, gait.run);
+        let elbow = mix(
+            self.elbows + 0.08 * gait.intensity + 0.15 * forward.max(0.0),
+            1.45 + 0.2 * forward,
+            gait.run,
+        );
         let turned_in = mix(self.twist, 0.5, gait.run);
         let shoulder = Rotation::about_x(-swing)
             * Rotation::about_y(-sign * turned_in)
@@ -140,20 +144,20 @@ fn raised(shoulder: Rotation, side: usize) -> f64 {
     shoulder.apply([sign, 0.0, 0.0])[1].max(0.0)
 }
 
-fn reaching(side: usize, goal: &Reach, figure: &Figure) -> [Rotation; 2] {
+fn reaching(side: usize, goal: &Reach, skeleton: &RestSkeleton) -> [Rotation; 2] {
     let mirror = |v: V3| if side == 0 { v } else { [-v[0], v[1], v[2]] };
     let [shoulder, elbow, wrist] = [joint::SHOULDERS[side], joint::ELBOWS[side], joint::WRISTS[side]];
     let arm = Limb {
-        upper: figure.bone(shoulder, elbow),
-        lower: figure.bone(elbow, wrist),
-        bump: [0.0, 0.0, -1.0],
+        upper: skeleton.bone(shoulder, elbow),
+        lower: skeleton.bone(elbow, wrist),
+        bend_direction: [0.0, 0.0, -1.0],
     };
-    let target = scale(unit(mirror(goal.direction)), goal.extent * arm.reach());
-    let [upper, lower] = arm.towards(target, mirror(goal.elbow));
+    let target = scale(unit(mirror(goal.direction)), goal.extent * arm.length());
+    let [upper, lower] = arm.solve(target, mirror(goal.elbow));
     [upper, upper.inverse() * lower]
 }
 
-/// Where the hand of `side` goes; `None` for an arm that the gesture leaves alone.
+/// Target of the hand of `side`; `None` if the gesture does not use that arm.
 fn gesture(action: Action, side: usize, hand: usize, secs: f64) -> Option<Reach> {
     let wave = libm::sin(TAU * 1.5 * secs);
     match action {
@@ -183,7 +187,7 @@ fn gaze_pitch(action: Action) -> f64 {
     }
 }
 
-/// How deep the knees are bent by the actions under way, 0 to 1.
+/// How deep the actions bend the knees, 0 to 1.
 pub fn crouch(actions: impl Iterator<Item = (Action, f64)>) -> f64 {
     let depth = |action| match action {
         Action::Crouch => 0.8,
@@ -193,7 +197,7 @@ pub fn crouch(actions: impl Iterator<Item = (Action, f64)>) -> f64 {
     actions.map(|(action, weight)| weight * depth(action)).sum::<f64>().min(1.0)
 }
 
-/// How far the trunk is bent forward, radians.
+/// How far the actions bend the trunk forward, radians.
 pub fn bend(actions: impl Iterator<Item = (Action, f64)>) -> f64 {
     let angle = |action| match action {
         Action::Crouch => 0.55,

@@ -1,31 +1,33 @@
-//! The `walkers` kind: scenes of walking people, drawn from a description and a seed.
+//! The `walkers` kind of dataset: scenes of walking people, drawn from a description and a seed.
 //!
-//! `spec` is what the TOML says, `cast` makes its people, `variation` has them play otherwise under another seed, `stage` draws frames and truth. The same
-//! description gives the same frames on any machine. Must not know models.
+//! `spec` is the TOML, `actors` creates its people, `variation` varies scripted people under another seed,
+//! `renderer` draws frames and ground truth, `create` writes a clip. The same description gives the same frames on
+//! any machine. Does not depend on networks.
 
-mod cast;
-mod make;
+mod actors;
+mod create;
+mod renderer;
 mod spec;
-mod stage;
 #[cfg(test)]
 mod tests;
 mod variation;
 
-pub(super) use make::{key, make};
-pub use spec::{CameraSpec, Encoding, Pan, PersonSpec, Scene, StageSpec, Walkers, WalkersClip};
-pub use stage::Stage;
+pub use super::encode::Encoding;
+pub(super) use create::{cache_key, create};
+pub use renderer::SceneRenderer;
+pub use spec::{CameraSpec, Pan, PersonSpec, Scene, StageSpec, WalkersClip, WalkersDataset};
 
-/// Seeds of benchmark clips. What is drawn for training takes its seeds from
-/// [`super::TRAINING_SEEDS`] and from nowhere else, so that no model has seen a benchmark clip.
+/// Seeds of benchmark clips. Training takes its seeds from [`super::TRAINING_SEEDS`] only, so that no model is
+/// trained on a benchmark clip.
 pub const BENCHMARK_SEEDS: std::ops::Range<u64> = 10_000..1 << 62;
 
-/// Changes whenever the same description gives other frames or another truth than before.
-pub const GENERATOR: u32 = 1;
+/// Version of the generator: raise it when the same description gives other frames or another ground truth.
+pub const GENERATOR_VERSION: u32 = 1;
 
-/// Changes whenever the same drawn frames are encoded to other decoded frames, or another file, than before.
-pub const ENCODER: u32 = 2;
+/// Version of the encoding: raise it when the same drawn frames give another file or other decoded frames.
+pub const ENCODER_VERSION: u32 = 2;
 
-/// Versions of what is drawn and of how it is encoded: part of every drawn clip's identity.
+/// Versions of generator and encoding: part of every drawn clip's cache key.
 pub fn version() -> String {
-    format!("{GENERATOR}.{ENCODER}")
+    format!("{GENERATOR_VERSION}.{ENCODER_VERSION}")
 }

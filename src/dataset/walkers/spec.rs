@@ -1,39 +1,45 @@
-//! The `walkers` kind as it is written in TOML, and what follows from it for each clip.
+//! The `walkers` kind as written in TOML, and the resolved description of each clip.
 //!
-//! Places on the ground are `[right, away]` in metres from the camera's foot. Must not know how a
-//! scene is drawn.
+//! Ground positions are `[right, away]` in meters from the point below the camera. Does not depend on rendering.
 
+use super::super::encode::Encoding;
 use super::super::motion::{Action, Area, Plan, Stage};
-use super::super::scenery::Place;
+use super::super::scenery::PlaceKind;
 use serde::{Deserialize, Serialize};
 
-/// A dataset of drawn scenes. Every number can be changed by a sweep.
+/// A dataset of drawn scenes. Sweeps can change every value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Walkers {
+pub struct WalkersDataset {
     kind: Kind,
-    /// What the clips are for, one line.
+    /// Purpose of the clips, one line.
     pub about: String,
-    /// Everything random follows from it; see [`super::BENCHMARK_SEEDS`] for what training may use.
+    /// Seed of everything random; see [`super::BENCHMARK_SEEDS`] for the seeds reserved for training.
     pub seed: u64,
+    /// Frame width, pixels; even.
     pub width: usize,
+    /// Frame height, pixels; even.
     pub height: usize,
+    /// Frames of each clip.
     pub frames: usize,
+    /// Frames per second.
     pub fps: f64,
-    /// How many people are in every clip; without it each clip has its own number.
+    /// Number of people in every clip; if missing, each clip has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<usize>,
-    /// People of whom less than this share is seen are left out of the truth that runs are scored by
-    /// (they stay in its table).
+    /// People with a smaller visible share are omitted from the ground truth that runs are scored by (its table has
+    /// them).
     #[serde(default = "least_visible")]
     pub least_visible: f32,
+    /// Encoder settings.
     #[serde(default)]
     pub encoding: Encoding,
-    /// The names of the clips that are wanted; without it all.
+    /// Names of the selected clips; all if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only: Option<Vec<String>>,
+    /// The scenes, one per clip.
     pub clip: Vec<Scene>,
-    /// Whether the seed was changed to another than the file's own, so that parts are played otherwise.
+    /// Whether the seed differs from the file's, so that scripted people are varied.
     #[serde(skip)]
     pub is_varied: bool,
 }
@@ -48,44 +54,28 @@ fn least_visible() -> f32 {
     0.15
 }
 
-/// How the pictures become H.264.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Encoding {
-    /// Frames from one key frame to the next.
-    pub gop: u32,
-    pub b_frames: u32,
-    /// x264's constant quality, 0 (lossless) to 51; without effect where a bit rate is given.
-    pub crf: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bit_rate_kbps: Option<u32>,
-}
-
-impl Default for Encoding {
-    fn default() -> Encoding {
-        Encoding { gop: 48, b_frames: 3, crf: 0, bit_rate_kbps: None }
-    }
-}
-
-/// One clip's scene.
+/// The scene of one clip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
+    /// The clip's name.
     pub name: String,
-    /// How many people there are; those beyond the list of `person` wander. Without it: those listed.
+    /// Number of people; those beyond the list of `person` wander. If missing, those listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<usize>,
     /// Added to the dataset's seed, so that clips differ.
     #[serde(default)]
     pub seed: u64,
-    /// Drawn where it is not given.
+    /// Kind of scenery; random if missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<PlaceKind>,
+    /// The camera.
     #[serde(default)]
     pub camera: CameraSpec,
-    /// Where people wander, from near left to far right.
+    /// Area in which people wander, from near left to far right.
     #[serde(default = "usual_area")]
     pub area: [[f64; 2]; 2],
+    /// Scripted people.
     #[serde(default)]
     pub person: Vec<PersonSpec>,
 }
@@ -94,16 +84,17 @@ fn usual_area() -> [[f64; 2]; 2] {
     [[-2.8, 4.4], [2.8, 8.5]]
 }
 
-/// Where the camera stands and how it turns.
+/// Pose and movement of the camera.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CameraSpec {
-    /// Metres above the ground.
+    /// Meters above the ground.
     pub height: f64,
-    /// Downwards.
+    /// Downward tilt.
     pub tilt_deg: f64,
-    /// Across the picture's width.
+    /// Horizontal field of view.
     pub field_of_view_deg: f64,
+    /// Panning; none if missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pan: Option<Pan>,
 }
@@ -114,84 +105,99 @@ impl Default for CameraSpec {
     }
 }
 
-/// A turn to and fro.
+/// Panning to and fro.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pan {
-    /// To the right of straight ahead.
+    /// Initial angle, to the right of straight ahead.
     pub from_deg: f64,
+    /// Final angle.
     pub to_deg: f64,
-    /// Seconds from one to the other.
+    /// Seconds from one end to the other.
     pub secs: f64,
 }
 
-/// Someone with a part to play; afterwards he or she wanders.
+/// A scripted person; wanders after the script.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersonSpec {
-    /// When the first stage begins; negative for who is on the way already.
+    /// Start of the first stage; negative for a person already moving when the clip starts.
     #[serde(default)]
     pub starts_secs: f64,
+    /// Start position.
     pub from: [f64; 2],
-    /// Where the person looks first: 0 towards the camera, 90 to the picture's right.
+    /// Initial heading: 0 towards the camera, 90 to the image's right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facing_deg: Option<f64>,
+    /// The script.
     pub stages: Vec<StageSpec>,
 }
 
-/// Either `go` with `speed`, or `stay_secs`; both with or without `doing`.
+/// Either `go` with `speed`, or `stay_secs`; `doing` is optional in both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageSpec {
+    /// Positions to move through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub go: Option<Vec<[f64; 2]>>,
-    /// Metres a second; from 2.2 on people run.
+    /// Meters per second; from 2.2 on people run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f64>,
+    /// Seconds to stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stay_secs: Option<f64>,
+    /// Gesture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doing: Option<Action>,
 }
 
-/// All that one clip is made from.
+/// Everything that one clip is made from; serialized, it is part of the cache key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WalkersClip {
+    /// Seed of the dataset plus that of the scene.
     pub seed: u64,
+    /// Pixels.
     pub width: usize,
+    /// Pixels.
     pub height: usize,
+    /// Number of frames.
     pub frames: usize,
+    /// Frames per second.
     pub fps: f64,
+    /// Number of people.
     pub people: usize,
+    /// See [`WalkersDataset::least_visible`].
     pub least_visible: f32,
+    /// Encoder settings.
     pub encoding: Encoding,
+    /// The scene.
     pub scene: Scene,
-    /// Whether those with a part play it otherwise than it is written, by the seed.
+    /// Whether scripted people are varied by the seed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_varied: bool,
 }
 
-/// World `[x, z]` of a place `[right, away]`.
-pub fn world(place: [f64; 2]) -> [f64; 2] {
-    [place[0], -place[1]]
+/// World `[x, z]` of a ground position `[right, away]`.
+pub fn world(position: [f64; 2]) -> [f64; 2] {
+    [position[0], -position[1]]
 }
 
-impl Walkers {
-    /// The clips that are wanted, or what is wrong with the numbers.
+impl WalkersDataset {
+    /// The selected clips, or what is wrong with the values.
     pub fn clips(&self) -> Result<Vec<WalkersClip>, String> {
         self.check()?;
-        let wanted = |scene: &&Scene| self.only.as_ref().is_none_or(|only| only.contains(&scene.name));
-        self.clip.iter().filter(wanted).map(|scene| self.clip(scene)).collect()
+        let is_selected = |scene: &&Scene| self.only.as_ref().is_none_or(|only| only.contains(&scene.name));
+        self.clip.iter().filter(is_selected).map(|scene| self.clip(scene)).collect()
     }
 
     fn clip(&self, scene: &Scene) -> Result<WalkersClip, String> {
-        scene.check().map_err(|wrong| format!("clip `{}`: {wrong}", scene.name))?;
+        scene.check().map_err(|problem| format!("clip `{}`: {problem}", scene.name))?;
         let people = self.people.or(scene.people).unwrap_or(scene.person.len());
         if people > 64 {
-            return Err(format!("clip `{}`: people = {people}, but a scene holds 64 at most", scene.name));
+            return Err(format!("clip `{}`: people = {people}, but a scene has 64 at most", scene.name));
         }
         Ok(WalkersClip {
-            // both are far below half of what a u64 holds
+            // both are far below half of u64's range
             seed: self.seed.saturating_add(scene.seed),
             width: self.width,
             height: self.height,
@@ -209,12 +215,12 @@ impl Walkers {
         for (name, side) in [("width", self.width), ("height", self.height)] {
             if !(16..=8192).contains(&side) || side % 2 != 0 {
                 return Err(format!(
-                    "{name} = {side} must be even (H.264 halves the colours) and 16 to 8192"
+                    "{name} = {side} must be even (H.264 subsamples colors by two) and 16 to 8192"
                 ));
             }
         }
         if self.frames == 0 {
-            return Err("frames = 0, but a clip has one frame at least".into());
+            return Err("frames = 0, but a clip needs at least one frame".into());
         }
         if !(1.0..=240.0).contains(&self.fps) {
             return Err(format!("fps = {} must be 1 to 240", self.fps));
@@ -235,12 +241,12 @@ impl Walkers {
         for name in self.only.iter().flatten() {
             if !self.clip.iter().any(|scene| scene.name == *name) {
                 let names: Vec<&str> = self.clip.iter().map(|scene| scene.name.as_str()).collect();
-                return Err(format!("only: there is no clip `{name}`; there are {}", names.join(", ")));
+                return Err(format!("only: there is no clip `{name}`; the clips are {}", names.join(", ")));
             }
         }
-        let twice =
+        let duplicate =
             self.clip.iter().enumerate().find(|(i, s)| self.clip[..*i].iter().any(|o| o.name == s.name));
-        twice.map_or(Ok(()), |(_, scene)| Err(format!("two clips are called `{}`", scene.name)))
+        duplicate.map_or(Ok(()), |(_, scene)| Err(format!("two clips are called `{}`", scene.name)))
     }
 }
 
@@ -249,7 +255,7 @@ impl Scene {
         if self.name.is_empty()
             || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         {
-            return Err("a name is made of letters, digits, - and _".into());
+            return Err("a name consists of letters, digits, - and _".into());
         }
         let camera = &self.camera;
         if !(5.0..=150.0).contains(&camera.field_of_view_deg) || !(0.1..=50.0).contains(&camera.height) {
@@ -263,13 +269,13 @@ impl Scene {
         }
         for (number, person) in self.person.iter().enumerate() {
             for stage in &person.stages {
-                stage.stage().map_err(|wrong| format!("person {number}: {wrong}"))?;
+                stage.stage().map_err(|problem| format!("person {number}: {problem}"))?;
             }
         }
         Ok(())
     }
 
-    /// The area in world axes.
+    /// The wander area in world axes.
     pub fn wander_area(&self) -> Area {
         let [near, far] = self.area;
         Area { low: [near[0], -far[1]], high: [far[0], -near[1]] }
@@ -295,7 +301,7 @@ impl StageSpec {
 }
 
 impl PersonSpec {
-    /// The scripted part of the plan, world axes.
+    /// The scripted plan in world axes.
     pub fn plan(&self) -> Plan {
         let stages = self.stages.iter().filter_map(|stage| stage.stage().ok()).collect();
         let facing = self.facing_deg.map(f64::to_radians);

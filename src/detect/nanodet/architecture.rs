@@ -1,26 +1,26 @@
 //! NanoDet-g's layers: names, sizes and order (`nanodet/model` of the authors' repository).
 //!
-//! A custom CSP backbone of four stages, a path aggregation neck without convolutions of its own, and one head for
-//! each of three levels. Must not know how a layer is computed.
+//! A custom CSP backbone with four stages, a path aggregation neck without convolutions, and a head for each of three
+//! levels. Shared by both implementations and the converter.
 
 use crate::nn::TensorSpec;
 
-/// Classes of COCO; 0 is a person.
+/// Number of COCO classes; 0 is a person.
 pub(super) const CLASSES: usize = 80;
-/// Numbers of the distribution of one side's distance, in strides: 0 to 10.
+/// Bins of the distribution of one side's distance: 0 to 10 strides.
 pub(super) const BINS: usize = 11;
-/// Channels of a head's output: the classes' logits, then the bins of the left, top, right and bottom side.
+/// Channels of a head's output: class logits, then the bins of the left, top, right and bottom side.
 pub(super) const HEAD: usize = CLASSES + 4 * BINS;
-/// Pixels of the input between two cells of each level.
+/// Distance of two cells of each level, pixels of the input.
 pub(super) const STRIDES: [usize; 3] = [8, 16, 32];
 /// Channels of the neck.
 pub(super) const NECK: usize = 128;
 /// Channels of the stem.
 pub(super) const STEM: usize = 32;
-/// Both sides of an input are multiples of it.
-pub(super) const MULTIPLE: usize = 32;
+/// Height and width of the input are multiples of this.
+pub(super) const SIZE_MULTIPLE: usize = 32;
 
-/// One stage of the backbone, which gives twice its channels.
+/// One stage of the backbone; its output has `2 * channels` channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stage {
     pub(super) name: &'static str,
@@ -30,7 +30,7 @@ pub(super) struct Stage {
     pub(super) stride: usize,
 }
 
-/// The stages; the last three feed the neck.
+/// The stages; the outputs of the last three are the neck's inputs.
 pub(super) const STAGES: [Stage; 4] = [
     Stage { name: "backbone.stage1", inputs: STEM, channels: 32, blocks: 1, stride: 1 },
     Stage { name: "backbone.stage2", inputs: 64, channels: 64, blocks: 2, stride: 2 },
@@ -38,7 +38,7 @@ pub(super) const STAGES: [Stage; 4] = [
     Stage { name: "backbone.stage4", inputs: 256, channels: 256, blocks: 3, stride: 2 },
 ];
 
-/// A convolution with a bias, padded so that a stride of 1 keeps the size.
+/// A convolution with bias and SAME padding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layer {
     pub(super) name: String,
@@ -56,10 +56,12 @@ impl Layer {
         Layer { name, inputs, outputs, side, stride: 1, leaky: true }
     }
 
+    /// Tensor name of the weight.
     pub(super) fn weight(&self) -> String {
         format!("{}.weight", self.name)
     }
 
+    /// Tensor name of the bias.
     pub(super) fn bias(&self) -> String {
         format!("{}.bias", self.name)
     }
@@ -99,7 +101,7 @@ impl Stage {
     }
 }
 
-/// What brings the output of stage `level + 2` to the neck's channels.
+/// The convolution that reduces the output of stage `level + 2` to the neck's channels.
 pub(super) fn lateral(level: usize) -> Layer {
     let inputs = STAGES.get(level + 1).map_or(0, |stage| 2 * stage.channels);
     Layer { leaky: false, ..Layer::new(format!("neck.lateral.{level}"), (inputs, NECK), 1) }
@@ -115,7 +117,7 @@ pub(super) fn head_out(level: usize) -> Layer {
     Layer { leaky: false, ..Layer::new(format!("head.{level}.out"), (NECK, HEAD), 1) }
 }
 
-/// All layers, in the order in which they are computed.
+/// All layers in execution order.
 pub(super) fn layers() -> Vec<Layer> {
     let mut layers = vec![stem()];
     for stage in STAGES {
@@ -146,11 +148,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_layers_are_those_of_the_published_network() {
+    fn the_layers_have_the_size_of_the_published_file() {
         let layers = layers();
         assert_eq!(layers.len(), 34);
-        let numbers: usize = tensor_specs().iter().map(|spec| spec.shape.iter().product::<usize>()).sum();
-        // nanodet.bin holds these in f16, then a border's value in f16 and 605 whole numbers of 4 bytes
-        assert_eq!(2 * numbers + 2 + 4 * 605, 7_574_558);
+        let values: usize = tensor_specs().iter().map(|spec| spec.shape.iter().product::<usize>()).sum();
+        // nanodet.bin has these in f16, a border value in f16 and 605 integers of 4 bytes
+        assert_eq!(2 * values + 2 + 4 * 605, 7_574_558);
     }
 }

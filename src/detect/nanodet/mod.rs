@@ -1,25 +1,29 @@
-//! NanoDet-g, a small detector of people (<https://github.com/RangiLyu/nanodet>, Apache-2.0), trained on COCO.
+//! NanoDet-g, a small person detector (<https://github.com/RangiLyu/nanodet>, Apache-2.0), trained on COCO.
+//!
+//! Input: frames of any size. Output: boxes with scores, best first.
 //!
 //! | part | what it does |
 //! |---|---|
 //! | `architecture` | names and sizes of the layers |
-//! | `convert` | the published tfjs files to named tensors |
-//! | `cpu`, `kernel` | the network on the CPU, over convolutions of our own |
-//! | `network` | the network of candle's operators, for other devices |
-//! | `letterbox` | scales a picture, pads it and normalizes it to the network's input |
-//! | `decode` | the network's output as boxes |
+//! | `convert` | converts the published tfjs files to named tensors |
+//! | `cpu`, `kernel` | the network on the CPU with our own convolution kernels |
+//! | `network` | the network with candle's operators, for other devices |
+//! | `letterbox` | scales, pads and normalizes an image to the network's input |
+//! | `decode`, `heads` | decodes the network's output to boxes |
 //! | `raw` | scores, distance bins and boxes before thresholds, for comparison with the original |
-//! | `footprint` | the bytes that all this takes |
+//! | `footprint` | memory use on the CPU |
 //!
-//! Results depend neither on the number of threads nor on which frames are given together. Must not know tracks, nor
-//! where frames come from.
+//! Results depend neither on the number of threads nor on the batching of frames.
 
 mod architecture;
 mod convert;
+#[cfg(test)]
+mod convert_tests;
 mod cpu;
 mod decode;
 mod error;
 mod footprint;
+mod heads;
 mod kernel;
 mod letterbox;
 mod network;
@@ -27,8 +31,6 @@ mod raw;
 mod settings;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_convert;
 
 pub use architecture::tensor_specs;
 pub use convert::{convert, to_safetensors};
@@ -44,22 +46,22 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use cpu::Buffers;
 use decode::Level;
+use heads::Heads;
 use letterbox::Letterbox;
-use raw::Heads;
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
-/// A detector of people.
+/// A person detector.
 #[derive(Debug)]
 pub struct NanoDet {
     settings: Settings,
     network: Network,
     device: Device,
-    /// The buffers of the last picture, for the next of its size.
-    kept: Mutex<Option<Box<Buffers>>>,
+    /// The buffers of the last image, reused if the next one has the same size.
+    idle_buffers: Mutex<Option<Box<Buffers>>>,
 }
 
-/// The network, as the device needs it.
+/// The implementation for a device.
 #[derive(Debug)]
 enum Network {
     Cpu(cpu::Network),
@@ -67,11 +69,11 @@ enum Network {
 }
 
 impl NanoDet {
-    /// Loads the weights of [`tensor_specs`], f32, onto the device of `weights`.
+    /// Loads the weights ([`tensor_specs`], f32) to the device of `weights`.
     ///
     /// # Errors
-    /// If a setting is outside of its range, or a tensor is missing, has another shape or is not finite: the message
-    /// names the first.
+    /// If a setting is outside of its range, or if a tensor is missing, has another shape or a value that is not finite; the
+    /// message names the first one.
     pub fn load(weights: &VarBuilder, settings: Settings) -> Result<NanoDet, NanoDetError> {
         if !weights.device().is_cpu() {
             return NanoDet::load_with_candle(weights, settings);
@@ -83,8 +85,8 @@ impl NanoDet {
         NanoDet::new(Network::Cpu(cpu::Network::load(values)?), Device::Cpu, settings)
     }
 
-    /// [`NanoDet::load`], but candle's own operators compute on the CPU as well, which takes many times as long. What
-    /// they give is what ours is compared with.
+    /// [`NanoDet::load`], but with candle's operators on the CPU as well, which are many times slower: the reference for
+    /// our kernels.
     ///
     /// # Errors
     /// As [`NanoDet::load`].
@@ -95,7 +97,7 @@ impl NanoDet {
 
     fn new(network: Network, device: Device, settings: Settings) -> Result<NanoDet, NanoDetError> {
         settings.check()?;
-        Ok(NanoDet { settings, network, device, kept: Mutex::new(None) })
+        Ok(NanoDet { settings, network, device, idle_buffers: Mutex::new(None) })
     }
 
     /// The settings that it was loaded with.
@@ -103,13 +105,13 @@ impl NanoDet {
         &self.settings
     }
 
-    /// The people of each frame, best first. Boxes are clipped to the frame; `truth_id` is `None`.
+    /// Detects the people of each frame, best first. Boxes are clipped to the frame; `input_id` is `None`.
     ///
-    /// Frames are scaled to the setting's long side and are never stretched. On the CPU one goes through after the
-    /// other, on all threads; on another device those of one size go through together.
+    /// Frames are scaled to [`Settings::long_side`] with their aspect ratio unchanged. On the CPU they are processed one after
+    /// the other on all threads; on another device consecutive frames of one size are processed as a batch.
     ///
     /// # Errors
-    /// If a frame has no pixels, the device fails, or the network gives something that is not a number.
+    /// If a frame has no pixels, the device fails, or the network's output is NaN.
     pub fn detect(&self, frames: &[&Frame]) -> Result<Vec<Vec<Detection>>, NanoDetError> {
         if let Some(frame) = frames.iter().find(|frame| frame.width == 0 || frame.height == 0) {
             let (width, height) = (frame.width, frame.height);
@@ -119,9 +121,9 @@ impl NanoDet {
             Network::Cpu(network) => frames.iter().map(|frame| self.detect_on_cpu(network, frame)).collect(),
             Network::Candle(network) => {
                 let mut found = Vec::with_capacity(frames.len());
-                let same = |a: &&Frame, b: &&Frame| (a.width, a.height) == (b.width, b.height);
-                for frames in frames.chunk_by(same) {
-                    found.append(&mut self.detect_together(network, frames)?);
+                let same_size = |a: &&Frame, b: &&Frame| (a.width, a.height) == (b.width, b.height);
+                for frames in frames.chunk_by(same_size) {
+                    found.append(&mut self.detect_batch(network, frames)?);
                 }
                 Ok(found)
             }
@@ -134,18 +136,18 @@ impl NanoDet {
 
     fn detect_on_cpu(&self, network: &cpu::Network, frame: &Frame) -> Result<Vec<Detection>, NanoDetError> {
         let letterbox = self.letterbox(frame);
-        let mut buffers = self.buffers(letterbox.padded.1, letterbox.padded.0);
+        let mut buffers = self.take_buffers(letterbox.padded.1, letterbox.padded.0);
         let input = &mut buffers.input;
         let (first, row_step) = (input.row(0), input.row_step());
-        letterbox.fill(&on_host(frame)?, &mut input.values[first..], row_step);
+        letterbox.fill(&host_pixels(frame)?, &mut input.values[first..], row_step);
         network.run(&mut buffers, None);
-        let found = self.people(&buffers.levels(), &letterbox, frame);
-        self.keep(buffers);
-        found
+        let detections = self.detections(&buffers.levels(), &letterbox, frame);
+        self.store_buffers(buffers);
+        detections
     }
 
-    /// Frames of one size.
-    fn detect_together(
+    /// Detects people in frames of one size.
+    fn detect_batch(
         &self,
         network: &network::Network,
         frames: &[&Frame],
@@ -155,69 +157,72 @@ impl NanoDet {
         let (width, height) = letterbox.padded;
         let mut input = vec![0.0; frames.len() * height * width * 3];
         for (frame, input) in frames.iter().zip(input.chunks_exact_mut(height * width * 3)) {
-            letterbox.fill(&on_host(frame)?, input, width * 3);
+            letterbox.fill(&host_pixels(frame)?, input, width * 3);
         }
         let input = Tensor::from_vec(input, (frames.len(), height, width, 3), &self.device)?;
-        let heads = Heads::of(network, &input.permute((0, 3, 1, 2))?.contiguous()?)?;
-        let people = |(index, frame): (usize, &&Frame)| self.people(&heads.levels(index), &letterbox, frame);
-        frames.iter().enumerate().map(people).collect()
+        let heads = Heads::run(network, &input.permute((0, 3, 1, 2))?.contiguous()?)?;
+        let detections =
+            |(index, frame): (usize, &&Frame)| self.detections(&heads.levels(index), &letterbox, frame);
+        frames.iter().enumerate().map(detections).collect()
     }
 
-    /// The boxes in pixels of the frame.
-    fn people(
+    /// Decodes the output to boxes in pixels of the frame.
+    fn detections(
         &self,
         levels: &[Level; 3],
         letterbox: &Letterbox,
         frame: &Frame,
     ) -> Result<Vec<Detection>, NanoDetError> {
         let Settings { score, overlap, .. } = self.settings;
-        let people = decode::people(levels, score, overlap, usize::MAX)
+        let boxes = decode::decode_people(levels, score, overlap, usize::MAX)
             .map_err(|decode::NotANumber| NanoDetError::NotFinite { frame: frame.index })?;
-        let detections = people.into_iter().filter_map(|person| {
-            let [x1, y1, x2, y2] = letterbox.to_picture(person.sides).map(|side| side as f32);
-            let bbox = BBox { x1, y1, x2, y2 }.inside(frame.width, frame.height)?;
-            let large = f64::from(bbox.width()) >= self.settings.smallest_width
+        let detections = boxes.into_iter().filter_map(|person| {
+            let [x1, y1, x2, y2] = letterbox.to_frame(person.sides).map(|side| side as f32);
+            let bbox = BBox { x1, y1, x2, y2 }.clipped_to(frame.width, frame.height)?;
+            let is_large = f64::from(bbox.width()) >= self.settings.smallest_width
                 && f64::from(bbox.height()) >= self.settings.smallest_height;
-            large.then_some(Detection { bbox, score: person.score as f32, truth_id: None })
+            is_large.then_some(Detection { bbox, score: person.score as f32, input_id: None })
         });
         Ok(detections.take(self.settings.most_people).collect())
     }
 
-    /// The buffers that were kept, if they are of this size, or new ones.
-    fn buffers(&self, height: usize, width: usize) -> Box<Buffers> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        kept.filter(|kept| kept.size() == (height, width))
+    /// Takes the idle buffers if they have this size, or allocates new ones.
+    fn take_buffers(&self, height: usize, width: usize) -> Box<Buffers> {
+        let idle = self.idle_buffers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        idle.filter(|idle| idle.size() == (height, width))
             .unwrap_or_else(|| Box::new(Buffers::new(height, width)))
     }
 
-    fn keep(&self, buffers: Box<Buffers>) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(buffers);
+    fn store_buffers(&self, buffers: Box<Buffers>) {
+        *self.idle_buffers.lock().unwrap_or_else(PoisonError::into_inner) = Some(buffers);
     }
 }
 
-/// A layer's weight and bias, of its sizes, f32 and finite.
+/// Reads and validates a layer's weight and bias.
 fn layer_tensors(weights: &VarBuilder, layer: &Layer) -> Result<(Tensor, Tensor), NanoDetError> {
     let tensor = |name: String, shape: &[usize]| {
-        let wrong = |reason: String| NanoDetError::Weights { tensor: name.clone(), reason };
+        let invalid = |reason: String| NanoDetError::Weights { tensor: name.clone(), reason };
         let tensor = weights
             .get_with_hints_dtype(shape, &name, Default::default(), DType::F32)
-            .map_err(|error| wrong(short(&error)))?;
+            .map_err(|error| invalid(first_line(&error)))?;
         let values = tensor.flatten_all()?.to_vec1::<f32>()?;
         match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(wrong(format!("value {at} is {}", values.get(at).copied().unwrap_or_default()))),
+            Some(index) => {
+                Err(invalid(format!("value {index} is {}", values.get(index).copied().unwrap_or_default())))
+            }
             None => Ok(tensor),
         }
     };
     Ok((tensor(layer.weight(), &layer.weight_shape())?, tensor(layer.bias(), &[layer.outputs])?))
 }
 
-/// An error's first line: candle appends where in its code it arose.
-fn short(error: &candle_core::Error) -> String {
+/// An error's first line, without the backtrace that candle appends.
+fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_string()
 }
 
-/// A frame's pixels, brought from wherever they are.
-fn on_host(frame: &Frame) -> Result<Cow<'_, [u8]>, NanoDetError> {
+/// A frame's pixels in host memory.
+fn host_pixels(frame: &Frame) -> Result<Cow<'_, [u8]>, NanoDetError> {
     match frame.pixels() {
         Pixels::Host(rgb) => Ok(Cow::Borrowed(rgb)),
         Pixels::Device(rgb) => Ok(Cow::Owned(rgb.flatten_all()?.to_vec1::<u8>()?)),

@@ -1,16 +1,16 @@
-//! The network of candle's operators, for any device; what [`super::cpu`] is held against.
+//! The network with candle's operators, for any device; the reference for [`super::cpu`].
 //!
-//! Tensors are `(pictures, channels, height, width)`.
+//! Tensors are `(images, channels, height, width)`.
 
 use super::NanoDetError;
 use super::architecture::{self as nanodet, Layer, STAGES, STRIDES};
 use super::kernel::LEAKY_SLOPE;
 use candle_core::{Result, Tensor};
 
-/// What was loaded.
-type Loaded<T> = std::result::Result<T, NanoDetError>;
+/// Result of loading.
+type LoadResult<T> = std::result::Result<T, NanoDetError>;
 
-/// A convolution, its bias and what follows.
+/// A convolution with bias and activation.
 #[derive(Debug)]
 struct Convolution {
     layer: Layer,
@@ -45,18 +45,18 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// `tensors` gives a layer's weight and bias.
-    pub(super) fn load(tensors: impl Fn(&Layer) -> Loaded<(Tensor, Tensor)>) -> Loaded<Network> {
-        let layer = |layer: Layer| -> Loaded<Convolution> {
+    /// `tensors` returns a layer's weight and bias.
+    pub(super) fn load(tensors: impl Fn(&Layer) -> LoadResult<(Tensor, Tensor)>) -> LoadResult<Network> {
+        let layer = |layer: Layer| -> LoadResult<Convolution> {
             let (weight, bias) = tensors(&layer)?;
             let bias = bias.reshape((1, layer.outputs, 1, 1))?;
             Ok(Convolution { layer, weight, bias })
         };
-        let stage = |stage: nanodet::Stage| -> Loaded<Stage> {
+        let stage = |stage: nanodet::Stage| -> LoadResult<Stage> {
             let block = |block| Ok((layer(stage.block_in(block))?, layer(stage.block_mid(block))?));
             Ok(Stage {
                 in_conv: layer(stage.in_conv())?,
-                blocks: (0..stage.blocks).map(block).collect::<Loaded<_>>()?,
+                blocks: (0..stage.blocks).map(block).collect::<LoadResult<_>>()?,
                 out_conv: layer(stage.out_conv())?,
             })
         };
@@ -64,17 +64,20 @@ impl Network {
         let levels = 0..STRIDES.len();
         Ok(Network {
             stem: layer(nanodet::stem())?,
-            stages: STAGES.into_iter().map(stage).collect::<Loaded<_>>()?,
-            laterals: levels.clone().map(|level| layer(nanodet::lateral(level))).collect::<Loaded<_>>()?,
-            heads: levels.map(head).collect::<Loaded<_>>()?,
+            stages: STAGES.into_iter().map(stage).collect::<LoadResult<_>>()?,
+            laterals: levels
+                .clone()
+                .map(|level| layer(nanodet::lateral(level)))
+                .collect::<LoadResult<_>>()?,
+            heads: levels.map(head).collect::<LoadResult<_>>()?,
         })
     }
 
-    /// The heads' outputs, finest level first: `(pictures, HEAD, height / stride, width / stride)` of an input
-    /// `(pictures, 3, height, width)` with sides that are multiples of 32.
+    /// The heads' outputs, finest level first: `(images, HEAD, height / stride, width / stride)` of an input
+    /// `(images, 3, height, width)` with sides that are multiples of 32.
     pub(super) fn forward(&self, input: &Tensor) -> Result<Vec<Tensor>> {
         let x = self.stem.forward(input)?;
-        // an edge that is repeated never exceeds what it repeats, which is pooled as well
+        // padding with repeated edges does not change the maximum, unlike zeros
         let x = x.pad_with_same(2, 1, 0)?.pad_with_same(3, 1, 0)?.max_pool2d_with_stride(3, 2)?;
         let mut outputs = Vec::new();
         let mut x = x;
@@ -91,8 +94,8 @@ impl Network {
         let lateral = |(lateral, output): (&Convolution, &Tensor)| lateral.forward(output);
         let neck: Vec<Tensor> =
             self.laterals.iter().zip(&outputs[1..]).map(lateral).collect::<Result<_>>()?;
-        let middle = (&neck[1] + enlarged(&neck[2])?)?;
-        let fine = (&neck[0] + enlarged(&middle)?)?;
+        let middle = (&neck[1] + upsample(&neck[2])?)?;
+        let fine = (&neck[0] + upsample(&middle)?)?;
         let middle = (middle + fine.avg_pool2d(2)?)?;
         let coarse = (&neck[2] + middle.avg_pool2d(2)?)?;
         let sums = [fine, middle, coarse];
@@ -100,7 +103,7 @@ impl Network {
     }
 }
 
-fn enlarged(x: &Tensor) -> Result<Tensor> {
+fn upsample(x: &Tensor) -> Result<Tensor> {
     let (_, _, height, width) = x.dims4()?;
     x.upsample_bilinear2d(2 * height, 2 * width, false)
 }

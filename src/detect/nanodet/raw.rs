@@ -1,93 +1,61 @@
-//! The network's output as it is: for comparisons with the original, and for devices other than the CPU.
+//! The network's raw outputs: for comparison with the original, and for devices other than the CPU.
 
-use super::architecture::{CLASSES, HEAD, MULTIPLE, STRIDES};
+use super::architecture::{CLASSES, HEAD, SIZE_MULTIPLE, STRIDES};
 use super::cpu::Buffers;
-use super::decode::{self, Level, NotANumber};
-use super::kernel::Map;
-use super::{NanoDet, NanoDetError, Network, Settings, network};
+use super::decode::{self, NotANumber};
+use super::heads::Heads;
+use super::kernel::PaddedMap;
+use super::{NanoDet, NanoDetError, Network, Settings};
 use candle_core::{Device, Result as CandleResult, Tensor};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// What the network gives for one level, before anything is decided.
+/// The network's output for one level, before decoding.
 #[derive(Debug, Clone)]
 pub struct LevelOutput {
-    /// Pixels of the input between two cells.
+    /// Distance of two cells, pixels of the input.
     pub stride: usize,
-    /// `(pictures, cells, 80)`: the probability of each class of COCO (0 is a person); cells by rows.
+    /// `(images, cells, 80)`: the probability of each COCO class (0 is a person); cells row by row.
     pub scores: Tensor,
-    /// `(pictures, cells, 44)`: logits of the distances 0 to 10 strides from a cell's center to the left, top, right
+    /// `(images, cells, 44)`: logits of the distances 0 to 10 strides from the cell's center to the left, top, right
     /// and bottom side.
     pub bins: Tensor,
 }
 
-/// The heads' output for pictures of one size, on the host.
-pub(super) struct Heads {
-    /// Of the input, pixels.
-    height: usize,
-    width: usize,
-    /// For each level `(pictures, cells, HEAD)`.
-    values: [Vec<f32>; 3],
-}
-
-impl Heads {
-    /// From candle's network; `input` `(pictures, 3, height, width)`.
-    pub(super) fn of(network: &network::Network, input: &Tensor) -> CandleResult<Heads> {
-        let (_, _, height, width) = input.dims4()?;
-        let mut values: [Vec<f32>; 3] = Default::default();
-        for (values, head) in values.iter_mut().zip(network.forward(input)?) {
-            *values = head.permute((0, 2, 3, 1))?.contiguous()?.flatten_all()?.to_vec1()?;
-        }
-        Ok(Heads { height, width, values })
-    }
-
-    /// The levels of one picture.
-    pub(super) fn levels(&self, picture: usize) -> [Level<'_>; 3] {
-        let mut levels = [Level { height: 0, width: 0, step: HEAD, values: &[] }; 3];
-        for ((level, stride), values) in levels.iter_mut().zip(STRIDES).zip(&self.values) {
-            let (height, width) = (self.height / stride, self.width / stride);
-            let numbers = height * width * HEAD;
-            let values = values.get(picture * numbers..(picture + 1) * numbers).unwrap_or_default();
-            *level = Level { height, width, step: HEAD, values };
-        }
-        levels
-    }
-}
-
 impl NanoDet {
-    /// What the network gives for normalized pictures, finest level first, on the CPU.
+    /// The raw outputs for normalized images, finest level first, in host memory.
     ///
     /// # Shapes
-    /// `input` `(pictures, 3, height, width)`: blue, green and red, minus mean, over deviation; sides are multiples
-    /// of 32.
+    /// `input` `(images, 3, height, width)`: blue, green and red, minus the mean, divided by the standard deviation; height
+    /// and width are multiples of 32.
     ///
     /// # Errors
     /// If the input has another shape, or the device fails.
     pub fn forward(&self, input: &Tensor) -> Result<Vec<LevelOutput>, NanoDetError> {
         let heads = self.heads(input)?;
-        let pictures = input.dim(0)?;
+        let images = input.dim(0)?;
         let output = |(values, stride): (Vec<f32>, usize)| {
             let cells = (heads.height / stride) * (heads.width / stride);
-            let head = Tensor::from_vec(values, (pictures, cells, HEAD), &Device::Cpu)?;
+            let head = Tensor::from_vec(values, (images, cells, HEAD), &Device::Cpu)?;
             let logits = head.narrow(2, 0, CLASSES)?.flatten_all()?.to_vec1::<f32>()?;
             let scores: Vec<f32> = logits.into_iter().map(decode::sigmoid).collect();
-            let scores = Tensor::from_vec(scores, (pictures, cells, CLASSES), &Device::Cpu)?;
+            let scores = Tensor::from_vec(scores, (images, cells, CLASSES), &Device::Cpu)?;
             Ok(LevelOutput { stride, scores, bins: head.narrow(2, CLASSES, HEAD - CLASSES)?.contiguous()? })
         };
         heads.values.into_iter().zip(STRIDES).map(output).collect()
     }
 
-    /// Boxes of people in normalized pictures (as for [`NanoDet::forward`]): left, top, right, bottom in pixels of the
-    /// input and not clipped to it, then the score; best first. The least size is not looked at.
+    /// Boxes of people in normalized images (as for [`NanoDet::forward`]): left, top, right, bottom in pixels of the
+    /// input, not clipped, then the score; best first. The minimum size of the settings is ignored.
     ///
     /// # Errors
-    /// As [`NanoDet::forward`], and if a score is not a number.
+    /// As [`NanoDet::forward`], and if a score is NaN.
     pub fn boxes(&self, input: &Tensor) -> Result<Vec<Vec<[f64; 5]>>, NanoDetError> {
         let heads = self.heads(input)?;
         let Settings { score, overlap, most_people, .. } = self.settings;
-        let boxes = |picture| {
-            let people = decode::people(&heads.levels(picture), score, overlap, most_people)
-                .map_err(|NotANumber| NanoDetError::NotFinite { frame: picture })?;
+        let boxes = |image| {
+            let people = decode::decode_people(&heads.levels(image), score, overlap, most_people)
+                .map_err(|NotANumber| NanoDetError::NotFinite { frame: image })?;
             let rows = people.into_iter().map(|person| {
                 let [x1, y1, x2, y2] = person.sides;
                 [x1, y1, x2, y2, person.score]
@@ -97,61 +65,63 @@ impl NanoDet {
         (0..input.dim(0)?).map(boxes).collect()
     }
 
-    /// Tensors `(1, channels, height, width)` between the layers, by the layer's name, for one normalized picture
-    /// `(1, 3, height, width)`; `None` where candle's operators compute.
+    /// Layer outputs `(1, channels, height, width)` by layer name for one normalized image `(1, 3, height, width)`; `None`
+    /// with candle's operators.
     ///
     /// # Errors
     /// As [`NanoDet::forward`].
-    pub fn inner(&self, input: &Tensor) -> Result<Option<BTreeMap<String, Tensor>>, NanoDetError> {
+    pub fn activations(&self, input: &Tensor) -> Result<Option<BTreeMap<String, Tensor>>, NanoDetError> {
         let (_, height, width) = input_size(input)?;
         let Network::Cpu(network) = &self.network else { return Ok(None) };
-        let mut buffers = self.buffers(height, width);
-        fill(&mut buffers, &input.get(0)?)?;
+        let mut buffers = self.take_buffers(height, width);
+        fill_input(&mut buffers, &input.get(0)?)?;
         let mut tensors: Vec<(String, CandleResult<Tensor>)> = Vec::new();
-        let mut observe = |name: &str, map: &Map, channels: Range<usize>| {
-            tensors.push((name.to_string(), planes(map, channels)));
+        let mut on_activation = |name: &str, map: &PaddedMap, channels: Range<usize>| {
+            tensors.push((name.to_string(), to_nchw(map, channels)));
         };
-        network.run(&mut buffers, Some(&mut observe));
-        self.keep(buffers);
+        network.run(&mut buffers, Some(&mut on_activation));
+        self.store_buffers(buffers);
         let tensors = tensors.into_iter().map(|(name, tensor)| Ok((name, tensor?)));
         Ok(Some(tensors.collect::<CandleResult<_>>()?))
     }
 
     fn heads(&self, input: &Tensor) -> Result<Heads, NanoDetError> {
-        let (pictures, height, width) = input_size(input)?;
+        let (images, height, width) = input_size(input)?;
         let network = match &self.network {
-            Network::Candle(network) => return Ok(Heads::of(network, input)?),
+            Network::Candle(network) => return Ok(Heads::run(network, input)?),
             Network::Cpu(network) => network,
         };
         let mut values: [Vec<f32>; 3] = Default::default();
-        let mut buffers = self.buffers(height, width);
-        for picture in 0..pictures {
-            fill(&mut buffers, &input.get(picture)?)?;
+        let mut buffers = self.take_buffers(height, width);
+        for image in 0..images {
+            fill_input(&mut buffers, &input.get(image)?)?;
             network.run(&mut buffers, None);
             for (values, level) in values.iter_mut().zip(buffers.levels()) {
                 values.extend(level.values.chunks_exact(level.step).flat_map(|cell| cell.iter().take(HEAD)));
             }
         }
-        self.keep(buffers);
+        self.store_buffers(buffers);
         Ok(Heads { height, width, values })
     }
 }
 
-/// Pictures, height and width.
+/// Batch size, height and width of a valid input.
 fn input_size(input: &Tensor) -> Result<(usize, usize, usize), NanoDetError> {
     match *input.dims() {
-        [pictures, 3, height, width]
-            if height.is_multiple_of(MULTIPLE) && width.is_multiple_of(MULTIPLE) && height * width > 0 =>
+        [images, 3, height, width]
+            if height.is_multiple_of(SIZE_MULTIPLE)
+                && width.is_multiple_of(SIZE_MULTIPLE)
+                && height * width > 0 =>
         {
-            Ok((pictures, height, width))
+            Ok((images, height, width))
         }
         ref shape => Err(NanoDetError::Input { shape: shape.to_vec() }),
     }
 }
 
-/// Writes a picture `(3, height, width)` into the buffers' input.
-fn fill(buffers: &mut Buffers, picture: &Tensor) -> CandleResult<()> {
-    let values = picture.permute((1, 2, 0))?.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
+/// Copies an image `(3, height, width)` to the buffers' input.
+fn fill_input(buffers: &mut Buffers, image: &Tensor) -> CandleResult<()> {
+    let values = image.permute((1, 2, 0))?.contiguous()?.flatten_all()?.to_vec1::<f32>()?;
     let input = &mut buffers.input;
     for (y, row) in values.chunks_exact(input.width * 3).enumerate() {
         let start = input.row(y);
@@ -160,8 +130,8 @@ fn fill(buffers: &mut Buffers, picture: &Tensor) -> CandleResult<()> {
     Ok(())
 }
 
-/// Channels of a map as a tensor `(1, channels, height, width)`.
-fn planes(map: &Map, channels: Range<usize>) -> CandleResult<Tensor> {
+/// Copies channels of a map to a tensor `(1, channels, height, width)`.
+fn to_nchw(map: &PaddedMap, channels: Range<usize>) -> CandleResult<Tensor> {
     let mut values = Vec::with_capacity(map.height * map.width * channels.len());
     for y in 0..map.height {
         for pixel in map.values[map.row(y)..].chunks_exact(map.channels).take(map.width) {

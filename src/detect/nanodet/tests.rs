@@ -1,10 +1,10 @@
-//! The detector on weights of a formula: sizes, threads, batches and bad input.
+//! Tests the detector with generated weights: sizes, threads, batches and invalid input.
 
 use super::*;
 use crate::random::stream;
 use std::collections::HashMap;
 
-/// Weights that keep numbers in range, and frames of noise.
+/// Random weights, scaled to keep activations in range.
 fn weights() -> HashMap<String, Tensor> {
     let specs = tensor_specs();
     let filled = specs.iter().enumerate().map(|(index, spec)| {
@@ -37,7 +37,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 }
 
 #[test]
-fn our_kernels_give_what_candles_operators_give() {
+fn our_kernels_match_candle() {
     let weights = builder(weights());
     let ours = NanoDet::load(&weights, small()).unwrap();
     let candles = NanoDet::load_with_candle(&weights, small()).unwrap();
@@ -53,8 +53,8 @@ fn our_kernels_give_what_candles_operators_give() {
         }
     }
     assert_eq!(ours.boxes(&input).unwrap().len(), 2);
-    assert!(candles.inner(&input).unwrap().is_none());
-    assert_eq!(ours.inner(&input).unwrap().unwrap()["backbone.stem"].dims(), [1, 32, 32, 48]);
+    assert!(candles.activations(&input).unwrap().is_none());
+    assert_eq!(ours.activations(&input).unwrap().unwrap()["backbone.stem"].dims(), [1, 32, 32, 48]);
 }
 
 #[test]
@@ -62,25 +62,25 @@ fn results_depend_neither_on_threads_nor_on_the_batch() {
     let detector = NanoDet::load(&builder(weights()), Settings { score: 0.5, ..small() }).unwrap();
     let frames: Vec<Frame> = (0..3).map(|index| noise(index, 90 - 7 * index, 60)).collect();
     let all: Vec<&Frame> = frames.iter().collect();
-    let with = |threads| {
+    let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| detector.detect(&all).unwrap())
     };
-    let found = with(1);
-    assert!(found.iter().any(|people| !people.is_empty()), "the formula's weights find somebody");
-    assert_eq!(found, with(2));
-    assert_eq!(found, with(5));
+    let found = run(1);
+    assert!(found.iter().any(|people| !people.is_empty()), "the random weights give detections");
+    assert_eq!(found, run(2));
+    assert_eq!(found, run(5));
     for (frame, found) in frames.iter().zip(&found) {
         assert_eq!(detector.detect(&[frame]).unwrap().concat(), *found);
         for person in found {
-            assert_eq!(person.bbox.inside(frame.width, frame.height), Some(person.bbox));
+            assert_eq!(person.bbox.clipped_to(frame.width, frame.height), Some(person.bbox));
         }
     }
     assert_eq!(detector.detect(&[]).unwrap(), Vec::<Vec<Detection>>::new());
 }
 
 #[test]
-fn pictures_of_any_size_are_taken() {
+fn images_of_any_size_are_accepted() {
     let detector = NanoDet::load(&builder(weights()), Settings { score: 1.0, ..small() }).unwrap();
     for (width, height) in [(1, 1), (1, 9), (5000, 1), (2, 3000), (33, 95)] {
         assert_eq!(detector.detect(&[&noise(0, width, height)]).unwrap(), [Vec::new()]);
@@ -92,7 +92,7 @@ fn pictures_of_any_size_are_taken() {
 }
 
 #[test]
-fn small_boxes_and_too_many_are_left_out() {
+fn small_boxes_and_those_above_the_maximum_number_are_removed() {
     let weights = builder(weights());
     let found = |settings| {
         let detector = NanoDet::load(&weights, settings).unwrap();
@@ -102,31 +102,31 @@ fn small_boxes_and_too_many_are_left_out() {
     assert!(all.len() > 2, "{}", all.len());
     assert!(all.is_sorted_by(|a, b| a.score >= b.score));
     assert_eq!(found(Settings { score: 0.5, most_people: 2, ..small() }), all[..2]);
-    let least = f64::from(all[0].bbox.width());
-    let large = found(Settings { score: 0.5, smallest_width: least, ..small() });
+    let min_width = f64::from(all[0].bbox.width());
+    let large = found(Settings { score: 0.5, smallest_width: min_width, ..small() });
     let expected: Vec<_> =
-        all.iter().filter(|found| f64::from(found.bbox.width()) >= least).cloned().collect();
+        all.iter().filter(|found| f64::from(found.bbox.width()) >= min_width).cloned().collect();
     assert_eq!(large, expected);
 }
 
 #[test]
-fn other_weights_are_refused_by_the_first_tensor_that_differs() {
-    let refused = |edit: &dyn Fn(&mut HashMap<String, Tensor>)| {
+fn other_weights_are_rejected_with_the_first_invalid_tensor() {
+    let rejection = |edit: &dyn Fn(&mut HashMap<String, Tensor>)| {
         let mut weights = weights();
         edit(&mut weights);
         NanoDet::load(&builder(weights), small()).unwrap_err().to_string()
     };
-    let message = refused(&|weights| weights.clear());
+    let message = rejection(&|weights| weights.clear());
     assert!(message.contains("the tensor `backbone.stem.weight`"), "{message}");
-    let message = refused(&|weights| drop(weights.remove("head.1.out.bias")));
+    let message = rejection(&|weights| drop(weights.remove("head.1.out.bias")));
     assert!(message.contains("the tensor `head.1.out.bias`"), "{message}");
     let key = "neck.lateral.0.weight";
-    let message = refused(&|weights| {
+    let message = rejection(&|weights| {
         let other = Tensor::zeros((128, 64, 1, 1), DType::F32, &Device::Cpu).unwrap();
         weights.insert(key.into(), other);
     });
     assert!(message.contains(key) && message.contains("64"), "{message}");
-    let message = refused(&|weights| {
+    let message = rejection(&|weights| {
         let mut values = values(&weights["head.0.conv.bias"]);
         values[7] = f32::NAN;
         weights.insert("head.0.conv.bias".into(), Tensor::from_vec(values, 128, &Device::Cpu).unwrap());
@@ -135,7 +135,7 @@ fn other_weights_are_refused_by_the_first_tensor_that_differs() {
 }
 
 #[test]
-fn settings_outside_of_their_range_are_named() {
+fn settings_out_of_range_are_errors() {
     let message = |settings: Settings| settings.check().unwrap_err().to_string();
     assert!(
         message(Settings { long_side: 600, ..small() })
@@ -151,7 +151,7 @@ fn settings_outside_of_their_range_are_named() {
 }
 
 #[test]
-fn inputs_of_other_shapes_are_refused() {
+fn inputs_of_other_shapes_are_rejected() {
     let detector = NanoDet::load(&builder(weights()), small()).unwrap();
     for shape in [vec![3, 32, 32], vec![1, 1, 32, 32], vec![1, 3, 33, 32], vec![1, 3, 0, 32]] {
         let input = Tensor::zeros(shape.as_slice(), DType::F32, &Device::Cpu).unwrap();
@@ -160,7 +160,7 @@ fn inputs_of_other_shapes_are_refused() {
 }
 
 #[test]
-fn tensors_are_written_to_the_same_bytes() {
+fn serialization_is_deterministic() {
     let tensors: std::collections::BTreeMap<_, _> = weights().into_iter().collect();
     let bytes = to_safetensors(&tensors).unwrap();
     assert_eq!(bytes, to_safetensors(&tensors).unwrap());
@@ -172,16 +172,16 @@ fn tensors_are_written_to_the_same_bytes() {
 }
 
 #[test]
-fn the_footprint_is_what_is_held() {
+fn the_footprint_equals_the_allocated_values() {
     let settings = small();
-    let footprint = Footprint::of(90, 60, &settings);
+    let footprint = Footprint::new(90, 60, &settings);
     let detector = NanoDet::load(&builder(weights()), settings).unwrap();
     detector.detect(&[&noise(0, 90, 60)]).unwrap();
-    let kept = detector.kept.lock().unwrap();
-    let (height, width) = kept.as_ref().unwrap().size();
+    let idle = detector.idle_buffers.lock().unwrap();
+    let (height, width) = idle.as_ref().unwrap().size();
     assert_eq!((height, width), (64, 96));
-    assert_eq!(footprint.buffers_bytes, 4 * Buffers::numbers(height, width) as u64);
-    let Network::Cpu(network) = &detector.network else { panic!("the CPU computes") };
-    assert_eq!(footprint.weights_bytes, 4 * network.numbers() as u64);
+    assert_eq!(footprint.buffers_bytes, 4 * Buffers::value_count(height, width) as u64);
+    let Network::Cpu(network) = &detector.network else { panic!("the network should run on our kernels") };
+    assert_eq!(footprint.weights_bytes, 4 * network.value_count() as u64);
     assert_eq!(footprint.peak_bytes(2) - footprint.peak_bytes(1), footprint.thread_bytes);
 }

@@ -1,31 +1,39 @@
 //! HOTA (Luiten et al., IJCV 2021).
 
-use super::{Prepared, share};
+use super::{PreparedSequence, share};
 use crate::assignment::{Costs, crouse};
 use std::collections::BTreeMap;
 
-/// Overlaps at which HOTA is computed: 0.05, 0.10, ... 0.95.
+/// Number of IoU thresholds at which HOTA is computed: 0.05, 0.10, ... 0.95.
 pub const ALPHAS: usize = 19;
 
-/// How often two identities were matched, at each overlap; pairs that never were are not held.
+/// How often each pair of identities was matched, at each threshold; pairs without a match are not stored.
 type Matches = BTreeMap<usize, [u32; ALPHAS]>;
 
-/// HOTA's counts and accuracies, one of each per overlap.
+/// HOTA's counts and accuracies, one value per threshold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hota {
+    /// Matched boxes.
     pub tp: [f64; ALPHAS],
+    /// Track boxes without a match.
     pub fp: [f64; ALPHAS],
+    /// Ground truth boxes without a match.
     pub fn_: [f64; ALPHAS],
+    /// Association accuracy.
     pub assa: [f64; ALPHAS],
+    /// Association recall.
     pub assre: [f64; ALPHAS],
+    /// Association precision.
     pub asspr: [f64; ALPHAS],
+    /// Localization accuracy: mean IoU of the matches.
     pub loca: [f64; ALPHAS],
 }
 
 impl Hota {
-    pub fn of(prepared: &Prepared) -> Hota {
+    /// Matches a sequence's boxes at all thresholds.
+    pub fn compute(prepared: &PreparedSequence) -> Hota {
         let track_ids = prepared.track_ids;
-        let boxes = Boxes::count(prepared);
+        let boxes = BoxCounts::count(prepared);
         let alignment = alignment(prepared, &boxes);
         let mut hota = Hota {
             tp: [0.0; ALPHAS],
@@ -40,87 +48,91 @@ impl Hota {
         for frame in &prepared.frames {
             let score = Costs::from_fn(frame.truth.len(), frame.tracks.len(), |row, column| {
                 -alignment[frame.truth[row] * track_ids + frame.tracks[column]]
-                    * frame.overlap.at(row, column)
+                    * frame.overlap.get(row, column)
             });
             let pairs: Vec<(usize, usize)> = pairs(&score).collect();
-            for (at, alpha) in alphas().into_iter().enumerate() {
-                let mut matched = 0;
+            for (index, alpha) in alphas().into_iter().enumerate() {
+                let mut matched = 0_u32;
                 for &(row, column) in &pairs {
-                    let overlap = frame.overlap.at(row, column);
+                    let overlap = frame.overlap.get(row, column);
                     if overlap >= alpha - f64::EPSILON {
                         matched += 1;
-                        hota.loca[at] += overlap;
+                        hota.loca[index] += overlap;
                         let pair = frame.truth[row] * track_ids + frame.tracks[column];
-                        matches.entry(pair).or_insert([0; ALPHAS])[at] += 1;
+                        matches.entry(pair).or_insert([0; ALPHAS])[index] += 1;
                     }
                 }
-                hota.tp[at] += f64::from(matched);
-                hota.fn_[at] += (frame.truth.len() - matched as usize) as f64;
-                hota.fp[at] += (frame.tracks.len() - matched as usize) as f64;
+                hota.tp[index] += f64::from(matched);
+                hota.fn_[index] += (frame.truth.len() - matched as usize) as f64;
+                hota.fp[index] += (frame.tracks.len() - matched as usize) as f64;
             }
         }
         hota.associate(&matches, &boxes);
         hota
     }
 
-    /// Turns the matches of each pair of identities into association accuracies.
-    fn associate(&mut self, matches: &Matches, boxes: &Boxes) {
-        for at in 0..ALPHAS {
+    /// Computes association accuracies from the matches of each pair of identities.
+    fn associate(&mut self, matches: &Matches, boxes: &BoxCounts) {
+        for index in 0..ALPHAS {
             let (mut accuracy, mut recall, mut precision) = (0.0, 0.0, 0.0);
-            for (pair, matches) in matches.iter().filter(|(_, matches)| matches[at] > 0) {
-                let together = f64::from(matches[at]);
+            for (pair, matches) in matches.iter().filter(|(_, matches)| matches[index] > 0) {
+                let common = f64::from(matches[index]);
                 let truth = boxes.of_truth[pair / boxes.of_track.len()];
                 let track = boxes.of_track[pair % boxes.of_track.len()];
-                accuracy += together * share(together, truth + track - together);
-                recall += together * share(together, truth);
-                precision += together * share(together, track);
+                accuracy += common * share(common, truth + track - common);
+                recall += common * share(common, truth);
+                precision += common * share(common, track);
             }
-            self.assa[at] = share(accuracy, self.tp[at]);
-            self.assre[at] = share(recall, self.tp[at]);
-            self.asspr[at] = share(precision, self.tp[at]);
-            // without a match the localisation counts as perfect
-            self.loca[at] = self.loca[at].max(1e-10) / self.tp[at].max(1e-10);
+            self.assa[index] = share(accuracy, self.tp[index]);
+            self.assre[index] = share(recall, self.tp[index]);
+            self.asspr[index] = share(precision, self.tp[index]);
+            // without a match the localization accuracy is 1
+            self.loca[index] = self.loca[index].max(1e-10) / self.tp[index].max(1e-10);
         }
     }
 
+    /// Detection recall.
     pub fn detre(&self) -> [f64; ALPHAS] {
-        std::array::from_fn(|at| share(self.tp[at], self.tp[at] + self.fn_[at]))
+        std::array::from_fn(|index| share(self.tp[index], self.tp[index] + self.fn_[index]))
     }
 
+    /// Detection precision.
     pub fn detpr(&self) -> [f64; ALPHAS] {
-        std::array::from_fn(|at| share(self.tp[at], self.tp[at] + self.fp[at]))
+        std::array::from_fn(|index| share(self.tp[index], self.tp[index] + self.fp[index]))
     }
 
+    /// Detection accuracy.
     pub fn deta(&self) -> [f64; ALPHAS] {
-        std::array::from_fn(|at| share(self.tp[at], self.tp[at] + self.fp[at] + self.fn_[at]))
+        std::array::from_fn(|index| share(self.tp[index], self.tp[index] + self.fp[index] + self.fn_[index]))
     }
 
+    /// HOTA: geometric mean of detection and association accuracy.
     pub fn hota(&self) -> [f64; ALPHAS] {
         let deta = self.deta();
-        std::array::from_fn(|at| (deta[at] * self.assa[at]).sqrt())
+        std::array::from_fn(|index| (deta[index] * self.assa[index]).sqrt())
     }
 }
 
-/// The overlaps, summed as numpy's `arange(0.05, 0.99, 0.05)` sums them.
+/// The thresholds, with the rounding of numpy's `arange(0.05, 0.99, 0.05)`.
 fn alphas() -> [f64; ALPHAS] {
-    std::array::from_fn(|at| 0.05 + at as f64 * 0.05)
+    std::array::from_fn(|index| 0.05 + index as f64 * 0.05)
 }
 
-/// Pairs of rows and columns at the least total cost, by rising row.
+/// Assigned pairs of rows and columns, ascending by row.
 fn pairs(costs: &Costs) -> impl Iterator<Item = (usize, usize)> {
     crouse(costs).into_iter().enumerate().filter_map(|(row, column)| Some((row, column?)))
 }
 
-/// Boxes of each identity.
-struct Boxes {
+/// Number of boxes of each identity.
+struct BoxCounts {
     of_truth: Vec<f64>,
     of_track: Vec<f64>,
 }
 
-impl Boxes {
-    fn count(prepared: &Prepared) -> Boxes {
+impl BoxCounts {
+    fn count(prepared: &PreparedSequence) -> BoxCounts {
         let mut boxes =
-            Boxes { of_truth: vec![0.0; prepared.truth_ids], of_track: vec![0.0; prepared.track_ids] };
+            BoxCounts { of_truth: vec![0.0; prepared.truth_ids], of_track: vec![0.0; prepared.track_ids] };
         for frame in &prepared.frames {
             frame.truth.iter().for_each(|&id| boxes.of_truth[id] += 1.0);
             frame.tracks.iter().for_each(|&id| boxes.of_track[id] += 1.0);
@@ -129,29 +141,29 @@ impl Boxes {
     }
 }
 
-/// How well two identities go together over the whole sequence, truth x tracks.
-fn alignment(prepared: &Prepared, boxes: &Boxes) -> Vec<f64> {
+/// Global alignment score of each pair of identities over the whole sequence, truth x tracks.
+fn alignment(prepared: &PreparedSequence, boxes: &BoxCounts) -> Vec<f64> {
     let mut potential = vec![0.0; prepared.truth_ids * prepared.track_ids];
     for frame in &prepared.frames {
         let (rows, columns) = (frame.truth.len(), frame.tracks.len());
         let of_row: Vec<f64> =
-            (0..rows).map(|row| (0..columns).map(|column| frame.overlap.at(row, column)).sum()).collect();
+            (0..rows).map(|row| (0..columns).map(|column| frame.overlap.get(row, column)).sum()).collect();
         let of_column: Vec<f64> =
-            (0..columns).map(|column| (0..rows).map(|row| frame.overlap.at(row, column)).sum()).collect();
+            (0..columns).map(|column| (0..rows).map(|row| frame.overlap.get(row, column)).sum()).collect();
         for row in 0..rows {
             for column in 0..columns {
-                let overlap = frame.overlap.at(row, column);
-                let either = of_column[column] + of_row[row] - overlap;
-                if either > f64::EPSILON {
+                let overlap = frame.overlap.get(row, column);
+                let union = of_column[column] + of_row[row] - overlap;
+                if union > f64::EPSILON {
                     potential[frame.truth[row] * prepared.track_ids + frame.tracks[column]] +=
-                        overlap / either;
+                        overlap / union;
                 }
             }
         }
     }
     for (pair, potential) in potential.iter_mut().enumerate() {
-        let either = boxes.of_truth[pair / prepared.track_ids] + boxes.of_track[pair % prepared.track_ids];
-        *potential /= either - *potential;
+        let union = boxes.of_truth[pair / prepared.track_ids] + boxes.of_track[pair % prepared.track_ids];
+        *potential /= union - *potential;
     }
     potential
 }

@@ -1,4 +1,4 @@
-//! How well identities are kept: HOTA, CLEAR and identity scores, equal to TrackEval 1.3.0
+//! Tracking scores: HOTA, CLEAR and identity scores, equal to TrackEval 1.3.0
 //! (`trackeval/metrics/{hota,clear,identity}.py`), ties of its assignments included.
 
 mod clear;
@@ -8,97 +8,98 @@ mod prepare;
 
 pub use clear::Clear;
 pub use hota::{ALPHAS, Hota};
-pub use identity::Identity;
-pub use prepare::{DuplicateId, Prepared};
+pub use identity::IdentityScores;
+pub use prepare::{DuplicateId, PreparedSequence};
 
-use crate::person::BBox;
+use crate::person::{BBox, LtwhBox};
 use serde::{Deserialize, Serialize};
 
-/// The overlap from which on CLEAR and identity scores call a pair a match.
+/// Least IoU of a match for CLEAR and identity scores.
 const MATCH_IOU: f64 = 0.5;
 
-/// A box with an identity, pixels.
+/// A box with an identity.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrackedBox {
+    /// MOTChallenge files have identities beyond 32 bits.
     pub id: u64,
-    pub left: f64,
-    pub top: f64,
-    pub width: f64,
-    pub height: f64,
+    /// Pixels.
+    pub bbox: LtwhBox,
 }
 
 impl TrackedBox {
+    /// A box of the identity `id`.
     pub fn new(id: u64, bbox: BBox) -> TrackedBox {
-        let [left, top, right, bottom] = [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(f64::from);
-        TrackedBox { id, left, top, width: right - left, height: bottom - top }
-    }
-
-    /// Intersection over union, 0 when either box is empty.
-    pub fn iou(&self, other: &TrackedBox) -> f64 {
-        let corners = |of: &TrackedBox| [of.left, of.top, of.left + of.width, of.top + of.height];
-        let area = |of: [f64; 4]| (of[2] - of[0]) * (of[3] - of[1]);
-        let (a, b) = (corners(self), corners(other));
-        let width = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
-        let height = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
-        let both = width * height;
-        let either = area(a) + area(b) - both;
-        let empty = area(a) <= f64::EPSILON || area(b) <= f64::EPSILON || either <= f64::EPSILON;
-        if empty { 0.0 } else { both / either }
+        TrackedBox { id, bbox: bbox.into() }
     }
 }
 
-/// The scores of one sequence. Shares are from 0 to 1 (MOTA can be negative), the rest are counts.
+/// Scores of one sequence. Shares are from 0 to 1 (MOTA can be negative), the rest are counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrackingScores {
-    /// HOTA, detection, association and localisation accuracy, each the mean over 19 overlaps.
+    /// HOTA, the mean over 19 IoU thresholds.
     pub hota: f64,
+    /// Detection accuracy, likewise.
     pub deta: f64,
+    /// Association accuracy, likewise.
     pub assa: f64,
+    /// Localization accuracy, likewise.
     pub loca: f64,
+    /// CLEAR's multiple object tracking accuracy.
     pub mota: f64,
-    /// The mean overlap of CLEAR's matches.
+    /// Mean IoU of CLEAR's matches.
     pub motp: f64,
     /// Identity switches.
     pub idsw: u64,
-    /// Times a track was taken up again.
+    /// Fragmentations.
     pub frag: u64,
-    /// True identities that were followed more than 80%, at least 20%, and less of their frames.
+    /// Ground truth identities matched in more than 80% of their frames (mostly tracked).
     pub mt: u64,
+    /// At least 20% (partially tracked).
     pub pt: u64,
+    /// Less than 20% (mostly lost).
     pub ml: u64,
+    /// F1 of identities.
     pub idf1: f64,
+    /// Precision of identities.
     pub idp: f64,
+    /// Recall of identities.
     pub idr: f64,
-    /// CLEAR's matches, boxes too many, boxes missed.
+    /// CLEAR's matched boxes.
     pub tp: u64,
+    /// CLEAR's track boxes without a match.
     pub fp: u64,
+    /// CLEAR's ground truth boxes without a match.
     #[serde(rename = "fn")]
     pub fn_: u64,
-    /// Boxes and identities of the truth and of the tracks.
+    /// Ground truth boxes.
     pub truth_boxes: u64,
+    /// Track boxes.
     pub track_boxes: u64,
+    /// Ground truth identities.
     pub truth_ids: u64,
+    /// Track identities.
     pub track_ids: u64,
 }
 
-/// The scores of one sequence: boxes of the truth and of the tracks, frame by frame. The shorter side
-/// counts as empty from its end on.
+/// Scores one sequence: ground truth and track boxes, frame by frame. Missing frames at the end of the shorter side
+/// count as empty.
 ///
 /// # Errors
-/// If an identity stands twice in a frame.
+/// If an identity occurs twice in a frame.
 pub fn evaluate(
     truth: &[Vec<TrackedBox>],
     tracks: &[Vec<TrackedBox>],
 ) -> Result<TrackingScores, DuplicateId> {
-    let prepared = Prepared::new(truth, tracks)?;
-    Ok(TrackingScores::of(&prepared))
+    let prepared = PreparedSequence::new(truth, tracks)?;
+    Ok(TrackingScores::compute(&prepared))
 }
 
 impl TrackingScores {
-    pub fn of(prepared: &Prepared) -> TrackingScores {
-        let hota = Hota::of(prepared);
-        let clear = Clear::of(prepared);
-        let identity = Identity::of(prepared);
+    /// Computes all scores of a sequence.
+    pub fn compute(prepared: &PreparedSequence) -> TrackingScores {
+        let hota = Hota::compute(prepared);
+        let clear = Clear::compute(prepared);
+        let identity = IdentityScores::compute(prepared);
         TrackingScores {
             hota: mean(hota.hota()),
             deta: mean(hota.deta()),
@@ -125,12 +126,12 @@ impl TrackingScores {
     }
 }
 
-/// The mean over the overlaps.
+/// Mean over the thresholds.
 fn mean(curve: [f64; ALPHAS]) -> f64 {
     curve.iter().sum::<f64>() / ALPHAS as f64
 }
 
-/// `part / whole`, 0 of nothing.
+/// `part / whole`, 0 if both are 0.
 fn share(part: f64, whole: f64) -> f64 {
     part / whole.max(1.0)
 }
@@ -143,15 +144,13 @@ mod tests {
     fn people() -> impl Strategy<Value = Vec<Vec<TrackedBox>>> {
         let person = (any::<bool>(), 0.0f64..20.0, 0.0f64..20.0);
         let frame = prop::collection::vec(person, 4).prop_map(|people| {
-            let seen = people.into_iter().zip(1u64..).filter(|((seen, ..), _)| *seen);
-            seen.map(|((_, x, y), id)| TrackedBox {
-                id,
-                left: 100.0 * id as f64 + x,
-                top: y,
-                width: 40.0,
-                height: 90.0,
-            })
-            .collect()
+            let visible = people.into_iter().zip(1u64..).filter(|((visible, ..), _)| *visible);
+            visible
+                .map(|((_, x, y), id)| TrackedBox {
+                    id,
+                    bbox: LtwhBox { left: 100.0 * id as f64 + x, top: y, width: 40.0, height: 90.0 },
+                })
+                .collect()
         });
         prop::collection::vec(frame, 1..30)
     }
@@ -183,8 +182,9 @@ mod tests {
     }
 
     #[test]
-    fn nothing_found_and_nothing_there() {
-        let one = vec![vec![TrackedBox { id: 1, left: 0.0, top: 0.0, width: 9.0, height: 9.0 }]];
+    fn empty_sides_score_zero() {
+        let one =
+            vec![vec![TrackedBox { id: 1, bbox: LtwhBox { left: 0.0, top: 0.0, width: 9.0, height: 9.0 } }]];
         let lost = evaluate(&one, &[]).unwrap();
         assert_eq!((lost.hota, lost.mota, lost.idf1, lost.fn_, lost.ml), (0.0, 0.0, 0.0, 1, 1));
         let invented = evaluate(&[], &one).unwrap();
@@ -192,12 +192,12 @@ mod tests {
         let twice = vec![vec![one[0][0], one[0][0]]];
         assert_eq!(
             evaluate(&one, &twice).unwrap_err().to_string(),
-            "identity 1 stands twice in frame 0 of the tracks; an identity can be in one place only"
+            "identity 1 occurs twice in frame 0 of the tracks; give each identity once per frame"
         );
     }
 
     #[test]
-    fn scores_have_plain_names() {
+    fn scores_are_serialized_under_their_usual_names() {
         let scores = serde_json::to_value(evaluate(&[], &[]).unwrap()).unwrap();
         for name in ["hota", "mota", "idf1", "idsw", "frag", "mt", "tp", "fp", "fn"] {
             assert!(scores.get(name).is_some(), "{name}");

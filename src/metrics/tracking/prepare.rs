@@ -1,29 +1,32 @@
-//! A sequence made ready for scoring: identities numbered from zero, overlaps computed once.
+//! Prepares a sequence for scoring: renumbers identities from zero and computes the IoU of all boxes once.
 
 use super::TrackedBox;
 use crate::assignment::Costs;
 
-/// An identity stands twice in one frame.
+/// An identity occurs twice in one frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("identity {id} stands twice in frame {frame} of the {side}; an identity can be in one place only")]
+#[error("identity {id} occurs twice in frame {frame} of the {side}; give each identity once per frame")]
 pub struct DuplicateId {
     /// Counted from zero.
     pub frame: usize,
+    /// The identity.
     pub id: u64,
     /// `truth` or `tracks`.
     pub side: &'static str,
 }
 
-/// One frame: who is there, by number, and how much they overlap.
+/// One frame: the identities' numbers and the IoU of their boxes.
 pub(super) struct Frame {
+    /// Numbers of the ground truth identities.
     pub truth: Vec<usize>,
+    /// Numbers of the track identities.
     pub tracks: Vec<usize>,
     /// Intersection over union, truth x tracks.
     pub overlap: Costs,
 }
 
-/// A sequence made ready for scoring.
-pub struct Prepared {
+/// A sequence prepared for scoring.
+pub struct PreparedSequence {
     pub(super) frames: Vec<Frame>,
     pub(super) truth_ids: usize,
     pub(super) track_ids: usize,
@@ -31,27 +34,32 @@ pub struct Prepared {
     pub(super) track_boxes: u64,
 }
 
-impl Prepared {
+impl PreparedSequence {
+    /// Prepares the boxes of both sides, frame by frame.
+    ///
     /// # Errors
-    /// If an identity stands twice in a frame.
-    pub fn new(truth: &[Vec<TrackedBox>], tracks: &[Vec<TrackedBox>]) -> Result<Prepared, DuplicateId> {
+    /// If an identity occurs twice in a frame.
+    pub fn new(
+        truth: &[Vec<TrackedBox>],
+        tracks: &[Vec<TrackedBox>],
+    ) -> Result<PreparedSequence, DuplicateId> {
         let (truth_numbers, track_numbers) = (ids(truth, "truth")?, ids(tracks, "tracks")?);
         let number = |ids: &[u64], boxes: &[TrackedBox]| -> Vec<usize> {
-            boxes.iter().map(|of| ids.partition_point(|&id| id < of.id)).collect()
+            boxes.iter().map(|tracked| ids.partition_point(|&id| id < tracked.id)).collect()
         };
         let frames = (0..truth.len().max(tracks.len())).map(|frame| {
-            let of = |side: &'_ [Vec<TrackedBox>]| side.get(frame).cloned().unwrap_or_default();
-            let (truth, tracks) = (of(truth), of(tracks));
+            let boxes = |side: &'_ [Vec<TrackedBox>]| side.get(frame).cloned().unwrap_or_default();
+            let (truth, tracks) = (boxes(truth), boxes(tracks));
             Frame {
                 overlap: Costs::from_fn(truth.len(), tracks.len(), |row, column| {
-                    truth[row].iou(&tracks[column])
+                    truth[row].bbox.iou(&tracks[column].bbox)
                 }),
                 truth: number(&truth_numbers, &truth),
                 tracks: number(&track_numbers, &tracks),
             }
         });
         let boxes = |side: &[Vec<TrackedBox>]| side.iter().map(|frame| frame.len() as u64).sum();
-        Ok(Prepared {
+        Ok(PreparedSequence {
             frames: frames.collect(),
             truth_ids: truth_numbers.len(),
             track_ids: track_numbers.len(),
@@ -61,17 +69,17 @@ impl Prepared {
     }
 }
 
-/// The identities of one side, rising.
+/// The identities of one side, ascending.
 fn ids(side: &[Vec<TrackedBox>], name: &'static str) -> Result<Vec<u64>, DuplicateId> {
     let mut all = Vec::new();
     for (frame, boxes) in side.iter().enumerate() {
-        let mut here: Vec<u64> = boxes.iter().map(|of| of.id).collect();
-        here.sort_unstable();
-        if let Some(pair) = here.windows(2).find(|pair| pair[0] == pair[1]) {
+        let mut frame_ids: Vec<u64> = boxes.iter().map(|tracked| tracked.id).collect();
+        frame_ids.sort_unstable();
+        if let Some(pair) = frame_ids.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(DuplicateId { frame, id: pair[0], side: name });
         }
-        all.extend(here);
-        // keeps what is held to the identities seen, not the boxes
+        all.extend(frame_ids);
+        // limits memory to the number of identities, not of boxes
         all.sort_unstable();
         all.dedup();
     }

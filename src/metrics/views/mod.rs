@@ -1,111 +1,152 @@
-//! Bodies against the truth of calibrated views: points in a laboratory that several cameras filmed.
+//! Scores bodies against ground truth from calibrated views: points in world coordinates, triangulated from several
+//! cameras.
 //!
-//! A truth file holds cameras and, for some frames, BlazePose's 33 points in meters in the laboratory, as
-//! triangulation gives them. One view's people are scored on 12 joints in that camera's axes, so that a wrong
-//! orientation or depth counts. Must not know how people were found, nor which file they come from.
+//! A truth file has cameras and, for some frames, BlazePose's 33 points in meters in world coordinates. The people
+//! of one view are scored on 12 joints in that camera's axes, so that a wrong orientation or depth counts. Does not
+//! depend on how people were detected or stored.
 
+pub(crate) mod camera;
 #[cfg(test)]
 mod tests;
 mod truth;
 
-pub use truth::{Camera, Truth};
+pub use camera::Camera;
+pub use truth::ViewsTruth;
 
 use super::pose::{pa_mpjpe_mm, rooted_distance_mm};
 use crate::geometry::Vec3;
-use crate::landmarks::SCORED;
+use crate::landmarks::SCORED_LANDMARKS;
 use crate::person::JOINTS;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use truth::Points;
 
-/// The joints of a person's 44 that stand for [`SCORED`], in its order: left and right shoulder, elbow, wrist, hip,
-/// knee, ankle. They are OpenPose's, which are SMPL's own joints 16 to 21, 1, 2, 4, 5, 7 and 8, and not those of
-/// `SMPL_to_J19`, which are means of vertices about LSP's annotated hips.
+/// The joints among a person's 44 that correspond to [`SCORED_LANDMARKS`], in its order: left and right shoulder, elbow,
+/// wrist, hip, knee, ankle. They are OpenPose's, which are SMPL's own joints 16 to 21, 1, 2, 4, 5, 7 and 8, not
+/// those of `SMPL_to_J19`, which are means of vertices about LSP's annotated hips.
 pub const SCORED_JOINTS: [usize; 12] = [5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11];
-/// The hips among the scored joints: both sides are aligned at the middle of them.
+/// Indices of the hips among the scored joints: both sides are aligned at their midpoint.
 const HIPS: [usize; 2] = [6, 7];
-/// A frame is scored where at least this many of the 12 joints are known, both hips among them.
-const LEAST_JOINTS: usize = 6;
-/// A person is the truth's where the joints' mean distance in the picture is at most this share of the truth's size.
-const NEAREST: f64 = 0.5;
+/// Least number of known joints, of 12, with which a frame is scored; both hips have to be among them.
+const MIN_JOINTS: usize = 6;
+/// Largest mean distance of the joints in the image at which a person matches the ground truth, as a share of the
+/// truth's size.
+const MAX_RELATIVE_DISTANCE: f64 = 0.5;
 
-/// What is wrong with a truth of views, or with what is compared with it.
+/// Errors of ground truth files, and of people compared with them.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewsError {
+    /// The file cannot be read.
     #[error(
-        "cannot read the truth {path}: {source}; give a file as written by triangulation of calibrated views"
+        "cannot read the ground truth {path}: {source}; give a file as written by triangulation of calibrated views"
     )]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("the truth {path} is no truth of calibrated views: {reason}")]
-    Form { path: PathBuf, reason: String },
-    #[error("there is no view `{view}` in the truth; its views are {views}")]
-    UnknownView { view: String, views: String },
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The file's content is invalid.
+    #[error("{path} is not ground truth of calibrated views: {reason}")]
+    Form {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The truth has no such view.
+    #[error("the ground truth has no view `{view}`; its views are {views}")]
+    UnknownView {
+        /// The requested view.
+        view: String,
+        /// The existing views.
+        views: String,
+    },
+    /// The frame ranges do not overlap.
     #[error(
-        "truth and people have no frame in common: the truth has frames {first_truth} to {last_truth}, the people \
-         {people}; frames count from 0 at the clip's start"
+        "ground truth and people have no frame in common: the ground truth has frames {first_truth} to \
+         {last_truth}, the people {people}; frames count from 0 at the clip's start"
     )]
-    NoFrame { first_truth: u64, last_truth: u64, people: String },
+    NoFrame {
+        /// First frame of the ground truth.
+        first_truth: u64,
+        /// Last frame of the ground truth.
+        last_truth: u64,
+        /// Frame range of the people.
+        people: String,
+    },
+    /// A person has too few joints or invalid values.
     #[error(
         "person {index} of the people, in frame {frame}, has {found}; {JOINTS} joints and as many points are needed"
     )]
-    Person { index: usize, frame: u64, found: String },
+    Person {
+        /// Index of the person.
+        index: usize,
+        /// The frame.
+        frame: u64,
+        /// What the person has instead.
+        found: String,
+    },
 }
 
-/// A person of one frame, as the tables have them.
+/// A person in one frame of the scored view.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Candidate {
+pub struct ViewPerson {
     /// Counted from 0 at the clip's start.
     pub frame: u64,
-    /// (44) in camera axes, meters.
+    /// 44 joints in camera axes, meters.
     pub joints_m: Vec<Vec3>,
-    /// (44 or more) in pixels of the frame.
+    /// 44 points or more, pixels of the frame.
     pub joints_px: Vec<[f32; 2]>,
 }
 
-/// What became of one frame of the truth.
+/// Score of one frame of the ground truth.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct FrameScore {
+    /// Counted from 0 at the clip's start.
     pub frame: u64,
-    /// Null where nobody was near enough.
+    /// Null if no person is near enough.
     pub mpjpe_mm: Option<f64>,
-    /// Null as well where the person's joints all coincide.
+    /// Null also if the person's joints all coincide.
     pub pa_mpjpe_mm: Option<f64>,
-    /// Mean distance of the nearest person's joints from the truth's in the picture, pixels; null without people.
+    /// Mean distance in the image between the nearest person's joints and the ground truth, pixels; null without
+    /// people.
     pub distance_px: Option<f64>,
 }
 
-/// The scores of one view.
+/// Scores of one view.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ViewScores {
-    /// Mean over the scored frames of the mean distance of the joints; null where no frame is scored.
+    /// MPJPE, mean over the scored frames; null if there are none.
     pub mpjpe_mm: Option<f64>,
-    /// The same after the best similarity transform of each frame.
+    /// PA-MPJPE, with a similarity transform for each frame.
     pub pa_mpjpe_mm: Option<f64>,
-    /// Frames with a person near the truth.
+    /// Frames with a matching person.
     #[serde(rename = "frames")]
     pub frames_scored: usize,
-    /// Frames within the people's first and last frame in which nobody is near the truth.
+    /// Frames between the people's first and last frame without a matching person.
     pub frames_missed: usize,
-    /// Frames of the truth before the people's first frame or behind their last.
+    /// Frames of the ground truth before the people's first frame or after their last.
     pub frames_outside: usize,
-    /// Frames in which the truth itself lacks a hip or more than half of the joints.
+    /// Frames in which the ground truth lacks a hip or more than half of the joints.
     pub frames_without_truth: usize,
-    /// Scored and missed frames.
+    /// One entry for each scored or missed frame.
     pub per_frame: Vec<FrameScore>,
 }
 
-impl Truth {
+impl ViewsTruth {
     /// Scores the people of one view.
     ///
-    /// For each frame the person whose 12 joints lie nearest to the truth's in the picture (mean distance in pixels)
-    /// is taken; where even they are farther than half of the truth's size in the picture (the longer side of
-    /// the box around its joints), the frame counts as missed. Errors are in the camera's axes, both sides relative
-    /// to the middle of the hips, over the joints that the truth has.
+    /// For each frame the person is chosen whose 12 joints are nearest to the ground truth in the image (mean
+    /// distance in pixels); if that distance exceeds half of the truth's size in the image (the longer side of the
+    /// box around its joints), the frame counts as missed. Errors are in the camera's axes, both sides relative to
+    /// the midpoint of the hips, over the joints that the ground truth has.
     ///
     /// # Errors
-    /// If the view is unknown, no frame of the truth lies within the people's first and last, or a person lacks joints.
-    pub fn score(&self, view: &str, people: &[Candidate]) -> Result<ViewScores, ViewsError> {
+    /// If the view is unknown, no frame of the ground truth lies between the people's first and last, or a person
+    /// lacks joints.
+    pub fn score(&self, view: &str, people: &[ViewPerson]) -> Result<ViewScores, ViewsError> {
         let camera = self.cameras.get(view).ok_or_else(|| {
             let views: Vec<&str> = self.cameras.keys().map(String::as_str).collect();
             ViewsError::UnknownView { view: view.to_string(), views: views.join(", ") }
@@ -114,7 +155,7 @@ impl Truth {
         let range = by_frame.keys().next().copied().zip(by_frame.keys().next_back().copied());
         let is_covered = |frame: &u64| range.is_some_and(|(first, last)| (first..=last).contains(frame));
         if !self.frames.iter().any(&is_covered) {
-            let people = range.map_or("nobody in any".into(), |(first, last)| format!("{first} to {last}"));
+            let people = range.map_or("none".into(), |(first, last)| format!("{first} to {last}"));
             let first_truth = self.frames.first().copied().unwrap_or(0);
             let last_truth = self.frames.last().copied().unwrap_or(0);
             return Err(ViewsError::NoFrame { first_truth, last_truth, people });
@@ -133,12 +174,12 @@ impl Truth {
                 scores.frames_outside += 1;
                 continue;
             }
-            let Some(seen) = Seen::new(camera, points) else {
+            let Some(frame_truth) = FrameTruth::new(camera, points) else {
                 scores.frames_without_truth += 1;
                 continue;
             };
             let empty = Vec::new();
-            let score = seen.score(frame, by_frame.get(&frame).unwrap_or(&empty));
+            let score = frame_truth.score(frame, by_frame.get(&frame).unwrap_or(&empty));
             match score.mpjpe_mm {
                 Some(_) => scores.frames_scored += 1,
                 None => scores.frames_missed += 1,
@@ -151,9 +192,9 @@ impl Truth {
     }
 }
 
-/// People by their frame, each checked.
-fn by_frame(people: &[Candidate]) -> Result<BTreeMap<u64, Vec<&Candidate>>, ViewsError> {
-    let mut by_frame: BTreeMap<u64, Vec<&Candidate>> = BTreeMap::new();
+/// Groups people by frame, after checking each.
+fn by_frame(people: &[ViewPerson]) -> Result<BTreeMap<u64, Vec<&ViewPerson>>, ViewsError> {
+    let mut by_frame: BTreeMap<u64, Vec<&ViewPerson>> = BTreeMap::new();
     for (index, person) in people.iter().enumerate() {
         let (joints, points) = (person.joints_m.len(), person.joints_px.len());
         let frame = person.frame;
@@ -176,9 +217,9 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0.0).then(|| sum / count)
 }
 
-/// One frame's truth in one view: the joints that are known.
-struct Seen {
-    /// Places among the 12 scored joints.
+/// Ground truth of one frame in one view: the known joints.
+struct FrameTruth {
+    /// Indices among the 12 scored joints.
     known: Vec<usize>,
     camera_m: Vec<Vec3>,
     root: Vec3,
@@ -187,10 +228,10 @@ struct Seen {
     size_px: f64,
 }
 
-impl Seen {
-    /// `None` where a hip or more than half of the joints are missing or behind the camera.
-    fn new(camera: &Camera, points: &Points) -> Option<Seen> {
-        let mut seen = Seen {
+impl FrameTruth {
+    /// `None` if a hip or more than half of the joints are missing or behind the camera.
+    fn new(camera: &Camera, points: &Points) -> Option<FrameTruth> {
+        let mut frame_truth = FrameTruth {
             known: Vec::new(),
             camera_m: Vec::new(),
             root: [0.0; 3],
@@ -198,51 +239,51 @@ impl Seen {
             size_px: 0.0,
         };
         let mut root = [0.0; 3];
-        for (place, &landmark) in SCORED.iter().enumerate() {
-            let viewed = points.get(landmark).copied().flatten().map(|at| camera.view(at));
-            let found = viewed.and_then(|at| Some((at, camera.project(at)?)));
+        for (joint, &landmark) in SCORED_LANDMARKS.iter().enumerate() {
+            let in_camera = points.get(landmark).copied().flatten().map(|point| camera.to_camera(point));
+            let found = in_camera.and_then(|point| Some((point, camera.project_from_camera(point)?)));
             match found {
-                Some((at, pixel)) => {
-                    if HIPS.contains(&place) {
-                        root = std::array::from_fn(|axis| root[axis] + 0.5 * at[axis]);
+                Some((point, pixel)) => {
+                    if HIPS.contains(&joint) {
+                        root = std::array::from_fn(|axis| root[axis] + 0.5 * point[axis]);
                     }
-                    seen.known.push(place);
-                    seen.camera_m.push(at.map(|x| x as f32));
-                    seen.pixels.push(pixel);
+                    frame_truth.known.push(joint);
+                    frame_truth.camera_m.push(point.map(|x| x as f32));
+                    frame_truth.pixels.push(pixel);
                 }
-                None if HIPS.contains(&place) => return None,
+                None if HIPS.contains(&joint) => return None,
                 None => {}
             }
         }
-        seen.root = root.map(|x| x as f32);
+        frame_truth.root = root.map(|x| x as f32);
         let side = |axis: usize| {
-            let values = seen.pixels.iter().map(|pixel| pixel[axis]);
+            let values = frame_truth.pixels.iter().map(|pixel| pixel[axis]);
             let (low, high) =
                 values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
             high - low
         };
-        seen.size_px = side(0).max(side(1));
-        (seen.known.len() >= LEAST_JOINTS).then_some(seen)
+        frame_truth.size_px = side(0).max(side(1));
+        (frame_truth.known.len() >= MIN_JOINTS).then_some(frame_truth)
     }
 
-    fn distance_px(&self, person: &Candidate) -> f64 {
-        let distances = self.known.iter().zip(&self.pixels).map(|(&place, [x, y])| {
-            let [own_x, own_y] = person.joints_px[SCORED_JOINTS[place]].map(f64::from);
+    fn distance_px(&self, person: &ViewPerson) -> f64 {
+        let distances = self.known.iter().zip(&self.pixels).map(|(&joint, [x, y])| {
+            let [own_x, own_y] = person.joints_px[SCORED_JOINTS[joint]].map(f64::from);
             (own_x - x).hypot(own_y - y)
         });
         distances.sum::<f64>() / self.known.len() as f64
     }
 
-    fn score(&self, frame: u64, people: &[&Candidate]) -> FrameScore {
-        let far = people.iter().map(|person| (self.distance_px(person), *person));
-        let nearest = far.min_by(|a, b| a.0.total_cmp(&b.0));
+    fn score(&self, frame: u64, people: &[&ViewPerson]) -> FrameScore {
+        let distances = people.iter().map(|person| (self.distance_px(person), *person));
+        let nearest = distances.min_by(|a, b| a.0.total_cmp(&b.0));
         let distance_px = nearest.map(|(distance, _)| distance);
-        let near = nearest.filter(|(distance, _)| *distance <= NEAREST * self.size_px);
-        let Some((_, person)) = near else {
+        let matching = nearest.filter(|(distance, _)| *distance <= MAX_RELATIVE_DISTANCE * self.size_px);
+        let Some((_, person)) = matching else {
             return FrameScore { frame, mpjpe_mm: None, pa_mpjpe_mm: None, distance_px };
         };
         let joints: Vec<Vec3> =
-            self.known.iter().map(|&place| person.joints_m[SCORED_JOINTS[place]]).collect();
+            self.known.iter().map(|&joint| person.joints_m[SCORED_JOINTS[joint]]).collect();
         let hips = HIPS.map(|hip| person.joints_m[SCORED_JOINTS[hip]]);
         let root = std::array::from_fn(|axis| 0.5 * (hips[0][axis] + hips[1][axis]));
         FrameScore {

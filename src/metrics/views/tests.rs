@@ -1,22 +1,22 @@
-//! Two synthetic cameras and a synthetic person, whose errors are known.
+//! Scores of a synthetic person seen by two synthetic cameras, with known errors.
 
 use super::*;
 
-/// A camera 4 m before the origin on the laboratory's x axis (z up), looking at it.
+/// A camera 4 m from the origin on the world's x axis (z up), looking at the origin.
 const CAMERA: &str = r#"{"K": [[1000, 0, 500], [0, 1000, 900], [0, 0, 1]], "D": [0, 0, 0, 0],
     "R": [[0, 1, 0], [0, 0, -1], [-1, 0, 0]], "t": [0, 1, 4]}"#;
 /// The same from 5 m away on the y axis, with distortion.
 const SIDE: &str = r#"{"K": [[1200, 0, 540], [0, 1200, 960], [0, 0, 1]], "D": [-0.05, 0.1, 0.001, -0.001],
     "R": [[-1, 0, 0], [0, 0, -1], [0, -1, 0]], "t": [0, 1, 5]}"#;
 
-/// A person who stands at the origin, 33 points in the laboratory.
+/// Points of a person standing at the origin, world coordinates.
 fn standing() -> Vec<[f64; 3]> {
     let mut points = vec![[0.0, 0.0, 1.6]; 33];
-    for (place, [y, z]) in
+    for (pair, [y, z]) in
         [[0.2, 1.4], [0.3, 1.1], [0.35, 0.85], [0.1, 0.9], [0.12, 0.5], [0.13, 0.1]].into_iter().enumerate()
     {
-        points[SCORED[2 * place]] = [0.02 * place as f64, y, z];
-        points[SCORED[2 * place + 1]] = [-0.03 * place as f64, -y, z];
+        points[SCORED_LANDMARKS[2 * pair]] = [0.02 * pair as f64, y, z];
+        points[SCORED_LANDMARKS[2 * pair + 1]] = [-0.03 * pair as f64, -y, z];
     }
     points
 }
@@ -29,34 +29,39 @@ fn file(frames: &str, world: &[Vec<[f64; 3]>]) -> String {
     )
 }
 
-fn read(text: &str) -> Result<Truth, ViewsError> {
+fn read(text: &str) -> Result<ViewsTruth, ViewsError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("truth.json");
     std::fs::write(&path, text).unwrap();
-    Truth::read(&path)
+    ViewsTruth::read(&path)
 }
 
-fn truth() -> Truth {
+fn truth() -> ViewsTruth {
     read(&file("[0, 8]", &[standing(), standing()])).unwrap()
 }
 
-/// A person whose joints are the truth's in a view, changed.
-fn person(truth: &Truth, view: &str, frame: u64, change: impl Fn(usize, [f64; 3]) -> [f64; 3]) -> Candidate {
+/// A person whose joints are the ground truth's in a view, after `change`.
+fn person(
+    truth: &ViewsTruth,
+    view: &str,
+    frame: u64,
+    change: impl Fn(usize, [f64; 3]) -> [f64; 3],
+) -> ViewPerson {
     let camera = &truth.cameras[view];
     let mut candidate =
-        Candidate { frame, joints_m: vec![[0.0; 3]; JOINTS], joints_px: vec![[0.0; 2]; JOINTS + 1] };
-    for (place, &landmark) in SCORED.iter().enumerate() {
-        let at = camera.view(standing()[landmark]);
+        ViewPerson { frame, joints_m: vec![[0.0; 3]; JOINTS], joints_px: vec![[0.0; 2]; JOINTS + 1] };
+    for (joint, &landmark) in SCORED_LANDMARKS.iter().enumerate() {
+        let at = camera.to_camera(standing()[landmark]);
         // a body's joints are relative to its own origin
-        let own = change(place, at).map(|x| x as f32);
-        candidate.joints_m[SCORED_JOINTS[place]] = [own[0] - 0.3, own[1] + 0.1, own[2] - 3.0];
-        candidate.joints_px[SCORED_JOINTS[place]] = camera.project(at).unwrap().map(|x| x as f32);
+        let own = change(joint, at).map(|x| x as f32);
+        candidate.joints_m[SCORED_JOINTS[joint]] = [own[0] - 0.3, own[1] + 0.1, own[2] - 3.0];
+        candidate.joints_px[SCORED_JOINTS[joint]] = camera.project_from_camera(at).unwrap().map(|x| x as f32);
     }
     candidate
 }
 
 #[test]
-fn the_truth_itself_has_no_error() {
+fn the_ground_truth_scores_zero_error() {
     let truth = truth();
     for view in ["front", "side"] {
         let people = [0, 8].map(|frame| person(&truth, view, frame, |_, at| at));
@@ -69,10 +74,10 @@ fn the_truth_itself_has_no_error() {
 #[test]
 fn known_errors_are_measured() {
     let truth = truth();
-    // both wrists 60 mm off: 120 / 12 = 10 mm; doubled in size: PA does not see it
+    // both wrists 60 mm off: 120 / 12 = 10 mm; twice the size: no effect on PA-MPJPE
     let people = [
-        person(&truth, "front", 0, |place, [x, y, z]| {
-            [x, y, z + if matches!(place, 4 | 5) { 0.06 } else { 0.0 }]
+        person(&truth, "front", 0, |joint, [x, y, z]| {
+            [x, y, z + if matches!(joint, 4 | 5) { 0.06 } else { 0.0 }]
         }),
         person(&truth, "front", 8, |_, at| at.map(|x| 2.0 * x)),
     ];
@@ -85,7 +90,7 @@ fn known_errors_are_measured() {
 }
 
 #[test]
-fn turned_about_the_vertical_axis_is_wrong_but_not_after_alignment() {
+fn a_rotated_body_is_wrong_before_alignment_only() {
     let truth = truth();
     let people = [person(&truth, "front", 0, |_, [x, y, z]| [-x, y, 8.0 - z])];
     let scores = truth.score("front", &people).unwrap();
@@ -93,19 +98,19 @@ fn turned_about_the_vertical_axis_is_wrong_but_not_after_alignment() {
 }
 
 #[test]
-fn the_nearest_person_counts_and_a_far_one_is_a_miss() {
+fn the_nearest_person_is_scored_and_a_distant_one_is_a_miss() {
     let truth = truth();
-    let beside = |by: f32, frame: u64| {
+    let shifted_person = |by: f32, frame: u64| {
         let mut other = person(&truth, "front", frame, |_, at| at.map(|x| 1.5 * x));
         other.joints_px.iter_mut().for_each(|at| at[0] += by);
         other
     };
-    let people = [beside(60.0, 0), person(&truth, "front", 0, |_, at| at), beside(600.0, 8)];
+    let people = [shifted_person(60.0, 0), person(&truth, "front", 0, |_, at| at), shifted_person(600.0, 8)];
     let scores = truth.score("front", &people).unwrap();
     assert!(scores.mpjpe_mm.unwrap() < 1e-3);
     assert_eq!((scores.frames_scored, scores.frames_missed), (1, 1));
     assert!(scores.per_frame[1].mpjpe_mm.is_none() && scores.per_frame[1].distance_px.unwrap() > 500.0);
-    // a frame without anybody between the people's first and last frame is missed; one outside is not covered
+    // a frame without people between their first and last frame is missed; one outside that range is not covered
     let wide = read(&file("[0, 4, 8, 99]", &vec![standing(); 4])).unwrap();
     let people = [0, 8].map(|frame| person(&wide, "front", frame, |_, at| at));
     let scores = wide.score("front", &people).unwrap();
@@ -114,12 +119,12 @@ fn the_nearest_person_counts_and_a_far_one_is_a_miss() {
 }
 
 #[test]
-fn points_that_the_truth_lacks_are_left_out() {
+fn points_missing_from_the_ground_truth_are_skipped() {
     let mut truth = truth();
-    truth.world_m[0][SCORED[4]] = None;
-    truth.world_m[1][SCORED[6]] = None; // a hip
+    truth.world_m[0][SCORED_LANDMARKS[4]] = None;
+    truth.world_m[1][SCORED_LANDMARKS[6]] = None; // a hip
     let people = [0, 8].map(|frame| {
-        person(&truth, "front", frame, |place, at| if place == 4 { at.map(|x| x + 1.0) } else { at })
+        person(&truth, "front", frame, |joint, at| if joint == 4 { at.map(|x| x + 1.0) } else { at })
     });
     let scores = truth.score("front", &people).unwrap();
     assert!(scores.mpjpe_mm.unwrap() < 1e-3, "{scores:?}");
@@ -130,13 +135,13 @@ fn points_that_the_truth_lacks_are_left_out() {
 fn distortion_is_opencvs() {
     // cv2.projectPoints of [0.5, -0.4, 2.0] with SIDE's K and D
     let truth = truth();
-    let [x, y] = truth.cameras["side"].project([0.5, -0.4, 2.0]).unwrap();
+    let [x, y] = truth.cameras["side"].project_from_camera([0.5, -0.4, 2.0]).unwrap();
     assert!((x - 838.3846875).abs() < 1e-6 && (y - 721.31685).abs() < 1e-6, "{x} {y}");
-    assert_eq!(truth.cameras["side"].project([0.0, 0.0, -1.0]), None);
+    assert_eq!(truth.cameras["side"].project_from_camera([0.0, 0.0, -1.0]), None);
 }
 
 #[test]
-fn wrong_truths_and_people_get_clear_errors() {
+fn invalid_truth_files_and_people_are_errors() {
     let truth = truth();
     let people = [person(&truth, "front", 0, |_, at| at)];
     let unknown = truth.score("cam09", &people).unwrap_err().to_string();
@@ -144,8 +149,8 @@ fn wrong_truths_and_people_get_clear_errors() {
     let late = [person(&truth, "front", 50, |_, at| at)];
     let apart = truth.score("front", &late).unwrap_err().to_string();
     assert!(apart.contains("0 to 8") && apart.contains("50 to 50"), "{apart}");
-    assert!(truth.score("front", &[]).unwrap_err().to_string().contains("nobody"));
-    let few = [Candidate { joints_m: vec![[0.0; 3]; 24], ..people[0].clone() }];
+    assert!(truth.score("front", &[]).unwrap_err().to_string().contains("the people none"));
+    let few = [ViewPerson { joints_m: vec![[0.0; 3]; 24], ..people[0].clone() }];
     let message = truth.score("front", &few).unwrap_err().to_string();
     assert!(message.contains("24 joints"), "{message}");
     let mut broken = people.clone();
@@ -156,7 +161,7 @@ fn wrong_truths_and_people_get_clear_errors() {
     for (from, to, part) in [
         ("\"unit\"", "\"units\"", "unknown field `units`"),
         ("[0, 8]", "[0]", "names 1 frames"),
-        ("[0, 8]", "[8, 0]", "frames ascend"),
+        ("[0, 8]", "[8, 0]", "frames have to ascend"),
         ("[0, 1, 0]", "[0, 1, 1]", "camera `front`: R is no rotation"),
         ("[[1000, 0, 500]", "[[0, 0, 500]", "focal"),
         ("\"D\": [0, 0, 0, 0]", "\"D\": [0, 0, 0]", "length 3"),
@@ -169,6 +174,6 @@ fn wrong_truths_and_people_get_clear_errors() {
     short.pop();
     let message = read(&file("[0]", &[short])).unwrap_err().to_string();
     assert!(message.contains("32 points"), "{message}");
-    let nowhere = Truth::read(std::path::Path::new("nowhere.json")).unwrap_err().to_string();
+    let nowhere = ViewsTruth::read(std::path::Path::new("nowhere.json")).unwrap_err().to_string();
     assert!(nowhere.contains("nowhere.json"), "{nowhere}");
 }

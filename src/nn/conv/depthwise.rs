@@ -1,10 +1,9 @@
-//! Depthwise convolutions: every channel has a kernel of its own.
+//! Depthwise convolutions: every channel has its own kernel.
 //!
-//! Four neighbouring pixels and eight channels are computed at once; zeros around the map are left out instead of
-//! being added. Must not know which network it serves.
+//! Four neighboring pixels and eight channels are computed at a time. The padding is skipped instead of being added.
 
 use super::lanes::{LANES, Lanes, lanes_kernel};
-use super::{Clamp, Map, Pads, Shape, Threads};
+use super::{Clamp, FeatureMap, Padding, Shape, Threads};
 use rayon::prelude::*;
 
 /// The weights of a depthwise convolution.
@@ -15,12 +14,12 @@ pub struct Depthwise {
     bias: Vec<f32>,
     kernel: [usize; 2],
     channels: usize,
-    /// Channels with their padding.
+    /// Channels including the padding.
     padded: usize,
 }
 
 impl Depthwise {
-    /// Takes weights `(kernel rows, kernel columns, channels)` and a bias of `channels` numbers.
+    /// Takes weights `(kernel rows, kernel columns, channels)` and a bias of `channels` values.
     ///
     /// # Panics
     /// If the lengths do not match.
@@ -41,12 +40,12 @@ impl Depthwise {
         Depthwise { weights: out, bias, kernel, channels, padded }
     }
 
-    /// Bytes that weights of these sizes take.
-    pub fn bytes_of(kernel: [usize; 2], channels: usize) -> usize {
+    /// Bytes of packed weights of these sizes.
+    pub fn packed_bytes(kernel: [usize; 2], channels: usize) -> usize {
         channels.div_ceil(LANES) * LANES * (kernel[0] * kernel[1] + 1) * size_of::<f32>()
     }
 
-    /// Bytes that the weights take.
+    /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
         (self.weights.len() + self.bias.len()) * size_of::<f32>()
     }
@@ -58,33 +57,33 @@ struct Job<'a> {
     shape: Shape,
     filter: &'a Depthwise,
     stride: [usize; 2],
-    pads: Pads,
+    pads: Padding,
     clamp: Clamp,
     /// Columns of the output.
     width: usize,
-    /// Columns of the output whose windows lie inside the input's columns: from, to.
+    /// Range `[first, end)` of output columns whose windows lie inside the input's columns.
     inner: [usize; 2],
 }
 
-/// Convolves each channel of a map with its own kernel; zeros lie around the map as `pads` says.
+/// Convolves each channel of a map, zero-padded by `pads`, with its own kernel, adds the bias and clamps.
 ///
 /// # Shapes
 /// `out` as [`super::output_size`] says, the channels those of the input.
 ///
 /// # Panics
-/// If the lengths do not match: shapes are to be checked when a network is made.
+/// If the lengths do not match; callers check shapes when a network is built.
 pub fn depthwise(
-    input: Map,
+    input: FeatureMap,
     filter: &Depthwise,
     stride: [usize; 2],
-    pads: Pads,
+    pads: Padding,
     clamp: Clamp,
     out: &mut [f32],
     threads: Threads,
 ) {
-    let Map { values: input, shape } = input;
+    let FeatureMap { values: input, shape } = input;
     let size = super::output_size(shape, pads, filter.kernel, stride);
-    let [height, width] = size.expect("a kernel fits into its input");
+    let [height, width] = size.expect("the kernel fits into its input");
     assert!(
         input.len() == shape.len() && shape.channels == filter.channels,
         "a map does not match its shape"
@@ -105,7 +104,7 @@ lanes_kernel! {
     /// Row `y` of the output.
     fn one_row<L>(job: &Job, y: usize, out: &mut [f32]) {
         if !job.shape.channels.is_multiple_of(LANES) {
-            return (0..job.width).for_each(|x| narrow(job, y, x, out));
+            return (0..job.width).for_each(|x| scalar_pixel(job, y, x, out));
         }
         let [first, end] = job.inner;
         (0..first).for_each(|x| border::<L>(job, y, x, out));
@@ -120,14 +119,14 @@ lanes_kernel! {
     }
 }
 
-/// What part of a window of `kernel` numbers from `start - pads` on lies inside `0..len`.
+/// The range `[first, end)` of a window of `kernel` values from `start - pads` on that lies inside `0..len`.
 #[inline(always)]
 fn inside(start: usize, pads: usize, kernel: usize, len: usize) -> [usize; 2] {
     let first = pads.saturating_sub(start).min(kernel);
     [first, (len + pads).saturating_sub(start).min(kernel).max(first)]
 }
 
-/// The pixels of a row whose windows are whole in the columns.
+/// The pixels of a row whose windows lie inside the input's columns.
 #[inline(always)]
 fn inner<L: Lanes, const K: usize, const S: usize>(job: &Job, y: usize, out: &mut [f32]) {
     let [mut x, end] = job.inner;
@@ -144,7 +143,7 @@ fn inner<L: Lanes, const K: usize, const S: usize>(job: &Job, y: usize, out: &mu
     }
 }
 
-/// `T` neighbouring pixels of a row, eight channels at a time.
+/// `T` neighboring pixels of a row, eight channels at a time.
 #[inline(always)]
 fn tile<L: Lanes, const T: usize, const K: usize, const S: usize>(
     job: &Job,
@@ -160,17 +159,17 @@ fn tile<L: Lanes, const T: usize, const K: usize, const S: usize>(
     let start = top * row + left * channels;
     let last = start + (end - first).saturating_sub(1) * row + ((T - 1) * S + K) * channels;
     let weights = &filter.weights[first * K * channels..end * K * channels];
-    assert!(end == first || last <= job.input.len(), "a window lies inside of its map");
+    assert!(end == first || last <= job.input.len(), "a window reaches beyond its map");
     let (low, high) = (L::splat(job.clamp.low), L::splat(job.clamp.high));
     let out = &mut out[x * channels..(x + T) * channels];
     for channel in (0..channels).step_by(LANES) {
-        let mut sums = [at::<L>(&filter.bias, channel); T];
+        let mut sums = [load_at::<L>(&filter.bias, channel); T];
         for ky in 0..end - first {
             let (from, weights_from) = (start + ky * row + channel, ky * K * channels + channel);
             for kx in 0..K {
-                let weight: L = at(weights, weights_from + kx * channels);
+                let weight: L = load_at(weights, weights_from + kx * channels);
                 for (pixel, sum) in sums.iter_mut().enumerate() {
-                    let value: L = at(job.input, from + (pixel * S + kx) * channels);
+                    let value: L = load_at(job.input, from + (pixel * S + kx) * channels);
                     *sum = value.multiply_add(weight, *sum);
                 }
             }
@@ -183,14 +182,14 @@ fn tile<L: Lanes, const T: usize, const K: usize, const S: usize>(
     }
 }
 
-/// Eight numbers of a slice from a position on.
+/// Eight values of a slice from a position on.
 #[inline(always)]
-fn at<L: Lanes>(numbers: &[f32], position: usize) -> L {
-    debug_assert!(position + LANES <= numbers.len());
-    #[expect(unsafe_code, reason = "a check for each vector takes a third of the loop")]
-    // SAFETY: `tile` and `border` hold the last position of their windows against the lengths before they start;
-    // weights and bias have as many numbers as the channels, a whole number of lanes
-    let chunk = unsafe { &*numbers.as_ptr().add(position).cast::<[f32; LANES]>() };
+fn load_at<L: Lanes>(values: &[f32], position: usize) -> L {
+    debug_assert!(position + LANES <= values.len());
+    #[expect(unsafe_code, reason = "a bounds check for each vector takes a third of the loop's time")]
+    // SAFETY: `tile` and `border` assert before their loops that the last position of their windows lies inside the
+    // slice; weights and bias are padded to a whole number of lanes
+    let chunk = unsafe { &*values.as_ptr().add(position).cast::<[f32; LANES]>() };
     L::load(chunk)
 }
 
@@ -209,15 +208,15 @@ fn border<L: Lanes>(job: &Job, y: usize, x: usize, out: &mut [f32]) {
             && filter.weights.len() == filter.kernel[0] * filter.kernel[1] * channels
     );
     for (channel, out) in (0..channels).step_by(LANES).zip(out.as_chunks_mut::<LANES>().0) {
-        let mut sum: L = at(&filter.bias, channel);
+        let mut sum: L = load_at(&filter.bias, channel);
         for ky in first_row..end_row {
-            // inside the map, because ky is at least the rows of zeros above
+            // inside the map: `first_row` skips the padding above
             let from = (top + ky - job.pads.top) * row + channel;
             for kx in first..end {
                 let position = from + (left + kx - job.pads.left) * channels;
                 let value: L = super::product::load(&job.input[position..]);
                 sum = value.multiply_add(
-                    at(&filter.weights, (ky * filter.kernel[1] + kx) * channels + channel),
+                    load_at(&filter.weights, (ky * filter.kernel[1] + kx) * channels + channel),
                     sum,
                 );
             }
@@ -226,8 +225,8 @@ fn border<L: Lanes>(job: &Job, y: usize, x: usize, out: &mut [f32]) {
     }
 }
 
-/// One pixel of a map whose channels are no whole number of lanes.
-fn narrow(job: &Job, y: usize, x: usize, out: &mut [f32]) {
+/// One pixel of a map whose channels are not a whole number of lanes.
+fn scalar_pixel(job: &Job, y: usize, x: usize, out: &mut [f32]) {
     let (filter, channels) = (job.filter, job.shape.channels);
     let (top, left) = (y * job.stride[0], x * job.stride[1]);
     let [first_row, end_row] = inside(top, job.pads.top, filter.kernel[0], job.shape.height);

@@ -1,21 +1,19 @@
-//! Operators on feature maps that are no convolutions: sums, zeros around, pooling, enlarging, sigmoid.
-//!
-//! Must not know which network it serves.
+//! Operators on feature maps other than convolutions: addition, padding, pooling, upsampling, sigmoid.
 
 use super::lanes::{LANES, lanes_kernel};
 use super::product::load;
-use super::{Clamp, Pads, Shape, Threads};
+use super::{Clamp, Padding, Shape, Threads};
 use rayon::prelude::*;
 
-/// Numbers that a thread takes at once.
+/// Values that a thread takes at a time.
 const CHUNK: usize = 1 << 14;
 
-/// The sum of two maps, then the activation.
+/// The sum of two maps, then the activation, into `out`.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn add(a: &[f32], b: &[f32], clamp: Clamp, out: &mut [f32], threads: Threads) {
-    assert!(a.len() == out.len() && b.len() == out.len(), "maps of a sum have one length");
+    assert!(a.len() == out.len() && b.len() == out.len(), "the maps of a sum differ in length");
     match threads {
         Threads::One => sum(a, b, clamp, out),
         Threads::Pool => {
@@ -41,14 +39,14 @@ lanes_kernel! {
     }
 }
 
-/// A map with zeros around it and `channels` more channels of zeros after its own.
+/// A map with zeros around it, and `channels` channels of zeros after its own.
 ///
 /// # Shapes
 /// `out` `(height + top + bottom, width + left + right, shape.channels + channels)`.
 ///
 /// # Panics
 /// If the lengths do not match.
-pub fn pad(input: &[f32], shape: Shape, pads: Pads, channels: usize, out: &mut [f32]) {
+pub fn pad(input: &[f32], shape: Shape, pads: Padding, channels: usize, out: &mut [f32]) {
     let width = shape.width + pads.left + pads.right;
     let all = shape.channels + channels;
     assert!(input.len() == shape.len(), "a map does not match its shape");
@@ -77,7 +75,7 @@ pub fn pad(input: &[f32], shape: Shape, pads: Pads, channels: usize, out: &mut [
     }
 }
 
-/// The largest of every 2 x 2 values; an odd last row or column is left out.
+/// 2 x 2 max pooling with stride 2; an odd last row or column is dropped.
 ///
 /// # Shapes
 /// `out` `(height / 2, width / 2, channels)`.
@@ -105,26 +103,25 @@ pub fn max_pool(input: &[f32], shape: Shape, out: &mut [f32]) {
     }
 }
 
-/// Where a pixel of an axis that is twice as long lies between two of the shorter one: the two and the part of the
-/// second. Centers of pixels are half a pixel from their edges; the last pixels are repeated outside.
-fn between(at: usize, len: usize) -> (usize, usize, f32) {
-    let middle = at / 2;
-    if at.is_multiple_of(2) {
-        if middle == 0 { (0, 0, 0.0) } else { (middle - 1, middle, 0.75) }
+/// Linear interpolation taps of pixel `index` of an axis that is upsampled by two from `len` pixels: two source
+/// pixels, and the weight of the second. Half-pixel centers; edge pixels are repeated.
+fn upsampling_taps(index: usize, len: usize) -> (usize, usize, f32) {
+    let source = index / 2;
+    if index.is_multiple_of(2) {
+        if source == 0 { (0, 0, 0.0) } else { (source - 1, source, 0.75) }
     } else {
-        (middle, (middle + 1).min(len - 1), 0.25)
+        (source, (source + 1).min(len - 1), 0.25)
     }
 }
 
-/// A map of twice the height and width, interpolated linearly (TensorFlow's `ResizeBilinear` with half-pixel
-/// centers).
+/// Bilinear upsampling to twice the height and width (TensorFlow's `ResizeBilinear` with half-pixel centers).
 ///
 /// # Shapes
 /// `out` `(2 height, 2 width, channels)`.
 ///
 /// # Panics
 /// If the lengths do not match.
-pub fn resize_twice(input: &[f32], shape: Shape, out: &mut [f32], threads: Threads) {
+pub fn upsample_2x(input: &[f32], shape: Shape, out: &mut [f32], threads: Threads) {
     assert!(input.len() == shape.len(), "a map does not match its shape");
     assert_eq!(out.len(), 4 * shape.len(), "an output does not match its shape");
     if shape.is_empty() {
@@ -133,22 +130,22 @@ pub fn resize_twice(input: &[f32], shape: Shape, out: &mut [f32], threads: Threa
     let row = 2 * shape.width * shape.channels;
     match threads {
         Threads::One => {
-            out.chunks_mut(row).enumerate().for_each(|(y, out)| enlarged_row(input, shape, y, out))
+            out.chunks_mut(row).enumerate().for_each(|(y, out)| upsample_row(input, shape, y, out))
         }
         Threads::Pool => {
-            out.par_chunks_mut(row).enumerate().for_each(|(y, out)| enlarged_row(input, shape, y, out));
+            out.par_chunks_mut(row).enumerate().for_each(|(y, out)| upsample_row(input, shape, y, out));
         }
     }
 }
 
 lanes_kernel! {
-    fn enlarged_row<L>(input: &[f32], shape: Shape, y: usize, out: &mut [f32]) {
+    fn upsample_row<L>(input: &[f32], shape: Shape, y: usize, out: &mut [f32]) {
         let channels = shape.channels;
         let row = shape.width * channels;
-        let (above, below, part) = between(y, shape.height);
+        let (above, below, part) = upsampling_taps(y, shape.height);
         let (upper, lower) = (&input[above * row..][..row], &input[below * row..][..row]);
         for (x, out) in out.chunks_exact_mut(channels).enumerate() {
-            let (left, right, across) = between(x, shape.width);
+            let (left, right, across) = upsampling_taps(x, shape.width);
             let pixels = [(upper, left), (upper, right), (lower, left), (lower, right)]
                 .map(|(row, column)| &row[column * channels..(column + 1) * channels]);
             let weights =
@@ -169,7 +166,7 @@ lanes_kernel! {
     }
 }
 
-/// `1 / (1 + exp(-x))`.
+/// The logistic function, `1 / (1 + exp(-x))`.
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + libm::expf(-x))
 }

@@ -1,10 +1,10 @@
-//! Convolutions of feature maps on the CPU, for inference: `f32`, one picture, channels innermost (HWC).
+//! Convolutions of feature maps on the CPU, for inference: `f32`, one image, channels innermost (HWC).
 //!
-//! A regular convolution is a matrix product of pixels with weights that were packed once; a row of a kernel's
-//! window lies together in memory, so that no copy of the windows is made. A depthwise convolution runs over
-//! pixels and channels directly. Bias, an added map and the activation are applied before a result is stored.
-//! Sums run in a fixed order, so that neither the number of threads nor what else is computed shows in a result.
-//! Must not know which network it serves, nor tensors.
+//! In: feature maps as slices, and weights packed once ([`Filter`], [`Depthwise`]); out: a slice that is overwritten.
+//! A regular convolution is a matrix product of pixels and weights. Each row of a kernel's window is contiguous in
+//! memory, so that windows are not copied (no im2col). A depthwise convolution runs over pixels and channels
+//! directly. Bias, an added map and the activation are applied before a result is stored. Sums have a fixed order, so
+//! that results do not depend on the number of threads. Does not depend on tensors or on any network.
 
 mod depthwise;
 mod lanes;
@@ -14,23 +14,27 @@ mod product;
 mod tests;
 
 pub use depthwise::{Depthwise, depthwise};
-pub use maps::{add, max_pool, pad, resize_twice, sigmoid};
+pub use maps::{add, max_pool, pad, sigmoid, upsample_2x};
 pub use product::{Filter, convolve};
 
 /// Height, width and channels of a feature map; its values are `height * width * channels`, channels innermost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
+    /// Rows.
     pub height: usize,
+    /// Columns.
     pub width: usize,
+    /// Values of a pixel.
     pub channels: usize,
 }
 
 impl Shape {
+    /// A shape of `height` rows and `width` columns.
     pub fn new(height: usize, width: usize, channels: usize) -> Shape {
         Shape { height, width, channels }
     }
 
-    /// How many values the map has.
+    /// Number of values.
     pub fn len(&self) -> usize {
         self.height * self.width * self.channels
     }
@@ -41,45 +45,52 @@ impl Shape {
     }
 }
 
-/// A feature map.
+/// A feature map: values and their shape.
 #[derive(Debug, Clone, Copy)]
-pub struct Map<'a> {
-    /// As many as the shape says, channels innermost.
+pub struct FeatureMap<'a> {
+    /// `shape.len()` values, channels innermost.
     pub values: &'a [f32],
+    /// Height, width and channels.
     pub shape: Shape,
 }
 
-/// Rows and columns of zeros around a map.
+/// Zero padding around a map, in rows and columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Pads {
+pub struct Padding {
+    /// Rows above.
     pub top: usize,
+    /// Columns to the left.
     pub left: usize,
+    /// Rows below.
     pub bottom: usize,
+    /// Columns to the right.
     pub right: usize,
 }
 
-impl Pads {
-    /// Whether there are none.
-    pub fn are_none(&self) -> bool {
-        *self == Pads::default()
+impl Padding {
+    /// Whether nothing is padded.
+    pub fn is_zero(&self) -> bool {
+        *self == Padding::default()
     }
 
-    /// TensorFlow's `SAME`: the output has `ceil(input / stride)` rows and columns; where the zeros are odd in
-    /// number, the larger half is below and to the right.
-    pub fn same(input: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> Pads {
+    /// TensorFlow's `SAME` padding: the output has `ceil(input / stride)` rows and columns; the larger half of an odd
+    /// total is below and to the right. All arguments are `[rows, columns]`.
+    pub fn same(input: [usize; 2], kernel: [usize; 2], stride: [usize; 2]) -> Padding {
         let total = |axis: usize| {
             let output = input[axis].div_ceil(stride[axis]);
             (output.saturating_sub(1) * stride[axis] + kernel[axis]).saturating_sub(input[axis])
         };
         let [rows, columns] = [total(0), total(1)];
-        Pads { top: rows / 2, left: columns / 2, bottom: rows - rows / 2, right: columns - columns / 2 }
+        Padding { top: rows / 2, left: columns / 2, bottom: rows - rows / 2, right: columns - columns / 2 }
     }
 }
 
-/// A function that is applied to each result: the smallest and the largest value that stay.
+/// A clamping activation: results are limited to `low..=high`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clamp {
+    /// Smallest result.
     pub low: f32,
+    /// Largest result.
     pub high: f32,
 }
 
@@ -95,21 +106,26 @@ impl Clamp {
 /// Whether an operator may use several threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
-    /// The calling thread alone.
+    /// No: the calling thread only.
     One,
-    /// Those of rayon's current pool.
+    /// Yes: those of rayon's current pool.
     Pool,
 }
 
-/// Length of an output axis: how often a kernel fits into a padded input.
-fn steps(input: usize, pads: usize, kernel: usize, stride: usize) -> Option<usize> {
+/// Length of an output axis; `None` where the kernel does not fit into the padded input.
+fn output_length(input: usize, pads: usize, kernel: usize, stride: usize) -> Option<usize> {
     Some((input + pads).checked_sub(kernel)?.checked_div(stride)? + 1)
 }
 
-/// The shape of what a kernel of `kernel` rows and columns gives; `None` where it does not fit in once.
-pub fn output_size(input: Shape, pads: Pads, kernel: [usize; 2], stride: [usize; 2]) -> Option<[usize; 2]> {
+/// `[rows, columns]` of a convolution's output; `None` where the kernel does not fit into the padded input.
+pub fn output_size(
+    input: Shape,
+    pads: Padding,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+) -> Option<[usize; 2]> {
     Some([
-        steps(input.height, pads.top + pads.bottom, kernel[0], stride[0])?,
-        steps(input.width, pads.left + pads.right, kernel[1], stride[1])?,
+        output_length(input.height, pads.top + pads.bottom, kernel[0], stride[0])?,
+        output_length(input.width, pads.left + pads.right, kernel[1], stride[1])?,
     ])
 }

@@ -1,18 +1,17 @@
 //! Regular convolutions as matrix products.
 //!
-//! The weights are packed into panels of 8, 16 or 24 output channels. A tile of the result (4 pixels by 24
-//! channels, 6 by 16 or 12 by 8) stays in registers while the kernel's window is run over.
-//! Must not know which network it serves.
+//! Weights are packed into panels of 8, 16 or 24 output channels. A tile of the result (4 pixels by 24 channels, 6 by
+//! 16 or 12 by 8) stays in registers during the sum over the kernel's window. Threads take blocks of pixels.
 
 use super::lanes::{LANES, Lanes, lanes_kernel};
-use super::{Clamp, Map, Threads};
+use super::{Clamp, FeatureMap, Threads};
 use rayon::prelude::*;
 
-/// Numbers of the input that a block of pixels reads, so that they stay in the second-level cache.
-const BLOCK_NUMBERS: usize = 1 << 15;
-/// Pixels of the smallest block; every tile's height divides it.
+/// Input values that a block of pixels reads: few enough to stay in the second-level cache.
+const BLOCK_VALUES: usize = 1 << 15;
+/// Pixels of the smallest block; a multiple of every tile's height.
 const BLOCK_PIXELS: usize = 24;
-/// Blocks that a product is cut into at least where it may use several threads.
+/// Smallest number of blocks of a product that may use several threads.
 const PARALLEL_BLOCKS: usize = 8;
 
 /// The weights of a regular convolution, packed for [`convolve`].
@@ -28,7 +27,7 @@ pub struct Filter {
     outputs: usize,
 }
 
-/// How `outputs` channels are cut into panels: as many of 24 as possible, none of 8 where it can be helped.
+/// Widths of the panels that cover `outputs` channels, in vectors of eight: mostly three, one only if unavoidable.
 fn panel_widths(outputs: usize) -> Vec<usize> {
     let lanes = outputs.div_ceil(LANES);
     let (threes, twos, ones) = match (lanes % 3, lanes / 3) {
@@ -41,7 +40,7 @@ fn panel_widths(outputs: usize) -> Vec<usize> {
 }
 
 impl Filter {
-    /// Packs weights `(outputs, kernel rows, kernel columns, inputs)` and a bias of `outputs` numbers.
+    /// Packs weights `(outputs, kernel rows, kernel columns, inputs)` and a bias of `outputs` values.
     ///
     /// # Panics
     /// If the lengths do not match.
@@ -56,10 +55,10 @@ impl Filter {
         let mut panels = Vec::with_capacity(padded * depth);
         let mut first = 0;
         for width in widths.iter().map(|width| width * LANES) {
-            for at in 0..depth {
+            for tap in 0..depth {
                 let channels = first..first + width;
                 panels.extend(
-                    channels.map(|channel| weights.get(channel * depth + at).copied().unwrap_or(0.0)),
+                    channels.map(|channel| weights.get(channel * depth + tap).copied().unwrap_or(0.0)),
                 );
             }
             first += width;
@@ -69,18 +68,18 @@ impl Filter {
         Filter { panels, bias, widths, kernel, inputs, outputs }
     }
 
-    /// Bytes that the packed weights take.
+    /// Bytes of the packed weights.
     pub fn bytes(&self) -> usize {
         (self.panels.len() + self.bias.len()) * size_of::<f32>()
     }
 
-    /// Bytes that weights of these sizes take when they are packed.
-    pub fn bytes_of(outputs: usize, kernel: [usize; 2], inputs: usize) -> usize {
+    /// Bytes of packed weights of these sizes.
+    pub fn packed_bytes(outputs: usize, kernel: [usize; 2], inputs: usize) -> usize {
         let padded = outputs.div_ceil(LANES) * LANES;
         padded * (kernel[0] * kernel[1] * inputs + 1) * size_of::<f32>()
     }
 
-    /// Numbers that one pixel of the output is a product over.
+    /// Terms of the sum of one output value.
     fn depth(&self) -> usize {
         self.kernel[0] * self.kernel[1] * self.inputs
     }
@@ -90,27 +89,28 @@ impl Filter {
 struct Job<'a> {
     input: &'a [f32],
     filter: &'a Filter,
-    /// Added to the result before the activation; as the output.
+    /// A map of the output's shape that is added before the activation.
     added: Option<&'a [f32]>,
     clamp: Clamp,
     /// Pixels of a row of the output; all of them for a pointwise convolution.
     row_pixels: usize,
-    /// From the window of one pixel of the output to that of the next, in a row and from row to row.
+    /// Input elements from the window of one output pixel to that of the next in its row.
     pixel_step: usize,
+    /// Input elements from the window of one output row to that of the next.
     row_step: usize,
-    /// From one row of a window to the next.
+    /// Input elements from one row of a window to the next.
     segment_step: usize,
 }
 
-/// Convolves a map that is padded already ([`super::pad`]).
+/// Convolves a map that is already padded ([`super::pad`]), adds the bias and `added`, and clamps.
 ///
 /// # Shapes
 /// `out` and `added` `(height, width, outputs)` with `(input - kernel) / stride + 1` rows and columns.
 ///
 /// # Panics
-/// If the lengths do not match: shapes are to be checked when a network is made.
+/// If the lengths do not match; callers check shapes when a network is built.
 pub fn convolve(
-    input: Map,
+    input: FeatureMap,
     filter: &Filter,
     stride: [usize; 2],
     added: Option<&[f32]>,
@@ -118,9 +118,9 @@ pub fn convolve(
     out: &mut [f32],
     threads: Threads,
 ) {
-    let Map { values: input, shape } = input;
-    let size = super::output_size(shape, super::Pads::default(), filter.kernel, stride);
-    let [height, width] = size.expect("a kernel fits into its input");
+    let FeatureMap { values: input, shape } = input;
+    let size = super::output_size(shape, super::Padding::default(), filter.kernel, stride);
+    let [height, width] = size.expect("the kernel fits into its input");
     let pixels = height * width;
     assert!(input.len() == shape.len() && shape.channels == filter.inputs, "a map does not match its shape");
     assert_eq!(out.len(), pixels * filter.outputs, "an output does not match its shape");
@@ -137,15 +137,15 @@ pub fn convolve(
         row_step: stride[0] * row,
         segment_step: row,
     };
-    let blocks = |numbers: usize| (numbers / BLOCK_PIXELS).max(1) * BLOCK_PIXELS;
-    let block = blocks(BLOCK_NUMBERS / filter.depth());
+    let whole_blocks = |pixels: usize| (pixels / BLOCK_PIXELS).max(1) * BLOCK_PIXELS;
+    let block = whole_blocks(BLOCK_VALUES / filter.depth());
     match threads {
         Threads::One => {
             let chunks = out.chunks_mut(block * filter.outputs).enumerate();
             chunks.for_each(|(index, out)| product(&job, index * block, out));
         }
         Threads::Pool => {
-            let block = block.min(blocks(pixels / PARALLEL_BLOCKS));
+            let block = block.min(whole_blocks(pixels / PARALLEL_BLOCKS));
             let chunks = out.par_chunks_mut(block * filter.outputs).enumerate();
             chunks.for_each(|(index, out)| product(&job, index * block, out));
         }
@@ -153,35 +153,35 @@ pub fn convolve(
 }
 
 lanes_kernel! {
-    /// The pixels from `first` on that `out` has room for.
+    /// The output pixels from `first` on, as many as `out` holds.
     fn product<L>(job: &Job, first: usize, out: &mut [f32]) {
         let (filter, outputs) = (job.filter, job.filter.outputs);
         let pixels = out.len() / outputs;
         let mut done = 0;
         while done < pixels {
             let (row, column) = ((first + done) / job.row_pixels, (first + done) % job.row_pixels);
-            let piece = (pixels - done).min(job.row_pixels - column);
+            let count = (pixels - done).min(job.row_pixels - column);
             let start = row * job.row_step + column * job.pixel_step;
-            let out = &mut out[done * outputs..(done + piece) * outputs];
-            let added = job.added.map(|added| &added[(first + done) * outputs..][..piece * outputs]);
+            let out = &mut out[done * outputs..(done + count) * outputs];
+            let added = job.added.map(|added| &added[(first + done) * outputs..][..count * outputs]);
             let (mut panel, mut channel) = (0, 0);
             for &width in &filter.widths {
-                let numbers = width * LANES * filter.depth();
-                let weights = &filter.panels[panel..panel + numbers];
+                let values = width * LANES * filter.depth();
+                let weights = &filter.panels[panel..panel + values];
                 match width {
                     1 => run::<L, 12, 1>(job, start, weights, channel, added, out),
                     2 => run::<L, 6, 2>(job, start, weights, channel, added, out),
                     _ => run::<L, 4, 3>(job, start, weights, channel, added, out),
                 }
-                panel += numbers;
+                panel += values;
                 channel += width * LANES;
             }
-            done += piece;
+            done += count;
         }
     }
 }
 
-/// One panel over a piece of a row: tiles of `R` pixels, then of fewer.
+/// One panel of channels over neighboring pixels of a row: tiles of `R` pixels, then smaller ones.
 #[inline(always)]
 fn run<L: Lanes, const R: usize, const N: usize>(
     job: &Job,
@@ -210,7 +210,7 @@ fn run<L: Lanes, const R: usize, const N: usize>(
     }
 }
 
-/// `R` pixels by `8 N` channels.
+/// A tile of `R` pixels by `8 N` channels.
 #[inline(always)]
 fn tile<L: Lanes, const R: usize, const N: usize>(
     job: &Job,
@@ -231,12 +231,15 @@ fn tile<L: Lanes, const R: usize, const N: usize>(
     for row in 0..filter.kernel[0] {
         let weights = &weights[row * segment * N * LANES..][..segment * N * LANES];
         let from = start + row * job.segment_step;
-        for (at, weights) in weights.chunks_exact(N * LANES).enumerate() {
+        for (offset, weights) in weights.chunks_exact(N * LANES).enumerate() {
             let weights: [L; N] = std::array::from_fn(|lane| load(&weights[lane * LANES..]));
             for (index, sums) in sums.iter_mut().enumerate() {
-                let position = from + index * job.pixel_step + at;
-                #[expect(unsafe_code, reason = "a check for each number takes a third of the loop")]
-                // SAFETY: `position < end`, which was held against the input's length above
+                let position = from + index * job.pixel_step + offset;
+                #[expect(
+                    unsafe_code,
+                    reason = "a bounds check for each value takes a third of the loop's time"
+                )]
+                // SAFETY: `position < end`, and `end <= job.input.len()` is asserted above
                 let value = L::splat(unsafe { *job.input.get_unchecked(position) });
                 for (sum, weights) in sums.iter_mut().zip(&weights) {
                     *sum = value.multiply_add(*weights, *sum);
@@ -246,10 +249,10 @@ fn tile<L: Lanes, const R: usize, const N: usize>(
     }
     let (low, high) = (L::splat(job.clamp.low), L::splat(job.clamp.high));
     for (index, sums) in sums.iter().enumerate() {
-        let at = (pixel + index) * filter.outputs + channel;
+        let start = (pixel + index) * filter.outputs + channel;
         for (lane, (sum, bias)) in sums.iter().zip(&bias).enumerate() {
             let sum = sum.add(*bias);
-            let at = at + lane * LANES;
+            let at = start + lane * LANES;
             let width = LANES.min(filter.outputs.saturating_sub(channel + lane * LANES));
             if width == LANES {
                 let sum = added.map_or(sum, |added| sum.add(load(&added[at..])));
@@ -268,7 +271,7 @@ fn tile<L: Lanes, const R: usize, const N: usize>(
     }
 }
 
-/// The first eight numbers of a slice.
+/// The first eight values of a slice; NaN where it is shorter.
 #[inline(always)]
 pub(super) fn load<L: Lanes>(from: &[f32]) -> L {
     match from.first_chunk() {

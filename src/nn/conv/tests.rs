@@ -15,7 +15,7 @@ fn by_definition(
     bias: &[f32],
     kernel: [usize; 2],
     stride: [usize; 2],
-    pads: Pads,
+    pads: Padding,
     clamp: Clamp,
 ) -> Vec<f32> {
     let [height, width] = output_size(shape, pads, kernel, stride).unwrap();
@@ -48,7 +48,7 @@ fn assert_near(found: &[f32], expected: &[f32], what: &str) {
 }
 
 #[test]
-fn regular_convolutions_are_as_defined() {
+fn regular_convolutions_match_their_definition() {
     for (height, width, inputs, outputs, kernel, stride) in [
         (5, 7, 3, 24, [3, 3], [2, 2]),
         (4, 9, 8, 1, [3, 3], [1, 1]),
@@ -67,16 +67,24 @@ fn regular_convolutions_are_as_defined() {
             Some(weights[((o * kernel[0] + ky) * kernel[1] + kx) * inputs + i])
         };
         let no_clamp = Clamp::NONE;
-        let expected = by_definition(&input, shape, &at, &bias, kernel, stride, Pads::default(), no_clamp);
+        let expected = by_definition(&input, shape, &at, &bias, kernel, stride, Padding::default(), no_clamp);
         let filter = Filter::pack(&weights, &bias, outputs, kernel, inputs);
         let mut out = vec![f32::NAN; expected.len()];
-        convolve(Map { values: &input, shape }, &filter, stride, None, no_clamp, &mut out, Threads::One);
+        convolve(
+            FeatureMap { values: &input, shape },
+            &filter,
+            stride,
+            None,
+            no_clamp,
+            &mut out,
+            Threads::One,
+        );
         assert_near(&out, &expected, &what);
         let added = numbers("added", out.len());
         let sums: Vec<f32> = expected.iter().zip(&added).map(|(a, b)| (a + b).clamp(0.0, 6.0)).collect();
         let mut pooled = vec![f32::NAN; expected.len()];
         convolve(
-            Map { values: &input, shape },
+            FeatureMap { values: &input, shape },
             &filter,
             stride,
             Some(&added),
@@ -89,7 +97,7 @@ fn regular_convolutions_are_as_defined() {
 }
 
 #[test]
-fn depthwise_convolutions_are_as_defined() {
+fn depthwise_convolutions_match_their_definition() {
     for (height, width, channels, kernel, stride) in [
         (7, 9, 8, [3, 3], [1, 1]),
         (8, 8, 24, [5, 5], [1, 1]),
@@ -107,12 +115,20 @@ fn depthwise_convolutions_are_as_defined() {
         let at = |o: usize, ky: usize, kx: usize, i: usize| {
             (o == i).then(|| weights[(ky * kernel[1] + kx) * channels + i])
         };
-        let pads = Pads::same([height, width], kernel, stride);
+        let pads = Padding::same([height, width], kernel, stride);
         let expected = by_definition(&input, shape, &at, &bias, kernel, stride, pads, Clamp::RELU6);
         let filter = Depthwise::pack(&weights, &bias, kernel, channels);
         for threads in [Threads::One, Threads::Pool] {
             let mut out = vec![f32::NAN; expected.len()];
-            depthwise(Map { values: &input, shape }, &filter, stride, pads, Clamp::RELU6, &mut out, threads);
+            depthwise(
+                FeatureMap { values: &input, shape },
+                &filter,
+                stride,
+                pads,
+                Clamp::RELU6,
+                &mut out,
+                threads,
+            );
             assert_near(&out, &expected, &what);
         }
     }
@@ -120,32 +136,32 @@ fn depthwise_convolutions_are_as_defined() {
 
 #[test]
 fn same_padding_is_larger_below_and_right() {
-    let pads = Pads::same([8, 8], [3, 3], [2, 2]);
-    assert_eq!(pads, Pads { top: 0, left: 0, bottom: 1, right: 1 });
-    assert_eq!(Pads::same([8, 9], [5, 3], [1, 2]), Pads { top: 2, left: 1, bottom: 2, right: 1 });
+    let pads = Padding::same([8, 8], [3, 3], [2, 2]);
+    assert_eq!(pads, Padding { top: 0, left: 0, bottom: 1, right: 1 });
+    assert_eq!(Padding::same([8, 9], [5, 3], [1, 2]), Padding { top: 2, left: 1, bottom: 2, right: 1 });
     assert_eq!(output_size(Shape::new(8, 8, 1), pads, [3, 3], [2, 2]), Some([4, 4]));
-    assert_eq!(output_size(Shape::new(2, 2, 1), Pads::default(), [3, 3], [1, 1]), None);
+    assert_eq!(output_size(Shape::new(2, 2, 1), Padding::default(), [3, 3], [1, 1]), None);
 }
 
 #[test]
-fn threads_do_not_show() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let shape = Shape::new(37, 41, 24);
     let input = numbers("input", shape.len());
     let filter = Filter::pack(&numbers("weights", 64 * 24), &numbers("bias", 64), 64, [1, 1], 24);
     let run = |threads| {
         let mut out = vec![0.0; 37 * 41 * 64];
-        convolve(Map { values: &input, shape }, &filter, [1, 1], None, Clamp::RELU, &mut out, threads);
+        convolve(FeatureMap { values: &input, shape }, &filter, [1, 1], None, Clamp::RELU, &mut out, threads);
         out
     };
     assert!(run(Threads::One) == run(Threads::Pool));
 }
 
 #[test]
-fn nan_is_not_hidden_by_an_activation() {
+fn clamping_keeps_nan() {
     let filter = Filter::pack(&[1.0; 8], &[0.0; 8], 8, [1, 1], 1);
     let mut out = [0.0; 8];
     convolve(
-        Map { values: &[f32::NAN], shape: Shape::new(1, 1, 1) },
+        FeatureMap { values: &[f32::NAN], shape: Shape::new(1, 1, 1) },
         &filter,
         [1, 1],
         None,
@@ -160,33 +176,33 @@ fn nan_is_not_hidden_by_an_activation() {
 }
 
 #[test]
-fn maps_are_enlarged_about_the_centers_of_pixels() {
-    // one row of two pixels: a quarter of the way beside the centers, repeated at the ends
+fn upsampling_uses_half_pixel_centers() {
+    // one row of two pixels: output centers are a quarter of a pixel from the source's; edges are repeated
     let mut out = vec![0.0; 8];
-    resize_twice(&[0.0, 8.0], Shape::new(1, 2, 1), &mut out, Threads::One);
+    upsample_2x(&[0.0, 8.0], Shape::new(1, 2, 1), &mut out, Threads::One);
     assert_eq!(out, [0.0, 2.0, 6.0, 8.0, 0.0, 2.0, 6.0, 8.0]);
     let shape = Shape::new(3, 2, 11);
     let values = numbers("map", shape.len());
     let mut out = vec![0.0; 4 * shape.len()];
-    resize_twice(&values, shape, &mut out, Threads::Pool);
-    // row 3 lies a quarter of the way from row 1 to row 2, column 2 three quarters from column 0 to column 1
+    upsample_2x(&values, shape, &mut out, Threads::Pool);
+    // row 3 is a quarter of the way from row 1 to row 2, column 2 three quarters of the way from column 0 to 1
     let at = |y: usize, x: usize| values[(y * 2 + x) * 11 + 9];
     let expected = 0.75 * (0.25 * at(1, 0) + 0.75 * at(1, 1)) + 0.25 * (0.25 * at(2, 0) + 0.75 * at(2, 1));
     assert!((out[(3 * 4 + 2) * 11 + 9] - expected).abs() < 1e-6);
 }
 
 #[test]
-fn zeros_are_put_around_and_after() {
+fn padding_adds_zeros_around_and_after_the_channels() {
     let values = [1.0, 2.0, 3.0, 4.0];
     let mut out = vec![9.0; 3 * 4 * 2];
-    let pads = Pads { top: 1, left: 2, bottom: 0, right: 0 };
+    let pads = Padding { top: 1, left: 2, bottom: 0, right: 0 };
     pad(&values, Shape::new(2, 2, 1), pads, 1, &mut out);
     let rows = [[0.0; 8], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0, 3.0, 0.0, 4.0, 0.0]];
     assert_eq!(out, rows.concat());
 }
 
 #[test]
-fn the_largest_of_four_stays() {
+fn max_pooling_keeps_the_largest_of_four() {
     let values = [1.0, -1.0, 5.0, -2.0, 9.0, 9.0, 0.0, -3.0, 2.0, -4.0, 9.0, 9.0];
     let mut out = vec![0.0; 2];
     max_pool(&values, Shape::new(2, 3, 2), &mut out);
@@ -195,12 +211,12 @@ fn the_largest_of_four_stays() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn both_kinds_of_machine_compute_the_same() {
-    use super::lanes::{LANES, Lanes, Portable, Wide};
+fn portable_and_avx2_lanes_agree() {
+    use super::lanes::{Avx2Lanes, LANES, Lanes, PortableLanes};
     if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
-        return;
+        return crate::test_skip::skip("this processor has no AVX2 and FMA", true);
     }
-    fn computed<L: Lanes>([a, b, c]: [&[f32; LANES]; 3]) -> [f32; LANES] {
+    fn compute<L: Lanes>([a, b, c]: [&[f32; LANES]; 3]) -> [f32; LANES] {
         let sum = L::load(a).multiply_add(L::load(b), L::load(c)).add(L::splat(0.25));
         let mut out = [0.0; LANES];
         sum.clamp(L::splat(-0.5), L::splat(0.75)).store(&mut out);
@@ -209,11 +225,11 @@ fn both_kinds_of_machine_compute_the_same() {
     let mut values = numbers("lanes", 3 * LANES);
     values[3] = f32::NAN;
     let parts = values.as_chunks::<LANES>().0;
-    let [wide, portable] =
-        [computed::<Wide>, computed::<Portable>].map(|of| of([&parts[0], &parts[1], &parts[2]]));
-    assert!(wide[3].is_nan() && portable[3].is_nan());
+    let inputs = [&parts[0], &parts[1], &parts[2]];
+    let [avx2, portable] = [compute::<Avx2Lanes>(inputs), compute::<PortableLanes>(inputs)];
+    assert!(avx2[3].is_nan() && portable[3].is_nan());
     assert!(
-        wide.iter().zip(portable).all(|(a, b)| a.is_nan() || (a - b).abs() < 1e-6),
-        "{wide:?} {portable:?}"
+        avx2.iter().zip(portable).all(|(a, b)| a.is_nan() || (a - b).abs() < 1e-6),
+        "{avx2:?} {portable:?}"
     );
 }

@@ -1,13 +1,12 @@
-//! The z-buffer rasteriser: triangles in camera axes to a picture with depths and objects.
+//! The z-buffer rasterizer: renders triangles in camera axes to an image with depth and object buffers.
 //!
-//! Visibility first, colour after: each tile of 64 x 16 pixels gets its triangles in the order drawn, with
-//! depth and coverage tested at four samples a pixel; then each pixel's shaders run once for every triangle
-//! seen in it and never for what is hidden. A mesh whose faces are as small as pixels thus costs little
-//! more than its pixels, and edges between two regions of one mesh are as smooth as its outline. Since
-//! shading is one call per pixel rather than per sample, a shader is a plain `dyn Fn`.
+//! Visibility is resolved before shading: each tile of 64 x 16 pixels gets its triangles in drawing order, with depth and
+//! coverage tested at four samples per pixel; then each pixel's shader runs once for every triangle visible in it, never
+//! for hidden ones. A mesh with faces as small as pixels therefore costs little more than its pixels, and edges between two
+//! regions of a mesh are as smooth as its outline. Since shading is one call per pixel rather than per sample, a shader is
+//! a plain `dyn Fn`.
 //!
-//! Bands of tiles are independent of each other, so any number of threads gives the same bytes.
-//! Must not know what the meshes are.
+//! Bands of tiles are independent, so any number of threads gives the same bytes.
 
 mod resolve;
 mod setup;
@@ -31,71 +30,77 @@ pub use surface::Surface;
 
 pub(super) use setup::depth_from_above;
 
-/// A pinhole camera, pixels; axes x right, y down, z away. Nothing nearer than 0.1 m is drawn.
+/// A pinhole camera; focal lengths and principal point in pixels; axes x right, y down, z forward. Nothing nearer than
+/// 0.1 m is drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Camera {
+    /// Horizontal focal length.
     pub fx: f32,
+    /// Vertical focal length.
     pub fy: f32,
+    /// Column of the principal point.
     pub cx: f32,
+    /// Row of the principal point.
     pub cy: f32,
 }
 
 impl Camera {
-    /// Where a point before the camera is seen, pixels.
+    /// Projects a point in front of the camera to pixels.
     #[inline]
     pub fn project(&self, point_in_camera: Vec3) -> [f32; 2] {
         let [x, y, z] = point_in_camera;
         [self.fx * x / z + self.cx, self.fy * y / z + self.cy]
     }
 
-    /// The direction seen through `pixel`, scaled to z = 1.
+    /// Direction of the ray through `pixel`, scaled to z = 1.
     #[inline]
     pub fn ray(&self, pixel: [f32; 2]) -> Vec3 {
         [(pixel[0] - self.cx) / self.fx, (pixel[1] - self.cy) / self.fy, 1.0]
     }
 }
 
-/// Triangles in camera axes, metres.
+/// Triangles in camera axes, meters.
 #[derive(Clone, Copy)]
 pub struct Mesh<'a> {
+    /// Vertices.
     pub positions: &'a [Vec3],
-    /// Three indices into `positions` each; seen from the side `(p1 - p0) x (p2 - p0)` points to.
+    /// Indices of the corners; a face is visible from the side `(p1 - p0) x (p2 - p0)` points to.
     pub faces: &'a [[u32; 3]],
-    /// One per position where the surface is smooth (they need not be of length 1); without them faces are flat.
+    /// One normal per vertex for smooth surfaces (need not be normalized); without them faces are flat.
     pub normals: Option<&'a [Vec3]>,
 }
 
-/// The colour of a point: linear light that reaches the camera.
-pub type Shade<'a> = dyn Fn(&Surface) -> Rgb + Sync + 'a;
+/// Computes the color of a surface point: linear light toward the camera.
+pub type Shader<'a> = dyn Fn(&Surface) -> Rgb + Sync + 'a;
 
-/// One mesh to be drawn.
+/// A mesh to draw.
 #[derive(Clone, Copy)]
-pub struct Draw<'a> {
+pub struct DrawCall<'a> {
+    /// The mesh.
     pub mesh: Mesh<'a>,
-    /// Whose share of the picture is counted; several draws may have one object. `None`: scenery.
+    /// The object whose visibility is counted; several draw calls may have the same. `None`: scenery.
     pub object: Option<u32>,
-    /// Whether faces are seen from behind, too.
+    /// Whether faces are visible from behind, too.
     pub two_sided: bool,
-    pub shade: &'a Shade<'a>,
+    /// Its shader.
+    pub shade: &'a Shader<'a>,
 }
 
-/// What is seen of one object, counted in samples, four to a pixel.
+/// Visibility of one object, counted in samples (four per pixel).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Visibility {
     /// Samples in which the object is the nearest.
     pub visible_samples: u64,
-    /// Samples within the picture that it would fill if nothing stood before it.
+    /// Samples inside the image that it would cover if nothing were in front of it.
     pub covered_samples: u64,
-    /// Around the visible samples, exact to a quarter of a pixel.
+    /// Bounding box of the visible samples, exact to a quarter of a pixel.
     pub visible_box: Option<BBox>,
-    /// Around the covered samples.
-    pub covered_box: Option<BBox>,
 }
 
 impl Visibility {
-    /// Visible part of what lies within the picture, 0 to 1; 0 for what is not in it. See [`silhouette`]
-    /// for what lies beyond the picture's edge.
-    pub fn share(&self) -> f32 {
+    /// Visible fraction of the part inside the image, 0 to 1; 0 if it is outside. See [`silhouette()`] for the part beyond the
+    /// edges.
+    pub fn visible_fraction(&self) -> f32 {
         if self.covered_samples == 0 {
             return 0.0;
         }
@@ -103,7 +108,7 @@ impl Visibility {
     }
 }
 
-/// A picture under construction. Its buffers are kept from one picture to the next.
+/// The rasterizer with its buffers, which are reused between images.
 pub struct Raster {
     width: usize,
     height: usize,
@@ -119,7 +124,7 @@ pub struct Raster {
     slots: Slots,
 }
 
-/// Which of the picture's objects a draw belongs to: index 0 is scenery.
+/// Object of each draw call; index 0 is scenery.
 #[derive(Default)]
 struct Slots {
     objects: Vec<u32>,
@@ -127,7 +132,7 @@ struct Slots {
     tallies: Vec<resolve::Tally>,
 }
 
-/// The triangles of each tile, in the order drawn.
+/// Triangles of each tile in drawing order.
 #[derive(Default)]
 struct Bins {
     /// `items[starts[tile]..starts[tile + 1]]`.
@@ -136,19 +141,16 @@ struct Bins {
 }
 
 impl Raster {
-    /// In [`Raster::objects`]: no counted object.
-    pub const NOBODY: u32 = u32::MAX;
+    /// Value in [`Raster::objects`] for no object.
+    pub const NO_OBJECT: u32 = u32::MAX;
 
-    /// A picture of `width` x `height` pixels. Small ones (crops) are drawn on the caller's thread, large
-    /// ones by rayon's; see [`Raster::parallel`].
+    /// A rasterizer for images of `width` x `height` pixels. Small images (crops) are rendered on the caller's thread, large
+    /// ones on rayon's; see [`Raster::parallel`].
     ///
     /// # Panics
     /// If a side is zero or above 8,192.
     pub fn new(width: usize, height: usize) -> Raster {
-        assert!(
-            (1..=8192).contains(&width) && (1..=8192).contains(&height),
-            "no picture of {width}x{height}"
-        );
+        assert!((1..=8192).contains(&width) && (1..=8192).contains(&height), "no image of {width}x{height}");
         let pixels = width * height;
         Raster {
             width,
@@ -156,7 +158,7 @@ impl Raster {
             parallel: pixels > 256 * 256,
             rgb: vec![0; pixels * 3],
             depth: vec![f32::INFINITY; pixels],
-            objects: vec![Self::NOBODY; pixels],
+            objects: vec![Self::NO_OBJECT; pixels],
             coverage: vec![0; pixels],
             triangles: Vec::new(),
             projected: Vec::new(),
@@ -166,14 +168,19 @@ impl Raster {
         }
     }
 
-    /// Whether the work is spread over rayon's threads; the picture is the same either way.
+    /// Whether to use rayon's threads; the image is the same either way.
     pub fn parallel(mut self, parallel: bool) -> Raster {
         self.parallel = parallel;
         self
     }
 
-    /// Draws everything anew over `background`, which is asked for pixel centres that nothing covers whole.
-    pub fn render(&mut self, camera: &Camera, draws: &[Draw], background: &(dyn Fn([f32; 2]) -> Rgb + Sync)) {
+    /// Renders all draw calls over `background`, which is called with the centers of pixels that are not fully covered.
+    pub fn render(
+        &mut self,
+        camera: &Camera,
+        draws: &[DrawCall],
+        background: &(dyn Fn([f32; 2]) -> Rgb + Sync),
+    ) {
         let bounds = Bounds { left: 0, top: 0, right: self.width as i32, bottom: self.height as i32 };
         self.triangles.clear();
         for (i, draw) in draws.iter().enumerate() {
@@ -226,10 +233,12 @@ impl Raster {
         self.slots.sum(&self.bands);
     }
 
+    /// Pixels per row.
     pub fn width(&self) -> usize {
         self.width
     }
 
+    /// Rows.
     pub fn height(&self) -> usize {
         self.height
     }
@@ -239,23 +248,23 @@ impl Raster {
         &self.rgb
     }
 
-    /// Depth of the nearest sample per pixel, metres; infinity where nothing is.
+    /// Depth of the nearest sample per pixel, meters; infinity for the background.
     pub fn depth(&self) -> &[f32] {
         &self.depth
     }
 
-    /// Per pixel the counted object with the most samples in it (of equals the one drawn first), or
-    /// [`Raster::NOBODY`] where scenery or nothing has more.
+    /// Per pixel the object with the most samples in it (of equals the one drawn first), or [`Raster::NO_OBJECT`] if scenery
+    /// or background has more.
     pub fn objects(&self) -> &[u32] {
         &self.objects
     }
 
-    /// Per pixel how many of its four samples anything covers: an alpha channel in steps of a quarter.
+    /// Number of covered samples per pixel (0 to 4): an alpha channel.
     pub fn coverage(&self) -> &[u8] {
         &self.coverage
     }
 
-    /// What is seen of `object` in the last picture.
+    /// Visibility of `object` in the last image.
     pub fn visibility(&self, object: u32) -> Visibility {
         let slot = self.slots.objects.iter().skip(1).position(|&other| other == object);
         slot.map_or(resolve::Tally::default(), |slot| self.slots.tallies[slot + 1]).visibility()
@@ -263,9 +272,9 @@ impl Raster {
 }
 
 impl Slots {
-    fn assign(&mut self, draws: &[Draw]) {
+    fn assign(&mut self, draws: &[DrawCall]) {
         self.objects.clear();
-        self.objects.push(Raster::NOBODY);
+        self.objects.push(Raster::NO_OBJECT);
         self.of_draw.clear();
         for draw in draws {
             let Some(object) = draw.object else {
@@ -293,7 +302,7 @@ impl Slots {
 }
 
 impl Bins {
-    /// Sorts triangles into the tiles that their boxes touch, keeping their order (a counting sort).
+    /// Sorts triangles into the tiles that their bounding boxes touch, keeping their order (a counting sort).
     fn sort(&mut self, triangles: &[Triangle], width: usize, height: usize) {
         let columns = width.div_ceil(tile::WIDTH);
         let tiles = columns * height.div_ceil(tile::HEIGHT);

@@ -1,16 +1,15 @@
-//! From the samples of a tile to pixels: shading what is seen, counting whose it is.
-//! Must not know how triangles are filled nor which thread works on which band.
+//! Resolves the samples of a tile to pixels: shades visible triangles and counts the visibility of objects.
 
 use super::setup::{Bounds, Triangle};
 use super::tile::{self, EMPTY, OFFSETS, QUARTERS, SAMPLES, Samples};
-use super::{Camera, Draw, Raster, Rgb, Surface, Visibility};
+use super::{Camera, DrawCall, Raster, Rgb, Surface, Visibility};
 use crate::person::BBox;
-use crate::render::color::Encoder;
+use crate::render::color::SrgbEncoder;
 
-/// All that bands share.
+/// Shared input of all bands.
 pub(super) struct Scene<'a> {
     pub camera: &'a Camera,
-    pub draws: &'a [Draw<'a>],
+    pub draws: &'a [DrawCall<'a>],
     pub background: &'a (dyn Fn([f32; 2]) -> Rgb + Sync),
     pub triangles: &'a [Triangle],
     /// The slot of each draw; slot 0 is scenery.
@@ -23,7 +22,7 @@ pub(super) struct Scene<'a> {
     pub height: usize,
 }
 
-/// The rows of one band in the picture's buffers.
+/// The rows of one band in the image's buffers.
 pub(super) struct Rows<'a> {
     pub rgb: &'a mut [u8],
     pub depth: &'a mut [f32],
@@ -31,9 +30,9 @@ pub(super) struct Rows<'a> {
     pub coverage: &'a mut [u8],
 }
 
-/// Samples of one object and the box around them, in quarters of pixels.
+/// Samples of one object and their bounding box, in quarters of pixels.
 #[derive(Clone, Copy)]
-struct Count {
+struct SampleCount {
     samples: u64,
     left: i32,
     top: i32,
@@ -41,18 +40,18 @@ struct Count {
     bottom: i32,
 }
 
-impl Default for Count {
+impl Default for SampleCount {
     fn default() -> Self {
-        Count { samples: 0, left: i32::MAX, top: i32::MAX, right: i32::MIN, bottom: i32::MIN }
+        SampleCount { samples: 0, left: i32::MAX, top: i32::MAX, right: i32::MIN, bottom: i32::MIN }
     }
 }
 
-impl Count {
+impl SampleCount {
     /// Counts the samples whose bits are set in the pixel at `x`, `y`.
     #[inline]
     fn pixel(&mut self, x: i32, y: i32, bits: u8) {
         self.samples += bits.count_ones() as u64;
-        // only pixels on the rim of what is known so far can widen the box
+        // only pixels at the rim of the box so far can extend it
         let (x, y) = (x * 4, y * 4);
         if x >= self.left && x + 4 <= self.right && y >= self.top && y + 4 <= self.bottom {
             return;
@@ -67,7 +66,7 @@ impl Count {
         }
     }
 
-    fn add(&mut self, other: &Count) {
+    fn add(&mut self, other: &SampleCount) {
         self.samples += other.samples;
         self.left = self.left.min(other.left);
         self.right = self.right.max(other.right);
@@ -86,11 +85,11 @@ impl Count {
     }
 }
 
-/// What is counted for one object.
+/// Counts of one object.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tally {
-    visible: Count,
-    covered: Count,
+    visible: SampleCount,
+    covered: SampleCount,
 }
 
 impl Tally {
@@ -104,21 +103,20 @@ impl Tally {
             visible_samples: self.visible.samples,
             covered_samples: self.covered.samples,
             visible_box: self.visible.bbox(),
-            covered_box: self.covered.bbox(),
         }
     }
 }
 
-/// The samples of a tile seen in one triangle.
-struct Part {
+/// The samples of a pixel in which one triangle is visible.
+struct VisiblePart {
     triangle: u32,
     bits: u8,
 }
 
-/// What one thread needs to draw the tiles of a band, one after the other.
+/// Working memory of a thread that renders the tiles of a band.
 pub(super) struct Band {
     samples: Samples,
-    /// Per slot a byte per pixel of the tile, a bit per sample: covered by the object, seen or not.
+    /// Per slot a byte per pixel of the tile, one bit per sample: covered by the object, visible or not.
     covered: Vec<Vec<u8>>,
     touched: Vec<bool>,
     tallies: Vec<Tally>,
@@ -129,7 +127,7 @@ impl Band {
         Band { samples: Samples::new(), covered: Vec::new(), touched: Vec::new(), tallies: Vec::new() }
     }
 
-    /// Forgets the last picture's counts.
+    /// Resets the counts.
     pub fn begin(&mut self, slots: usize) {
         self.tallies.clear();
         self.tallies.resize(slots, Tally::default());
@@ -190,34 +188,35 @@ impl Band {
     }
 
     fn resolve(&mut self, scene: &Scene, bounds: Bounds, rows: &mut Rows) {
-        let encoder = Encoder::new();
+        let encoder = SrgbEncoder::new();
         for y in bounds.top..bounds.bottom {
             let in_tile = (y - bounds.top) as usize * tile::WIDTH;
             let in_rows = (y - bounds.top) as usize * scene.width;
             for x in bounds.left..bounds.right {
-                let at = in_tile + (x - bounds.left) as usize;
+                let index = in_tile + (x - bounds.left) as usize;
                 let out = in_rows + x as usize;
-                let seen = self.samples.triangle[at];
-                let (color, covered) = color(scene, seen, x, y);
-                rows.rgb[out * 3..out * 3 + 3].copy_from_slice(&encoder.bytes(color));
-                let nearest = self.samples.inverse_depth[at].iter().fold(0.0f32, |a, &b| a.max(b));
+                let visible = self.samples.triangle[index];
+                let (color, covered) = color(scene, visible, x, y);
+                rows.rgb[out * 3..out * 3 + 3].copy_from_slice(&encoder.encode(color));
+                let nearest = self.samples.inverse_depth[index].iter().fold(0.0f32, |a, &b| a.max(b));
                 rows.depth[out] = 1.0 / nearest;
                 rows.coverage[out] = covered as u8;
-                rows.objects[out] = self.count_visible(scene, seen, x, y);
+                rows.objects[out] = self.count_visible(scene, visible, x, y);
             }
         }
     }
 
-    /// Counts whose samples are seen in a pixel, and gives the object that has the most.
+    /// Counts the visible samples of a pixel by object, and returns the object with the most.
     #[inline]
-    fn count_visible(&mut self, scene: &Scene, seen: [u32; SAMPLES], x: i32, y: i32) -> u32 {
+    fn count_visible(&mut self, scene: &Scene, visible: [u32; SAMPLES], x: i32, y: i32) -> u32 {
         let slot = |triangle| match triangle {
             EMPTY => 0,
             triangle => scene.slots[scene.triangles[triangle as usize].draw as usize],
         };
-        let slots = if seen == [seen[0]; SAMPLES] { [slot(seen[0]); SAMPLES] } else { seen.map(slot) };
+        let slots =
+            if visible == [visible[0]; SAMPLES] { [slot(visible[0]); SAMPLES] } else { visible.map(slot) };
         if slots == [0; SAMPLES] {
-            return Raster::NOBODY;
+            return Raster::NO_OBJECT;
         }
         let (mut best, mut most, mut counted) = (0, 0, 0u8);
         for slot in slots {
@@ -237,19 +236,19 @@ impl Band {
     }
 }
 
-/// The light of a pixel, and how many of its samples something covers.
+/// Color of a pixel, and its number of covered samples.
 #[inline]
-fn color(scene: &Scene, seen: [u32; SAMPLES], x: i32, y: i32) -> (Rgb, u32) {
+fn color(scene: &Scene, visible: [u32; SAMPLES], x: i32, y: i32) -> (Rgb, u32) {
     let all = SAMPLES as u32;
     let center = [x as f32 + 0.5, y as f32 + 0.5];
-    if seen == [seen[0]; SAMPLES] {
-        return match seen[0] {
+    if visible == [visible[0]; SAMPLES] {
+        return match visible[0] {
             EMPTY => ((scene.background)(center), 0),
             triangle => (shade(scene, triangle, center), all),
         };
     }
     let (mut color, mut covered) = ([0.0; 3], 0);
-    for part in parts(seen) {
+    for part in parts(visible) {
         let samples = part.bits.count_ones();
         covered += samples;
         add_weighted(&mut color, shade(scene, part.triangle, middle(part.bits, x, y)), samples);
@@ -260,22 +259,22 @@ fn color(scene: &Scene, seen: [u32; SAMPLES], x: i32, y: i32) -> (Rgb, u32) {
     (color, covered)
 }
 
-/// The triangles seen in a pixel, each once, with the samples it is seen in.
+/// The triangles visible in a pixel with their samples.
 #[inline]
-fn parts(seen: [u32; SAMPLES]) -> impl Iterator<Item = Part> {
-    let mut left = (0..SAMPLES).fold(0u8, |bits, s| bits | (((seen[s] != EMPTY) as u8) << s));
+fn parts(visible: [u32; SAMPLES]) -> impl Iterator<Item = VisiblePart> {
+    let mut left = (0..SAMPLES).fold(0u8, |bits, s| bits | (((visible[s] != EMPTY) as u8) << s));
     std::iter::from_fn(move || {
         if left == 0 {
             return None;
         }
-        let triangle = seen[left.trailing_zeros() as usize];
-        let bits = (0..SAMPLES).fold(0u8, |bits, s| bits | (((seen[s] == triangle) as u8) << s));
+        let triangle = visible[left.trailing_zeros() as usize];
+        let bits = (0..SAMPLES).fold(0u8, |bits, s| bits | (((visible[s] == triangle) as u8) << s));
         left &= !bits;
-        Some(Part { triangle, bits })
+        Some(VisiblePart { triangle, bits })
     })
 }
 
-/// The middle of some of a pixel's samples: being convex, the triangle that fills them lies there, too.
+/// Center of some of a pixel's samples. A triangle is convex, so the center is inside the triangle that covers them.
 #[inline]
 fn middle(bits: u8, x: i32, y: i32) -> [f32; 2] {
     let mut sum = [0.0f32; 2];
@@ -293,7 +292,7 @@ fn middle(bits: u8, x: i32, y: i32) -> [f32; 2] {
 fn shade(scene: &Scene, triangle: u32, pixel: [f32; 2]) -> Rgb {
     let triangle = &scene.triangles[triangle as usize];
     let draw = &scene.draws[triangle.draw as usize];
-    let surface = Surface::at(&draw.mesh, scene.camera, triangle.face as usize, pixel, draw.two_sided);
+    let surface = Surface::at_pixel(&draw.mesh, scene.camera, triangle.face as usize, pixel, draw.two_sided);
     (draw.shade)(&surface)
 }
 

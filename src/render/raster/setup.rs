@@ -1,19 +1,18 @@
-//! From triangles in the camera to edge equations in fixed point: projection, clipping, culling.
-//! Must not know colours, samples or tiles.
+//! Sets up triangles: projection, clipping, culling, and edge equations in fixed point.
 
 use super::{Camera, Mesh};
 use crate::geometry::Vec3;
 
-/// Sub-pixel steps: positions are snapped to 1/256 pixel, so that coverage is integer arithmetic.
+/// Subpixel steps: positions are rounded to 1/256 pixel, so that coverage is integer arithmetic.
 pub(crate) const FIXED: i32 = 256;
-/// Nothing nearer than this is drawn, metres.
+/// Near plane, meters.
 pub(crate) const NEAR: f32 = 0.1;
-/// Triangles are clipped only where they leave this many pixels around the origin.
+/// Guard band: triangles are clipped only beyond this many pixels from the origin.
 const GUARD: f32 = 8192.0;
-/// Triangles up to this many pixels wide and high are tested in 32 bits, the others in 64.
+/// Triangles up to this size are tested in 32 bits, larger ones in 64.
 const SMALL: i32 = 64 * FIXED;
 
-/// `a * x + b * y + c >= 0` inside; `x`, `y` in 1/[`FIXED`] pixel from the triangle's own corner.
+/// `a * x + b * y + c >= 0` inside; `x`, `y` in 1/[`FIXED`] pixel relative to the triangle's corner.
 #[derive(Clone, Copy)]
 pub(crate) struct Edge {
     pub a: i32,
@@ -21,12 +20,12 @@ pub(crate) struct Edge {
     pub c: i64,
 }
 
-/// A triangle ready to be filled.
+/// A triangle ready for rasterization.
 pub(crate) struct Triangle {
     pub edges: [Edge; 3],
-    /// 1/metre at the top left of the pixel `(left, top)`, and how it grows per pixel right and down.
+    /// 1/meter at the top left of the pixel `(left, top)`, and its increments per pixel right and down.
     pub inverse_depth: [f32; 3],
-    /// The pixels that may be touched, within the picture: `left..right`, `top..bottom`.
+    /// The range of pixels within the image: `left..right`, `top..bottom`.
     pub left: i32,
     pub top: i32,
     pub right: i32,
@@ -37,7 +36,7 @@ pub(crate) struct Triangle {
     pub draw: u32,
 }
 
-/// A vertex on the screen.
+/// A projected vertex.
 #[derive(Clone, Copy)]
 pub(crate) struct Projected {
     x: i32,
@@ -46,7 +45,7 @@ pub(crate) struct Projected {
     needs_clipping: bool,
 }
 
-/// The pixels that triangles may touch: `left..right`, `top..bottom`.
+/// A range of pixels: `left..right`, `top..bottom`.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     pub left: i32,
@@ -55,7 +54,7 @@ pub(crate) struct Bounds {
     pub bottom: i32,
 }
 
-/// Nearest fixed-point step, halves up. The offset makes truncation a floor.
+/// Rounds to the nearest fixed-point step, halves up. The offset makes truncation a floor.
 #[inline]
 fn snap(pixels: f32) -> i32 {
     const OFFSET: f32 = 16384.0;
@@ -76,8 +75,7 @@ fn project(camera: &Camera, p: Vec3) -> Projected {
     }
 }
 
-/// Every triangle of `mesh` that can be seen, in the mesh's order, appended to `triangles`.
-/// `projected` is scratch space.
+/// Appends every visible triangle of `mesh`, in order, to `triangles`. `projected` is a reused buffer.
 pub(crate) fn set_up(
     camera: &Camera,
     mesh: &Mesh,
@@ -90,14 +88,14 @@ pub(crate) fn set_up(
     projected.clear();
     projected.extend(mesh.positions.iter().map(|&p| project(camera, p)));
     for (face, corners) in mesh.faces.iter().enumerate() {
-        let seen = corners.map(|corner| projected[corner as usize]);
+        let vertices = corners.map(|corner| projected[corner as usize]);
         let mut push = |corners: [Projected; 3]| {
             if let Some(triangle) = triangle(corners, two_sided, bounds, face as u32, draw) {
                 triangles.push(triangle);
             }
         };
-        if !seen.iter().any(|vertex| vertex.needs_clipping) {
-            push(seen);
+        if !vertices.iter().any(|vertex| vertex.needs_clipping) {
+            push(vertices);
             continue;
         }
         let (polygon, n) = clip(camera, corners.map(|corner| mesh.positions[corner as usize]));
@@ -108,7 +106,7 @@ pub(crate) fn set_up(
     }
 }
 
-/// A point that clipping left: inside up to rounding.
+/// Projects a point after clipping: inside up to rounding.
 fn project_clipped(camera: &Camera, p: Vec3) -> Projected {
     let inverse_depth = 1.0 / p[2];
     let x = (camera.fx * p[0] * inverse_depth + camera.cx).clamp(-GUARD, GUARD);
@@ -116,9 +114,8 @@ fn project_clipped(camera: &Camera, p: Vec3) -> Projected {
     Projected { x: snap(x), y: snap(y), inverse_depth, needs_clipping: false }
 }
 
-/// The part of a triangle before the near plane and inside the guard band (Sutherland and Hodgman 1974):
-/// up to eight corners, and how many. New corners are computed from the inner to the outer vertex, so that
-/// neighbours agree on them to the last bit.
+/// Clips a triangle to the near plane and the guard band (Sutherland and Hodgman 1974): up to eight corners and their
+/// number. New corners are computed from the inner to the outer vertex, so that neighbors agree to the last bit.
 fn clip(camera: &Camera, corners: [Vec3; 3]) -> ([Vec3; 8], usize) {
     let mut polygon = [[0.0; 3]; 8];
     let mut n = 0;
@@ -136,21 +133,21 @@ fn clip(camera: &Camera, corners: [Vec3; 3]) -> ([Vec3; 8], usize) {
     ];
     for plane in planes {
         let height = |p: Vec3| plane[0] * p[0] + plane[1] * p[1] + plane[2] * p[2] + plane[3];
-        let mut kept = [[0.0; 3]; 8];
+        let mut clipped = [[0.0; 3]; 8];
         let mut m = 0;
         for i in 0..n {
             let (from, to) = (polygon[i], polygon[(i + 1) % n]);
             let (a, b) = (height(from), height(to));
             if a >= 0.0 {
-                kept[m] = from;
+                clipped[m] = from;
                 m += 1;
             }
             if (a >= 0.0) != (b >= 0.0) {
-                kept[m] = if a >= 0.0 { cut(from, to, a / (a - b)) } else { cut(to, from, b / (b - a)) };
+                clipped[m] = if a >= 0.0 { cut(from, to, a / (a - b)) } else { cut(to, from, b / (b - a)) };
                 m += 1;
             }
         }
-        (polygon, n) = (kept, m);
+        (polygon, n) = (clipped, m);
         if n < 3 {
             return (polygon, 0);
         }
@@ -174,7 +171,7 @@ fn triangle(
     let area = |p1: &Projected, p2: &Projected| {
         (p1.x - p0.x) as i64 * (p2.y - p0.y) as i64 - (p2.x - p0.x) as i64 * (p1.y - p0.y) as i64
     };
-    // y points down and z away: a face turned to the camera has a negative area
+    // y points down and z forward: a face turned toward the camera has a negative area
     let mut twice_area = area(&p1, &p2);
     if twice_area == 0 || (twice_area > 0 && !two_sided) {
         return None;
@@ -195,7 +192,7 @@ fn triangle(
     let (origin_x, origin_y) = (left * FIXED, top * FIXED);
     let edge = |from: &Projected, to: &Projected| {
         let (dx, dy) = (to.x - from.x, to.y - from.y);
-        // a sample exactly on a shared edge belongs to the triangle whose top or left edge it is
+        // a sample exactly on a shared edge belongs to the triangle for which it is a top or left edge
         let owned = (dy == 0 && dx > 0) || dy < 0;
         let c = dx as i64 * (origin_y - from.y) as i64 - dy as i64 * (origin_x - from.x) as i64;
         Edge { a: -dy, b: dx, c: if owned { c } else { c - 1 } }
@@ -213,8 +210,7 @@ fn triangle(
     })
 }
 
-/// The plane through the inverse depths of three snapped vertices: its value at the origin, and what a
-/// pixel right and a pixel down add.
+/// Plane through the inverse depths of three rounded vertices: value at the origin, increments per pixel right and down.
 #[inline]
 fn depth_plane([p0, p1, p2]: [Projected; 3], twice_area: i64, origin_x: i32, origin_y: i32) -> [f32; 3] {
     let d1 = (p1.inverse_depth - p0.inverse_depth) as f64;
@@ -227,8 +223,8 @@ fn depth_plane([p0, p1, p2]: [Projected; 3], twice_area: i64, origin_x: i32, ori
     [at_origin as f32, (right * FIXED as f64) as f32, (down * FIXED as f64) as f32]
 }
 
-/// The greatest height of a surface over each cell of a `size` x `size` grid, seen from above: `points` are
-/// column, row (in cells) and height; faces turned away are skipped. Cells under nothing keep their value.
+/// Maximum height of a surface over each cell of a `size` x `size` grid, seen from above. `points` are column, row (in
+/// cells) and height; faces turned away are skipped. Cells without a surface keep their value.
 pub(crate) fn depth_from_above(points: &[Vec3], faces: &[[u32; 3]], size: usize, heights: &mut [f32]) {
     let bounds = Bounds { left: 0, top: 0, right: size as i32, bottom: size as i32 };
     for face in faces {

@@ -1,26 +1,24 @@
-//! How much of a mesh would be seen alone, the part beyond the picture's edges included.
-//! Must not know what stands before it.
+//! Counts the samples that a mesh would cover alone, including the part beyond the image's edges.
 
 use super::setup::{self, Bounds, Projected, Triangle};
 use super::tile::{self, Samples};
 use super::{Camera, Mesh};
 use crate::person::BBox;
 
-/// The outline of a mesh alone.
+/// Extent of a mesh without occlusion.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Silhouette {
-    /// Samples it fills, four to a pixel, within and beyond the picture.
+    /// Covered samples, four per pixel, inside and outside the image.
     pub samples: u64,
-    /// Around its vertices before the camera, pixels, beyond the picture, too; `None` when none is.
+    /// Bounding box of the vertices in front of the camera, pixels, inside and outside the image; `None` if there are none.
     pub bbox: Option<BBox>,
 }
 
-/// Farther than this many pixels from the origin nothing is counted.
+/// Maximum distance from the origin, pixels.
 const REACH: i32 = 4096;
 
-/// The outline of `mesh` seen alone by `camera` on a picture without edges (up to 4,096 pixels away).
-/// [`super::Visibility::visible_samples`] over `samples` is the share of a person that is seen when the
-/// picture's edge hides, too.
+/// Extent of `mesh` in an image without edges (up to 4,096 pixels from the origin). [`super::Visibility::visible_samples`]
+/// divided by `samples` is the visible fraction of a person if the image's edges count as occluders.
 pub fn silhouette(camera: &Camera, mesh: &Mesh) -> Silhouette {
     let bounds = Bounds { left: -REACH, top: -REACH, right: REACH, bottom: REACH };
     let (mut projected, mut triangles): (Vec<Projected>, Vec<Triangle>) = (Vec::new(), Vec::new());

@@ -1,8 +1,8 @@
-//! Shapes to draw in tests.
+//! Test shapes.
 
 use crate::geometry::Vec3;
 
-/// A sphere of `rings` rings and twice as many segments, wound outwards.
+/// A sphere of `rings` rings and twice as many segments, wound outward.
 pub fn sphere(center: Vec3, radius: f32, rings: u32) -> (Vec<Vec3>, Vec<[u32; 3]>) {
     let segments = rings * 2;
     let mut positions = Vec::new();

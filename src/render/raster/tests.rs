@@ -1,13 +1,13 @@
-//! Laws of the rasteriser, checked on shapes whose answer is known.
+//! Properties of the rasterizer, checked on shapes with known results.
 
 use super::test_shapes::sphere;
 use super::*;
 
 const CAMERA: Camera = Camera { fx: 100.0, fy: 100.0, cx: 64.0, cy: 48.0 };
-const WHITE: &Shade = &|_| [1.0; 3];
+const WHITE: &Shader = &|_| [1.0; 3];
 const BLACK: fn([f32; 2]) -> Rgb = |_| [0.0; 3];
 
-/// Where a pixel is, 2 m away.
+/// The point at a pixel, 2 m away.
 fn at(x: f32, y: f32) -> Vec3 {
     at_depth(x, y, 2.0)
 }
@@ -16,8 +16,13 @@ fn at_depth(x: f32, y: f32, z: f32) -> Vec3 {
     [(x - CAMERA.cx) / CAMERA.fx * z, (y - CAMERA.cy) / CAMERA.fy * z, z]
 }
 
-fn draw<'a>(positions: &'a [Vec3], faces: &'a [[u32; 3]], object: u32, shade: &'a Shade<'a>) -> Draw<'a> {
-    Draw { mesh: Mesh { positions, faces, normals: None }, object: Some(object), two_sided: true, shade }
+fn draw<'a>(
+    positions: &'a [Vec3],
+    faces: &'a [[u32; 3]],
+    object: u32,
+    shade: &'a Shader<'a>,
+) -> DrawCall<'a> {
+    DrawCall { mesh: Mesh { positions, faces, normals: None }, object: Some(object), two_sided: true, shade }
 }
 
 fn samples(raster: &Raster) -> u64 {
@@ -33,11 +38,11 @@ fn coverage_is_area() {
     let drawn = samples(&raster) as f32 / 4.0;
     assert!((drawn - area).abs() < 0.003 * area, "{drawn} pixels drawn, {area} in the triangle");
     assert_eq!(raster.visibility(5).visible_samples, samples(&raster));
-    assert_eq!(raster.visibility(5).share(), 1.0);
-    assert_eq!(raster.visibility(6).share(), 0.0);
-    let (seen, full) =
+    assert_eq!(raster.visibility(5).visible_fraction(), 1.0);
+    assert_eq!(raster.visibility(6).visible_fraction(), 0.0);
+    let (visible, full) =
         (raster.visibility(5).visible_box.unwrap(), BBox { x1: 10.3, y1: 8.1, x2: 110.7, y2: 90.9 });
-    assert!(seen.iou(&full) > 0.98, "{seen:?}");
+    assert!(visible.iou(&full) > 0.98, "{visible:?}");
 }
 
 /// A lattice of jittered points, triangulated: every inner edge is shared by two triangles.
@@ -47,7 +52,7 @@ fn lattice(n: usize) -> (Vec<Vec3>, Vec<[u32; 3]>) {
     for i in 0..(n + 1) * (n + 1) {
         let (column, row) = (i % (n + 1), i / (n + 1));
         let inner = column % n != 0 && row % n != 0;
-        // whole sixteenths: many edges then run exactly through samples
+        // multiples of 1/16: many edges pass exactly through samples
         let mut jitter = || if inner { random.below(65) as f32 / 16.0 - 2.0 } else { 0.0 };
         let (x, y) = (column as f32 * 6.0 + jitter(), row as f32 * 6.0 + jitter());
         positions.push(at(x + 16.0, y + 4.0));
@@ -64,11 +69,11 @@ fn lattice(n: usize) -> (Vec<Vec3>, Vec<[u32; 3]>) {
 }
 
 #[test]
-fn shared_edges_have_no_holes_and_no_double_cover() {
+fn shared_edges_have_no_gaps_and_no_overlaps() {
     let (positions, faces) = lattice(14);
     let mut raster = Raster::new(128, 96);
     raster.render(&CAMERA, &[draw(&positions, &faces, 0, WHITE)], &BLACK);
-    assert_eq!(samples(&raster), 84 * 84 * 4, "holes");
+    assert_eq!(samples(&raster), 84 * 84 * 4, "gaps");
     let mut alone = 0;
     for face in &faces {
         raster.render(&CAMERA, &[draw(&positions, &[*face], 0, WHITE)], &BLACK);
@@ -78,7 +83,7 @@ fn shared_edges_have_no_holes_and_no_double_cover() {
 }
 
 #[test]
-fn large_triangles_are_tested_like_small_ones() {
+fn large_and_small_triangles_have_the_same_coverage() {
     let corners = [at(-300.0, -200.0), at(250.0, 20.0), at(20.0, 350.0)];
     let mut whole = Raster::new(128, 96);
     whole.render(&CAMERA, &[draw(&corners, &[[0, 1, 2]], 0, WHITE)], &BLACK);
@@ -95,10 +100,10 @@ fn large_triangles_are_tested_like_small_ones() {
 }
 
 #[test]
-fn the_nearer_one_is_seen_in_any_order() {
+fn the_nearer_triangle_is_visible_in_any_order() {
     let near = [at_depth(20.0, 20.0, 1.0), at_depth(90.0, 25.0, 1.0), at_depth(40.0, 80.0, 1.0)];
     let far = [at_depth(30.0, 10.0, 3.0), at_depth(100.0, 60.0, 3.0), at_depth(20.0, 70.0, 3.0)];
-    let (red, blue): (&Shade, &Shade) = (&|_| [1.0, 0.0, 0.0], &|_| [0.0, 0.0, 1.0]);
+    let (red, blue): (&Shader, &Shader) = (&|_| [1.0, 0.0, 0.0], &|_| [0.0, 0.0, 1.0]);
     let (a, b) = (draw(&near, &[[0, 1, 2]], 1, red), draw(&far, &[[0, 1, 2]], 2, blue));
     let mut raster = Raster::new(128, 96);
     raster.render(&CAMERA, &[a, b], &BLACK);
@@ -109,20 +114,20 @@ fn the_nearer_one_is_seen_in_any_order() {
     let center = 45 * 128 + 50;
     assert_eq!((raster.objects()[center], raster.depth()[center]), (1, 1.0));
     let hidden = raster.visibility(2);
-    assert!(hidden.share() > 0.1 && hidden.share() < 0.9, "{hidden:?}");
-    assert_eq!(raster.visibility(1).share(), 1.0);
+    assert!(hidden.visible_fraction() > 0.1 && hidden.visible_fraction() < 0.9, "{hidden:?}");
+    assert_eq!(raster.visibility(1).visible_fraction(), 1.0);
     raster.render(&CAMERA, &[b], &BLACK);
     assert_eq!(raster.visibility(2).covered_samples, hidden.covered_samples);
 }
 
 #[test]
 fn interpolation_follows_perspective() {
-    // a wall that runs from 1 m to 9 m; u is proportional to the way along it
+    // a wall from 1 m to 9 m; u is proportional to the position along it
     let corners = [[-0.5, -0.4, 1.0], [3.5, -0.4, 9.0], [3.5, 0.4, 9.0], [-0.5, 0.4, 1.0]];
     let u = [[0.0f32], [1.0], [1.0], [0.0]];
-    let shade: &Shade = &|s: &Surface| {
-        let value = s.of_vertices(&u)[0];
-        // on the wall x = -0.5 + 4 u and z = 1 + 8 u; seen at pixel column c: x = z (c - cx) / fx
+    let shade: &Shader = &|s: &Surface| {
+        let value = s.interpolate(&u)[0];
+        // on the wall x = -0.5 + 4 u and z = 1 + 8 u; pixel column c is x = z (c - cx) / fx
         let slope = (s.pixel[0] - CAMERA.cx) / CAMERA.fx;
         let expected = (slope + 0.5) / (4.0 - 8.0 * slope);
         assert!((value - expected).abs() < 1e-4, "{value} {expected} at {:?}", s.pixel);
@@ -142,11 +147,11 @@ fn interpolation_follows_perspective() {
 #[test]
 fn the_footprint_is_a_step_on_the_surface() {
     let corners = [[-4.0, 1.0, 1.0], [4.0, 1.0, 1.0], [0.0, 1.0, 40.0]];
-    let shade: &Shade = &|s: &Surface| {
+    let shade: &Shader = &|s: &Surface| {
         let [right, down] = s.footprint();
         let expected = s.position[2] / CAMERA.fx;
         assert!((right[0] - expected).abs() < 1e-4 && right[1].abs() < 1e-4);
-        // y = 1 on the ground: one pixel down brings it nearer by z^2 / fy
+        // ground at y = 1: one pixel down is nearer by z^2 / fy
         assert!((down[2] + s.position[2] * s.position[2] / CAMERA.fy).abs() < 1e-2 * s.position[2]);
         [1.0; 3]
     };
@@ -156,14 +161,14 @@ fn the_footprint_is_a_step_on_the_surface() {
 }
 
 #[test]
-fn what_lies_behind_the_camera_is_cut_off() {
-    // a floor 1 m below, from behind the camera to far away: it fills what is below the horizon
+fn geometry_behind_the_camera_is_clipped() {
+    // a floor 1 m below, from behind the camera to the distance: it fills the image below the horizon
     let floor = [[-900.0, 1.0, -50.0], [900.0, 1.0, -50.0], [0.0, 1.0, 4000.0]];
     let mut raster = Raster::new(128, 96);
     raster.render(&CAMERA, &[draw(&floor, &[[0, 1, 2]], 0, WHITE)], &BLACK);
     for y in 0..96 {
         let row = &raster.coverage()[y * 128..(y + 1) * 128];
-        // the horizon is at row 48; the floor's far tip keeps clear of the first row below it
+        // the horizon is at row 48; the floor's far corner does not reach the first row below it
         if y < 48 {
             assert!(row.iter().all(|&n| n == 0), "row {y}");
         } else if y > 49 {
@@ -179,12 +184,12 @@ fn what_lies_behind_the_camera_is_cut_off() {
 }
 
 #[test]
-fn faces_are_seen_from_their_own_side_only() {
+fn faces_are_visible_only_from_their_front() {
     let corners = [at(10.0, 10.0), at(10.0, 80.0), at(100.0, 10.0)];
     let mut raster = Raster::new(128, 96);
     let mut one_sided = |face: [u32; 3]| {
         let faces = [face];
-        let draw = Draw { two_sided: false, ..draw(&corners, &faces, 0, WHITE) };
+        let draw = DrawCall { two_sided: false, ..draw(&corners, &faces, 0, WHITE) };
         raster.render(&CAMERA, &[draw], &BLACK);
         samples(&raster)
     };
@@ -197,8 +202,8 @@ fn faces_are_seen_from_their_own_side_only() {
 fn a_sphere_is_round_and_lit_from_its_side() {
     let (positions, faces) = sphere([0.0, 0.0, 4.0], 1.0, 48);
     let light = super::super::Light::outdoors([0.0, -1.0, 0.0], [0.0, -1.0, 0.0]);
-    let shade: &Shade = &|s: &Surface| light.shade([0.5; 3], s.normal, 1.0);
-    let draw = Draw { two_sided: false, ..draw(&positions, &faces, 9, shade) };
+    let shade: &Shader = &|s: &Surface| light.shade([0.5; 3], s.normal, 1.0);
+    let draw = DrawCall { two_sided: false, ..draw(&positions, &faces, 9, shade) };
     let mut raster = Raster::new(128, 96);
     raster.render(&CAMERA, &[draw], &BLACK);
     // a sphere's outline is a cone of sine r / d
@@ -210,12 +215,12 @@ fn a_sphere_is_round_and_lit_from_its_side() {
 }
 
 #[test]
-fn silhouettes_reach_beyond_the_picture() {
+fn silhouettes_extend_beyond_the_image() {
     let (positions, faces) = sphere([0.0, 0.0, 4.0], 1.0, 48);
     let mesh = Mesh { positions: &positions, faces: &faces, normals: None };
     let mut raster = Raster::new(128, 96);
     let shown = |raster: &mut Raster, camera: &Camera| {
-        let draw = Draw { mesh, object: Some(0), two_sided: false, shade: WHITE };
+        let draw = DrawCall { mesh, object: Some(0), two_sided: false, shade: WHITE };
         raster.render(camera, &[draw], &BLACK);
         raster.visibility(0).covered_samples
     };
@@ -233,7 +238,7 @@ fn any_number_of_threads_gives_the_same_bytes() {
     let (positions, faces) = sphere([0.1, 0.2, 3.0], 0.9, 40);
     let (other, other_faces) = sphere([-0.4, 0.0, 2.6], 0.5, 31);
     let floor = [[-90.0, 0.9, -5.0], [90.0, 0.9, -5.0], [0.0, 0.9, 400.0]];
-    let shade: &Shade = &|s: &Surface| {
+    let shade: &Shader = &|s: &Surface| {
         let tone = super::super::texture::noise(1, [s.position[0] * 9.0, s.position[2] * 9.0]);
         [tone * s.normal[0].abs(), tone, s.weights[1]]
     };
@@ -243,18 +248,18 @@ fn any_number_of_threads_gives_the_same_bytes() {
         draw(&floor, &[[0, 1, 2]], 3, shade),
     ];
     let camera = Camera { fx: 300.0, fy: 300.0, cx: 170.0, cy: 130.0 };
-    let picture = |threads: usize, parallel: bool| {
+    let rendered = |threads: usize, parallel: bool| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let mut raster = Raster::new(339, 277).parallel(parallel);
         pool.install(|| raster.render(&camera, &draws, &|p| [p[0] / 339.0, 0.0, p[1] / 277.0]));
-        let seen = [1, 2, 3].map(|object| raster.visibility(object));
+        let visible = [1, 2, 3].map(|object| raster.visibility(object));
         let depth: Vec<u32> = raster.depth().iter().map(|d| d.to_bits()).collect();
-        (raster.rgb().to_vec(), depth, raster.objects().to_vec(), seen)
+        (raster.rgb().to_vec(), depth, raster.objects().to_vec(), visible)
     };
-    let alone = picture(1, false);
-    assert_eq!(alone, picture(1, true));
-    assert_eq!(alone, picture(2, true));
-    assert_eq!(alone, picture(5, true));
-    // and on every machine: a change of this number is a change of every benchmark clip
+    let alone = rendered(1, false);
+    assert_eq!(alone, rendered(1, true));
+    assert_eq!(alone, rendered(2, true));
+    assert_eq!(alone, rendered(5, true));
+    // and on every machine: if this value changes, every benchmark clip changes
     assert_eq!(crate::provenance::sha256_of_bytes(&alone.0)[..16], *"0efea45a802f1588");
 }

@@ -1,5 +1,4 @@
-//! Filling triangles into the samples of one tile, and telling what is seen there.
-//! Must not know meshes, colours or other tiles.
+//! Rasterizes triangles into the samples of one tile.
 
 use super::setup::{Bounds, FIXED, Triangle};
 use std::ops::{Add, BitOr, Mul};
@@ -7,16 +6,16 @@ use std::ops::{Add, BitOr, Mul};
 /// A tile's size in pixels: its samples (32 KiB) stay in the first-level cache.
 pub(crate) const WIDTH: usize = 64;
 pub(crate) const HEIGHT: usize = 16;
-/// Samples per pixel, one in each quarter column and in each quarter row ("rotated grid").
+/// Samples per pixel, one in each quarter column and each quarter row (rotated grid).
 pub(crate) const SAMPLES: usize = 4;
-/// Where they lie, in 1/16 pixel.
+/// Their positions in 1/16 pixel.
 const POSITIONS: [[i32; 2]; SAMPLES] = [[6, 2], [14, 6], [2, 10], [10, 14]];
-/// Side of the blocks that large triangles are tested by before their pixels.
+/// Side of the blocks tested before single pixels for large triangles.
 const BLOCK: i32 = 8;
 /// No triangle.
 pub(crate) const EMPTY: u32 = u32::MAX;
 
-/// A sample's place within its pixel, in pixels.
+/// Positions of the samples within a pixel, in pixels.
 pub(crate) const OFFSETS: [[f32; 2]; SAMPLES] = {
     let mut offsets = [[0.0; 2]; SAMPLES];
     let mut s = 0;
@@ -27,7 +26,7 @@ pub(crate) const OFFSETS: [[f32; 2]; SAMPLES] = {
     offsets
 };
 
-/// The quarter of its pixel that a sample stands for: column, row.
+/// The quarter of its pixel that a sample represents: column, row.
 pub(crate) const QUARTERS: [[i32; 2]; SAMPLES] = {
     let mut quarters = [[0; 2]; SAMPLES];
     let mut s = 0;
@@ -40,25 +39,27 @@ pub(crate) const QUARTERS: [[i32; 2]; SAMPLES] = {
 
 /// The samples of one tile.
 pub(crate) struct Samples {
-    /// 1/metre; 0 where nothing is.
+    /// 1/meter; 0 where nothing is drawn.
     pub inverse_depth: Vec<[f32; SAMPLES]>,
     /// Index into the triangles, or [`EMPTY`].
     pub triangle: Vec<[u32; SAMPLES]>,
 }
 
 impl Samples {
+    /// Empty samples.
     pub fn new() -> Samples {
         let pixels = WIDTH * HEIGHT;
         Samples { inverse_depth: vec![[0.0; SAMPLES]; pixels], triangle: vec![[EMPTY; SAMPLES]; pixels] }
     }
 
+    /// Empties all samples.
     pub fn clear(&mut self) {
         self.inverse_depth.fill([0.0; SAMPLES]);
         self.triangle.fill([EMPTY; SAMPLES]);
     }
 
-    /// Fills `triangle` where it is nearer than what is there; of equals the first drawn stays. `covered`
-    /// takes the samples inside the triangle whatever lies before them, a bit each.
+    /// Draws `triangle` where it is nearer than the present content; of equals the first drawn stays. `covered` gets a bit for
+    /// every sample inside the triangle, hidden or not.
     pub fn fill(&mut self, triangle: &Triangle, index: u32, tile: Bounds, covered: &mut [u8]) {
         let region = Bounds {
             left: triangle.left.max(tile.left),
@@ -68,18 +69,18 @@ impl Samples {
         };
         let mut target = Target { samples: self, covered, triangle, index, tile };
         if triangle.small {
-            target.pixels::<i32>(region);
+            target.fill_pixels::<i32>(region);
         } else {
-            target.blocks(region);
+            target.fill_blocks(region);
         }
     }
 }
 
-/// The integers that edge equations are computed in.
+/// Integer types of the edge equations.
 trait Integer: Copy + Add<Output = Self> + BitOr<Output = Self> + Mul<Output = Self> {
-    /// The value, known to fit.
+    /// Converts a value that is known to fit.
     fn from(value: i64) -> Self;
-    /// All bits set where the value is not negative.
+    /// All bits set if the value is not negative.
     fn mask(self) -> u32;
 }
 
@@ -105,7 +106,7 @@ impl Integer for i64 {
     }
 }
 
-/// One triangle on its way into one tile.
+/// One triangle being drawn into one tile.
 struct Target<'a> {
     samples: &'a mut Samples,
     covered: &'a mut [u8],
@@ -117,7 +118,7 @@ struct Target<'a> {
 impl Target<'_> {
     /// Tests every pixel of `region`.
     #[inline(always)]
-    fn pixels<I: Integer>(&mut self, region: Bounds) {
+    fn fill_pixels<I: Integer>(&mut self, region: Bounds) {
         let t = self.triangle;
         let (dx, dy) = (region.left - t.left, region.top - t.top);
         let slopes = t.edges.map(|e| [I::from(e.a as i64), I::from(e.b as i64)]);
@@ -149,7 +150,7 @@ impl Target<'_> {
     }
 
     /// Tests blocks by their corners: outside, inside, or pixel by pixel.
-    fn blocks(&mut self, region: Bounds) {
+    fn fill_blocks(&mut self, region: Bounds) {
         let t = self.triangle;
         for top in (region.top..region.bottom).step_by(BLOCK as usize) {
             for left in (region.left..region.right).step_by(BLOCK as usize) {
@@ -161,30 +162,30 @@ impl Target<'_> {
                 };
                 let (mut outside, mut inside) = (false, true);
                 for e in &t.edges {
-                    let at = |x: i32, y: i32| {
+                    let value = |x: i32, y: i32| {
                         e.a as i64 * ((x - t.left) * FIXED) as i64 + e.b as i64 * ((y - t.top) * FIXED) as i64
                     };
                     let corners = [
-                        at(block.left, block.top),
-                        at(block.right, block.top),
-                        at(block.left, block.bottom),
-                        at(block.right, block.bottom),
+                        value(block.left, block.top),
+                        value(block.right, block.top),
+                        value(block.left, block.bottom),
+                        value(block.right, block.bottom),
                     ];
                     let [a, b, c, d] = corners.map(|corner| corner + e.c);
                     outside |= a.max(b).max(c).max(d) < 0;
                     inside &= a.min(b).min(c).min(d) >= 0;
                 }
                 if inside {
-                    self.whole(block);
+                    self.fill_block(block);
                 } else if !outside {
-                    self.pixels::<i64>(block);
+                    self.fill_pixels::<i64>(block);
                 }
             }
         }
     }
 
-    /// Fills every sample of `block`.
-    fn whole(&mut self, block: Bounds) {
+    /// Draws every sample of `block`.
+    fn fill_block(&mut self, block: Bounds) {
         let t = self.triangle;
         let depth_to_sample = self.depth_offsets();
         for y in block.top..block.bottom {
@@ -208,9 +209,9 @@ impl Target<'_> {
     }
 
     #[inline(always)]
-    fn update(&mut self, at: usize, inside: [u32; SAMPLES], depth: f32, to_sample: &[f32; SAMPLES]) {
-        let old_depth = &mut self.samples.inverse_depth[at];
-        let old_triangle = &mut self.samples.triangle[at];
+    fn update(&mut self, offset: usize, inside: [u32; SAMPLES], depth: f32, to_sample: &[f32; SAMPLES]) {
+        let old_depth = &mut self.samples.inverse_depth[offset];
+        let old_triangle = &mut self.samples.triangle[offset];
         let mut bits = 0;
         for s in 0..SAMPLES {
             let new = depth + to_sample[s];
@@ -219,6 +220,6 @@ impl Target<'_> {
             old_triangle[s] = (self.index & wins) | (old_triangle[s] & !wins);
             bits |= (inside[s] & (1 << s)) as u8;
         }
-        self.covered[at] |= bits;
+        self.covered[offset] |= bits;
     }
 }

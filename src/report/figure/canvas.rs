@@ -1,103 +1,108 @@
-//! A sheet to draw on: lines, shapes and words in pixels, through Plotters' SVG backend.
+//! A canvas for lines, shapes and text in pixels, drawn through Plotters' SVG backend.
 //!
-//! Plotters' coordinates are whole numbers, so everything is drawn ten times as large and the SVG's
-//! `viewBox` scales it back. Must not know what is drawn.
+//! Plotters has integer coordinates, so everything is drawn ten times as large and the SVG's `viewBox` scales it back.
 
-use super::palette::Ink;
+use super::palette::Color;
 use plotters::backend::DrawingBackend as _;
 use plotters::prelude::{IntoFont as _, RGBAColor, SVGBackend, ShapeStyle};
 use plotters::style::TextStyle;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Drawn units per pixel.
-const FINE: f64 = 10.0;
-/// The type on every figure, in pixels.
-pub const TYPE_SIZE: f64 = 13.0;
+const UNITS_PER_PIXEL: f64 = 10.0;
+/// Font size of all figures, in pixels.
+pub const FONT_SIZE: f64 = 13.0;
 
-/// Which point of a text stands at its position.
+/// Which point of a text is placed at its position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Anchor {
+    /// The left end.
     Start,
+    /// The middle.
     Middle,
+    /// The right end.
     End,
 }
 
-/// A sheet of `width` x `height` pixels, origin at the upper left.
+/// A drawing of `width` x `height` pixels, origin at the upper left.
 pub struct Canvas {
+    /// Width in pixels.
     pub width: f64,
+    /// Height in pixels.
     pub height: f64,
-    marks: Vec<Mark>,
+    shapes: Vec<Shape>,
 }
 
-enum Mark {
-    Line { points: Vec<[f64; 2]>, ink: Ink, width: f64, opacity: f64 },
-    Area { points: Vec<[f64; 2]>, ink: Ink, opacity: f64 },
-    Text { at: [f64; 2], text: String, ink: Ink, anchor: Anchor, bold: bool },
-    Dot { at: [f64; 2], radius: f64, ink: Ink, opacity: f64 },
+enum Shape {
+    Line { points: Vec<[f64; 2]>, color: Color, width: f64, opacity: f64 },
+    Area { points: Vec<[f64; 2]>, color: Color, opacity: f64 },
+    Text { position: [f64; 2], text: String, color: Color, anchor: Anchor, bold: bool },
+    Dot { position: [f64; 2], radius: f64, color: Color, opacity: f64 },
 }
 
 impl Canvas {
+    /// An empty drawing.
     pub fn new(width: f64, height: f64) -> Canvas {
-        Canvas { width, height, marks: Vec::new() }
+        Canvas { width, height, shapes: Vec::new() }
     }
 
     /// A line through `points`.
-    pub fn line(&mut self, points: &[[f64; 2]], ink: Ink, width: f64) {
-        self.marks.push(Mark::Line { points: points.to_vec(), ink, width, opacity: 1.0 });
+    pub fn line(&mut self, points: &[[f64; 2]], color: Color, width: f64) {
+        self.shapes.push(Shape::Line { points: points.to_vec(), color, width, opacity: 1.0 });
     }
 
-    /// A line that lets what is under it shine through.
-    pub fn faint_line(&mut self, points: &[[f64; 2]], ink: Ink, width: f64, opacity: f64) {
-        self.marks.push(Mark::Line { points: points.to_vec(), ink, width, opacity });
+    /// A translucent line.
+    pub fn faint_line(&mut self, points: &[[f64; 2]], color: Color, width: f64, opacity: f64) {
+        self.shapes.push(Shape::Line { points: points.to_vec(), color, width, opacity });
     }
 
     /// A filled polygon.
-    pub fn area(&mut self, points: &[[f64; 2]], ink: Ink, opacity: f64) {
-        self.marks.push(Mark::Area { points: points.to_vec(), ink, opacity });
+    pub fn area(&mut self, points: &[[f64; 2]], color: Color, opacity: f64) {
+        self.shapes.push(Shape::Area { points: points.to_vec(), color, opacity });
     }
 
     /// A filled rectangle between two opposite corners.
-    pub fn rectangle(&mut self, a: [f64; 2], b: [f64; 2], ink: Ink, opacity: f64) {
-        self.area(&[a, [b[0], a[1]], b, [a[0], b[1]]], ink, opacity);
+    pub fn rectangle(&mut self, a: [f64; 2], b: [f64; 2], color: Color, opacity: f64) {
+        self.area(&[a, [b[0], a[1]], b, [a[0], b[1]]], color, opacity);
     }
 
     /// A filled circle.
-    pub fn dot(&mut self, at: [f64; 2], radius: f64, ink: Ink, opacity: f64) {
-        self.marks.push(Mark::Dot { at, radius, ink, opacity });
+    pub fn dot(&mut self, position: [f64; 2], radius: f64, color: Color, opacity: f64) {
+        self.shapes.push(Shape::Dot { position, radius, color, opacity });
     }
 
-    /// Words, vertically centred at `at`.
-    pub fn text(&mut self, at: [f64; 2], text: &str, ink: Ink, anchor: Anchor) {
-        self.marks.push(Mark::Text { at, text: text.to_string(), ink, anchor, bold: false });
+    /// Text, vertically centered at `position`.
+    pub fn text(&mut self, position: [f64; 2], text: &str, color: Color, anchor: Anchor) {
+        self.shapes.push(Shape::Text { position, text: text.to_string(), color, anchor, bold: false });
     }
 
-    /// Bold words, vertically centred at `at`.
-    pub fn bold(&mut self, at: [f64; 2], text: &str, ink: Ink, anchor: Anchor) {
-        self.marks.push(Mark::Text { at, text: text.to_string(), ink, anchor, bold: true });
+    /// Bold text, vertically centered at `position`.
+    pub fn bold(&mut self, position: [f64; 2], text: &str, color: Color, anchor: Anchor) {
+        self.shapes.push(Shape::Text { position, text: text.to_string(), color, anchor, bold: true });
     }
 
     /// The drawing as SVG elements, without the `<svg>` around them.
     pub fn elements(&self) -> String {
         let mut svg = String::new();
         {
-            let size = ((self.width * FINE) as u32, (self.height * FINE) as u32);
+            let size = ((self.width * UNITS_PER_PIXEL) as u32, (self.height * UNITS_PER_PIXEL) as u32);
             let mut backend = SVGBackend::with_string(&mut svg, size);
-            for mark in &self.marks {
-                // a backend that writes into a string has nothing that can fail
-                draw(&mut backend, mark).expect("drawing into a string");
+            for shape in &self.shapes {
+                // writing to a string cannot fail
+                draw(&mut backend, shape).expect("drawing into a string");
             }
             backend.present().expect("drawing into a string");
         }
-        tidied(&svg)
+        clean_svg(&svg)
     }
 
-    /// The side of the drawing in its own units, for a `viewBox`.
+    /// The value of the SVG's `viewBox`.
     pub fn view_box(&self) -> String {
-        format!("0 0 {} {}", (self.width * FINE) as u32, (self.height * FINE) as u32)
+        format!("0 0 {} {}", (self.width * UNITS_PER_PIXEL) as u32, (self.height * UNITS_PER_PIXEL) as u32)
     }
 }
 
-/// About how wide `text` is on a figure, in pixels: sans-serif faces differ, so a little too wide.
+/// Estimated width of `text` in pixels. An upper estimate, because sans-serif fonts differ.
 pub fn text_width(text: &str) -> f64 {
     text.chars()
         .map(|c| match c {
@@ -107,47 +112,47 @@ pub fn text_width(text: &str) -> f64 {
             _ => 0.63,
         })
         .sum::<f64>()
-        * TYPE_SIZE
+        * FONT_SIZE
 }
 
-fn draw(backend: &mut SVGBackend, mark: &Mark) -> Result<(), impl std::error::Error + use<>> {
-    let whole = |[x, y]: [f64; 2]| ((x * FINE).round() as i32, (y * FINE).round() as i32);
-    let color = |ink: &Ink, opacity: f64| {
-        let [red, green, blue] = ink.on_paper();
+fn draw(backend: &mut SVGBackend, shape: &Shape) -> Result<(), impl std::error::Error + use<>> {
+    let to_units =
+        |[x, y]: [f64; 2]| ((x * UNITS_PER_PIXEL).round() as i32, (y * UNITS_PER_PIXEL).round() as i32);
+    let rgba = |color: &Color, opacity: f64| {
+        let [red, green, blue] = color.light_rgb();
         RGBAColor(red, green, blue, opacity)
     };
-    match mark {
-        Mark::Line { points, ink, width, opacity } => {
-            let stroke_width = (width * FINE).round() as u32;
-            let style = ShapeStyle { color: color(ink, *opacity), filled: false, stroke_width };
-            backend.draw_path(points.iter().map(|&point| whole(point)), &style)
+    match shape {
+        Shape::Line { points, color, width, opacity } => {
+            let stroke_width = (width * UNITS_PER_PIXEL).round() as u32;
+            let style = ShapeStyle { color: rgba(color, *opacity), filled: false, stroke_width };
+            backend.draw_path(points.iter().map(|&point| to_units(point)), &style)
         }
-        Mark::Area { points, ink, opacity } => {
-            backend.fill_polygon(points.iter().map(|&point| whole(point)), &color(ink, *opacity))
+        Shape::Area { points, color, opacity } => {
+            backend.fill_polygon(points.iter().map(|&point| to_units(point)), &rgba(color, *opacity))
         }
-        Mark::Dot { at, radius, ink, opacity } => {
-            let style = ShapeStyle { color: color(ink, *opacity), filled: true, stroke_width: 0 };
-            backend.draw_circle(whole(*at), (radius * FINE).round() as u32, &style, true)
+        Shape::Dot { position, radius, color, opacity } => {
+            let style = ShapeStyle { color: rgba(color, *opacity), filled: true, stroke_width: 0 };
+            backend.draw_circle(to_units(*position), (radius * UNITS_PER_PIXEL).round() as u32, &style, true)
         }
-        Mark::Text { at, text, ink, anchor, bold } => {
+        Shape::Text { position, text, color, anchor, bold } => {
             let horizontal = match anchor {
                 Anchor::Start => HPos::Left,
                 Anchor::Middle => HPos::Center,
                 Anchor::End => HPos::Right,
             };
-            // Plotters divides a size by 1.24 before it writes it
-            let font = ("sans-serif", TYPE_SIZE * FINE * 1.24).into_font();
+            // Plotters divides font sizes by 1.24
+            let font = ("sans-serif", FONT_SIZE * UNITS_PER_PIXEL * 1.24).into_font();
             let font = if *bold { font.style(plotters::style::FontStyle::Bold) } else { font };
-            let color = color(ink, 1.0);
+            let color = rgba(color, 1.0);
             let style = TextStyle::from(font).color(&color).pos(Pos::new(horizontal, VPos::Center));
-            backend.draw_text(text, &style, whole(*at))
+            backend.draw_text(text, &style, to_units(*position))
         }
     }
 }
 
-/// Plotters' elements, one a line, without its `<svg>`, its line breaks inside words and its
-/// attributes that say nothing.
-fn tidied(svg: &str) -> String {
+/// Plotters' elements, one per line, without `<svg>`, line breaks inside text and attributes with default values.
+fn clean_svg(svg: &str) -> String {
     let mut out = String::with_capacity(svg.len());
     for line in svg.lines() {
         if line.starts_with("<svg") || line.starts_with("</svg") {
@@ -167,10 +172,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_escaped_and_stay_on_their_line() {
+    fn text_is_escaped_and_stays_on_its_line() {
         let mut canvas = Canvas::new(100.0, 50.0);
-        canvas.text([10.0, 20.0], "a < b & \"c\"", Ink::Words, Anchor::End);
-        canvas.line(&[[0.0, 0.0], [1.25, 2.5]], Ink::Grid, 1.5);
+        canvas.text([10.0, 20.0], "a < b & \"c\"", Color::Text, Anchor::End);
+        canvas.line(&[[0.0, 0.0], [1.25, 2.5]], Color::Grid, 1.5);
         let svg = canvas.elements();
         assert!(svg.contains(">a &lt; b &amp; &quot;c&quot;</text>\n"), "{svg}");
         assert!(svg.contains("points=\"0,0 13,25\""), "{svg}");

@@ -1,23 +1,24 @@
-//! Bits in and out, and the Huffman codes over them.
+//! Bit input and output of a JPEG scan, and Huffman coding (ITU-T T.81, annexes C and F).
 
-use super::tables::Spec;
+use super::tables::HuffmanSpec;
 
-/// Codes by symbol: what to write.
-pub struct Codes([(u16, u8); 256]);
+/// Huffman codes by symbol: (code, length in bits).
+pub struct HuffmanEncoder([(u16, u8); 256]);
 
-impl Codes {
-    pub fn of(spec: &Spec) -> Codes {
+impl HuffmanEncoder {
+    /// The codes of `spec`.
+    pub fn new(spec: &HuffmanSpec) -> HuffmanEncoder {
         let mut codes = [(0, 0); 256];
-        for (symbol, code, length) in in_order(&spec.counts, spec.symbols) {
+        for (symbol, code, length) in assign_codes(&spec.counts, spec.symbols) {
             codes[usize::from(symbol)] = (code, length);
         }
-        Codes(codes)
+        HuffmanEncoder(codes)
     }
 }
 
-/// Every symbol with its code and the code's length, as annex C assigns them. Codes that do not fit the
-/// tree are left out.
-fn in_order<'a>(counts: &'a [u8; 16], symbols: &'a [u8]) -> impl Iterator<Item = (u8, u16, u8)> + 'a {
+/// Each symbol with its code and code length, assigned as in annex C. Codes that do not fit the tree (damaged tables)
+/// are left out.
+fn assign_codes<'a>(counts: &'a [u8; 16], symbols: &'a [u8]) -> impl Iterator<Item = (u8, u16, u8)> + 'a {
     let lengths = (1u8..=16).zip(counts).flat_map(|(length, &count)| (0..count).map(move |_| length));
     let mut next = 0u32;
     let mut before = 0;
@@ -30,56 +31,59 @@ fn in_order<'a>(counts: &'a [u8; 16], symbols: &'a [u8]) -> impl Iterator<Item =
     })
 }
 
-/// Bits gathered into bytes, a zero stuffed behind every 0xff.
-pub struct Writer<'f> {
+/// Writes bits into a file, with a zero byte stuffed after every 0xff.
+pub struct BitWriter<'f> {
     file: &'f mut Vec<u8>,
-    held: u64,
+    /// Pending bits, right-aligned.
+    buffer: u64,
+    /// Number of pending bits.
     count: u32,
 }
 
-impl<'f> Writer<'f> {
-    pub fn new(file: &'f mut Vec<u8>) -> Writer<'f> {
-        Writer { file, held: 0, count: 0 }
+impl<'f> BitWriter<'f> {
+    /// A writer that appends to `file`.
+    pub fn new(file: &'f mut Vec<u8>) -> BitWriter<'f> {
+        BitWriter { file, buffer: 0, count: 0 }
     }
 
-    /// Writes the lowest `length` bits of `bits`, at most 32, the others being zero.
+    /// Writes the lowest `length` bits (at most 32) of `bits`; the other bits must be zero.
     #[inline]
-    pub fn put(&mut self, bits: u32, length: u32) {
-        self.held = (self.held << length) | u64::from(bits);
+    pub fn write_bits(&mut self, bits: u32, length: u32) {
+        self.buffer = (self.buffer << length) | u64::from(bits);
         self.count += length;
         if self.count >= 32 {
             self.count -= 32;
-            let word = (self.held >> self.count) as u32;
+            let word = (self.buffer >> self.count) as u32;
             let bytes = word.to_be_bytes();
-            // a byte of ones is rare; the usual word goes out at once
+            // words without 0xff, the common case, need no stuffing
             if bytes.contains(&0xff) {
-                bytes.into_iter().for_each(|byte| self.byte(byte));
+                bytes.into_iter().for_each(|byte| self.write_byte(byte));
             } else {
                 self.file.extend_from_slice(&bytes);
             }
         }
     }
 
-    /// Writes a symbol by its code, and after it the lowest `length` bits of `extra`.
+    /// Writes the code of `symbol`, followed by the lowest `length` bits of `extra`.
     #[inline]
-    pub fn symbol(&mut self, codes: &Codes, symbol: u8, extra: u32, length: u32) {
-        let (code, of) = codes.0[usize::from(symbol)];
-        self.put(u32::from(code) << length | extra, u32::from(of) + length);
+    pub fn write_symbol(&mut self, codes: &HuffmanEncoder, symbol: u8, extra: u32, length: u32) {
+        let (code, code_length) = codes.0[usize::from(symbol)];
+        self.write_bits(u32::from(code) << length | extra, u32::from(code_length) + length);
     }
 
-    /// Fills the last byte with ones.
+    /// Pads the last byte with ones and writes it.
     pub fn finish(mut self) {
         let rest = self.count % 8;
         if rest > 0 {
-            self.put((1 << (8 - rest)) - 1, 8 - rest);
+            self.write_bits((1 << (8 - rest)) - 1, 8 - rest);
         }
         while self.count > 0 {
             self.count -= 8;
-            self.byte((self.held >> self.count) as u8);
+            self.write_byte((self.buffer >> self.count) as u8);
         }
     }
 
-    fn byte(&mut self, byte: u8) {
+    fn write_byte(&mut self, byte: u8) {
         self.file.push(byte);
         if byte == 0xff {
             self.file.push(0);
@@ -87,54 +91,67 @@ impl<'f> Writer<'f> {
     }
 }
 
-/// Bits that are looked up at once.
-const LOOK: u32 = 10;
+/// Codes up to this length are decoded by one table lookup.
+const LOOKUP_BITS: u32 = 10;
 
-/// Symbols by code: what was read.
-pub struct Symbols {
-    /// By the next bits: the symbol, and the code's length; 0 for codes that are longer.
-    short: Vec<(u8, u8)>,
-    /// Longer codes, aligned to 16 bits: the first and the last of each length.
-    long: Vec<(u16, u16, u8, Vec<u8>)>,
+/// Symbols by Huffman code.
+pub struct HuffmanDecoder {
+    /// Indexed by the next [`LOOKUP_BITS`] bits: symbol and code length; length 0 for longer codes.
+    lookup: Vec<(u8, u8)>,
+    /// Longer codes, one entry for each length.
+    long_codes: Vec<LongCodes>,
 }
 
-impl Symbols {
-    pub fn of(counts: &[u8; 16], symbols: &[u8]) -> Symbols {
-        let mut short = vec![(0, 0); 1 << LOOK];
-        let mut long: Vec<(u16, u16, u8, Vec<u8>)> = Vec::new();
-        for (symbol, code, length) in in_order(counts, symbols) {
-            if let Some(rest) = LOOK.checked_sub(u32::from(length)) {
+/// Consecutive codes of one length.
+struct LongCodes {
+    first: u16,
+    last: u16,
+    length: u8,
+    /// Symbols of the codes `first` to `last`.
+    symbols: Vec<u8>,
+}
+
+impl HuffmanDecoder {
+    /// The decoder for `counts` codes of each length from 1 to 16 and their `symbols`, as a DHT segment has them.
+    pub fn new(counts: &[u8; 16], symbols: &[u8]) -> HuffmanDecoder {
+        let mut lookup = vec![(0, 0); 1 << LOOKUP_BITS];
+        let mut long_codes: Vec<LongCodes> = Vec::new();
+        for (symbol, code, length) in assign_codes(counts, symbols) {
+            if let Some(rest) = LOOKUP_BITS.checked_sub(u32::from(length)) {
                 let first = usize::from(code) << rest;
-                short[first..first + (1 << rest)].fill((symbol, length));
+                lookup[first..first + (1 << rest)].fill((symbol, length));
                 continue;
             }
-            match long.last_mut().filter(|(_, _, of, _)| *of == length) {
-                Some((_, last, _, named)) => {
-                    *last = code;
-                    named.push(symbol);
+            match long_codes.last_mut().filter(|codes| codes.length == length) {
+                Some(codes) => {
+                    codes.last = code;
+                    codes.symbols.push(symbol);
                 }
-                None => long.push((code, code, length, vec![symbol])),
+                None => long_codes.push(LongCodes { first: code, last: code, length, symbols: vec![symbol] }),
             }
         }
-        Symbols { short, long }
+        HuffmanDecoder { lookup, long_codes }
     }
 }
 
-/// Bits of a scan.
-pub struct Reader<'f> {
+/// Reads the bits of a scan, without the stuffed bytes. After the scan's end it gives zeros and counts them.
+pub struct BitReader<'f> {
     file: &'f [u8],
-    held: u64,
+    /// Bits read ahead, right-aligned.
+    buffer: u64,
+    /// Number of bits read ahead.
     count: u32,
-    /// Bits made up behind the end of the scan.
-    beyond: u32,
+    /// Zero bits added after the end of the scan.
+    padding: u32,
 }
 
-impl<'f> Reader<'f> {
-    pub fn new(file: &'f [u8]) -> Reader<'f> {
-        Reader { file, held: 0, count: 0, beyond: 0 }
+impl<'f> BitReader<'f> {
+    /// A reader of the scan data at the start of `file`.
+    pub fn new(file: &'f [u8]) -> BitReader<'f> {
+        BitReader { file, buffer: 0, count: 0, padding: 0 }
     }
 
-    /// Makes sure of 32 bits; behind the end they are zeros.
+    /// Reads ahead to at least 57 bits; after the end of the scan they are zeros.
     #[inline]
     fn fill(&mut self) {
         while self.count <= 56 {
@@ -144,7 +161,7 @@ impl<'f> Reader<'f> {
                     0xff
                 }
                 [0xff, ..] | [] => {
-                    self.beyond += 8;
+                    self.padding = self.padding.saturating_add(8);
                     0
                 }
                 [byte, rest @ ..] => {
@@ -152,57 +169,58 @@ impl<'f> Reader<'f> {
                     *byte
                 }
             };
-            self.held = (self.held << 8) | u64::from(byte);
+            self.buffer = (self.buffer << 8) | u64::from(byte);
             self.count += 8;
         }
     }
 
-    /// The next symbol; `None` where no code fits.
+    /// The next symbol; `None` if the bits are no code.
     #[inline]
-    pub fn symbol(&mut self, symbols: &Symbols) -> Option<u8> {
+    pub fn read_symbol(&mut self, decoder: &HuffmanDecoder) -> Option<u8> {
         if self.count < 32 {
             self.fill();
         }
-        let next = (self.held >> (self.count - 16)) as u16;
-        let (symbol, length) = symbols.short[usize::from(next >> (16 - LOOK))];
+        let next = (self.buffer >> (self.count - 16)) as u16;
+        let (symbol, length) = decoder.lookup[usize::from(next >> (16 - LOOKUP_BITS))];
         if length > 0 {
             self.count -= u32::from(length);
             return Some(symbol);
         }
-        symbols.long.iter().find_map(|(first, last, length, named)| {
-            let code = next >> (16 - length);
-            let symbol = (*first..=*last).contains(&code).then(|| named[usize::from(code - first)])?;
-            self.count -= u32::from(*length);
+        decoder.long_codes.iter().find_map(|codes| {
+            let code = next >> (16 - codes.length);
+            let is_listed = (codes.first..=codes.last).contains(&code);
+            let symbol = is_listed.then(|| codes.symbols[usize::from(code - codes.first)])?;
+            self.count -= u32::from(codes.length);
             Some(symbol)
         })
     }
 
-    /// A number of `length` bits, at most 15, in the standard's way of writing signs (figure F.12). To be
-    /// called after [`Reader::symbol`], which leaves enough bits.
+    /// A signed number of `length` bits, at most 15, in the standard's encoding (figure F.12). Call it after
+    /// [`BitReader::read_symbol`], which leaves enough bits read ahead.
     #[inline]
-    pub fn number(&mut self, length: u8) -> i32 {
+    pub fn read_signed(&mut self, length: u8) -> i32 {
         if length == 0 {
             return 0;
         }
         self.count -= u32::from(length);
-        let bits = (self.held >> self.count) as i32 & ((1 << length) - 1);
+        let bits = (self.buffer >> self.count) as i32 & ((1 << length) - 1);
         if bits < 1 << (length - 1) { bits - (1 << length) + 1 } else { bits }
     }
 
     /// The next `length` bits, at most 16.
     #[inline]
-    pub fn bits(&mut self, length: u32) -> u32 {
+    pub fn read_bits(&mut self, length: u32) -> u32 {
         if self.count < length {
             self.fill();
         }
         self.count -= length;
-        (self.held >> self.count) as u32 & ((1 << length) - 1)
+        (self.buffer >> self.count) as u32 & ((1 << length) - 1)
     }
 
-    /// Goes on behind the next restart, wherever it lies; false if something else comes.
-    pub fn restart(&mut self) -> bool {
-        let rest = self.rest();
-        (self.held, self.count, self.beyond) = (0, 0, 0);
+    /// Skips to after the next restart marker; false if another marker comes first.
+    pub fn skip_restart_marker(&mut self) -> bool {
+        let rest = self.remaining();
+        (self.buffer, self.count, self.padding) = (0, 0, 0);
         let filled = rest.iter().take_while(|&&byte| byte == 0xff).count();
         match rest.get(filled) {
             Some(0xd0..=0xd7) if filled > 0 => {
@@ -213,8 +231,8 @@ impl<'f> Reader<'f> {
         }
     }
 
-    /// What lies behind the scan, from the next marker on.
-    pub fn rest(&self) -> &'f [u8] {
+    /// The file from the marker that ends the scan on.
+    pub fn remaining(&self) -> &'f [u8] {
         let mut file = self.file;
         while let Some(at) = file.iter().position(|&byte| byte == 0xff) {
             file = &file[at..];
@@ -226,8 +244,8 @@ impl<'f> Reader<'f> {
         &[]
     }
 
-    /// Whether more bits were taken than the scan has.
-    pub fn is_overdrawn(&self) -> bool {
-        self.beyond > self.count
+    /// Whether more bits were read than the scan has.
+    pub fn is_past_end(&self) -> bool {
+        self.padding > self.count
     }
 }

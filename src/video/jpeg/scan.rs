@@ -1,217 +1,237 @@
-//! One scan of a file: its bits to coefficients, all at once or, progressively, some of them or some of their bits
-//! (ITU-T T.81, F.2.2 and G.2; `jdhuff.c`, `jdphuff.c`).
+//! Entropy decoding of one scan into the components' coefficients: sequential (all coefficients) or progressive (some of
+//! the coefficients or some of their bits). ITU-T T.81, F.2.2 and G.2; `jdhuff.c`, `jdphuff.c`.
 
-use super::SIDE;
-use super::bits::{Reader, Symbols};
+use super::bits::{BitReader, HuffmanDecoder};
+use super::component::Component;
+use super::layout::{BLOCK_SIDE, Block};
 use super::tables::ZIGZAG;
-use super::whole::Component;
 
-/// What a scan tells of its components' blocks.
+/// Which part of the coefficients a scan contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pass {
-    /// All of them.
+pub enum ScanKind {
+    /// All coefficients.
     Sequential,
-    /// Their means, but for the lowest bits.
-    Means,
-    /// One more bit of their means.
-    MeansRefined,
-    /// Some of the other coefficients, but for the lowest bits.
-    Rest,
-    /// One more bit of those.
-    RestRefined,
+    /// The DC coefficients without their lowest bits.
+    DcFirst,
+    /// One more bit of the DC coefficients.
+    DcRefine,
+    /// A band of AC coefficients without their lowest bits.
+    AcFirst,
+    /// One more bit of a band of AC coefficients.
+    AcRefine,
 }
 
 /// A scan's header.
-pub struct Scan {
-    pub pass: Pass,
-    /// The coefficients that are told, in their order in a file.
-    pub first: usize,
-    pub last: usize,
-    /// How many of the lowest bits are left to later scans.
-    pub low: u32,
-    /// Units from one restart to the next; 0 for none.
-    pub restart: usize,
-    /// Components, each with the numbers of its tables for means and for the rest.
-    pub places: Vec<(usize, usize, usize)>,
+pub struct ScanHeader {
+    /// Which part of the coefficients the scan contains.
+    pub kind: ScanKind,
+    /// First coefficient of the scan, in zigzag order.
+    pub spectral_start: usize,
+    /// Last coefficient of the scan, in zigzag order.
+    pub spectral_end: usize,
+    /// Number of lowest bits that are left to later scans, below 14.
+    pub approximation_low: u32,
+    /// MCUs from one restart marker to the next; 0 for none.
+    pub restart_interval: usize,
+    /// The scan's components; at least one.
+    pub components: Vec<ScanComponent>,
 }
 
-type Tables = [Option<Symbols>; 4];
+/// A component of a scan.
+pub struct ScanComponent {
+    /// Its index among the image's components.
+    pub index: usize,
+    /// Index of its Huffman table for DC coefficients.
+    pub dc_table: usize,
+    /// Index of its Huffman table for AC coefficients.
+    pub ac_table: usize,
+}
 
-/// Reads a scan into the components' blocks; what lies behind it, or nothing if it is damaged.
-pub fn read<'f>(
-    scan: &Scan,
+/// The Huffman tables of a file, by index.
+pub type HuffmanTables = [Option<HuffmanDecoder>; 4];
+
+/// Reads a scan into the components' blocks. Returns the file from the marker after the scan on; `None` if the scan is
+/// damaged.
+pub fn decode_scan<'f>(
+    scan: &ScanHeader,
     components: &mut [Component],
-    means: &Tables,
-    rest: &Tables,
+    dc_tables: &HuffmanTables,
+    ac_tables: &HuffmanTables,
     data: &'f [u8],
 ) -> Option<&'f [u8]> {
-    let mut reader = Reader::new(data);
-    let mut states = vec![0i32; scan.places.len()];
-    let mut run = 0;
-    let (columns, rows) = units(scan, components);
-    for unit in 0..columns * rows {
-        if scan.restart > 0 && unit > 0 && unit % scan.restart == 0 {
-            if reader.is_overdrawn() || !reader.restart() {
+    let mut reader = BitReader::new(data);
+    let mut last_dc = vec![0i32; scan.components.len()];
+    let mut end_of_band_run = 0;
+    let (columns, rows) = mcus(scan, components);
+    for mcu in 0..columns * rows {
+        if scan.restart_interval > 0 && mcu > 0 && mcu % scan.restart_interval == 0 {
+            if reader.is_past_end() || !reader.skip_restart_marker() {
                 return None;
             }
-            states.fill(0);
-            run = 0;
+            last_dc.fill(0);
+            end_of_band_run = 0;
         }
-        let (x, y) = (unit % columns, unit / columns);
-        for (&(place, of_means, of_rest), mean) in scan.places.iter().zip(&mut states) {
-            let component = &mut components[place];
-            // a component alone goes block by block, whatever its sampling
-            let (h, v) = if scan.places.len() == 1 { (1, 1) } else { component.sampling };
-            let tables = (means.get(of_means)?.as_ref(), rest.get(of_rest)?.as_ref());
-            for at in 0..h * v {
-                let (x, y) = (x * h + at % h, y * v + at / h);
-                let block = &mut component.blocks[y * component.across + x];
-                scan.block(&mut reader, tables, mean, &mut run, block)?;
+        let (x, y) = (mcu % columns, mcu / columns);
+        for (member, last_dc) in scan.components.iter().zip(&mut last_dc) {
+            let component = &mut components[member.index];
+            // a scan of one component goes block by block, whatever its sampling
+            let (h, v) = if scan.components.len() == 1 { (1, 1) } else { component.sampling };
+            let tables = (dc_tables.get(member.dc_table)?.as_ref(), ac_tables.get(member.ac_table)?.as_ref());
+            for n in 0..h * v {
+                let (x, y) = (x * h + n % h, y * v + n / h);
+                let block = &mut component.blocks[y * component.blocks_across + x];
+                scan.read_block(&mut reader, tables, last_dc, &mut end_of_band_run, block)?;
             }
         }
-        if x + 1 == columns && reader.is_overdrawn() {
+        if x + 1 == columns && reader.is_past_end() {
             return None;
         }
     }
-    Some(reader.rest())
+    Some(reader.remaining())
 }
 
-/// How many units of blocks there are across and down.
-fn units(scan: &Scan, components: &[Component]) -> (usize, usize) {
-    let component = &components[scan.places[0].0];
-    match scan.places.len() {
-        1 => (component.width.div_ceil(SIDE), component.height.div_ceil(SIDE)),
-        _ => (component.across / component.sampling.0, component.down / component.sampling.1),
+/// MCUs of the scan across and down; in a scan of one component an MCU is one block.
+fn mcus(scan: &ScanHeader, components: &[Component]) -> (usize, usize) {
+    let component = &components[scan.components[0].index];
+    match scan.components.len() {
+        1 => (component.width.div_ceil(BLOCK_SIDE), component.height.div_ceil(BLOCK_SIDE)),
+        _ => (component.blocks_across / component.sampling.0, component.blocks_down / component.sampling.1),
     }
 }
 
-impl Scan {
-    /// Reads what the scan tells of one block.
+impl ScanHeader {
+    /// Reads the scan's part of one block. `last_dc` is the component's previous DC value, `end_of_band_run` the number of
+    /// blocks that a progressive scan has declared to be without further coefficients.
     #[inline]
-    fn block(
+    fn read_block(
         &self,
-        reader: &mut Reader,
-        (means, rest): (Option<&Symbols>, Option<&Symbols>),
-        mean: &mut i32,
-        run: &mut u32,
-        block: &mut [i16; 64],
+        reader: &mut BitReader,
+        (dc, ac): (Option<&HuffmanDecoder>, Option<&HuffmanDecoder>),
+        last_dc: &mut i32,
+        end_of_band_run: &mut u32,
+        block: &mut Block,
     ) -> Option<()> {
-        match self.pass {
-            Pass::Sequential => {
-                self.mean(reader, means?, mean, block)?;
-                self.rest(reader, rest?, 1, run, block)
+        match self.kind {
+            ScanKind::Sequential => {
+                self.read_dc(reader, dc?, last_dc, block)?;
+                self.read_ac(reader, ac?, 1, end_of_band_run, block)
             }
-            Pass::Means => self.mean(reader, means?, mean, block),
-            Pass::MeansRefined => {
-                block[0] |= (reader.bits(1) << self.low) as i16;
+            ScanKind::DcFirst => self.read_dc(reader, dc?, last_dc, block),
+            ScanKind::DcRefine => {
+                block[0] |= (reader.read_bits(1) << self.approximation_low) as i16;
                 Some(())
             }
-            Pass::Rest => self.rest(reader, rest?, self.first, run, block),
-            Pass::RestRefined => self.refine(reader, rest?, run, block),
+            ScanKind::AcFirst => self.read_ac(reader, ac?, self.spectral_start, end_of_band_run, block),
+            ScanKind::AcRefine => self.refine_ac(reader, ac?, end_of_band_run, block),
         }
     }
 
-    fn mean(
+    /// The DC coefficient. Differences of a damaged file may add up beyond 32 bits: that is an error, as in libjpeg-turbo.
+    fn read_dc(
         &self,
-        reader: &mut Reader,
-        symbols: &Symbols,
-        mean: &mut i32,
-        block: &mut [i16; 64],
+        reader: &mut BitReader,
+        decoder: &HuffmanDecoder,
+        last_dc: &mut i32,
+        block: &mut Block,
     ) -> Option<()> {
-        let length = reader.symbol(symbols).filter(|&length| length <= 15)?;
-        *mean = mean.wrapping_add(reader.number(length));
-        block[0] = (*mean << self.low) as i16;
+        let length = reader.read_symbol(decoder).filter(|&length| length <= 15)?;
+        *last_dc = last_dc.checked_add(reader.read_signed(length))?;
+        block[0] = (*last_dc << self.approximation_low) as i16;
         Some(())
     }
 
-    /// Coefficients from `first` on.
-    fn rest(
+    /// AC coefficients from zigzag index `first` on.
+    fn read_ac(
         &self,
-        reader: &mut Reader,
-        symbols: &Symbols,
+        reader: &mut BitReader,
+        decoder: &HuffmanDecoder,
         first: usize,
-        run: &mut u32,
-        block: &mut [i16; 64],
+        end_of_band_run: &mut u32,
+        block: &mut Block,
     ) -> Option<()> {
-        if *run > 0 {
-            *run -= 1;
+        if *end_of_band_run > 0 {
+            *end_of_band_run -= 1;
             return Some(());
         }
-        let mut at = first;
-        while at <= self.last {
-            let symbol = reader.symbol(symbols)?;
+        let mut index = first;
+        while index <= self.spectral_end {
+            let symbol = reader.read_symbol(decoder)?;
             let (zeros, length) = (usize::from(symbol >> 4), symbol & 15);
             match (zeros, length) {
-                (15, 0) => at += 16,
+                (15, 0) => index += 16,
                 (zeros, 0) => {
-                    // the end of this block, and in a progressive file of some behind it
-                    *run = if self.pass == Pass::Sequential { 0 } else { runs(reader, zeros) - 1 };
+                    // end of block; in a progressive scan possibly of several blocks
+                    *end_of_band_run = match self.kind {
+                        ScanKind::Sequential => 0,
+                        _ => read_end_of_band_run(reader, zeros) - 1,
+                    };
                     break;
                 }
                 _ => {
-                    at += zeros;
-                    let place = usize::from(*ZIGZAG.get(at)?);
-                    block[place] = (reader.number(length) << self.low) as i16;
-                    at += 1;
+                    index += zeros;
+                    let position = usize::from(*ZIGZAG.get(index)?);
+                    block[position] = (reader.read_signed(length) << self.approximation_low) as i16;
+                    index += 1;
                 }
             }
         }
         Some(())
     }
 
-    /// One more bit of every coefficient that is not zero, and such as become one.
-    fn refine(
+    /// One more bit of every nonzero AC coefficient, and coefficients that become nonzero with this bit.
+    fn refine_ac(
         &self,
-        reader: &mut Reader,
-        symbols: &Symbols,
-        run: &mut u32,
-        block: &mut [i16; 64],
+        reader: &mut BitReader,
+        decoder: &HuffmanDecoder,
+        end_of_band_run: &mut u32,
+        block: &mut Block,
     ) -> Option<()> {
-        let bit = 1i16 << self.low;
-        let sharpen = |reader: &mut Reader, value: &mut i16| {
-            if reader.bits(1) == 1 && *value & bit == 0 {
-                *value = value.wrapping_add(if *value >= 0 { bit } else { -bit });
+        let bit = 1i16 << self.approximation_low;
+        let refine = |reader: &mut BitReader, value: &mut i16| {
+            if reader.read_bits(1) == 1 && *value & bit == 0 {
+                // overflows only in a damaged file
+                *value = value.saturating_add(if *value >= 0 { bit } else { -bit });
             }
         };
-        let mut at = self.first;
-        while *run == 0 && at <= self.last {
-            let symbol = reader.symbol(symbols)?;
+        let mut index = self.spectral_start;
+        while *end_of_band_run == 0 && index <= self.spectral_end {
+            let symbol = reader.read_symbol(decoder)?;
             let (mut zeros, length) = (usize::from(symbol >> 4), symbol & 15);
             let mut new = 0;
             if length > 0 {
-                new = if reader.bits(1) == 1 { bit } else { -bit };
+                new = if reader.read_bits(1) == 1 { bit } else { -bit };
             } else if zeros < 15 {
-                *run = runs(reader, zeros);
+                *end_of_band_run = read_end_of_band_run(reader, zeros);
                 break;
             }
-            while at <= self.last {
-                let value = &mut block[usize::from(ZIGZAG[at])];
+            while index <= self.spectral_end {
+                let value = &mut block[usize::from(ZIGZAG[index])];
                 if *value != 0 {
-                    sharpen(reader, value);
+                    refine(reader, value);
                 } else if zeros == 0 {
                     *value = new;
                     break;
                 } else {
                     zeros -= 1;
                 }
-                at += 1;
+                index += 1;
             }
-            at += 1;
+            index += 1;
         }
-        if *run > 0 {
-            for &place in ZIGZAG.get(at..=self.last).unwrap_or_default() {
-                let value = &mut block[usize::from(place)];
+        if *end_of_band_run > 0 {
+            for &position in ZIGZAG.get(index..=self.spectral_end).unwrap_or_default() {
+                let value = &mut block[usize::from(position)];
                 if *value != 0 {
-                    sharpen(reader, value);
+                    refine(reader, value);
                 }
             }
-            *run -= 1;
+            *end_of_band_run -= 1;
         }
         Some(())
     }
 }
 
-/// How many blocks end, this one included.
-fn runs(reader: &mut Reader, bits: usize) -> u32 {
-    (1 << bits) + if bits > 0 { reader.bits(bits as u32) } else { 0 }
+/// Number of blocks whose band ends, this one included: `bits` is below 15.
+fn read_end_of_band_run(reader: &mut BitReader, bits: usize) -> u32 {
+    (1 << bits) + if bits > 0 { reader.read_bits(bits as u32) } else { 0 }
 }

@@ -1,48 +1,49 @@
-//! The standard's tables (ITU-T T.81, annex K), and how quality changes them.
+//! The standard's quantization and Huffman tables (ITU-T T.81, annex K), and the scaling by quality.
 
-/// Where the n-th coefficient of a scan lies in a block.
+/// Index in a block of the n-th coefficient in zigzag order.
 pub const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7,
     14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39,
     46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
 
-/// Steps of luma at quality 50 (table K.1), row by row.
-const LUMA: [u8; 64] = [
+/// Quantization table of luma at quality 50 (table K.1), row by row.
+const LUMA_QUANT: [u8; 64] = [
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17,
     22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78,
     87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
 ];
 
-/// Steps of chroma at quality 50 (table K.2), row by row.
-const CHROMA: [u8; 64] = [
+/// Quantization table of chroma at quality 50 (table K.2), row by row.
+const CHROMA_QUANT: [u8; 64] = [
     17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66,
     99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
     99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
 ];
 
-/// The steps of luma and chroma at `quality` (1 to 100), row by row (`jcparam.c`).
-pub fn steps(quality: u8) -> [[u8; 64]; 2] {
+/// The quantization tables of luma and chroma at `quality` (1 to 100), row by row (`jcparam.c`).
+pub fn quant_tables(quality: u8) -> [[u8; 64]; 2] {
     let quality = u32::from(quality.clamp(1, 100));
     let percent = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
     let scaled = |step: u8| ((u32::from(step) * percent + 50) / 100).clamp(1, 255) as u8;
-    [LUMA.map(scaled), CHROMA.map(scaled)]
+    [LUMA_QUANT.map(scaled), CHROMA_QUANT.map(scaled)]
 }
 
-/// A Huffman table as a file carries it: how many codes there are of each length from 1 to 16, and what
-/// they stand for.
-pub struct Spec {
+/// A Huffman table as a DHT segment has it.
+pub struct HuffmanSpec {
+    /// Number of codes of each length from 1 to 16.
     pub counts: [u8; 16],
+    /// The codes' symbols, shortest code first.
     pub symbols: &'static [u8],
 }
 
-/// Luma's differences of means (K.3), luma's rest (K.5), chroma's differences (K.4), chroma's rest (K.6).
-pub const SPECS: [Spec; 4] = [
-    Spec {
+/// Tables of luma DC (K.3), luma AC (K.5), chroma DC (K.4) and chroma AC (K.6).
+pub const HUFFMAN_SPECS: [HuffmanSpec; 4] = [
+    HuffmanSpec {
         counts: [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0],
         symbols: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
     },
-    Spec {
+    HuffmanSpec {
         counts: [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7d],
         symbols: &[
             0x01, 0x02, 0x03, 0x00, 0x04, 0x11, 0x05, 0x12, 0x21, 0x31, 0x41, 0x06, 0x13, 0x51, 0x61, 0x07,
@@ -58,11 +59,11 @@ pub const SPECS: [Spec; 4] = [
             0xf9, 0xfa,
         ],
     },
-    Spec {
+    HuffmanSpec {
         counts: [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0],
         symbols: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
     },
-    Spec {
+    HuffmanSpec {
         counts: [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77],
         symbols: &[
             0x00, 0x01, 0x02, 0x03, 0x11, 0x04, 0x05, 0x21, 0x31, 0x06, 0x12, 0x41, 0x51, 0x07, 0x61, 0x71,

@@ -1,13 +1,13 @@
-//! OpenCV's bytes and OpenCV's pixels, over sizes and qualities; and files that are damaged.
+//! Comparison with OpenCV's bytes and pixels over sizes and qualities, and damaged files.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{decode, encode};
+use super::{decode_extracted, encode};
 use crate::provenance::sha256_of_bytes;
 
-/// The picture that `tests/goldens/opencv/make_jpeg.py` draws.
-fn picture(width: usize, height: usize) -> Vec<u8> {
+/// The image that `tests/goldens/opencv/make_jpeg.py` draws.
+fn test_image(width: usize, height: usize) -> Vec<u8> {
     let value = |x: usize, y: usize, c: usize| {
         if y < height / 4 {
             return ((x / 3 + y / 5 + c) % 2 * 255) as u8;
@@ -22,12 +22,12 @@ fn picture(width: usize, height: usize) -> Vec<u8> {
         noise ^= noise >> 15;
         (ramp + i64::from(noise % 160) - 80).clamp(0, 255) as u8
     };
-    let at = |n: usize| value(n / 3 % width, n / 3 / width, n % 3);
-    (0..width * height * 3).map(at).collect()
+    let sample = |n: usize| value(n / 3 % width, n / 3 / width, n % 3);
+    (0..width * height * 3).map(sample).collect()
 }
 
 #[test]
-fn bytes_and_pixels_are_opencvs() {
+fn bytes_and_pixels_equal_those_of_opencv() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/opencv/jpeg.json");
     let golden: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let cases = golden["cases"].as_array().unwrap();
@@ -36,52 +36,52 @@ fn bytes_and_pixels_are_opencvs() {
     for case in cases {
         let number = |name: &str| case[name].as_u64().unwrap() as usize;
         let (width, height, quality) = (number("width"), number("height"), number("quality"));
-        let rgb = picture(width, height);
-        assert_eq!(case["rgb_sha256"], sha256_of_bytes(&rgb), "another picture than OpenCV was given");
+        let rgb = test_image(width, height);
+        assert_eq!(case["rgb_sha256"], sha256_of_bytes(&rgb), "not the image that OpenCV was given");
         encode(&rgb, width, height, quality as u8, &mut file).unwrap();
         let about = format!("{width}x{height} at quality {quality}");
         assert_eq!(number("file_bytes"), file.len(), "{about}");
         assert_eq!(case["file_sha256"], sha256_of_bytes(&file), "{about}");
         let mut back = vec![0; rgb.len()];
-        assert!(decode(&file, &mut back).unwrap());
+        assert!(decode_extracted(&file, &mut back).unwrap());
         assert_eq!(case["back_sha256"], sha256_of_bytes(&back), "{about}");
     }
 }
 
 #[test]
-fn what_is_no_picture_of_ours_is_refused() {
+fn files_that_posebook_did_not_write_are_rejected() {
     let (width, height) = (40, 24);
-    let rgb = picture(width, height);
+    let rgb = test_image(width, height);
     let mut file = Vec::new();
     assert!(encode(&rgb, 0, 1, 95, &mut file).unwrap_err().contains("0 pixels"));
     assert!(encode(&rgb, 1, 70_000, 95, &mut file).unwrap_err().contains("70000 pixels"));
     encode(&rgb, width, height, 95, &mut file).unwrap();
     let mut back = vec![0; rgb.len()];
-    assert!(!decode(&file, &mut back[3..]).unwrap(), "another size");
+    assert!(!decode_extracted(&file, &mut back[3..]).unwrap(), "another size");
     for length in 0..file.len() - 2 {
-        assert!(decode(&file[..length], &mut back).is_err(), "{length} of {} bytes", file.len());
+        assert!(decode_extracted(&file[..length], &mut back).is_err(), "{length} of {} bytes", file.len());
     }
     for kind in [0xc1, 0xc2, 0xdd] {
         let at = file.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
         let mut other = file.clone();
         other[at + 1] = kind;
-        assert!(decode(&other, &mut back).is_err(), "segment {kind:x}");
+        assert!(decode_extracted(&other, &mut back).is_err(), "segment {kind:x}");
     }
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Damage gives an error or other pixels, and never a panic.
+    /// A damaged file gives an error or other pixels, never a panic.
     #[test]
-    fn damage_is_survived(at in proptest::collection::vec((0usize..4000, any::<u8>()), 1..20)) {
-        let rgb = picture(40, 24);
+    fn damaged_files_do_not_panic(damage in proptest::collection::vec((0usize..4000, any::<u8>()), 1..20)) {
+        let rgb = test_image(40, 24);
         let mut file = Vec::new();
         encode(&rgb, 40, 24, 90, &mut file).unwrap();
-        for (place, byte) in at {
+        for (offset, byte) in damage {
             let length = file.len();
-            file[place % length] = byte;
+            file[offset % length] = byte;
         }
-        let _ = decode(&file, &mut vec![0; rgb.len()]);
+        let _ = decode_extracted(&file, &mut vec![0; rgb.len()]);
     }
 }

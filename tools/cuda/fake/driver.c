@@ -1,4 +1,4 @@
-// A stand-in for NVIDIA's driver: one card whose memory is only counted. Kernels do nothing, so that all
+// A fake of NVIDIA's driver: one GPU whose memory is only counted. Kernels do nothing, so that all
 // results are zeros; what is real is every allocation that the program makes, the pool's marks, and errors.
 //
 // Environment: FAKE_MIB (8192) the card's memory; FAKE_CAP (90) its generation; FAKE_VERSION (13000) of the

@@ -1,4 +1,4 @@
-// Stand-ins for cuBLAS, cuBLASLt and cuRAND: everything succeeds and nothing is computed.
+// Fakes of cuBLAS, cuBLASLt and cuRAND: all calls succeed, nothing is computed.
 int cublasCreate_v2(void **h) {
     *h = (void *)0x70;
     return 0;

@@ -1,4 +1,4 @@
-// A stand-in for NVML: processes of the folder FAKE_STATE, as driver.c wrote them; FAKE_NO_PIDS shows none,
+// A fake of NVML: processes of the folder FAKE_STATE, as written by driver.c; FAKE_NO_PIDS shows none,
 // as inside a container.
 #define _GNU_SOURCE
 #include <dirent.h>

@@ -1,53 +1,58 @@
-//! Pictures of many channels, with a border of zeros.
+//! Feature maps with a border of zeros, so that convolutions need no bounds checks or copies.
 
-/// A picture of `height x width` pixels with `channels` numbers each, and a border of `border` pixels around it.
+/// A feature map of `height x width` pixels with `channels` values each and a zero border of `border` pixels.
 #[derive(Debug, Clone, PartialEq)]
-pub(in super::super) struct Map {
+pub(in super::super) struct PaddedMap {
     pub(in super::super) height: usize,
     pub(in super::super) width: usize,
     pub(in super::super) channels: usize,
     pub(in super::super) border: usize,
-    /// `(height + 2 border, width + 2 border, channels)`. Whoever writes leaves the border as it is.
+    /// `(height + 2 border, width + 2 border, channels)`. Writers must not change the border.
     pub(in super::super) values: Vec<f32>,
 }
 
-impl Map {
-    /// A map of zeros.
-    pub(in super::super) fn new(height: usize, width: usize, channels: usize, border: usize) -> Map {
-        let values = vec![0.0; Map::numbers(height, width, channels, border)];
-        Map { height, width, channels, border, values }
+impl PaddedMap {
+    /// A map filled with zeros.
+    pub(in super::super) fn new(height: usize, width: usize, channels: usize, border: usize) -> PaddedMap {
+        let values = vec![0.0; PaddedMap::value_count(height, width, channels, border)];
+        PaddedMap { height, width, channels, border, values }
     }
 
-    /// How many numbers such a map holds.
-    pub(in super::super) fn numbers(height: usize, width: usize, channels: usize, border: usize) -> usize {
+    /// Number of values, border included.
+    pub(in super::super) fn value_count(
+        height: usize,
+        width: usize,
+        channels: usize,
+        border: usize,
+    ) -> usize {
         (height + 2 * border) * (width + 2 * border) * channels
     }
 
-    /// Numbers from one row to the next.
+    /// Number of values from one row to the next.
     pub(in super::super) fn row_step(&self) -> usize {
         (self.width + 2 * self.border) * self.channels
     }
 
-    /// Where the pixel in column 0 of row `y` starts in [`Map::values`].
+    /// Index in [`PaddedMap::values`] of the pixel in column 0 of row `y`.
     pub(in super::super) fn row(&self, y: usize) -> usize {
         (y + self.border) * self.row_step() + self.border * self.channels
     }
 }
 
-/// A map's sizes, apart from its values.
-pub(super) struct Shape {
+/// The memory layout of a map without its values.
+pub(super) struct MapLayout {
     pub(super) height: usize,
     pub(super) width: usize,
     pub(super) channels: usize,
     pub(super) border: usize,
     pub(super) row_step: usize,
-    /// Where the first pixel starts.
+    /// Index of the first pixel inside the border.
     pub(super) first: usize,
 }
 
-impl Shape {
-    pub(super) fn of(map: &Map) -> Shape {
-        let Map { height, width, channels, border, .. } = *map;
-        Shape { height, width, channels, border, row_step: map.row_step(), first: map.row(0) }
+impl MapLayout {
+    pub(super) fn new(map: &PaddedMap) -> MapLayout {
+        let PaddedMap { height, width, channels, border, .. } = *map;
+        MapLayout { height, width, channels, border, row_step: map.row_step(), first: map.row(0) }
     }
 }

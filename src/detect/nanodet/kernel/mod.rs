@@ -1,11 +1,12 @@
-//! Convolutions on the CPU over plain `f32` slices: pixels outside, channels inside (NHWC), bias and activation fused.
+//! CPU convolutions over `f32` maps, channels innermost (NHWC), with fused bias and activation.
 //!
-//! A picture has a border of zeros already ([`Map`]), so that nothing is rearranged first (no im2col). A small kernel
-//! takes a few pixels times sixteen output channels and holds their sums in registers; weights are packed so that it
-//! reads them one after the other. Filters of 3 x 3 with a stride of 1 are computed by Winograd's method, which takes
-//! 16 products where there are 36. Every sum is made in the same order whatever the number of threads.
+//! Maps have a zero border ([`PaddedMap`]), so that no im2col is needed. The micro-kernel accumulates a few pixels times
+//! sixteen output channels in registers; weights are packed in the order in which it reads them. 3 x 3 filters with a
+//! stride of 1 use Winograd's method, with 16 products instead of 36. Sums have a fixed order, so that results do not
+//! depend on the number of threads.
 //!
-//! Must not know which network it serves.
+//! [`crate::nn::conv`] has kernels for unpadded maps and rectangular filters; the vocabulary (filter, panel, tile, tap) is
+//! the same.
 
 mod direct;
 mod map;
@@ -14,26 +15,24 @@ mod micro;
 mod tests;
 mod winograd;
 
-pub(super) use map::Map;
-pub(super) use micro::PANEL;
+pub(super) use map::PaddedMap;
+pub(super) use micro::{LEAKY_SLOPE, PANEL};
 
-use direct::Filter;
-use map::Shape;
-use micro::{Place, Read, is_wide};
+use direct::DirectFilter;
+use map::MapLayout;
+use micro::{SharedInput, SharedOutput, has_avx2};
 use std::ops::Range;
 
-/// What follows a convolution's bias.
+/// Activation after a convolution's bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activation {
+    /// Identity.
     None,
-    /// `max(x, x / 10)`, NanoDet's.
+    /// Leaky ReLU, `max(x, x / 10)`.
     Leaky,
 }
 
-/// The negative slope of [`Activation::Leaky`].
-pub(super) const LEAKY_SLOPE: f32 = 0.1;
-
-/// A convolution's weights as the kernel reads them.
+/// A convolution with packed weights.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Convolution {
     pub(super) inputs: usize,
@@ -44,12 +43,12 @@ pub(super) struct Convolution {
     activation: Activation,
     /// `(panels, PANEL)`, padded with zeros.
     bias: Vec<f32>,
-    /// As [`direct`] or [`winograd`] reads them.
+    /// In the layout of [`direct`] or [`winograd`].
     packed: Vec<f32>,
 }
 
 impl Convolution {
-    /// Packs weights of the usual order.
+    /// Packs weights.
     ///
     /// # Shapes
     /// `weight` `(outputs, inputs, side, side)`, `bias` `(outputs)`.
@@ -60,35 +59,40 @@ impl Convolution {
         activation: Activation,
     ) -> Convolution {
         let outputs = bias.len();
-        assert_eq!(weight.len(), outputs * inputs * side * side, "a convolution's weights have another size");
-        let packed = if by_winograd(inputs, outputs, side, stride) {
-            winograd::packed(weight, inputs, outputs)
+        assert_eq!(
+            weight.len(),
+            outputs * inputs * side * side,
+            "a convolution's weights have the wrong size"
+        );
+        let packed = if uses_winograd(inputs, outputs, side, stride) {
+            winograd::pack(weight, inputs, outputs)
         } else {
-            packed(weight, inputs, outputs, side)
+            pack_direct(weight, inputs, outputs, side)
         };
         let mut bias = bias.to_vec();
         bias.resize(outputs.next_multiple_of(PANEL), 0.0);
         Convolution { inputs, outputs, side, stride, activation, bias, packed }
     }
 
-    /// Numbers that it holds.
+    /// Number of stored values.
     #[cfg(test)]
-    pub(super) fn held(&self) -> usize {
+    pub(super) fn stored_len(&self) -> usize {
         self.packed.len() + self.bias.len()
     }
 
-    /// Numbers of packed weights and biases.
-    pub(super) fn numbers(inputs: usize, outputs: usize, side: usize, stride: usize) -> usize {
-        let taps = if by_winograd(inputs, outputs, side, stride) { winograd::POSITIONS } else { side * side };
+    /// Number of packed weights and biases.
+    pub(super) fn packed_len(inputs: usize, outputs: usize, side: usize, stride: usize) -> usize {
+        let taps =
+            if uses_winograd(inputs, outputs, side, stride) { winograd::POSITIONS } else { side * side };
         outputs.next_multiple_of(PANEL) * (inputs * taps + 1)
     }
 
-    /// Numbers that each thread needs beside the maps while it computes.
-    pub(super) fn scratch_numbers(inputs: usize, outputs: usize, side: usize, stride: usize) -> usize {
-        if by_winograd(inputs, outputs, side, stride) { winograd::scratch_numbers(inputs) } else { 0 }
+    /// Number of scratch values per thread.
+    pub(super) fn scratch_len(inputs: usize, outputs: usize, side: usize, stride: usize) -> usize {
+        if uses_winograd(inputs, outputs, side, stride) { winograd::scratch_len(inputs) } else { 0 }
     }
 
-    /// Height or width of what comes out.
+    /// Output height or width for an input height or width.
     pub(super) fn output_length(&self, length: usize) -> usize {
         (length + 2 * (self.side / 2) - self.side) / self.stride + 1
     }
@@ -96,68 +100,79 @@ impl Convolution {
     /// Computes channels `to..` of `output` from channels `from` of `input`.
     ///
     /// # Panics
-    /// If sizes do not fit each other: the caller's mistake, and never that of a file or a picture.
-    pub(super) fn run(&self, input: &Map, from: Range<usize>, output: &mut Map, to: usize) {
-        self.run_as(input, from, output, to, is_wide());
+    /// If the sizes do not match (a bug of the caller).
+    pub(super) fn run(&self, input: &PaddedMap, from: Range<usize>, output: &mut PaddedMap, to: usize) {
+        self.run_with(input, from, output, to, has_avx2());
     }
 
-    /// [`Convolution::run`] with the instructions of AVX2 and FMA, or without.
-    fn run_as(&self, input: &Map, from: Range<usize>, output: &mut Map, to: usize, wide: bool) {
-        let shapes = (&Shape::of(input), &Shape::of(output));
-        self.compute(shapes, from, &Read::of(&input.values), to, &Place::of(&mut output.values), wide);
+    /// [`Convolution::run`] with or without AVX2 and FMA.
+    fn run_with(&self, input: &PaddedMap, from: Range<usize>, output: &mut PaddedMap, to: usize, avx2: bool) {
+        let shapes = (&MapLayout::new(input), &MapLayout::new(output));
+        self.run_on_values(
+            shapes,
+            from,
+            &SharedInput::new(&input.values),
+            to,
+            &SharedOutput::new(&mut output.values),
+            avx2,
+        );
     }
 
-    /// [`Convolution::run`] from some channels of a map to others of the same, for strides of 1.
+    /// [`Convolution::run`] between different channels of one map, for strides of 1.
     ///
     /// # Panics
-    /// If sizes do not fit, or the channels overlap.
-    pub(super) fn run_within(&self, map: &mut Map, from: Range<usize>, to: usize) {
+    /// If the sizes do not match or the channels overlap.
+    pub(super) fn run_within(&self, map: &mut PaddedMap, from: Range<usize>, to: usize) {
         assert!(
             to + self.outputs.next_multiple_of(PANEL) <= from.start || from.end <= to,
             "channels overlap"
         );
-        let shape = Shape::of(map);
-        let place = Place::of(&mut map.values);
-        self.compute((&shape, &shape), from, &place.read(), to, &place, is_wide());
+        let shape = MapLayout::new(map);
+        let output_values = SharedOutput::new(&mut map.values);
+        self.run_on_values((&shape, &shape), from, &output_values.as_input(), to, &output_values, has_avx2());
     }
 
-    fn compute(
+    fn run_on_values(
         &self,
-        (input, output): (&Shape, &Shape),
+        (input, output): (&MapLayout, &MapLayout),
         from: Range<usize>,
-        read: &Read,
+        input_values: &SharedInput,
         to: usize,
-        place: &Place,
-        wide: bool,
+        output_values: &SharedOutput,
+        avx2: bool,
     ) {
         assert!(from.len() == self.inputs && from.end <= input.channels && input.border >= self.side / 2);
         let size = (self.output_length(input.height), self.output_length(input.width));
-        assert_eq!((output.height, output.width), size, "a convolution's output has another size");
-        // whole panels are written; what is beyond the outputs are zeros
+        assert_eq!((output.height, output.width), size, "a convolution's output has the wrong size");
+        // whole panels are written; channels beyond the outputs become zero
         assert!(to + self.outputs.next_multiple_of(PANEL) <= output.channels);
         let Convolution { inputs, side, stride, bias, packed, .. } = self;
         let leaky = self.activation == Activation::Leaky;
-        if by_winograd(self.inputs, self.outputs, self.side, self.stride) {
-            let filter = winograd::Filter { inputs: *inputs, leaky, wide, bias, packed };
-            filter.run(input, from.start, read, output, to, place);
+        if uses_winograd(self.inputs, self.outputs, self.side, self.stride) {
+            let filter = winograd::WinogradFilter { inputs: *inputs, leaky, avx2, bias, packed };
+            filter.run(input, from.start, input_values, output, to, output_values);
         } else {
-            let filter = Filter { inputs: *inputs, side: *side, stride: *stride, leaky, wide, bias, packed };
-            filter.run(input, from.start, read, output, to, place);
+            let filter =
+                DirectFilter { inputs: *inputs, side: *side, stride: *stride, leaky, avx2, bias, packed };
+            filter.run(input, from.start, input_values, output, to, output_values);
         }
     }
 }
 
-/// Channels below which the transformations cost more than the products that they save.
-const LEAST_INPUTS: usize = 32;
+/// With fewer input channels Winograd's transforms cost more than the products that they save.
+const MIN_WINOGRAD_INPUTS: usize = 32;
 
-/// Whether Winograd's method serves a filter.
-fn by_winograd(inputs: usize, outputs: usize, side: usize, stride: usize) -> bool {
-    let whole = inputs.is_multiple_of(PANEL) && outputs.is_multiple_of(PANEL);
-    side == 3 && stride == 1 && whole && (LEAST_INPUTS..=winograd::MOST_INPUTS).contains(&inputs)
+/// Whether a convolution is computed by Winograd's method.
+fn uses_winograd(inputs: usize, outputs: usize, side: usize, stride: usize) -> bool {
+    let has_full_panels = inputs.is_multiple_of(PANEL) && outputs.is_multiple_of(PANEL);
+    side == 3
+        && stride == 1
+        && has_full_panels
+        && (MIN_WINOGRAD_INPUTS..=winograd::MAX_INPUTS).contains(&inputs)
 }
 
-/// `(panels, row of the filter, column, input, PANEL)` of `(outputs, inputs, side, side)`.
-fn packed(weight: &[f32], inputs: usize, outputs: usize, side: usize) -> Vec<f32> {
+/// Packs `(outputs, inputs, side, side)` to `(panels, filter row, filter column, input, PANEL)`.
+fn pack_direct(weight: &[f32], inputs: usize, outputs: usize, side: usize) -> Vec<f32> {
     let taps = side * side;
     let mut packed = vec![0.0; outputs.next_multiple_of(PANEL) * inputs * taps];
     for (output, filter) in weight.chunks_exact((inputs * taps).max(1)).enumerate() {

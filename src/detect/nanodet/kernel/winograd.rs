@@ -1,63 +1,65 @@
-//! Filters of 3 x 3 with a stride of 1 by Winograd's minimal filtering F(2 x 2, 3 x 3) (Lavin and Gray 2016): four by
-//! four inputs and the filter are transformed, multiplied number by number (a matrix product over the channels for
-//! each of 16 positions), and transformed back to two by two outputs.
+//! 3 x 3 convolution with stride 1 by Winograd's minimal filtering F(2 x 2, 3 x 3) (Lavin and Gray 2016): tiles of 4 x 4
+//! inputs and the filter are transformed, multiplied elementwise (a matrix product over the channels for each of the 16
+//! positions), and transformed back to 2 x 2 outputs.
 
-use super::LEAKY_SLOPE;
-use super::map::Shape;
-use super::micro::{PANEL, Place, Read, TILE, accumulate};
+use super::map::MapLayout;
+use super::micro::{LEAKY_SLOPE, PANEL, SharedInput, SharedOutput, TILE, accumulate};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// Products of a tile and a filter.
+/// Elements of a transformed tile or filter.
 pub(super) const POSITIONS: usize = 16;
-/// Numbers of transformed input that one thread holds for each position: tiles times channels.
-const BLOCK: usize = 2048;
-/// Side of a tile of inputs, and of its outputs.
-const SIDE: usize = 4;
-const OUTPUTS: usize = 2;
+/// Transformed input values per thread and position: tiles times channels.
+const BLOCK_VALUES: usize = 2048;
+/// Side of an input tile and of its outputs, pixels.
+const TILE_SIDE: usize = 4;
+const OUTPUT_SIDE: usize = 2;
 
-/// Stands for the pixels beyond the border, of at most as many channels.
-static ZEROS: [f32; MOST_INPUTS] = [0.0; MOST_INPUTS];
-/// The most channels of an input.
-pub(super) const MOST_INPUTS: usize = 1024;
+/// The pixels beyond the border.
+static ZEROS: [f32; MAX_INPUTS] = [0.0; MAX_INPUTS];
+/// Maximum number of input channels.
+pub(super) const MAX_INPUTS: usize = 1024;
 
 thread_local! {
-    /// Transformed inputs and products of one block: kept, as making it anew costs more than using it.
+    /// Transformed inputs and products of one block; reused, because allocating is slower than computing a block.
     static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Tiles that are computed together.
+/// A block of tiles.
 struct Tiles {
-    /// The first of them, counted by rows.
+    /// Index of the first tile in row-major order.
     first: usize,
+    /// Number of tiles.
     count: usize,
-    /// As many as there is place for.
+    /// Number of tiles that the scratch memory has space for.
     step: usize,
-    /// Tiles of a row.
+    /// Tiles per row.
     across: usize,
 }
 
-/// A filter, transformed and packed.
-pub(super) struct Filter<'a> {
+/// Transformed and packed weights of a filter.
+pub(super) struct WinogradFilter<'a> {
     pub(super) inputs: usize,
+    /// Whether a leaky ReLU follows.
     pub(super) leaky: bool,
-    /// Whether the processor has AVX2 and FMA.
-    pub(super) wide: bool,
+    /// Whether the CPU has AVX2 and FMA.
+    pub(super) avx2: bool,
     /// `(panels, PANEL)`.
     pub(super) bias: &'a [f32],
     /// `(panels, POSITIONS, input, PANEL)`.
     pub(super) packed: &'a [f32],
 }
 
-/// `(panels, POSITIONS, input, PANEL)` of `(outputs, inputs, 3, 3)`, transformed in double precision.
-pub(super) fn packed(weight: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
-    const TRANSFORM: [[f64; 3]; SIDE] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+/// Transforms `(outputs, inputs, 3, 3)` in double precision and packs it to `(panels, POSITIONS, input, PANEL)`.
+pub(super) fn pack(weight: &[f32], inputs: usize, outputs: usize) -> Vec<f32> {
+    const TRANSFORM: [[f64; 3]; TILE_SIDE] =
+        [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
     let mut packed = vec![0.0; outputs * inputs * POSITIONS];
     for (index, filter) in weight.as_chunks::<9>().0.iter().enumerate() {
         let (output, input) = (index / inputs, index % inputs);
         let (panel, lane) = (output / PANEL, output % PANEL);
         for position in 0..POSITIONS {
-            let (down, across) = (&TRANSFORM[position / SIDE], &TRANSFORM[position % SIDE]);
+            let (down, across) = (&TRANSFORM[position / TILE_SIDE], &TRANSFORM[position % TILE_SIDE]);
             let taps = filter.iter().enumerate();
             let sum: f64 = taps.map(|(tap, &value)| down[tap / 3] * across[tap % 3] * f64::from(value)).sum();
             packed[((panel * POSITIONS + position) * inputs + input) * PANEL + lane] = sum as f32;
@@ -66,98 +68,105 @@ pub(super) fn packed(weight: &[f32], inputs: usize, outputs: usize) -> Vec<f32> 
     packed
 }
 
-/// Tiles that are computed together.
+/// Number of tiles in a block.
 fn block_tiles(inputs: usize) -> usize {
-    (BLOCK / inputs.max(1)).next_multiple_of(TILE)
+    (BLOCK_VALUES / inputs.max(1)).next_multiple_of(TILE)
 }
 
-/// Numbers that a thread needs beside the maps.
-pub(super) fn scratch_numbers(inputs: usize) -> usize {
+/// Number of scratch values per thread.
+pub(super) fn scratch_len(inputs: usize) -> usize {
     let tiles = block_tiles(inputs);
     POSITIONS * tiles * (inputs + PANEL)
 }
 
-impl Filter<'_> {
-    /// Computes channels `to..` of the output from channels `from..` of the input.
+impl WinogradFilter<'_> {
+    /// Computes output channels `to..` from input channels `from..`.
     pub(super) fn run(
         &self,
-        input: &Shape,
+        input: &MapLayout,
         from: usize,
-        read: &Read,
-        output: &Shape,
+        input_values: &SharedInput,
+        output: &MapLayout,
         to: usize,
-        place: &Place,
+        output_values: &SharedOutput,
     ) {
-        let wide = self.wide;
-        let across = output.width.div_ceil(OUTPUTS);
-        let tiles = across * output.height.div_ceil(OUTPUTS);
+        let avx2 = self.avx2;
+        let across = output.width.div_ceil(OUTPUT_SIDE);
+        let tiles = across * output.height.div_ceil(OUTPUT_SIDE);
         let step = block_tiles(self.inputs);
         let zeros = &ZEROS[..self.inputs];
         (0..tiles.div_ceil(step)).into_par_iter().for_each(|block| {
             SCRATCH.with_borrow_mut(|scratch| {
-                scratch.resize(scratch.len().max(scratch_numbers(self.inputs)), 0.0);
+                scratch.resize(scratch.len().max(scratch_len(self.inputs)), 0.0);
                 let (transformed, rest) = scratch.split_at_mut(POSITIONS * step * self.inputs);
                 let (products, _) = rest.split_at_mut(POSITIONS * step * PANEL);
                 let first = block * step;
                 for index in 0..step.min(tiles - first) {
-                    let at = ((first + index) / across * OUTPUTS, (first + index) % across * OUTPUTS);
+                    let at = ((first + index) / across * OUTPUT_SIDE, (first + index) % across * OUTPUT_SIDE);
                     let out = &mut transformed[index * self.inputs..];
-                    forward(&taps(input, from, read, at, zeros), self.inputs, out, step * self.inputs, wide);
+                    transform_input(
+                        &tile_pixels(input, from, input_values, at, zeros),
+                        self.inputs,
+                        out,
+                        step * self.inputs,
+                        avx2,
+                    );
                 }
-                let transformed = Read::of(transformed);
+                let transformed = SharedInput::new(transformed);
                 let tiles = Tiles { first, count: step.min(tiles - first), step, across };
                 for panel in 0..self.bias.len() / PANEL {
-                    self.products(panel, &transformed, products, &tiles, wide);
-                    self.outputs(panel, products, &tiles, (output, to, place), wide);
+                    self.multiply(panel, &transformed, products, &tiles, avx2);
+                    self.write_outputs(panel, products, &tiles, (output, to, output_values), avx2);
                 }
             });
         });
     }
 
-    /// Transforms the products of a panel back and writes them.
-    fn outputs(
+    /// Transforms the products of a panel to outputs and writes them.
+    fn write_outputs(
         &self,
         panel: usize,
         products: &[f32],
         tiles: &Tiles,
-        (output, to, place): (&Shape, usize, &Place),
-        wide: bool,
+        (output, to, output_values): (&MapLayout, usize, &SharedOutput),
+        avx2: bool,
     ) {
         let bias = self.bias[panel * PANEL..].first_chunk::<PANEL>().copied().unwrap_or_default();
         for index in 0..tiles.count {
             let tile = tiles.first + index;
-            let (y, x) = (tile / tiles.across * OUTPUTS, tile % tiles.across * OUTPUTS);
-            let outputs = backward(&products[index * PANEL..], tiles.step * PANEL, &bias, self.leaky, wide);
+            let (y, x) = (tile / tiles.across * OUTPUT_SIDE, tile % tiles.across * OUTPUT_SIDE);
+            let outputs =
+                transform_output(&products[index * PANEL..], tiles.step * PANEL, &bias, self.leaky, avx2);
             for (at, values) in outputs.iter().enumerate() {
-                let (y, x) = (y + at / OUTPUTS, x + at % OUTPUTS);
+                let (y, x) = (y + at / OUTPUT_SIDE, x + at % OUTPUT_SIDE);
                 if y < output.height && x < output.width {
                     let pixel = output.first + y * output.row_step + x * output.channels;
-                    place.write(pixel + to + panel * PANEL, values);
+                    output_values.write(pixel + to + panel * PANEL, values);
                 }
             }
         }
     }
 
-    /// `(POSITIONS, step, PANEL)`: transformed tiles times the filters of a panel.
-    fn products(
+    /// Multiplies the transformed tiles with the filters of a panel; `products` is `(POSITIONS, step, PANEL)`.
+    fn multiply(
         &self,
         panel: usize,
-        transformed: &Read,
+        transformed: &SharedInput,
         products: &mut [f32],
         &Tiles { count, step, .. }: &Tiles,
-        wide: bool,
+        avx2: bool,
     ) {
-        let taps = self.inputs * PANEL;
+        let position_len = self.inputs * PANEL;
         for position in 0..POSITIONS {
-            let start = (panel * POSITIONS + position) * taps;
-            let weights = &self.packed[start..start + taps];
-            // whole groups of tiles: there is place for them, and what is beyond the count is not used
+            let start = (panel * POSITIONS + position) * position_len;
+            let weights = &self.packed[start..start + position_len];
+            // whole groups of tiles: the scratch memory has space for them, and results beyond the count are not used
             for tile in (0..count).step_by(TILE) {
                 let mut sums = [[0.0; PANEL]; TILE];
                 let at = (position * step + tile) * self.inputs;
-                accumulate(&transformed.runs::<TILE>(at, self.inputs, self.inputs), weights, &mut sums, wide);
-                let place = products[(position * step + tile) * PANEL..].as_chunks_mut::<PANEL>().0;
-                for (product, sums) in place.iter_mut().zip(&sums) {
+                accumulate(&transformed.runs::<TILE>(at, self.inputs, self.inputs), weights, &mut sums, avx2);
+                let group = products[(position * step + tile) * PANEL..].as_chunks_mut::<PANEL>().0;
+                for (product, sums) in group.iter_mut().zip(&sums) {
                     *product = *sums;
                 }
             }
@@ -165,11 +174,11 @@ impl Filter<'_> {
     }
 }
 
-/// The pixels of a tile whose first output is in row `y`, column `x`; `zeros` stands for what lies beyond the border.
-fn taps(
-    input: &Shape,
+/// Pointers to the pixels of the tile whose first output is in row `y`, column `x`; pixels beyond the border are `zeros`.
+fn tile_pixels(
+    input: &MapLayout,
     from: usize,
-    read: &Read,
+    input_values: &SharedInput,
     (y, x): (usize, usize),
     zeros: &[f32],
 ) -> [*const f32; POSITIONS] {
@@ -177,39 +186,50 @@ fn taps(
     // one row up and one column to the left, into the border
     let corner = corner - input.row_step - input.channels;
     std::array::from_fn(|at| {
-        let (down, right) = (at / SIDE, at % SIDE);
+        let (down, right) = (at / TILE_SIDE, at % TILE_SIDE);
         if y + down <= input.height + 1 && x + right <= input.width + 1 {
-            read.run(corner + down * input.row_step + right * input.channels, zeros.len())
+            input_values.run(corner + down * input.row_step + right * input.channels, zeros.len())
         } else {
             zeros.as_ptr()
         }
     })
 }
 
-/// Eight numbers.
-#[expect(unsafe_code, reason = "loads and stores by pointer")]
+/// A vector register of eight `f32`.
+#[expect(unsafe_code, reason = "loads and stores through pointers")]
 trait Lanes: Copy {
+    /// # Safety
+    /// `from` must point to eight values, and the CPU must support the instructions.
     unsafe fn load(from: *const f32) -> Self;
+    /// # Safety
+    /// `to` must point to space for eight values, and the CPU must support the instructions.
     unsafe fn store(self, to: *mut f32);
+    /// # Safety
+    /// The CPU must support the instructions.
     unsafe fn add(self, other: Self) -> Self;
+    /// # Safety
+    /// The CPU must support the instructions.
     unsafe fn sub(self, other: Self) -> Self;
     /// `max(x, LEAKY_SLOPE x)`.
+    ///
+    /// # Safety
+    /// The CPU must support the instructions.
     unsafe fn leaky(self) -> Self;
 }
 
-/// Numbers of a [`Lanes`].
+/// Values in one [`Lanes`].
 const LANES: usize = 8;
 
-#[expect(unsafe_code, reason = "loads and stores by pointer")]
+#[expect(unsafe_code, reason = "loads and stores through pointers")]
 impl Lanes for [f32; LANES] {
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller knows that eight numbers lie there
+        // SAFETY: the caller guarantees that `from` points to eight values
         unsafe { from.cast::<[f32; LANES]>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller knows that there is place for eight numbers
+        // SAFETY: the caller guarantees that `to` points to space for eight values
         unsafe { to.cast::<[f32; LANES]>().write_unaligned(self) }
     }
     #[inline(always)]
@@ -233,150 +253,174 @@ mod x86 {
 
     const _: () = assert!(size_of::<__m256>() == LANES * size_of::<f32>());
 
-    #[expect(unsafe_code, reason = "AVX, which the caller knows the machine to have")]
+    #[expect(unsafe_code, reason = "AVX intrinsics; the caller guarantees that the CPU has AVX")]
     impl Lanes for __m256 {
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: as the trait says, and the machine has AVX
+            // SAFETY: guaranteed by the caller, see the trait
             unsafe { _mm256_loadu_ps(from) }
         }
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
-            // SAFETY: as the trait says, and the machine has AVX
+            // SAFETY: guaranteed by the caller, see the trait
             unsafe { _mm256_storeu_ps(to, self) }
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
-            // SAFETY: the machine has AVX
+            // SAFETY: the caller guarantees that the CPU has AVX
             unsafe { _mm256_add_ps(self, other) }
         }
         #[inline(always)]
         unsafe fn sub(self, other: Self) -> Self {
-            // SAFETY: the machine has AVX
+            // SAFETY: the caller guarantees that the CPU has AVX
             unsafe { _mm256_sub_ps(self, other) }
         }
         #[inline(always)]
         unsafe fn leaky(self) -> Self {
-            // SAFETY: the machine has AVX
+            // SAFETY: the caller guarantees that the CPU has AVX
             unsafe { _mm256_max_ps(self, _mm256_mul_ps(self, _mm256_set1_ps(LEAKY_SLOPE))) }
         }
     }
 }
 
-/// Transforms a tile of `channels` (a multiple of eight): position `p` of channel `c` goes to `out[p * step + c]`.
-#[expect(unsafe_code, reason = "calls code for AVX once the machine has it")]
-fn forward(taps: &[*const f32; POSITIONS], channels: usize, out: &mut [f32], step: usize, wide: bool) {
+/// Transforms an input tile of `channels` (a multiple of eight): position `p` of channel `c` is written to
+/// `out[p * step + c]`.
+#[expect(unsafe_code, reason = "calls AVX code if the CPU has it")]
+fn transform_input(
+    pixels: &[*const f32; POSITIONS],
+    channels: usize,
+    out: &mut [f32],
+    step: usize,
+    avx2: bool,
+) {
     assert!(channels.is_multiple_of(LANES) && (POSITIONS - 1) * step + channels <= out.len());
     let out = out.as_mut_ptr();
     #[cfg(target_arch = "x86_64")]
-    if wide {
-        // SAFETY: the machine has AVX2; sizes were looked at just before, and by `taps`
-        unsafe { forward_wide(taps, channels, out, step) };
+    if avx2 {
+        // SAFETY: `avx2` is true only if the CPU has AVX2; the assertion above and `tile_pixels` check the sizes
+        unsafe { transform_input_avx2(pixels, channels, out, step) };
         return;
     }
-    let _ = wide;
-    // SAFETY: sizes were looked at just before, and by `taps`
-    unsafe { forward_in::<[f32; LANES]>(taps, channels, out, step) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-#[expect(unsafe_code, reason = "reads and writes by pointer")]
-unsafe fn forward_wide(taps: &[*const f32; POSITIONS], channels: usize, out: *mut f32, step: usize) {
-    // SAFETY: as the caller says
-    unsafe { forward_in::<std::arch::x86_64::__m256>(taps, channels, out, step) }
+    let _ = avx2;
+    // SAFETY: the assertion above and `tile_pixels` check the sizes
+    unsafe { transform_input_lanes::<[f32; LANES]>(pixels, channels, out, step) }
 }
 
 /// # Safety
-/// Every tap has to have `channels` numbers, and `out` place for all positions.
+/// As [`transform_input_lanes`], and the CPU must have AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+#[expect(unsafe_code, reason = "reads and writes through pointers")]
+unsafe fn transform_input_avx2(
+    pixels: &[*const f32; POSITIONS],
+    channels: usize,
+    out: *mut f32,
+    step: usize,
+) {
+    // SAFETY: guaranteed by the caller
+    unsafe { transform_input_lanes::<std::arch::x86_64::__m256>(pixels, channels, out, step) }
+}
+
+/// # Safety
+/// Every pixel must have `channels` values, and `out` space for all positions.
 #[inline(always)]
-#[expect(unsafe_code, reason = "reads and writes by pointer")]
-unsafe fn forward_in<L: Lanes>(taps: &[*const f32; POSITIONS], channels: usize, out: *mut f32, step: usize) {
-    // SAFETY: as the caller says
+#[expect(unsafe_code, reason = "reads and writes through pointers")]
+unsafe fn transform_input_lanes<L: Lanes>(
+    pixels: &[*const f32; POSITIONS],
+    channels: usize,
+    out: *mut f32,
+    step: usize,
+) {
+    // SAFETY: guaranteed by the caller
     unsafe {
         for channel in (0..channels).step_by(LANES) {
-            let d = |row: usize, column: usize| L::load(taps[row * SIDE + column].add(channel));
+            let d = |row: usize, column: usize| L::load(pixels[row * TILE_SIDE + column].add(channel));
             let column = |column: usize| {
                 let (a, b, c, d) = (d(0, column), d(1, column), d(2, column), d(3, column));
                 [a.sub(c), b.add(c), c.sub(b), b.sub(d)]
             };
             let columns = [column(0), column(1), column(2), column(3)];
-            let rows: [[L; SIDE]; SIDE] = std::array::from_fn(|row| columns.map(|column| column[row]));
+            let rows: [[L; TILE_SIDE]; TILE_SIDE] =
+                std::array::from_fn(|row| columns.map(|column| column[row]));
             for (row, [a, b, c, d]) in rows.into_iter().enumerate() {
                 for (at, value) in [a.sub(c), b.add(c), c.sub(b), b.sub(d)].into_iter().enumerate() {
-                    value.store(out.add((row * SIDE + at) * step + channel));
+                    value.store(out.add((row * TILE_SIDE + at) * step + channel));
                 }
             }
         }
     }
 }
 
-/// The four outputs of a tile for one panel, of products that lie `step` numbers apart.
+/// Transforms the products of a tile to its four outputs for one panel; products are `step` values apart.
 #[inline(always)]
-#[expect(unsafe_code, reason = "calls code for AVX once the machine has it")]
-fn backward(
+#[expect(unsafe_code, reason = "calls AVX code if the CPU has it")]
+fn transform_output(
     products: &[f32],
     step: usize,
     bias: &[f32; PANEL],
     leaky: bool,
-    wide: bool,
+    avx2: bool,
 ) -> [[f32; PANEL]; 4] {
     assert!((POSITIONS - 1) * step + PANEL <= products.len());
     let products = products.as_ptr();
     let mut outputs = [[0.0; PANEL]; 4];
     #[cfg(target_arch = "x86_64")]
-    if wide {
-        // SAFETY: the machine has AVX2; sizes were looked at just before
-        unsafe { backward_wide(products, step, bias, leaky, &mut outputs) };
+    if avx2 {
+        // SAFETY: `avx2` is true only if the CPU has AVX2; the assertion above checks the sizes
+        unsafe { transform_output_avx2(products, step, bias, leaky, &mut outputs) };
         return outputs;
     }
-    let _ = wide;
-    // SAFETY: sizes were looked at just before
-    unsafe { backward_in::<[f32; LANES]>(products, step, bias, leaky, &mut outputs) };
+    let _ = avx2;
+    // SAFETY: the assertion above checks the sizes
+    unsafe { transform_output_lanes::<[f32; LANES]>(products, step, bias, leaky, &mut outputs) };
     outputs
 }
 
+/// # Safety
+/// As [`transform_output_lanes`], and the CPU must have AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-#[expect(unsafe_code, reason = "reads by pointer")]
-unsafe fn backward_wide(
+#[expect(unsafe_code, reason = "reads through pointers")]
+unsafe fn transform_output_avx2(
     products: *const f32,
     step: usize,
     bias: &[f32; PANEL],
     leaky: bool,
     outputs: &mut [[f32; PANEL]; 4],
 ) {
-    // SAFETY: as the caller says
-    unsafe { backward_in::<std::arch::x86_64::__m256>(products, step, bias, leaky, outputs) }
+    // SAFETY: guaranteed by the caller
+    unsafe { transform_output_lanes::<std::arch::x86_64::__m256>(products, step, bias, leaky, outputs) }
 }
 
 /// # Safety
-/// A panel of each position has to lie behind `products`.
+/// `products` must point to a panel for each position, `step` values apart.
 #[inline(always)]
-#[expect(unsafe_code, reason = "reads by pointer")]
-unsafe fn backward_in<L: Lanes>(
+#[expect(unsafe_code, reason = "reads through pointers")]
+unsafe fn transform_output_lanes<L: Lanes>(
     products: *const f32,
     step: usize,
     bias: &[f32; PANEL],
     leaky: bool,
     outputs: &mut [[f32; PANEL]; 4],
 ) {
-    // SAFETY: as the caller says
+    // SAFETY: guaranteed by the caller
     unsafe {
         for lane in (0..PANEL).step_by(LANES) {
-            let m = |row: usize, column: usize| L::load(products.add((row * SIDE + column) * step + lane));
+            let m =
+                |row: usize, column: usize| L::load(products.add((row * TILE_SIDE + column) * step + lane));
             let column = |column: usize| {
                 let (a, b, c, d) = (m(0, column), m(1, column), m(2, column), m(3, column));
                 [a.add(b).add(c), b.sub(c).sub(d)]
             };
             let columns = [column(0), column(1), column(2), column(3)];
             let bias = L::load(bias.as_ptr().add(lane));
-            let rows: [[L; SIDE]; OUTPUTS] = std::array::from_fn(|row| columns.map(|column| column[row]));
+            let rows: [[L; TILE_SIDE]; OUTPUT_SIDE] =
+                std::array::from_fn(|row| columns.map(|column| column[row]));
             for (row, [a, b, c, d]) in rows.into_iter().enumerate() {
                 for (at, value) in [a.add(b).add(c), b.sub(c).sub(d)].into_iter().enumerate() {
                     let value = value.add(bias);
                     let value = if leaky { value.leaky() } else { value };
-                    value.store(outputs[row * OUTPUTS + at].as_mut_ptr().add(lane));
+                    value.store(outputs[row * OUTPUT_SIDE + at].as_mut_ptr().add(lane));
                 }
             }
         }

@@ -1,0 +1,7 @@
+//! Fuzzes decoding a JPEG file of an extraction.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    posebook::video::fuzzing::extracted_jpeg(bytes);
+});
