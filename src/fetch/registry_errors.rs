@@ -100,7 +100,7 @@ mod tests {
             ),
             (
                 "apt-get",
-                "Err:1 x\n  Temporary failure resolving 'deb.debian.org'",
+                "Err:1 x\n  Temporary failure resolving 'mirror.example'",
                 "apt-get cannot reach its registry (Temporary failure resolving)",
             ),
             ("npm", "npm error code E403\n", "npm's registry refuses (E403)"),

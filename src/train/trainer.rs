@@ -35,7 +35,7 @@ pub struct Progress {
     pub loss: f32,
     /// Learning rate of the step.
     pub rate: f64,
-    /// Throughput in this session.
+    /// Throughput since the start or the resumption.
     pub crops_per_sec: f64,
     /// The evaluation, after steps that had one.
     pub evaluation: Option<Evaluation>,
