@@ -54,8 +54,6 @@ pub struct WorkerReport {
     pub frames: Option<u64>,
     /// Frames per second by the frames' own times; the mean where they are uneven.
     pub fps: Option<f64>,
-    /// Why no overlay could be drawn, where one was requested.
-    pub overlay_error: Option<String>,
     /// What was measured.
     pub metrics: RunMetrics,
 }

@@ -111,7 +111,10 @@ impl<'r> Pipeline<'r> {
         let totals = results.finish(tracks)?;
         self.report.metrics.timing.write_secs = Some(totals.secs);
         self.report.metrics.host.heap_results_bytes = if_counted(totals.accumulated_bytes);
-        self.report.overlay_error = totals.overlay_error;
+        if let Some(error) = totals.overlay_error {
+            self.report
+                .add_remark(&format!("the overlay is drawn after the run, since this failed: {error}"));
+        }
         Ok(())
     }
 

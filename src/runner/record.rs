@@ -176,8 +176,7 @@ fn jpeg_quality(settings: &crate::experiment::Settings) -> Option<u64> {
 
 /// Adds the report of the finished process to the row.
 pub fn add_report(row: &mut RunRow, report: WorkerReport) {
-    let WorkerReport { outcome, error, remarks, first_frame, frames, fps, overlay_error: _, metrics } =
-        report;
+    let WorkerReport { outcome, error, remarks, first_frame, frames, fps, metrics } = report;
     row.outcome = outcome;
     row.error = error;
     row.remarks = remarks;
