@@ -194,7 +194,7 @@ mod tests {
 
         #[test]
         fn the_similarity_minimizes_the_squared_error(predicted in points(20), truth in points(20)) {
-            // the transform minimizes the sum of squares: no other placement has a smaller one
+            // any change of the transform must increase the sum of squared distances
             let transform = Similarity::between(&predicted, &truth).unwrap();
             let squares = |placed: &dyn Fn(Vec3) -> [f64; 3]| -> f64 {
                 predicted.iter().zip(&truth).map(|(p, t)| distance(placed(*p), t.map(f64::from)).powi(2)).sum()

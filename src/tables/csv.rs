@@ -45,10 +45,45 @@ pub fn read<R: TableRow>(folder: &Path) -> Result<DataFrame, TableError> {
 /// field's default.
 ///
 /// # Errors
-/// As [`read`].
+/// As [`read`]; if a cell holds a name that this version does not know, or a number out of the field's range.
 pub fn read_rows<R: TableRow>(folder: &Path) -> Result<Vec<R>, TableError> {
-    let (columns, rows) = columns::<R>(&csv_path::<R>(folder))?;
-    Ok((0..rows).map(|index| R::from_columns(&columns, index)).collect())
+    let path = csv_path::<R>(folder);
+    let (columns, rows) = columns::<R>(&path)?;
+    let read_row = |index| {
+        let row = R::from_columns(&columns, index);
+        check_cells(&path, &row, &columns, index)?;
+        Ok(row)
+    };
+    (0..rows).map(read_row).collect()
+}
+
+/// Checks that `row` holds the texts and integers of its cells. Otherwise a name that this version does not know, or a
+/// number out of range, would become the field's default without notice.
+fn check_cells<R: TableRow>(
+    path: &Path,
+    row: &R,
+    columns: &[ColumnBuilder],
+    index: usize,
+) -> Result<(), TableError> {
+    let new = |column: &TableColumn| ColumnBuilder::new(column.column_type);
+    let mut held: Vec<ColumnBuilder> = R::columns().iter().map(new).collect();
+    row.append_to(&mut held);
+    for ((column, cells), held) in R::columns().iter().zip(columns).zip(&held) {
+        let lost = match (cells, held) {
+            (ColumnBuilder::Text(cells), ColumnBuilder::Text(held)) if cells[index] != held[0] => {
+                cells[index].clone()
+            }
+            (ColumnBuilder::Integer(cells), ColumnBuilder::Integer(held)) if cells[index] != held[0] => {
+                cells[index].map(|cell| cell.to_string())
+            }
+            _ => None,
+        };
+        if let Some(cell) = lost {
+            let (column, column_type) = (column.name, column.column_type);
+            return Err(TableError::Cell { path: path.to_path_buf(), column, column_type, cell });
+        }
+    }
+    Ok(())
 }
 
 /// The table's columns in order, and the number of rows.
@@ -141,6 +176,24 @@ mod tests {
         assert_eq!((read[0].frames, read[1].frames, read[1].metrics.tracking.hota), (Some(60), None, None));
         std::fs::write(&path, "run_id,frames\na,sixty\n").unwrap();
         let error = read_rows::<RunRow>(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("runs.csv") && error.contains("`sixty` in the column `frames`"), "{error}");
+        assert!(
+            error.contains("runs.csv") && error.contains("`frames`") && error.contains("`sixty`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn names_and_numbers_that_a_row_cannot_hold_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = csv_path::<RunRow>(folder.path());
+        for (header, cell) in [("outcome", "fine"), ("precision", "f8"), ("mode", "sideways"), ("seed", "-1")]
+        {
+            std::fs::write(&path, format!("run_id,{header}\na,{cell}\n")).unwrap();
+            let error = read_rows::<RunRow>(folder.path()).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("`{header}`")) && error.contains(&format!("`{cell}`")),
+                "{error}"
+            );
+        }
     }
 }

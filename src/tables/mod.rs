@@ -72,7 +72,7 @@ pub enum TableError {
         path: PathBuf,
     },
     /// A cell of a CSV file is not of its column's type.
-    #[error("cannot read the table {path}: `{cell}` in the column `{column}` is not of type {column_type:?}")]
+    #[error("cannot read the table {path}: the column `{column}` ({column_type:?}) cannot hold `{cell}`")]
     Cell {
         /// The file.
         path: PathBuf,
