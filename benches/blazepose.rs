@@ -3,12 +3,12 @@
 //! `cargo bench --bench blazepose [-- FOLDER]`; FOLDER contains the published `pose_landmark_*.tflite` and defaults to that
 //! of `posebook model fetch blazepose`. Our kernels and tflite (if `python3` has `tflite_runtime`) run in alternating
 //! rounds, so that other load affects both. Prints the best of three medians of 15 crops, and the measured heap bytes with
-//! the prediction of [`posebook::blazepose::Footprint`].
+//! the prediction of [`posebook_models::blazepose::Footprint`].
 
 use candle_core::{DType, Device};
-use posebook::blazepose::{Network, Output, Variant, convert};
-use posebook::memory::heap::{self, CountingAllocator, HeapInterval};
-use posebook::tflite::Model;
+use posebook_core::memory::heap::{self, CountingAllocator, HeapInterval};
+use posebook_models::blazepose::{Network, Output, Variant, convert};
+use posebook_models::tflite::Model;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -36,7 +36,7 @@ print(statistics.median(took))
 
 fn main() {
     let folder = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).map(PathBuf::from);
-    let fetched = || posebook::fetch::model_folder("blazepose").ok().filter(|folder| folder.is_dir());
+    let fetched = || posebook_core::fetch::model_folder("blazepose").ok().filter(|folder| folder.is_dir());
     let Some(folder) = folder.or_else(fetched) else {
         println!(
             "blazepose: run `posebook model fetch blazepose` first, or give the folder with pose_landmark_*.tflite"

@@ -3,13 +3,13 @@
 //! `just bench fit`. The landmarks are those of a posed body with noise, so that all steps are needed.
 
 use divan::Bencher;
-use posebook::body::Body;
-use posebook::fit::smooth::{BodySmoother, Smoothing};
-use posebook::fit::{Fitter, Settings};
-use posebook::geometry::{IDENTITY, add, rotation_from_axis_angle, scale, sub};
-use posebook::landmarks::{LANDMARKS, Landmarks, SCORED_LANDMARKS, point};
-use posebook::person::SmplParams;
-use posebook::random::stream;
+use posebook_core::geometry::{IDENTITY, add, rotation_from_axis_angle, scale, sub};
+use posebook_core::landmarks::{LANDMARKS, Landmarks, SCORED_LANDMARKS, point};
+use posebook_core::person::SmplParams;
+use posebook_core::random::stream;
+use posebook_models::body::Body;
+use posebook_models::fit::smooth::{BodySmoother, Smoothing};
+use posebook_models::fit::{Fitter, Settings};
 
 fn main() {
     divan::main();

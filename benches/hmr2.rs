@@ -10,16 +10,16 @@ use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use posebook::body::Body;
-use posebook::frame::Frame;
-use posebook::geometry::IDENTITY;
-use posebook::hmr2::crop::{self, Square, normalize};
-use posebook::hmr2::{Config, Network, Precision};
-use posebook::memory::heap::{CountingAllocator, HeapInterval};
-use posebook::nn::{LayerNorm, Mlp, ScaledOperand, linear, packed_attention};
 use posebook::parity::formula;
-use posebook::person::{BBox, SmplParams};
 use posebook::speed::{self, products};
+use posebook_core::frame::Frame;
+use posebook_core::geometry::IDENTITY;
+use posebook_core::memory::heap::{CountingAllocator, HeapInterval};
+use posebook_core::person::{BBox, SmplParams};
+use posebook_models::body::Body;
+use posebook_models::hmr2::crop::{self, Square, normalize};
+use posebook_models::hmr2::{Config, Network, Precision};
+use posebook_models::nn::{LayerNorm, Mlp, ScaledOperand, linear, packed_attention};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -71,7 +71,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// ViT-H and its matrix products alone, for each batch size.
 fn bench_network(precision: Precision, batches: &[usize]) {
-    let (config, dtype) = (Config::hmr2(), precision.dtype());
+    let (config, dtype) = (Config::hmr2(), posebook_models::nn::dtype(precision));
     let network = network(&config, dtype);
     let gflop = config.flop_per_crop() as f64 / 1e9;
     println!("ViT-H in {}, {gflop:.1} GFLOP a crop, medians of {ROUNDS} rounds", precision.name());
@@ -168,7 +168,7 @@ fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
     match name {
         "patches" => {
             let config = Config {
-                backbone: posebook::hmr2::config::BackboneConfig { depth: 0, ..config.backbone },
+                backbone: posebook_models::hmr2::config::BackboneConfig { depth: 0, ..config.backbone },
                 ..config
             };
             let (network, crops) = (network_without_blocks(&config), crops(&config, batch, DType::F32));
@@ -219,7 +219,7 @@ fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
             let (rows, columns) = config.token_grid();
             let features = weights(&[1, dim, rows, columns]);
             let network = network_without_blocks(&Config {
-                backbone: posebook::hmr2::config::BackboneConfig { depth: 0, ..config.backbone },
+                backbone: posebook_models::hmr2::config::BackboneConfig { depth: 0, ..config.backbone },
                 ..config
             });
             // the head runs one crop at a time

@@ -1,10 +1,10 @@
 //! Benchmarks of rendering: one person as a training crop, a frame of a benchmark clip, an overlay.
 
 use divan::{Bencher, black_box};
-use posebook::frame::Frame;
-use posebook::geometry::Vec3;
-use posebook::render::overlay::{BodyMesh, OPENPOSE_LIMBS, Overlay, track_color};
-use posebook::render::{
+use posebook_core::frame::Frame;
+use posebook_core::geometry::Vec3;
+use posebook_synth::render::overlay::{BodyMesh, OPENPOSE_LIMBS, Overlay, track_color};
+use posebook_synth::render::{
     Camera, DrawCall, Light, Mesh, Pattern, Raster, ShadowMap, Surface, Texture, vertex_normals,
 };
 

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use candle_core::Device;
-use posebook::video::{self, Probe, Settings};
+use posebook_video as video;
+use posebook_video::{Probe, Settings};
 
 const ROUNDS: usize = 5;
 /// Name, size, bit rate, frames: half a second of decoding or more.
@@ -81,8 +81,7 @@ impl Contender {
                 let settings = Settings { mode, overlap: Some(*overlap), ..Settings::default() };
                 let probe =
                     if *probing { video::probe(path).expect("the clip is a video") } else { probe.clone() };
-                let mut source =
-                    video::open_probed(probe, &settings, scratch, &Device::Cpu).expect("the clip opens");
+                let mut source = video::open_probed(probe, &settings, scratch, None).expect("the clip opens");
                 let mut read = 0;
                 while let Some(frame) = source.next_frame().expect("the clip decodes") {
                     std::hint::black_box(frame.rgb());

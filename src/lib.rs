@@ -27,58 +27,14 @@
 //! | 0 | [`archive`], [`assignment`], [`children`], [`mod@ffmpeg`], [`files`], [`frame`], [`npz`], [`person`], [`provenance`], [`random`] |
 //! | -1 | [`geometry`], [`labels`], [`scratch`] |
 
-pub mod archive;
-pub mod assignment;
-pub mod children;
-pub mod ffmpeg;
-pub mod files;
-pub mod frame;
-pub mod geometry;
-pub mod labels;
-pub mod npz;
-pub mod person;
-pub mod provenance;
-pub mod random;
-pub mod scratch;
-
-pub mod body;
-pub mod device;
-pub mod landmarks;
-pub mod motchallenge;
-pub mod nn;
-pub mod pickle;
-pub mod render;
-pub mod sources;
-pub mod tfjs;
-pub mod tflite;
-pub mod warp;
-
-pub mod blazepose;
 pub mod dataset;
-pub mod detect;
-pub mod fetch;
-pub mod fit;
-pub mod hmr2;
-pub mod memory;
-pub mod metrics;
-pub mod phalp;
-pub mod video;
 
-pub mod import;
 pub mod parity;
-pub mod recovery;
-pub mod tables;
-pub mod train;
 
 pub mod experiment;
 pub mod gpu_report;
 pub mod reference;
-pub mod report;
 pub mod runner;
 pub mod speed;
 
 pub mod cli;
-
-#[cfg(test)]
-#[path = "../tests/common/skip.rs"]
-mod test_skip;

@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use posebook::cli::{self, Cli};
-use posebook::memory::heap::CountingAllocator;
 use posebook::runner::interrupt;
+use posebook_core::memory::heap::CountingAllocator;
 use std::io::ErrorKind::BrokenPipe;
 use std::process::ExitCode;
 

@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::vit;
-use posebook::hmr2::{Config, Network};
-use posebook::random::stream;
+use posebook_core::random::stream;
+use posebook_models::hmr2::{Config, Network};
 use std::collections::HashMap;
 
 /// A non-square grid of tokens, three heads, and several blocks.
@@ -18,7 +18,7 @@ const SIZES: &str = r#"
 fn weights(config: &Config) -> HashMap<String, Tensor> {
     let mut source = stream(7, "weights of the backbone's test", &[]);
     let tensor =
-        |shape: Vec<usize>, mean: f64, deviation: f64, source: &mut posebook::random::RandomStream| {
+        |shape: Vec<usize>, mean: f64, deviation: f64, source: &mut posebook_core::random::RandomStream| {
             let count = shape.iter().product();
             let values: Vec<f32> = (0..count).map(|_| (mean + deviation * source.normal()) as f32).collect();
             Tensor::from_vec(values, shape, &Device::Cpu).unwrap()

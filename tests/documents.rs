@@ -1,6 +1,6 @@
 //! Checks the documents: generated parts are current, links lead somewhere, the README stays short.
 
-use posebook::tables::{
+use posebook_notebook::tables::{
     Column, ColumnType, FrameRow, ImagePersonRow, MemoryRow, PersonRow, RunRow, TableRow,
 };
 use std::fmt::Write as _;

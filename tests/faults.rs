@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use candle_core::Device;
-use posebook::children::is_alive;
-use posebook::random::{RandomStream, stream};
-use posebook::scratch::Owner;
-use posebook::video::{self, Settings, VideoErrorKind};
+use posebook_core::children::is_alive;
+use posebook_core::random::{RandomStream, stream};
+use posebook_core::scratch::Owner;
+use posebook_video as video;
+use posebook_video::{Settings, VideoErrorKind};
 use rayon::prelude::*;
 
 const FRAMES: usize = 30;
@@ -88,7 +88,7 @@ fn damaged(name: &str, whole: &[u8], random: &mut RandomStream) -> (&'static str
 /// The outcome of reading a copy, as a phrase.
 fn outcome(path: &Path, scratch: &Path) -> String {
     let settings = Settings { stall_timeout_secs: Some(20.0), ..Settings::default() };
-    let read = video::open(path, &settings, scratch, &Device::Cpu).and_then(|mut source| {
+    let read = video::open(path, &settings, scratch, None).and_then(|mut source| {
         let mut frames = 0;
         while source.next_frame()?.is_some() {
             frames += 1;

@@ -3,9 +3,9 @@
 #[path = "common/skip.rs"]
 mod skip;
 
-use posebook::fetch::{self, Event, FetchError, Manifest};
-use posebook::provenance::sha256_of_bytes;
-use posebook::sources::DownloadLimits;
+use posebook_core::download::DownloadLimits;
+use posebook_core::fetch::{self, Event, FetchError, Manifest};
+use posebook_core::provenance::sha256_of_bytes;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -8,10 +8,10 @@ mod skip;
 
 use posebook::dataset::Dataset;
 use posebook::dataset::views::TriangulatedPoint;
-use posebook::fetch::{self, Event, Manifest};
-use posebook::landmarks::SCORED_LANDMARKS;
-use posebook::metrics::views::ViewsTruth;
-use posebook::provenance::sha256_of_bytes;
+use posebook_core::fetch::{self, Event, Manifest};
+use posebook_core::landmarks::SCORED_LANDMARKS;
+use posebook_core::provenance::sha256_of_bytes;
+use posebook_track::metrics::views::ViewsTruth;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! All TOML files that come with the program are valid and consistent with each other.
 
 use posebook::dataset::Dataset;
-use posebook::experiment::{Cell, Experiment, ExperimentSize, SweepPoint};
-use posebook::recovery::{ModelSet, RecoveryError};
+use posebook::experiment::{Experiment, ExperimentSize, SweepPoint};
+use posebook_models::recovery::{ModelSet, RecoveryError};
+use posebook_notebook::cell::Cell;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {

@@ -15,11 +15,11 @@ fn footage() -> Option<PathBuf> {
     let stop = AtomicBool::new(false);
     let models = root.join("models/sources");
     let networks = ["blazepose", "nanodet"]
-        .map(|name| posebook::fetch::ensure_model(&models, name, &mut |_| (), &stop).map(|_| ()));
-    let footage = posebook::fetch::Manifest::load(&root.join("datasets/sources/pose2sim.toml"));
+        .map(|name| posebook_core::fetch::ensure_model(&models, name, &mut |_| (), &stop).map(|_| ()));
+    let footage = posebook_core::fetch::Manifest::load(&root.join("datasets/sources/pose2sim.toml"));
     let fetched = footage.and_then(|manifest| {
-        let folder = posebook::fetch::footage_folder("pose2sim")?;
-        posebook::fetch::ensure(&manifest, "pose2sim", &folder, &mut |_| (), &stop)
+        let folder = posebook_core::fetch::footage_folder("pose2sim")?;
+        posebook_core::fetch::ensure(&manifest, "pose2sim", &folder, &mut |_| (), &stop)
     });
     let networks: Result<Vec<()>, _> = networks.into_iter().collect();
     match networks.and(fetched) {

@@ -4,10 +4,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use posebook::hmr2::footprint::Footprint;
-use posebook::hmr2::{Config, Network, Precision, formula};
-use posebook::memory::heap::{self, CountingAllocator, HeapInterval};
-use posebook::nn::{TensorSpec, checkpoint, preallocate_scratch};
+use posebook_core::memory::heap::{self, CountingAllocator, HeapInterval};
+use posebook_models::hmr2::footprint::Footprint;
+use posebook_models::hmr2::{Config, Network, Precision, formula};
+use posebook_models::nn::{TensorSpec, checkpoint, preallocate_scratch};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[global_allocator]
@@ -64,7 +64,7 @@ fn the_predicted_peak_matches_the_counted_heap() {
     let _lock = lock_heap();
     let config = config();
     for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
-        let (dtype, device) = (precision.dtype(), Device::Cpu);
+        let (dtype, device) = (posebook_models::nn::dtype(precision), Device::Cpu);
         let footprint = Footprint::new(&config, precision);
         let weights = formula::weights("a", &config, dtype, &device).unwrap();
         let network = Network::load(&config, VarBuilder::from_tensors(weights, dtype, &device)).unwrap();

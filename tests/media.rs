@@ -6,10 +6,10 @@
 //! prints that it is skipped; in CI it fails if the folder should be there: if `POSEBOOK_MEDIA` is set or
 //! `../shared` exists.
 
-use candle_core::Device;
-use posebook::provenance::{sha256_of_bytes, sha256_of_file};
-use posebook::tables::{ImagePersonRow, files};
-use posebook::video::{self, Access, Mode, Preset, Settings, Store};
+use posebook_core::provenance::{sha256_of_bytes, sha256_of_file};
+use posebook_notebook::tables::{ImagePersonRow, files};
+use posebook_video as video;
+use posebook_video::{Access, Mode, Preset, Settings, Store};
 use std::path::{Path, PathBuf};
 
 #[path = "common/skip.rs"]
@@ -51,7 +51,7 @@ fn frames_are_the_ones_that_opencv_and_pyav_decode() {
     let scratch = tempfile::tempdir().unwrap();
     let mode = Some(Mode::stream(Access::Sequential));
     let settings = Settings { mode, ..Settings::default() };
-    let mut source = video::open(&path, &settings, scratch.path(), &Device::Cpu).unwrap();
+    let mut source = video::open(&path, &settings, scratch.path(), None).unwrap();
     let mut frames = golden["frames"].as_array().unwrap().iter().peekable();
     while let (Some(frame), Some(expected)) = (source.next_frame().unwrap(), frames.peek()) {
         if expected["index"] == frame.index {
@@ -81,7 +81,7 @@ fn every_lossless_mode_gives_the_same_bytes() {
     let hashes = |mode| -> Vec<String> {
         let settings =
             Settings { mode: Some(mode), start_frame: Some(20), end_frame: Some(23), ..Settings::default() };
-        let mut source = video::open(&path, &settings, scratch.path(), &Device::Cpu).unwrap();
+        let mut source = video::open(&path, &settings, scratch.path(), None).unwrap();
         std::iter::from_fn(|| source.next_frame().unwrap().map(|frame| sha256_of_bytes(frame.rgb())))
             .collect()
     };
@@ -129,7 +129,7 @@ fn extracted_jpeg_files_and_their_pixels_are_those_of_opencv() {
     let scratch = tempfile::tempdir().unwrap();
     let open = |preset, mode| {
         let settings = Settings { preset, mode, ..Settings::default() };
-        video::open(&path, &settings, scratch.path(), &Device::Cpu).unwrap()
+        video::open(&path, &settings, scratch.path(), None).unwrap()
     };
     let mut extracted = open(Some(Preset::PhalpExtract), None);
     extracted.prepare().unwrap();
@@ -213,7 +213,7 @@ fn seeking_to_a_timestamp_gives_the_frame_that_torchvision_gives() {
             end_frame: Some(n as i64 + 1),
             ..Settings::default()
         };
-        let mut source = video::open_probed(probe.clone(), &settings, scratch.path(), &Device::Cpu).unwrap();
+        let mut source = video::open_probed(probe.clone(), &settings, scratch.path(), None).unwrap();
         let frame = source.next_frame().unwrap().unwrap();
         assert_eq!(case["rgb_sha256"], sha256_of_bytes(frame.rgb()), "{case}");
     }

@@ -1,10 +1,10 @@
 //! End-to-end test of `posebook metrics pose` with synthetic ground truth and a table of people.
 
-use posebook::landmarks::SCORED_LANDMARKS;
-use posebook::metrics::views::{SCORED_JOINTS, ViewsTruth};
-use posebook::person::JOINTS;
-use posebook::tables::PersonRow;
-use posebook::tables::files::TableWriter;
+use posebook_core::landmarks::SCORED_LANDMARKS;
+use posebook_core::person::JOINTS;
+use posebook_notebook::tables::PersonRow;
+use posebook_notebook::tables::files::TableWriter;
+use posebook_track::metrics::views::{SCORED_JOINTS, ViewsTruth};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -4,14 +4,14 @@ mod common;
 
 use candle_core::npy::NpzTensors;
 use common::Project;
-use posebook::body::Body;
 use posebook::experiment::Override;
-use posebook::geometry::{IDENTITY, Vec3, add};
-use posebook::hmr2::Settings;
-use posebook::person::SmplParams;
-use posebook::render::{Camera, DrawCall, Light, Mesh, Raster, RgbImage, vertex_normals};
 use posebook::runner::images::{ReconstructRequest, ReconstructionEvent, reconstruct};
-use posebook::tables::{ImagePersonRow, files};
+use posebook_core::geometry::{IDENTITY, Vec3, add};
+use posebook_core::person::SmplParams;
+use posebook_models::body::Body;
+use posebook_models::hmr2::Settings;
+use posebook_notebook::tables::{ImagePersonRow, files};
+use posebook_synth::render::{Camera, DrawCall, Light, Mesh, Raster, RgbImage, vertex_normals};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ fn render_people(width: usize, height: usize, positions: &[Vec3]) -> (RgbImage, 
             (positions, normals)
         })
         .collect();
-    let shade = |surface: &posebook::render::Surface| light.shade([0.7, 0.5, 0.4], surface.normal, 1.0);
+    let shade = |surface: &posebook_synth::render::Surface| light.shade([0.7, 0.5, 0.4], surface.normal, 1.0);
     let draws: Vec<DrawCall> = people
         .iter()
         .enumerate()

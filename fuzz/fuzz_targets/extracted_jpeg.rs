@@ -3,5 +3,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    posebook::video::fuzzing::extracted_jpeg(bytes);
+    posebook_video::fuzzing::extracted_jpeg(bytes);
 });

@@ -3,5 +3,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    posebook::video::fuzzing::still_image(bytes);
+    posebook_video::fuzzing::still_image(bytes);
 });

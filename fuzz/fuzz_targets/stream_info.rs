@@ -3,5 +3,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    posebook::video::fuzzing::stream_info(bytes);
+    posebook_video::fuzzing::stream_info(bytes);
 });

@@ -2,13 +2,14 @@
 
 use super::experiment::project;
 use super::fetching::{self, FetchOptions, ProgressLines};
-use crate::dataset::{CachedClip, ClipSpec, Dataset, DrawnLock, FootageSource, RecordOutcome, walkers};
-use crate::fetch;
+use crate::dataset::{CachedClip, ClipSpec, Dataset, DrawnLock, FootageSource, RecordOutcome};
 use crate::runner::Project;
 use crate::runner::interrupt;
 use crate::runner::progress::{ProgressEvent, stderr_listener};
-use crate::sources::DownloadLimits;
 use anyhow::{Context, Result, bail, ensure};
+use posebook_core::download::DownloadLimits;
+use posebook_core::fetch;
+use posebook_synth::walkers;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]

@@ -1,9 +1,9 @@
 //! `posebook device`: shows the kernels of this build, the GPUs of this machine and the memory of their contexts.
 
-use crate::device::kernels::KernelGroup;
-use crate::device::{self, DeviceChoice, DeviceError, Gpu};
-use crate::memory::device::open;
 use anyhow::Result;
+use posebook_models::device::kernels::KernelGroup;
+use posebook_models::device::memory::open;
+use posebook_models::device::{self, DeviceChoice, DeviceError, Gpu};
 use std::io::Write;
 
 #[derive(clap::Args)]
@@ -148,7 +148,7 @@ fn text(report: &DeviceReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::gpu::{ComputeCapability, CudaVersion};
+    use posebook_models::device::gpu::{ComputeCapability, CudaVersion};
 
     #[test]
     fn usable_and_unusable_gpus_are_reported() {

@@ -1,10 +1,10 @@
 //! `posebook experiment`: run, list, show.
 
 use crate::experiment::{Experiment, ExperimentSize, Override};
-use crate::report::RenderedReport;
 use crate::runner::progress::stderr_listener;
 use crate::runner::{self, ExecuteOptions, ExperimentResult, Plan, Project, SizeEstimator, interrupt};
 use anyhow::{Context, Result, bail};
+use posebook_notebook::report::RenderedReport;
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -1,10 +1,10 @@
 //! Fetches the files of a manifest for a command, with lines of progress and a progress bar.
 
-use crate::fetch::{self, Event, FetchError, Manifest};
 use crate::runner::interrupt;
-use crate::sources::DownloadLimits;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use posebook_core::download::DownloadLimits;
+use posebook_core::fetch::{self, Event, FetchError, Manifest};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -1,12 +1,15 @@
 //! `posebook frames`: lists the frames of a video that a run would read.
 
-use crate::experiment::{Override, explain_toml_error};
-use crate::provenance::sha256_of_bytes;
+use crate::experiment::Override;
 use crate::runner::interrupt;
-use crate::scratch;
-use crate::video::{self, FrameSource, Probe, Settings};
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
+use posebook_core::provenance::sha256_of_bytes;
+use posebook_core::scratch;
+use posebook_core::toml_error::explain_toml_error;
+use posebook_models::device::uploader;
+use posebook_video as video;
+use posebook_video::{FrameSource, Probe, Settings};
 use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -135,7 +138,7 @@ impl Drop for ScratchFolder {
 impl FrameHasher {
     fn open(probe: &Probe, settings: &Settings) -> Result<FrameHasher> {
         let scratch = ScratchFolder::create()?;
-        let source = video::open_probed(probe.clone(), settings, &scratch.0, &Device::Cpu)?;
+        let source = video::open_probed(probe.clone(), settings, &scratch.0, Some(uploader(&Device::Cpu)))?;
         Ok(FrameHasher { source, _scratch: scratch })
     }
 

@@ -1,10 +1,10 @@
 //! `posebook parity`: compares the network and its components with recorded outputs of the original, on any device and in
 //! any precision.
 
-use crate::device;
-use crate::hmr2::Precision;
 use crate::parity::{self, Check, ComparisonCost, GoldenSet, NetworkSize, Stage};
 use anyhow::{Result, ensure};
+use posebook_models::device;
+use posebook_models::hmr2::Precision;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

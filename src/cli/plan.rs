@@ -8,8 +8,8 @@ use crate::runner::{
     ExecuteOptions, ModeEstimate, ResourceEstimate, TrackRequest, estimate_resources, format_duration,
     interrupt,
 };
-use crate::video::FrameRate;
 use anyhow::Result;
+use posebook_video::FrameRate;
 
 #[derive(clap::Args)]
 #[command(after_help = "\

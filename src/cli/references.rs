@@ -108,7 +108,7 @@ fn latest_report(project: &Project, name: &str) -> Result<PathBuf> {
 fn compare(reports: &Path, name: &str, report: PathBuf) -> Result<ComparedReport> {
     let new = reference::ComparedTables::load(&report)?;
     let unexpected = new.claims.iter().filter(|claim| !claim.as_expected);
-    let describe = |claim: &crate::tables::ClaimRow| {
+    let describe = |claim: &posebook_notebook::tables::ClaimRow| {
         format!("\"{}\": {}, expected {}", claim.claim, claim.verdict, claim.expected)
     };
     let unexpected = unexpected.map(describe).collect();
@@ -176,7 +176,7 @@ fn write_documents(root: &Path, reports: &Path) -> Result<()> {
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let new = answers::replace_table(document, &text, &answers::table(reports, document)?)?;
         if new != text {
-            crate::files::write_atomically(&path, new.as_bytes())
+            posebook_core::files::write_atomically(&path, new.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
             println!("written: {}", path.display());
         }

@@ -2,8 +2,8 @@
 
 use super::experiment::{print_verdicts, project};
 use crate::experiment::Experiment;
-use crate::report::{self, Notebook};
 use anyhow::{Context, Result, ensure};
+use posebook_notebook::report::{self, Notebook};
 use std::path::PathBuf;
 use std::process::ExitCode;
 

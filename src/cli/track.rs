@@ -4,8 +4,8 @@ use super::experiment::project;
 use crate::experiment::Override;
 use crate::runner::progress::stderr_listener;
 use crate::runner::{self, ExecuteOptions, Outcome, TrackRequest, interrupt};
-use crate::sources;
 use anyhow::{Result, bail};
+use posebook_video::sources;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]

@@ -6,8 +6,9 @@
 
 use super::DatasetError;
 use super::frame_lines::{FrameLine, FrameLineReader};
-use super::truth::{TruthFile, TruthPerson};
-use crate::person::InputBox;
+use super::truth::TruthFile;
+use posebook_core::person::InputBox;
+use posebook_core::truth::TruthPerson;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -176,7 +177,7 @@ impl BoxWriter {
 mod tests {
     use super::super::truth::TruthWriter;
     use super::*;
-    use crate::person::BBox;
+    use posebook_core::person::BBox;
 
     fn input_box(id: u32, score: Option<f32>) -> InputBox {
         InputBox { id, bbox: BBox { x1: -3.25, y1: 1.0 / 3.0, x2: 20.1, y2: 77.7 }, score }

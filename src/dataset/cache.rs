@@ -2,7 +2,7 @@
 //!
 //! Input: a cache folder and a key. A folder is filled under a temporary name and renamed when complete.
 
-use crate::scratch;
+use posebook_core::scratch;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl Drop for StagingFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Owner;
+    use posebook_core::scratch::Owner;
 
     #[test]
     fn an_uncommitted_folder_is_removed_and_a_committed_one_is_complete() {

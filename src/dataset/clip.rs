@@ -3,14 +3,15 @@
 
 use super::DatasetError;
 use super::boxes::BoxFile;
+use super::drawn_clip;
 use super::file_clip::FileClip;
 use super::footage_source::FootageClip;
 use super::record::{BOXES, Progress, Record, TABLE, TRUTH};
 use super::truth::TruthFile;
-use super::walkers::{self, WalkersClip};
-use crate::frame::FrameSize;
-use crate::provenance::sha256_of_file;
-use crate::sources::{ImageFiles, is_image_source};
+use posebook_core::frame::FrameSize;
+use posebook_core::provenance::sha256_of_file;
+use posebook_synth::walkers::WalkersClip;
+use posebook_video::sources::{ImageFiles, is_image_source};
 use std::path::{Path, PathBuf};
 
 /// A clip of a dataset, and what it is made from.
@@ -66,7 +67,7 @@ pub struct Clip {
     pub notes: Vec<String>,
     /// The name of its view, if it is one of several of a scene.
     pub view: Option<String>,
-    /// File of the scene's 3D ground truth ([`crate::metrics::views::ViewsTruth::read`]). If a network's points are
+    /// File of the scene's 3D ground truth ([`posebook_track::metrics::views::ViewsTruth::read`]). If a network's points are
     /// its origin, the file exists only after [`super::views::ViewsPlan::create_truth`].
     pub views_truth: Option<PathBuf>,
     /// Which detector's points that ground truth is triangulated from; every score against it names it.
@@ -167,7 +168,7 @@ impl ClipSpec {
         }
         let folder = match &self.source {
             ClipSource::Walkers(clip) => {
-                walkers::create(&self.name, clip, cache, &walkers::cache_key(clip), progress)?
+                drawn_clip::create(&self.name, clip, cache, &drawn_clip::cache_key(clip), progress)?
             }
             ClipSource::File(clip) => {
                 let clip = clip.fetched(cache, progress)?;
@@ -231,7 +232,7 @@ impl ClipSpec {
     /// yet.
     fn key(&self, cache: &Path) -> Result<Option<String>, DatasetError> {
         match &self.source {
-            ClipSource::Walkers(clip) => Ok(Some(walkers::cache_key(clip))),
+            ClipSource::Walkers(clip) => Ok(Some(drawn_clip::cache_key(clip))),
             ClipSource::File(clip) => clip.without_fetching(cache)?.map(|clip| clip.key()).transpose(),
         }
     }

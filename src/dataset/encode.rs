@@ -1,9 +1,9 @@
 //! Encodes frames to an H.264 file through a pipe to ffmpeg.
 
 use super::DatasetError;
-use crate::ffmpeg;
-use crate::frame::FrameSize;
-use serde::{Deserialize, Serialize};
+use posebook_core::frame::FrameSize;
+use posebook_synth::walkers::Encoding;
+use posebook_video::ffmpeg;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,27 +11,6 @@ use std::thread::JoinHandle;
 
 /// Makes x264's output independent of the processor.
 const X264_PARAMS: &str = "cpu-independent=1";
-
-/// Encoder settings of drawn clips.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Encoding {
-    /// Key frame interval, frames.
-    pub gop: u32,
-    /// Consecutive B-frames at most.
-    pub b_frames: u32,
-    /// x264's constant rate factor, 0 (lossless) to 51; ignored if a bit rate is given.
-    pub crf: u32,
-    /// Target bit rate instead of constant quality.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bit_rate_kbps: Option<u32>,
-}
-
-impl Default for Encoding {
-    fn default() -> Encoding {
-        Encoding { gop: 48, b_frames: 3, crf: 0, bit_rate_kbps: None }
-    }
-}
 
 /// A running encoder. Dropped before [`Encoder::finish`], it is stopped.
 pub struct Encoder {

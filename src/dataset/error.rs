@@ -36,10 +36,13 @@ pub enum DatasetError {
     },
     /// A video or image folder cannot be read.
     #[error(transparent)]
-    Source(#[from] crate::sources::SourceError),
+    Source(#[from] posebook_video::sources::SourceError),
     /// A package cannot be fetched.
     #[error(transparent)]
-    Fetch(#[from] crate::fetch::FetchError),
+    Fetch(#[from] posebook_core::fetch::FetchError),
+    /// The table of the ground truth cannot be written.
+    #[error(transparent)]
+    Table(#[from] posebook_notebook::tables::TableError),
     /// An external program failed.
     #[error("{program}: {problem}")]
     Program {

@@ -11,13 +11,14 @@ use super::frame_hash::decoded_sha256;
 use super::mot::{self, MotBoxes, MotTruth, VideoExtent};
 use super::record::{BOXES, Progress, Record, TRUTH};
 use super::truth::{TruthFile, TruthWriter};
-use crate::fetch::Event;
-use crate::files;
-use crate::frame::FrameSize;
-use crate::motchallenge::Benchmark;
-use crate::provenance::{Machine, sha256_of_bytes, sha256_of_file};
-use crate::sources::{self, ImageFiles, ImageSequence};
-use crate::video::{self, VideoError};
+use posebook_core::fetch::Event;
+use posebook_core::files;
+use posebook_core::frame::FrameSize;
+use posebook_core::provenance::{Machine, sha256_of_bytes, sha256_of_file};
+use posebook_track::motchallenge::Benchmark;
+use posebook_video as video;
+use posebook_video::VideoError;
+use posebook_video::sources::{self, ImageFiles, ImageSequence};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fs::File;
@@ -142,7 +143,9 @@ impl FileClip {
     pub(super) fn fetched(&self, cache: &Path, progress: Progress) -> Result<FileClip, DatasetError> {
         if let Some(footage) = &self.footage {
             let mut on_event = |event: Event| {
-                if let Event::Progress { file: crate::fetch::File { bytes: Some(all), .. }, bytes } = event {
+                if let Event::Progress { file: posebook_core::fetch::File { bytes: Some(all), .. }, bytes } =
+                    event
+                {
                     progress(bytes as usize, *all as usize);
                 }
             };

@@ -2,7 +2,7 @@
 
 use super::DatasetError;
 use super::views::{OPENPOSE, ViewsPlan};
-use crate::fetch::{self, Event, Manifest};
+use posebook_core::fetch::{self, Event, Manifest};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 

@@ -4,7 +4,7 @@
 //! clip of the shipped experiments, so that a machine, an ffmpeg or an encoder that gives other frames is detected.
 
 use super::DatasetError;
-use crate::ffmpeg;
+use posebook_video::ffmpeg;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -117,7 +117,7 @@ impl DrawnLock {
     pub fn save(&self, datasets: &Path) -> Result<(), DatasetError> {
         let path = DrawnLock::path(datasets);
         let body = toml::to_string(self).map_err(|error| DatasetError::invalid(&path, error.to_string()))?;
-        crate::files::write_atomically(&path, format!("{HEADER}{body}").as_bytes())
+        posebook_core::files::write_atomically(&path, format!("{HEADER}{body}").as_bytes())
             .map_err(|source| DatasetError::io("write", &path, source))
     }
 }

@@ -2,14 +2,15 @@
 
 use super::DatasetError;
 use super::clip::{ClipSource, ClipSpec};
+use super::drawn_clip;
 use super::error::{suggest_key, toml_error};
 use super::file_clip::{FileClip, FilesDataset};
 use super::footage::FootageDataset;
 use super::footage_source::FootageSource;
 use super::frame_hash::DrawnLock;
-use super::walkers::{self, WalkersDataset};
-use crate::motchallenge::Benchmark;
-use crate::sources;
+use posebook_synth::walkers::{self, WalkersDataset};
+use posebook_track::motchallenge::Benchmark;
+use posebook_video::sources;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -73,7 +74,7 @@ impl Dataset {
         let spec = |(name, source): (String, ClipSource)| {
             let recorded_sha256 = match &source {
                 ClipSource::Walkers(clip) => {
-                    lock.decoded_sha256(&walkers::cache_key(clip)).map(str::to_string)
+                    lock.decoded_sha256(&drawn_clip::cache_key(clip)).map(str::to_string)
                 }
                 ClipSource::File(clip) => clip.decoded_sha256.clone(),
             };

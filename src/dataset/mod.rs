@@ -1,6 +1,6 @@
 //! Datasets: video clips and their ground truth.
 //!
-//! A dataset is a TOML file of one of three kinds. [`walkers`] are drawn (synthetic) people with complete ground
+//! A dataset is a TOML file of one of three kinds. `walkers` are drawn (synthetic) people with complete ground
 //! truth; `files` are the user's videos; `footage` is fetched from published packages, and views of one scene may
 //! have 3D ground truth ([`views`]). The result is the same for all kinds: a video file, ground truth ([`TruthReader`]) and
 //! input boxes ([`BoxReader`]), both read frame by frame, so that a run has one frame's people in memory at a time.
@@ -13,15 +13,12 @@
 //! }
 //! ```
 //!
-//! The parts of drawn clips are public, for drawing single images: [`motion`] (a pose at any time), [`people`]
-//! (shapes and clothes), [`scenery`] (ground, walls, sky, light). Seeds of training and benchmark are disjoint:
-//! [`walkers::BENCHMARK_SEEDS`] and [`TRAINING_SEEDS`].
-//!
 //! Does not depend on networks.
 
 mod boxes;
 mod cache;
 mod clip;
+mod drawn_clip;
 mod encode;
 mod error;
 mod file_clip;
@@ -31,16 +28,11 @@ mod frame_hash;
 mod frame_lines;
 mod load;
 pub mod mot;
-pub mod motion;
-pub mod people;
 mod record;
-pub mod scenery;
-mod table;
 #[cfg(test)]
 mod tests;
 mod truth;
 pub mod views;
-pub mod walkers;
 
 pub use boxes::{BoxFile, BoxReader, BoxSource, BoxWriter};
 pub use clip::{CachedClip, Clip, ClipSource, ClipSpec};
@@ -51,7 +43,4 @@ pub use footage_source::{FootageClip, FootageSource};
 pub use frame_hash::{DrawnLock, RecordOutcome};
 pub use load::Dataset;
 pub use record::Progress;
-pub use truth::{IgnoredBox, Intrinsics, TruthBody, TruthFile, TruthPerson, TruthReader, TruthWriter};
-
-/// Seeds that training may draw people, motion and scenery from; no benchmark clip uses them.
-pub const TRAINING_SEEDS: std::ops::Range<u64> = 0..10_000;
+pub use truth::{IgnoredBox, TruthFile, TruthReader, TruthWriter};

@@ -5,12 +5,13 @@
 //! flag 0, boxes without an area or outside the image. Single images are frames as well, each with its own size.
 
 use super::DatasetError;
-use super::truth::{IgnoredBox, TruthPerson};
-use crate::frame::FrameSize;
-use crate::motchallenge::{
+use super::truth::IgnoredBox;
+use posebook_core::frame::FrameSize;
+use posebook_core::person::{BBox, InputBox};
+use posebook_core::truth::TruthPerson;
+use posebook_track::motchallenge::{
     Benchmark, BenchmarkChoice, BoxKind, DecodedText, MotError, MotFile, MotRow, Role,
 };
-use crate::person::{BBox, InputBox};
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -82,7 +82,7 @@ impl Record {
     pub fn write(&self, folder: &Path) -> Result<(), DatasetError> {
         let path = folder.join(RECORD);
         let text = serde_json::to_vec_pretty(self).map_err(std::io::Error::from);
-        text.and_then(|bytes| crate::files::write_atomically(&path, &bytes))
+        text.and_then(|bytes| posebook_core::files::write_atomically(&path, &bytes))
             .map_err(|source| DatasetError::io("write", &path, source))
     }
 }

@@ -1,5 +1,6 @@
-use super::walkers::BENCHMARK_SEEDS;
 use super::*;
+use posebook_synth::TRAINING_SEEDS;
+use posebook_synth::walkers::BENCHMARK_SEEDS;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
@@ -210,7 +211,7 @@ fn every_setting_changes_the_cache_key() {
     let drawn = |changes: &str| load(TINY, changes).unwrap().clips()[0].walkers().unwrap().clone();
     let own = drawn("");
     assert!(!own.is_varied && !drawn("seed = 10007").is_varied);
-    let mut keys = vec![walkers::cache_key(&own)];
+    let mut keys = vec![drawn_clip::cache_key(&own)];
     for changes in [
         "frames = 7",
         "width = 128",
@@ -223,7 +224,7 @@ fn every_setting_changes_the_cache_key() {
     ] {
         let changed = drawn(changes);
         assert_eq!(changed.is_varied, changes.starts_with("seed"));
-        keys.push(walkers::cache_key(&changed));
+        keys.push(drawn_clip::cache_key(&changed));
     }
     let all = keys.len();
     keys.sort();

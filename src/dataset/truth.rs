@@ -6,54 +6,11 @@
 
 use super::DatasetError;
 use super::frame_lines::{FrameLine, FrameLineReader};
-use crate::geometry::Vec3;
-use crate::person::{BBox, SmplParams};
+use posebook_core::person::BBox;
+use posebook_core::truth::TruthPerson;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// One person in one frame.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TruthPerson {
-    /// Identity, the same in all frames.
-    pub id: u32,
-    /// Box of the whole body, including hidden parts and those outside the image, pixels.
-    pub bbox: BBox,
-    /// Box of the visible part; `None` if nothing is visible or it is unknown.
-    pub visible_bbox: Option<BBox>,
-    /// Visible share of the body, 0 to 1; `None` if unknown.
-    pub visible_share: Option<f32>,
-    /// Body parameters and joints; `None` if only boxes are known.
-    pub body: Option<TruthBody>,
-}
-
-/// A body and its camera. Camera axes are x right, y down, z away, meters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TruthBody {
-    /// SMPL parameters; the orientation is in camera axes.
-    pub params: SmplParams,
-    /// Added to the posed body's vertices and joints to get camera coordinates.
-    pub translation_in_camera: Vec3,
-    /// HMR2's 44 joints, meters.
-    pub joints_in_camera: Vec<Vec3>,
-    /// The same joints in the image, pixels.
-    pub joints_in_image: Vec<[f32; 2]>,
-    /// The camera.
-    pub camera: Intrinsics,
-}
-
-/// A pinhole camera without distortion, pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Intrinsics {
-    /// Focal length along x.
-    pub fx: f32,
-    /// Focal length along y.
-    pub fy: f32,
-    /// Principal point, x.
-    pub cx: f32,
-    /// Principal point, y.
-    pub cy: f32,
-}
 
 /// A box of the ground truth that is not a person to be detected.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -206,7 +163,9 @@ impl<W: Write> TruthWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::IDENTITY;
+    use posebook_core::geometry::IDENTITY;
+    use posebook_core::person::SmplParams;
+    use posebook_core::truth::{Intrinsics, TruthBody};
     use std::fs::File;
 
     fn person(id: u32) -> TruthPerson {

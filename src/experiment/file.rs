@@ -1,13 +1,14 @@
 //! Converts experiment files between TOML and [`Experiment`].
 
-use super::cell_toml::{self, CellToml};
-use super::error::{ExperimentError, explain_toml_error};
+use super::error::ExperimentError;
 use super::overrides::RawTables;
 use super::overrides::{self, Override};
 use super::search::Search;
 use super::settings::Settings;
 use super::source::SourceText;
 use super::{Experiment, ExperimentSize, SweepAxis};
+use posebook_core::toml_error::explain_toml_error;
+use posebook_notebook::cell::{self, CellToml};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::{Spanned, Table, Value};
@@ -97,8 +98,11 @@ pub(super) fn parse(
     let defaults = Settings::from_table(tables.defaults.clone()).map_err(in_file)?;
     let sweep = axes(&source, tables.sweep)?;
     let searches = searches(&source, &tables.search)?;
-    let cells =
-        file_toml.cell.into_iter().map(|cell| cell_toml::parse(&source, cell)).collect::<Result<_, _>>()?;
+    let cells = file_toml.cell.into_iter().map(|cell| {
+        let start = cell.span().start;
+        cell::parse(cell.into_inner()).map_err(|message| source.error_at(start, message))
+    });
+    let cells = cells.collect::<Result<_, _>>()?;
     let experiment = Experiment {
         name: name.to_string(),
         question: question.into_inner(),
@@ -239,7 +243,7 @@ pub(super) fn to_toml(experiment: &Experiment) -> Result<String, ExperimentError
         sweep,
         search: searches.collect::<Result<_, toml::ser::Error>>()?,
         quick: experiment.quick.as_ref(),
-        cell: experiment.cells.iter().map(cell_toml::to_toml).collect(),
+        cell: experiment.cells.iter().map(cell::to_toml).collect(),
     };
     Ok(toml::to_string_pretty(&resolved)?)
 }

@@ -1,12 +1,10 @@
 //! Experiment files: TOML and `key=value` arguments in, validated [`Experiment`]s out.
 //!
-//! `file` parses the notebook, `cell_toml` its cells, `search` the searches; [`settings`] contains the settings of
+//! `file` parses the file, `search` the searches; [`settings`] contains the settings of
 //! all stages, and [`overrides`] parses `key=value` arguments in Hydra's syntax, PHALP's names included.
 //!
 //! Does not depend on how runs are made.
 
-pub mod cell;
-mod cell_toml;
 mod error;
 mod file;
 pub mod overrides;
@@ -17,13 +15,13 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{Bounds, Cell, Claim, Figure, FigureKind, FigureSpec, Requirement, Table, Verdict};
-pub(crate) use error::explain_toml_error;
 pub use error::{ExperimentError, SettingsError};
 pub use overrides::Override;
 pub use search::Search;
 pub use settings::{DatasetChoice, Limits, ResultStorage, Settings, SmoothingSettings};
 
+use posebook_notebook::cell::Cell;
+use posebook_notebook::report::Notebook;
 use std::path::Path;
 
 /// A validated experiment: a question, the runs that answer it, and the cells of its notebook.
@@ -192,5 +190,12 @@ impl Experiment {
     /// If it cannot be serialized.
     pub fn to_toml(&self) -> Result<String, ExperimentError> {
         file::to_toml(self)
+    }
+}
+
+impl<'a> From<&'a Experiment> for Notebook<'a> {
+    fn from(experiment: &'a Experiment) -> Notebook<'a> {
+        let Experiment { name, question, is_quick, left_out, cells, .. } = experiment;
+        Notebook { name, question, is_quick: *is_quick, left_out, cells }
     }
 }

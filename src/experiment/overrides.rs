@@ -5,8 +5,8 @@
 //! as text. Paths are used literally, including blanks and quotes; only a leading `~/` is expanded. Overriding a key that
 //! the sweep varies removes its list from the sweep.
 
-use crate::files;
-use crate::video::{Access, Mode, Store};
+use posebook_core::files;
+use posebook_video::{Access, Mode, Store};
 use toml::{Table, Value};
 
 /// Keys whose values are paths (or, for `boxes` of an image, numbers as text).

@@ -9,8 +9,8 @@
 //! Each line is a separate search, made at every point of the sweep. Lists of the sweep for settings that the search
 //! varies are ignored in that search.
 
-use super::error::explain_toml_error;
 use super::overrides;
+use posebook_core::toml_error::explain_toml_error;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 

@@ -26,25 +26,25 @@ pub struct Settings {
     pub repeats: u64,
     /// Decoding: mode, range, step.
     #[serde(default)]
-    pub video: crate::video::Settings,
+    pub video: posebook_video::Settings,
     /// Detector of people.
     #[serde(default)]
-    pub detect: crate::detect::Settings,
+    pub detect: posebook_models::detect::Settings,
     /// HMR2: batch size, precision.
     #[serde(default)]
-    pub hmr2: crate::hmr2::Settings,
+    pub hmr2: posebook_models::hmr2::Settings,
     /// BlazePose, for model sets with it.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub blazepose: crate::blazepose::Settings,
+    pub blazepose: posebook_models::blazepose::Settings,
     /// Fit of the body to BlazePose's landmarks.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub fit: crate::fit::Settings,
+    pub fit: posebook_models::fit::Settings,
     /// Smoothing of bodies along tracks.
     #[serde(default, skip_serializing_if = "is_default")]
     pub smoothing: SmoothingSettings,
     /// PHALP's tracker.
     #[serde(default)]
-    pub phalp: crate::phalp::Settings,
+    pub phalp: posebook_track::phalp::Settings,
     /// Whether results are written frame by frame or at the end.
     #[serde(default)]
     pub results: ResultStorage,
@@ -63,12 +63,16 @@ pub struct SmoothingSettings {
     /// Whether overlays show smoothed bodies.
     pub overlay: bool,
     /// Parameters of the filter.
-    pub filter: crate::fit::smooth::Smoothing,
+    pub filter: posebook_models::fit::smooth::Smoothing,
 }
 
 impl Default for SmoothingSettings {
     fn default() -> SmoothingSettings {
-        SmoothingSettings { results: false, overlay: true, filter: crate::fit::smooth::Smoothing::default() }
+        SmoothingSettings {
+            results: false,
+            overlay: true,
+            filter: posebook_models::fit::smooth::Smoothing::default(),
+        }
     }
 }
 
@@ -136,9 +140,9 @@ impl Settings {
         if self.repeats == 0 {
             return Err(SettingsError::NoRepeats);
         }
-        let device = crate::device::parse(&self.device)?;
+        let device = posebook_models::device::parse(&self.device)?;
         // `auto` may resolve to a GPU; where it does not, runs with a limit of GPU memory are skipped
-        let may_be_gpu = !matches!(device, Some(crate::device::DeviceChoice::Cpu));
+        let may_be_gpu = !matches!(device, Some(posebook_models::device::DeviceChoice::Cpu));
         self.video.with_defaults()?;
         self.detect.check()?;
         self.hmr2.validate()?;

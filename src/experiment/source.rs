@@ -1,6 +1,7 @@
 //! Path and text of an experiment file, for errors with line numbers.
 
-use super::error::{ExperimentError, line_number};
+use super::error::ExperimentError;
+use posebook_core::toml_error::line_number;
 use std::path::Path;
 
 /// Path and text of the file.

@@ -1,6 +1,7 @@
 //! Parses valid and invalid experiment files.
 
 use super::*;
+use posebook_notebook::cell::{Requirement, Verdict};
 
 const GOOD: &str = r#"question = "Does it?"
 

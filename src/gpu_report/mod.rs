@@ -7,11 +7,11 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-use crate::device::Gpu;
-use crate::files::write_atomically;
 use crate::parity::Check;
-use crate::provenance::{Machine, SourceVersion};
 use crate::speed::SpeedReport;
+use posebook_core::files::write_atomically;
+use posebook_core::provenance::{Machine, SourceVersion};
+use posebook_models::device::Gpu;
 use serde::Serialize;
 use std::io;
 use std::path::Path;

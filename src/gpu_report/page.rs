@@ -1,11 +1,12 @@
 //! Renders the GPU report as Markdown and figures.
 
 use super::{ExperimentSummary, GpuReport, Section};
-use crate::experiment::{FigureKind, FigureSpec};
-use crate::hmr2::Precision;
 use crate::parity::{Check, NetworkSize};
-use crate::report::{Grid, Value, draw_figure};
 use crate::speed::{PrecisionResults, SpeedReport, SpeedRow};
+use posebook_models::hmr2::Precision;
+use posebook_notebook::cell::{FigureKind, FigureSpec};
+use posebook_notebook::report::draw_figure;
+use posebook_notebook::tables::grid::{Grid, Value};
 use std::fmt::Write;
 
 /// The report's page; links to figures start with `below` + `figures/`.

@@ -1,8 +1,8 @@
 use super::*;
-use crate::device::gpu::{ComputeCapability, CudaVersion};
-use crate::hmr2::Precision;
 use crate::parity::{NetworkSize, Stage};
 use crate::speed::{Ceiling, PrecisionResults, ProductRate, SpeedRow};
+use posebook_models::device::gpu::{ComputeCapability, CudaVersion};
+use posebook_models::hmr2::Precision;
 
 fn document(torch: Option<&str>, mode: &str, rate: f64) -> SpeedReport {
     let row = |batch: usize| SpeedRow {

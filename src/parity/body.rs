@@ -3,10 +3,10 @@
 use super::ParityError;
 use super::formula::{fill, integers_below};
 use super::golden::GoldenSet;
-use crate::body::Body;
-use crate::geometry::Mat3;
-use crate::person::SmplParams;
 use candle_core::{Device, Result, Tensor};
+use posebook_core::geometry::Mat3;
+use posebook_core::person::SmplParams;
+use posebook_models::body::Body;
 use std::collections::HashMap;
 use std::path::Path;
 

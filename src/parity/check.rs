@@ -2,7 +2,7 @@
 
 use super::ParityError;
 use super::golden::{Deviation, Golden, GoldenSet};
-use crate::hmr2::Precision;
+use posebook_models::hmr2::Precision;
 use serde::Serialize;
 
 /// The part that is compared, in the order of the goldens.

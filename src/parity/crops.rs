@@ -4,9 +4,9 @@ use super::check::{CheckRecorder, EXACT, Tolerance};
 use super::golden::{Golden, GoldenSet};
 use super::images::{boxes, image, mask};
 use super::{ParityError, Stage};
-use crate::hmr2::crop::{self, Square, normalize, pad_to_aspect};
-use crate::hmr2::mask::rle_counts;
-use crate::warp::{ImageView, affine_to_crop, gaussian_blur};
+use posebook_models::hmr2::crop::{self, Square, normalize, pad_to_aspect};
+use posebook_models::hmr2::mask::rle_counts;
+use posebook_models::warp::{ImageView, affine_to_crop, gaussian_blur};
 
 /// Side of the goldens' crops, pixels.
 const SIZE: usize = 256;

@@ -3,13 +3,13 @@
 use super::check::{CheckRecorder, EXACT, Tolerance};
 use super::golden::{Golden, GoldenSet, values};
 use super::{ParityError, Stage};
-use crate::geometry::{
+use candle_core::Device;
+use posebook_core::geometry::{
     Vec3, add, apply, project, rotation_from_6d, rotation_from_axis_angle, translation_from_crop_camera,
 };
-use crate::hmr2::camera::{HMAR_IMAGE_SIZE, HmarSquare, project_to_hmar};
-use crate::hmr2::head::rotations_from_6d;
-use crate::phalp::{POSE_LENGTH, location_vector, params_from_pose_vector, pose_vector};
-use candle_core::Device;
+use posebook_models::hmr2::camera::{HMAR_IMAGE_SIZE, HmarSquare, project_to_hmar};
+use posebook_models::hmr2::head::rotations_from_6d;
+use posebook_track::phalp::{POSE_LENGTH, location_vector, params_from_pose_vector, pose_vector};
 
 const RELATIVE: Tolerance = Tolerance::Relative(1e-5);
 const ROTATION: Tolerance = Tolerance::Absolute(1e-5);

@@ -3,8 +3,8 @@
 use super::ParityError;
 use super::formula::integers_below;
 use super::golden::{Golden, GoldenSet};
-use crate::frame::Frame;
-use crate::person::BBox;
+use posebook_core::frame::Frame;
+use posebook_core::person::BBox;
 
 /// The image `name` of a set as a frame; the formula's channels are in BGR order.
 pub fn image(set: &GoldenSet, name: &str, width: usize, height: usize) -> Frame {

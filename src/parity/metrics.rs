@@ -3,9 +3,9 @@
 use super::check::{CheckRecorder, Tolerance};
 use super::golden::{Golden, GoldenSet};
 use super::{ParityError, Stage};
-use crate::geometry::Vec3;
-use crate::metrics::pose::{self, Keypoints, Similarity};
-use crate::person::JOINTS;
+use posebook_core::geometry::Vec3;
+use posebook_core::person::JOINTS;
+use posebook_track::metrics::pose::{self, Keypoints, Similarity};
 
 const MILLIMETERS: Tolerance = Tolerance::Absolute(1e-3);
 /// Cases in which all predicted points coincide. The reference gives NaN where their mean is exact in `f32`, and

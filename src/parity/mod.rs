@@ -14,15 +14,15 @@ mod metrics;
 mod network;
 mod smpl;
 
-pub use crate::hmr2::formula;
 pub use check::{Check, NetworkSize, Stage};
 pub use golden::{Golden, GoldenSet};
 pub use network::{ComparisonCost, check_network};
+pub use posebook_models::hmr2::formula;
 
-use crate::body::BodyError;
-use crate::hmr2::Hmr2Error;
 use candle_core::Device;
 use check::CheckRecorder;
+use posebook_models::body::BodyError;
+use posebook_models::hmr2::Hmr2Error;
 use std::path::PathBuf;
 use thiserror::Error;
 

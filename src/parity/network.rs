@@ -4,13 +4,13 @@ use super::body::{params, synthetic_body};
 use super::check::{Check, CheckRecorder, EXACT, NetworkSize, Stage, Tolerance};
 use super::golden::{Golden, GoldenSet, values};
 use super::{ParityError, formula};
-use crate::body::Body;
-use crate::geometry::Vec3;
-use crate::hmr2::camera::{FOCAL_LENGTH, project_to_crop, translation_in_crop};
-use crate::hmr2::{Config, Network, Precision, Prediction};
-use crate::memory::heap::{self, HeapInterval};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
+use posebook_core::geometry::Vec3;
+use posebook_core::memory::heap::{self, HeapInterval};
+use posebook_models::body::Body;
+use posebook_models::hmr2::camera::{FOCAL_LENGTH, project_to_crop, translation_in_crop};
+use posebook_models::hmr2::{Config, Network, Precision, Prediction};
 use serde::Serialize;
 use std::time::Instant;
 
@@ -92,7 +92,7 @@ pub fn check_network(
         NetworkSize::Small => (formula::small_config(), 2),
         NetworkSize::Full => (Config::hmr2(), 1),
     };
-    let dtype = precision.dtype();
+    let dtype = posebook_models::nn::dtype(precision);
     let interval = HeapInterval::start();
     let began = Instant::now();
     let weights = formula::weights(&set.name, &config, dtype, device)?;

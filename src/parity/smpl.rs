@@ -4,11 +4,11 @@ use super::body::{params, synthetic_body};
 use super::check::{CheckRecorder, Tolerance};
 use super::golden::{GoldenSet, values};
 use super::{ParityError, Stage};
-use crate::body::batched::BatchedBody;
-use crate::body::update_hips;
-use crate::geometry::{IDENTITY, Vec3};
-use crate::person::{JOINTS, SmplParams};
 use candle_core::{Device, Tensor};
+use posebook_core::geometry::{IDENTITY, Vec3};
+use posebook_core::person::{JOINTS, SmplParams};
+use posebook_models::body::batched::BatchedBody;
+use posebook_models::body::update_hips;
 
 const METERS: Tolerance = Tolerance::Absolute(5e-6);
 

@@ -6,8 +6,8 @@
 //! is between two marker lines. `posebook references --readme` writes the tables, and a test checks them.
 
 use super::{ReferenceError, folder};
-use crate::report;
-use crate::tables::{ReportTables, RunRow, TableError, csv};
+use posebook_notebook::report;
+use posebook_notebook::tables::{ReportTables, RunRow, TableError, csv};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -214,7 +214,10 @@ fn fill_in_text(
 
 /// `value` with this number of decimals, or three significant digits, and commas between thousands.
 fn format_number(value: f64, decimals: Option<usize>) -> String {
-    decimals.map_or_else(|| report::format_trimmed(value, 3), |places| report::decimals(value, places))
+    decimals.map_or_else(
+        || report::format_trimmed(value, 3),
+        |places| posebook_notebook::format::decimals(value, places),
+    )
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::ComparedTables;
 use super::pairing::{self, RowMap};
 use super::rules::{self, Rule};
-use crate::tables::ClaimRow;
+use posebook_notebook::tables::ClaimRow;
 use serde_json::Value;
 
 /// Tolerance of a claim's number, relative to the number or its largest bound, whichever is larger. The runs behind it are
@@ -206,8 +206,8 @@ fn sums(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::Outcome;
-    use crate::tables::RunRow;
+    use posebook_core::labels::Outcome;
+    use posebook_notebook::tables::RunRow;
 
     fn run(mode: &str, frames: u64) -> RunRow {
         let mut row = RunRow {

@@ -1,8 +1,8 @@
 //! Prints comparisons as text.
 
 use super::compare::{ClaimChange, ColumnChange, Comparison};
-use crate::report;
-use crate::tables::ClaimRow;
+use posebook_notebook::report;
+use posebook_notebook::tables::ClaimRow;
 use serde_json::Value;
 use std::fmt::{Display, Formatter, Result};
 

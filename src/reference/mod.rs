@@ -13,7 +13,7 @@ pub mod update;
 pub use answers::AnswerError;
 pub use compare::Comparison;
 
-use crate::tables::{ClaimRow, RunRow, TableError, csv};
+use posebook_notebook::tables::{ClaimRow, RunRow, TableError, csv};
 use std::path::{Path, PathBuf};
 
 /// An error of reading, comparing or updating references.

@@ -1,7 +1,7 @@
 //! Pairs the runs of a new report with those of a reference.
 
 use super::rules::{self, Rule};
-use crate::tables::{RunRow, TableRow};
+use posebook_notebook::tables::{RunRow, TableRow};
 use serde_json::{Map, Value};
 
 /// A run as a map from column names to values.
@@ -105,7 +105,7 @@ fn part(column: &str, value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::Outcome;
+    use posebook_core::labels::Outcome;
 
     fn run(mode: &str, frames: u64, crf: Option<u64>) -> RunRow {
         let (mode, outcome, results) = (mode.parse().ok(), Outcome::Ok, "stream".into());

@@ -128,8 +128,8 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::RunRow;
-    use crate::tables::column::TableRow;
+    use posebook_notebook::tables::RunRow;
+    use posebook_notebook::tables::column::TableRow;
 
     #[test]
     fn the_lists_name_columns_that_exist() {

@@ -5,15 +5,16 @@
 //! ground-truth person whose identity its provided box has; tracks are compared by their boxes. Scoring happens after the
 //! run's process has ended, so that it does not affect what is measured.
 
-use crate::body::Body;
-use crate::dataset::{IgnoredBox, TruthBody, TruthPerson};
-use crate::geometry::{self, Mat3, Vec3};
-use crate::metrics::mot::remove_distractor_tracks;
-use crate::metrics::pose::{self, JointErrors};
-use crate::metrics::tracking::{self, TrackedBox};
-use crate::motchallenge::BoxKind;
-use crate::person::{BBox, COMMON_JOINTS, PELVIS, SmplParams};
-use crate::tables::{PersonRow, RunRow};
+use crate::dataset::IgnoredBox;
+use posebook_core::geometry::{self, Mat3, Vec3};
+use posebook_core::person::{BBox, COMMON_JOINTS, PELVIS, SmplParams};
+use posebook_core::truth::{TruthBody, TruthPerson};
+use posebook_models::body::Body;
+use posebook_notebook::tables::{PersonRow, RunRow};
+use posebook_track::metrics::mot::remove_distractor_tracks;
+use posebook_track::metrics::pose::{self, JointErrors};
+use posebook_track::metrics::tracking::{self, TrackedBox};
+use posebook_track::motchallenge::BoxKind;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// A keypoint is correct if its error is less than this share of the longer side of the box.

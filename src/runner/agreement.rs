@@ -5,12 +5,11 @@
 
 use super::RunnerError;
 use super::ended::EndedRun;
-use crate::labels::Outcome;
-use crate::labels::{Precision, VideoMode};
-use crate::metrics::agreement::{Comparison, TrackedPerson};
-use crate::person::BBox;
-use crate::tables::{PersonRow, RunRow, TableError, files};
-use polars::prelude::{DataFrame, PolarsResult};
+use posebook_core::labels::Outcome;
+use posebook_core::labels::{Precision, VideoMode};
+use posebook_core::person::BBox;
+use posebook_notebook::tables::{PersonRow, RunRow, files};
+use posebook_track::metrics::agreement::{Comparison, TrackedPerson};
 use std::collections::HashMap;
 
 /// Precisions of a reference run, most exact first.
@@ -108,33 +107,18 @@ fn comparison_key(run: &EndedRun) -> Option<String> {
 /// The people of a run, by frame of the clip.
 fn read_people(run: &EndedRun) -> Result<Vec<Vec<TrackedPerson>>, RunnerError> {
     let Some(folder) = &run.tables else { return Ok(Vec::new()) };
-    let columns = ["frame", "track", "x1_px", "y1_px", "x2_px", "y2_px", "joints_m"];
-    let table = files::read::<PersonRow>(folder, Some(&columns))?;
-    Ok(by_frame(&table).map_err(TableError::decode(&files::parquet_path::<PersonRow>(folder)))?)
-}
-
-fn by_frame(table: &DataFrame) -> PolarsResult<Vec<Vec<TrackedPerson>>> {
-    let frames = table.column("frame")?.i64()?;
-    let tracks = table.column("track")?.i64()?;
-    let joints = table.column("joints_m")?.list()?;
-    let corner = |name: &str| table.column(name)?.f64().cloned();
-    let corners = [corner("x1_px")?, corner("y1_px")?, corner("x2_px")?, corner("y2_px")?];
     let mut all: Vec<Vec<TrackedPerson>> = Vec::new();
-    for row in 0..table.height() {
-        let frame = frames.get(row).unwrap_or(0) as usize;
+    for row in files::read_rows::<PersonRow>(folder)? {
+        let row = row?;
+        let frame = row.frame as usize;
         if all.len() <= frame {
             all.resize_with(frame + 1, Vec::new);
         }
-        let [x1, y1, x2, y2] = corners.each_ref().map(|corner| corner.get(row).unwrap_or(f64::NAN) as f32);
-        let flat = joints.get_as_series(row);
-        let flat: Vec<f32> = match &flat {
-            Some(series) => series.f32()?.into_no_null_iter().collect(),
-            None => Vec::new(),
-        };
+        let [x1, y1, x2, y2] = [row.x1_px, row.y1_px, row.x2_px, row.y2_px];
         all[frame].push(TrackedPerson {
             bbox: BBox { x1, y1, x2, y2 },
-            track_id: tracks.get(row).and_then(|track| u64::try_from(track).ok()),
-            joints: flat.chunks_exact(3).map(|xyz| [xyz[0], xyz[1], xyz[2]]).collect(),
+            track_id: row.track,
+            joints: row.joints_m.chunks_exact(3).map(|xyz| [xyz[0], xyz[1], xyz[2]]).collect(),
         });
     }
     Ok(all)
@@ -143,7 +127,7 @@ fn by_frame(table: &DataFrame) -> PolarsResult<Vec<Vec<TrackedPerson>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::files::TableWriter;
+    use posebook_notebook::tables::files::TableWriter;
     use std::path::Path;
 
     fn run(folder: &Path, mode: &str, shift: f32) -> EndedRun {

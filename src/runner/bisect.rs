@@ -87,7 +87,7 @@ impl Bisection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::stream;
+    use posebook_core::random::stream;
 
     fn search(from: f64, to: f64, within: f64, step: Option<f64>) -> Search {
         Search { key: "k".into(), from, to, within, step, with: Vec::new() }

@@ -4,11 +4,11 @@
 
 use super::progress::{ProgressEvent, ProgressListener};
 use super::{Project, RunnerError, interrupt, views, weights};
-use crate::dataset::walkers::WalkersClip;
 use crate::dataset::{self, BoxFile, BoxSource, ClipSpec, Dataset, TruthFile};
 use crate::experiment::DatasetChoice;
-use crate::frame::FrameSize;
-use crate::provenance::sha256_of_file;
+use posebook_core::frame::FrameSize;
+use posebook_core::provenance::sha256_of_file;
+use posebook_synth::walkers::WalkersClip;
 use std::path::PathBuf;
 
 /// A clip whose files exist.

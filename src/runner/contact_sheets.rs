@@ -6,17 +6,18 @@
 use super::ended::EndedRun;
 use super::job::{self, JobSpec};
 use super::{Project, RunnerError, drawing};
-use crate::body::Body;
-use crate::experiment::{Cell, Experiment, FigureKind};
-use crate::files::write_atomically;
-use crate::recovery::ModelSet;
-use crate::render::RgbImage;
-use crate::render::overlay::Overlay;
-use crate::report::{CONTACT_SHEET_FOLDER, sheet_image_name};
-use crate::scratch;
-use crate::tables::{PersonRow, ReportTables, RunRow, files};
-use crate::video::{self, Probe};
-use candle_core::Device;
+use crate::experiment::Experiment;
+use posebook_core::files::write_atomically;
+use posebook_core::scratch;
+use posebook_models::body::Body;
+use posebook_models::recovery::ModelSet;
+use posebook_notebook::cell::{Cell, FigureKind};
+use posebook_notebook::report::{CONTACT_SHEET_FOLDER, sheet_image_name};
+use posebook_notebook::tables::{PersonRow, ReportTables, RunRow, files};
+use posebook_synth::render::RgbImage;
+use posebook_synth::render::overlay::Overlay;
+use posebook_video as video;
+use posebook_video::Probe;
 use std::path::Path;
 
 /// Frames on one contact sheet.
@@ -157,7 +158,7 @@ fn draw_frame(
         end_frame: Some(frame as i64 + 1),
         ..video::Settings::default()
     };
-    let mut source = video::open_probed(probe.clone(), &settings, scratch, &Device::Cpu)?;
+    let mut source = video::open_probed(probe.clone(), &settings, scratch, None)?;
     let Some(frame) = source.next_frame()? else { return Ok(None) };
     drawing::draw(overlay, &frame, people, body);
     Ok(Some(overlay.image().clone()))

@@ -1,7 +1,7 @@
 //! Default model set for videos and images of real people.
 
 use super::Project;
-use crate::recovery::HMR2_MODEL_SET;
+use posebook_models::recovery::HMR2_MODEL_SET;
 
 /// The model set whose weights are freely available.
 const FREE_MODEL: &str = "blazepose";

@@ -4,7 +4,7 @@
 
 use super::RunnerError;
 use super::report_folder;
-use crate::tables::{PersonRow, files};
+use posebook_notebook::tables::{PersonRow, files};
 use std::fmt::Write;
 use std::path::Path;
 

@@ -1,13 +1,13 @@
 //! Draws the people of a run over its frames: bodies, skeletons, and boxes labeled with track ids.
 
 use super::accuracy::{bbox_of, params_of};
-use crate::body::Body;
-use crate::frame::Frame;
-use crate::geometry::{Vec3, add};
-use crate::hmr2::camera::{FOCAL_LENGTH, HMAR_IMAGE_SIZE};
-use crate::render::Camera;
-use crate::render::overlay::{BodyMesh, OPENPOSE_LIMBS, Overlay, track_color};
-use crate::tables::PersonRow;
+use posebook_core::frame::Frame;
+use posebook_core::geometry::{Vec3, add};
+use posebook_models::body::Body;
+use posebook_models::hmr2::camera::{FOCAL_LENGTH, HMAR_IMAGE_SIZE};
+use posebook_notebook::tables::PersonRow;
+use posebook_synth::render::Camera;
+use posebook_synth::render::overlay::{BodyMesh, OPENPOSE_LIMBS, Overlay, track_color};
 
 /// Color of detections without a track.
 const UNCONFIRMED_COLOR: [u8; 3] = [150, 150, 150];
@@ -56,8 +56,8 @@ fn vertices_in_camera(row: &PersonRow, body: &Body) -> Vec<Vec3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::project;
-    use crate::person::pixel_from_square;
+    use posebook_core::geometry::project;
+    use posebook_core::person::pixel_from_square;
 
     #[test]
     fn the_camera_projects_as_the_joints_were_projected() {

@@ -1,6 +1,6 @@
 //! A run that has ended, as execution, comparison and reporting share it.
 
-use crate::tables::RunRow;
+use posebook_notebook::tables::RunRow;
 use std::path::PathBuf;
 
 /// A run that has ended, successfully or not.

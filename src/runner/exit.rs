@@ -3,8 +3,8 @@
 //! Input: the exit status, the reason if the supervisor killed the process, its standard error and its own report.
 //! Output: an [`Outcome`] and a message.
 
-use crate::device::GpuErrorKind;
-use crate::labels::Outcome;
+use posebook_core::labels::Outcome;
+use posebook_models::device::GpuErrorKind;
 use std::process::ExitStatus;
 
 /// Why the supervisor killed a process.

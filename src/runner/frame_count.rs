@@ -2,7 +2,7 @@
 //!
 //! Used for labels and estimates; once the video is open the reader's own count is used.
 
-use crate::video::{Preset, Settings};
+use posebook_video::{Preset, Settings};
 use std::ops::Range;
 
 /// Times that differ by less than this many frames are equal.

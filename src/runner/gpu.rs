@@ -4,17 +4,18 @@
 
 use super::RunnerError;
 use super::job::JobSpec;
-use crate::device::kernels::{KernelGroup, require};
-use crate::device::reservation::{ReservationPlan, plan_reservation};
-use crate::device::{self, DeviceChoice, DeviceError, Gpu, GpuErrorKind, MemoryPool, Reservation};
 use crate::experiment::Settings;
-use crate::hmr2::Attention;
-use crate::memory::device::{OpenedDevice, open, split_process_memory};
-use crate::memory::gpu::GpuSampler;
-use crate::memory::live::Publisher;
-use crate::tables::metrics::GpuMemory;
-use crate::video::{Extract, Mode, Store};
 use candle_core::Device;
+use posebook_core::memory::gpu::GpuSampler;
+use posebook_core::memory::live::MemoryPool;
+use posebook_core::memory::live::Publisher;
+use posebook_models::device::kernels::{KernelGroup, require};
+use posebook_models::device::memory::{OpenedDevice, open, split_process_memory};
+use posebook_models::device::reservation::{ReservationPlan, plan_reservation};
+use posebook_models::device::{self, DeviceChoice, DeviceError, Gpu, GpuErrorKind, Reservation};
+use posebook_models::hmr2::Attention;
+use posebook_notebook::tables::metrics::GpuMemory;
+use posebook_video::{Extract, Mode, Store};
 
 /// The device that a run is assigned to.
 #[derive(Debug, Clone)]
@@ -83,7 +84,7 @@ impl DeviceSession {
             DeviceSession { name: choice.to_string(), limit_mib, opened, reservation: None, remarks };
         if let Some(handle) = &session.opened.handle {
             handle.reset_peaks();
-            publisher.set_gpu(handle);
+            publisher.set_gpu(Box::new(handle.clone()));
         }
         session.apply_limit()?;
         metrics.device_ballast_bytes = session.reservation.as_ref().map(Reservation::bytes);

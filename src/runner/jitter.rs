@@ -3,9 +3,9 @@
 //! Joints are relative to the pelvis, so that walking at constant speed is no jitter. A second difference needs three
 //! consecutive frames among those that were read; gaps and the ends of a track contribute nothing.
 
-use crate::geometry::{self, Vec3};
-use crate::metrics::pose;
-use crate::person::{COMMON_JOINTS, JOINTS, PELVIS};
+use posebook_core::geometry::{self, Vec3};
+use posebook_core::person::{COMMON_JOINTS, JOINTS, PELVIS};
+use posebook_track::metrics::pose;
 use std::collections::HashMap;
 
 /// Accumulates second differences. Bodies must come in the order of frames.

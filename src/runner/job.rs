@@ -1,8 +1,8 @@
 //! What the runner and the process of a run exchange, as files in the run's folder: the job and the report.
 
 use crate::experiment::Settings;
-use crate::labels::Outcome;
-use crate::tables::metrics::RunMetrics;
+use posebook_core::labels::Outcome;
+use posebook_notebook::tables::metrics::RunMetrics;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -81,7 +81,7 @@ pub fn report_path(folder: &Path) -> PathBuf {
     folder.join("report.json")
 }
 
-/// Path of the live record in a run's folder: what [`crate::memory::live`] publishes while the run goes on.
+/// Path of the live record in a run's folder: what [`posebook_core::memory::live`] publishes while the run goes on.
 pub fn live_path(folder: &Path) -> PathBuf {
     folder.join("live")
 }

@@ -4,7 +4,7 @@
 //! is stored with the run, so that [`RunKey::changes_since`] can name what changed.
 
 use crate::experiment::{Settings, SettingsError};
-use crate::provenance::sha256_of_bytes;
+use posebook_core::provenance::sha256_of_bytes;
 use serde::{Deserialize, Serialize};
 
 /// Hexadecimal digits of the hash that make a run's id: 60 bits, where a project has thousands of runs.

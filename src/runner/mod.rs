@@ -50,12 +50,12 @@ mod weights;
 mod work_folder;
 pub mod worker;
 
-pub use crate::labels::Outcome;
 pub use estimate::{ModeEstimate, ResourceBudget, ResourceEstimate, estimate_resources};
 pub use execute::{ExecuteOptions, ExperimentResult, execute};
 pub use key::KeyError;
 pub use plan::{Plan, PlanSize, SizeEstimator, SkippedRuns, plan};
 pub use planned::{PlannedRun, RunStatus};
+pub use posebook_core::labels::Outcome;
 pub use progress::{ProgressEvent, ProgressListener};
 pub use project::Project;
 pub use search::LimitSearch;
@@ -65,10 +65,10 @@ pub use track::{OpenChoices, TrackRequest, TrackRequestError, TrackResult, track
 
 use crate::dataset::DatasetError;
 use crate::experiment::ExperimentError;
-use crate::recovery::RecoveryError;
-use crate::report::ReportError;
-use crate::tables::TableError;
-use crate::video::VideoError;
+use posebook_models::recovery::RecoveryError;
+use posebook_notebook::report::ReportError;
+use posebook_notebook::tables::TableError;
+use posebook_video::VideoError;
 use std::path::{Path, PathBuf};
 
 /// Why an experiment, a video or an image could not be processed. A failed run of an experiment is a row, not an error.
@@ -165,7 +165,7 @@ pub enum RunnerError {
     Key(#[from] KeyError),
     /// An image cannot be encoded.
     #[error(transparent)]
-    Encode(#[from] crate::render::rgb_image::EncodeError),
+    Encode(#[from] posebook_synth::render::rgb_image::EncodeError),
     /// A thread cannot be started.
     #[error("cannot start a thread: {source}")]
     Thread {
@@ -213,7 +213,7 @@ pub enum RunnerError {
     },
     /// A device is unavailable or fails.
     #[error(transparent)]
-    Device(#[from] crate::device::DeviceError),
+    Device(#[from] posebook_models::device::DeviceError),
     /// An experiment is invalid.
     #[error(transparent)]
     Experiment(#[from] ExperimentError),
@@ -228,34 +228,34 @@ pub enum RunnerError {
     NoDetector,
     /// The detector fails.
     #[error(transparent)]
-    NanoDet(#[from] crate::detect::nanodet::NanoDetError),
+    NanoDet(#[from] posebook_models::detect::nanodet::NanoDetError),
     /// Ground truth from calibrated views is invalid.
     #[error(transparent)]
-    Views(#[from] crate::metrics::views::ViewsError),
+    Views(#[from] posebook_track::metrics::views::ViewsError),
     /// A package cannot be fetched.
     #[error(transparent)]
-    Fetch(#[from] crate::fetch::FetchError),
+    Fetch(#[from] posebook_core::fetch::FetchError),
     /// Fetched weights cannot be converted.
     #[error(transparent)]
-    Import(#[from] crate::import::ImportError),
+    Import(#[from] posebook_models::import::ImportError),
     /// Settings of the detector are invalid.
     #[error(transparent)]
-    DetectSettings(#[from] crate::detect::SettingsError),
+    DetectSettings(#[from] posebook_models::detect::SettingsError),
     /// Detection fails.
     #[error(transparent)]
-    Detect(#[from] crate::detect::DetectError),
+    Detect(#[from] posebook_models::detect::DetectError),
     /// Settings of the tracker are invalid.
     #[error(transparent)]
-    TrackSettings(#[from] crate::phalp::SettingsError),
+    TrackSettings(#[from] posebook_track::phalp::SettingsError),
     /// Tracking fails.
     #[error(transparent)]
-    Track(#[from] crate::phalp::TrackError),
+    Track(#[from] posebook_track::phalp::TrackError),
     /// A video cannot be read or written.
     #[error(transparent)]
     Video(#[from] VideoError),
     /// A source cannot be fetched or read.
     #[error(transparent)]
-    Source(#[from] crate::sources::SourceError),
+    Source(#[from] posebook_video::sources::SourceError),
     /// A table cannot be read or written.
     #[error(transparent)]
     Table(#[from] TableError),

@@ -6,18 +6,18 @@
 //! [`draw_again`] decodes the video a second time; it is used if the sink failed.
 
 use super::{RunnerError, drawing, smoothing};
-use crate::body::Body;
 use crate::experiment;
-use crate::fit::smooth::Smoothing;
-use crate::frame::Frame;
-use crate::recovery::ModelSet;
-use crate::render::overlay::Overlay;
-use crate::tables::{PersonRow, RunRow, files};
-use crate::video::{
-    self, Access, AudioSegment, Encoder, EncoderSettings, FrameGeometry, FrameSource, Mode, Probe, Selection,
+use posebook_core::frame::Frame;
+use posebook_models::body::Body;
+use posebook_models::fit::smooth::Smoothing;
+use posebook_models::recovery::ModelSet;
+use posebook_notebook::tables::{PersonRow, RunRow, files};
+use posebook_synth::render::overlay::Overlay;
+use posebook_video as video;
+use posebook_video::{
+    Access, AudioSegment, Encoder, EncoderSettings, FrameGeometry, FrameSource, Mode, Probe, Selection,
     Timeline, VideoErrorKind,
 };
-use candle_core::Device;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -202,7 +202,7 @@ fn draw_frames(
     smoothing: Option<&Smoothing>,
     audio: Option<&AudioSegment>,
 ) -> Result<(), RunnerError> {
-    let mut source = video::open_probed(probe.clone(), settings, folder, &Device::Cpu)?;
+    let mut source = video::open_probed(probe.clone(), settings, folder, None)?;
     let selection = Selection { range: source.range(), every: settings.every() };
     let path = folder.join(FILE_NAME);
     let mut writer = OverlayWriter::create(&path, source.probe(), &selection, audio, body, smoothing)?;

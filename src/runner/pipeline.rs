@@ -1,6 +1,6 @@
 //! Takes the frames of one video through the stages: decode, detect, recover, track, write.
 //!
-//! Decoding runs ahead in a thread of [`crate::video`], writing follows in a thread of [`ResultWriter`]; detection,
+//! Decoding runs ahead in a thread of [`posebook_video`], writing follows in a thread of [`ResultWriter`]; detection,
 //! recovery and tracking run here. Every queue between them is bounded, so that memory does not grow with the length of
 //! the video, except by what the video mode and `results = "accumulate"` hold by design.
 
@@ -8,14 +8,14 @@ use super::RunnerError;
 use super::job::WorkerReport;
 use super::result_writer::{ProcessedFrame, ResultWriter};
 use super::stages::{DetectedFrame, Stages};
-use crate::frame::{Frame, FrameSize, Pixels};
-use crate::memory::heap::{self, HeapInterval};
-use crate::memory::live::Publisher;
-use crate::phalp::{FrameTrack, FrameTracks};
-use crate::recovery::{FramePeople, RecoveryError};
-use crate::tables::FrameRow;
-use crate::tables::metrics::{HostMemory, Timing, TrackingAccuracy};
-use crate::video::FrameSource;
+use posebook_core::frame::{Frame, FrameSize};
+use posebook_core::memory::heap::{self, HeapInterval};
+use posebook_core::memory::live::Publisher;
+use posebook_models::recovery::{FramePeople, RecoveryError};
+use posebook_notebook::tables::FrameRow;
+use posebook_notebook::tables::metrics::{HostMemory, Timing, TrackingAccuracy};
+use posebook_track::phalp::{FrameTrack, FrameTracks};
+use posebook_video::FrameSource;
 use std::time::Instant;
 
 /// `bytes` of heap if the program counts its heap, else `None`.
@@ -238,12 +238,7 @@ impl<'r> Pipeline<'r> {
 
 /// A copy of the frame with its pixels on the host. The frame itself returns to its source's buffers once it is cropped.
 fn copy_to_host(frame: &Frame) -> Result<Frame, RunnerError> {
-    let rgb = match frame.pixels() {
-        Pixels::Host(rgb) => rgb.to_vec(),
-        Pixels::Device(rgb) => {
-            rgb.flatten_all().and_then(|rgb| rgb.to_vec1()).map_err(RecoveryError::from)?
-        }
-    };
+    let rgb = frame.copy_rgb().map_err(|error| RecoveryError::from(candle_core::Error::wrap(error)))?;
     Ok(Frame::new(frame.index, frame.time_secs, frame.width, frame.height, rgb))
 }
 

@@ -11,7 +11,7 @@ use super::supervisor::Program;
 use super::time_estimate::TimeEstimate;
 use super::{Project, RunnerError};
 use crate::experiment::{Experiment, Settings};
-use crate::provenance::{Machine, SourceVersion};
+use posebook_core::provenance::{Machine, SourceVersion};
 use std::fmt;
 
 /// All runs of an experiment in the order of execution: every point once, then every point again for the second

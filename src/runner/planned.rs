@@ -5,8 +5,8 @@ use super::gpu::DevicePlacement;
 use super::key::RunKey;
 use super::time_estimate::TimeEstimate;
 use crate::experiment::Settings;
-use crate::labels::Outcome;
-use crate::provenance::sha256_of_bytes;
+use posebook_core::labels::Outcome;
+use posebook_core::provenance::sha256_of_bytes;
 use std::fmt;
 use std::path::PathBuf;
 

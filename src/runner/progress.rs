@@ -1,9 +1,9 @@
 //! Progress events of the runner, and two listeners that show them: a bar on a terminal, lines elsewhere.
 
 use super::time_estimate::{TimeEstimate, format_duration};
-use crate::fetch::format_size;
-use crate::tables::RunRow;
 use indicatif::{ProgressBar, ProgressStyle};
+use posebook_core::fetch::format_size;
+use posebook_notebook::tables::RunRow;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -249,7 +249,7 @@ fn describe_end(label: &str, row: &RunRow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labels::Outcome;
+    use posebook_core::labels::Outcome;
 
     /// Frames 30 to 40 of a longer file.
     #[test]

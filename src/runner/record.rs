@@ -12,15 +12,15 @@ use super::planned::PlannedRun;
 use super::report_folder::utc_now;
 use super::smoothing::TrackSmoother;
 use super::views::{self, ViewTruth};
-use crate::body::Body;
-use crate::dataset::walkers::{Encoding, WalkersClip};
-use crate::device::Gpu;
 use crate::experiment::SmoothingSettings;
-use crate::labels::Outcome;
-use crate::provenance::{Machine, SourceVersion};
-use crate::tables::files::TableWriter;
-use crate::tables::{FrameRow, MemoryRow, PersonRow, RowLog, RunRow, TableRow, read_row_log};
-use crate::video::{Extract, Mode, Store};
+use posebook_core::labels::Outcome;
+use posebook_core::provenance::{Machine, SourceVersion};
+use posebook_models::body::Body;
+use posebook_models::device::Gpu;
+use posebook_notebook::tables::files::TableWriter;
+use posebook_notebook::tables::{FrameRow, MemoryRow, PersonRow, RowLog, RunRow, TableRow, read_row_log};
+use posebook_synth::walkers::{Encoding, WalkersClip};
+use posebook_video::{Extract, Mode, Store};
 use std::path::Path;
 
 /// Converts the row logs in `folder` to tables, removes them, and fills in the accuracy of `row`.

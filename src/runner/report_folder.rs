@@ -1,10 +1,10 @@
 //! Creates and fills a report's folder. Folders are never overwritten, and every file is written atomically.
 
 use super::RunnerError;
-use crate::files::{check_writable_folder, write_atomically};
-use crate::provenance::SourceVersion;
-use crate::scratch;
-use crate::tables::{FrameRow, MemoryRow, PersonRow, RunRow, TableRow, files};
+use posebook_core::files::{check_writable_folder, write_atomically};
+use posebook_core::provenance::SourceVersion;
+use posebook_core::scratch;
+use posebook_notebook::tables::{FrameRow, MemoryRow, PersonRow, RunRow, TableRow, files};
 use std::fs;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -125,7 +125,7 @@ pub fn link_latest(folder: &Path) -> Result<(), RunnerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Owner;
+    use posebook_core::scratch::Owner;
 
     #[test]
     fn reports_are_not_overwritten_and_partial_files_are_removed() {

@@ -6,11 +6,11 @@
 use super::RunnerError;
 use super::overlay::{OverlayFrame, OverlaySink};
 use crate::experiment;
-use crate::frame::{Frame, FrameSize};
-use crate::memory::heap;
-use crate::person::{Detection, Person, pixel_from_square};
-use crate::phalp::{FrameTrack, FrameTracks};
-use crate::tables::{FrameRow, PersonRow, RowLog};
+use posebook_core::frame::{Frame, FrameSize};
+use posebook_core::memory::heap;
+use posebook_core::person::{Detection, Person, pixel_from_square};
+use posebook_notebook::tables::{FrameRow, PersonRow, RowLog};
+use posebook_track::phalp::{FrameTrack, FrameTracks};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -315,7 +315,7 @@ fn detection_row(run_id: &str, frame: &PendingFrame, index: usize, detection: &D
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::read_row_log;
+    use posebook_notebook::tables::read_row_log;
 
     fn processed(frame: u64, final_frames: &[usize]) -> ProcessedFrame {
         let tracks = final_frames.iter().map(|&frame_index| FrameTracks { frame_index, tracks: vec![] });

@@ -12,11 +12,11 @@ use super::supervisor::{self, Program, RunResult, SupervisedRun};
 use super::work_folder::WorkFolder;
 use super::{Project, RunnerError, record};
 use crate::dataset::TruthFile;
-use crate::detect;
 use crate::experiment::ExperimentError;
-use crate::memory::live::LiveRecord;
-use crate::recovery::ModelSet;
-use crate::tables::RunRow;
+use posebook_core::memory::live::LiveRecord;
+use posebook_models::detect;
+use posebook_models::recovery::ModelSet;
+use posebook_notebook::tables::RunRow;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 

@@ -9,8 +9,8 @@ use super::progress::{NoProgress, ProgressListener};
 use super::store::StoredRun;
 use super::time_estimate::TimeEstimate;
 use crate::experiment::{Experiment, Search, SweepPoint};
-use crate::labels::Outcome;
-use crate::tables::RunRow;
+use posebook_core::labels::Outcome;
+use posebook_notebook::tables::RunRow;
 use std::fmt;
 
 /// A search at one point, over one clip, in one repeat.

@@ -1,12 +1,12 @@
 //! Smooths bodies along their tracks, in the order of frames: for the overlay and for the `smooth_*` columns.
 
 use super::accuracy::{bbox_of, params_of};
-use crate::body::Body;
-use crate::fit::smooth::{BodySmoother, Smoothing};
-use crate::geometry::{Vec3, add, project};
-use crate::hmr2::camera::{FOCAL_LENGTH, HMAR_IMAGE_SIZE};
-use crate::person::{BBox, SmplParams, pixel_from_square};
-use crate::tables::PersonRow;
+use posebook_core::geometry::{Vec3, add, project};
+use posebook_core::person::{BBox, SmplParams, pixel_from_square};
+use posebook_models::body::Body;
+use posebook_models::fit::smooth::{BodySmoother, Smoothing};
+use posebook_models::hmr2::camera::{FOCAL_LENGTH, HMAR_IMAGE_SIZE};
+use posebook_notebook::tables::PersonRow;
 use std::collections::HashMap;
 
 /// Smooths the rows of one run, which must come in the order of frames.

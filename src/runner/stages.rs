@@ -5,15 +5,15 @@
 
 use super::RunnerError;
 use super::job::JobSpec;
-use crate::body::Body;
 use crate::dataset::BoxReader;
-use crate::detect::nanodet::NanoDet;
-use crate::detect::{Model, ProvidedBoxes};
-use crate::frame::{Frame, FrameSize};
-use crate::person::{Detection, Person};
-use crate::phalp::{FrameTracks, Tracker};
-use crate::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet};
 use candle_core::Device;
+use posebook_core::frame::{Frame, FrameSize};
+use posebook_core::person::{Detection, Person};
+use posebook_models::body::Body;
+use posebook_models::detect::nanodet::NanoDet;
+use posebook_models::detect::{Model, ProvidedBoxes};
+use posebook_models::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet};
+use posebook_track::phalp::{FrameTracks, Tracker};
 use std::time::Instant;
 
 /// Detector, body network, body model and tracker of one run, loaded.

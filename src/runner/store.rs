@@ -2,10 +2,10 @@
 
 use super::RunnerError;
 use super::key::RunKey;
-use crate::files::write_atomically;
-use crate::labels::Outcome;
-use crate::scratch::{self, Owner};
-use crate::tables::RunRow;
+use posebook_core::files::write_atomically;
+use posebook_core::labels::Outcome;
+use posebook_core::scratch::{self, Owner};
+use posebook_notebook::tables::RunRow;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -11,13 +11,13 @@ use super::RunnerError;
 use super::exit::{KillReason, ProcessExit, classify};
 use super::job::{self, WorkerReport};
 use crate::experiment::Limits;
-use crate::memory::device::split_process_memory;
-use crate::memory::disk;
-use crate::memory::gpu::GpuSampler;
-use crate::memory::live::{self, LiveRecord};
-use crate::memory::process::{self, ProcessSample, ProcessSampler};
-use crate::tables::metrics::RunMetrics;
-use crate::tables::{MemoryRow, RowLog};
+use posebook_core::memory::disk;
+use posebook_core::memory::gpu::GpuSampler;
+use posebook_core::memory::live::{self, LiveRecord};
+use posebook_core::memory::process::{self, ProcessSample, ProcessSampler};
+use posebook_models::device::memory::split_process_memory;
+use posebook_notebook::tables::metrics::RunMetrics;
+use posebook_notebook::tables::{MemoryRow, RowLog};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -276,7 +276,7 @@ fn kill_process_group(_: u32) {}
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::labels::Outcome;
+    use posebook_core::labels::Outcome;
 
     fn shell(script: &str, limits: Limits) -> RunResult {
         let folder = tempfile::tempdir().unwrap();

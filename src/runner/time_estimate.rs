@@ -5,10 +5,10 @@
 //! on this machine. Where neither is known the time is unknown.
 
 use super::store::StoredRun;
-use crate::hmr2::cost::MatrixProduct;
-use crate::labels::{Precision, VideoMode};
-use crate::provenance::Machine;
 use candle_core::{Device, Tensor};
+use posebook_core::labels::{Precision, VideoMode};
+use posebook_core::provenance::Machine;
+use posebook_models::hmr2::cost::MatrixProduct;
 use std::fmt;
 use std::iter::Sum;
 use std::ops::SubAssign;
@@ -266,9 +266,9 @@ pub fn format_duration(secs: f64) -> String {
 mod tests {
     use super::super::key::RunKey;
     use super::*;
-    use crate::hmr2::Config;
-    use crate::labels::Outcome;
-    use crate::tables::RunRow;
+    use posebook_core::labels::Outcome;
+    use posebook_models::hmr2::Config;
+    use posebook_notebook::tables::RunRow;
     use std::path::PathBuf;
 
     fn largest_product(config: &Config) -> MatrixProduct {

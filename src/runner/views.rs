@@ -5,20 +5,21 @@
 
 use super::progress::{ProgressEvent, ProgressListener};
 use super::{Project, RunnerError, weights};
-use crate::blazepose::{self, BlazePose};
-use crate::body::Body;
 use crate::dataset::DatasetError;
 use crate::dataset::views::{BLAZEPOSE_HEAVY, ViewPoints, ViewsPlan, choose_people};
-use crate::detect::nanodet::{self, NanoDet};
-use crate::frame::Frame;
-use crate::geometry::{IDENTITY, Vec3};
-use crate::landmarks::{LANDMARKS, SCORED_LANDMARKS};
-use crate::metrics::views::{SCORED_JOINTS, ViewPerson, ViewScores, ViewsTruth};
-use crate::person::{JOINTS, SmplParams};
-use crate::recovery::{self, ModelSet, Weights, models_folder};
-use crate::tables::{PersonRow, RunRow};
-use crate::video::{self, Access, FrameSource, Mode};
 use candle_core::Device;
+use posebook_core::frame::Frame;
+use posebook_core::geometry::{IDENTITY, Vec3};
+use posebook_core::landmarks::{LANDMARKS, SCORED_LANDMARKS};
+use posebook_core::person::{JOINTS, SmplParams};
+use posebook_models::blazepose::{self, BlazePose};
+use posebook_models::body::Body;
+use posebook_models::detect::nanodet::{self, NanoDet};
+use posebook_models::recovery::{self, ModelSet, Weights, models_folder};
+use posebook_notebook::tables::{PersonRow, RunRow};
+use posebook_track::metrics::views::{SCORED_JOINTS, ViewPerson, ViewScores, ViewsTruth};
+use posebook_video as video;
+use posebook_video::{Access, FrameSource, Mode};
 use std::path::Path;
 
 /// Maximum number of people per view, best detections first: every combination over the views is tried.
@@ -93,7 +94,7 @@ impl ViewReader {
             ..video::Settings::default()
         };
         // a stream writes no scratch files
-        let mut source = video::open(path, &settings, &std::env::temp_dir(), &Device::Cpu)?;
+        let mut source = video::open(path, &settings, &std::env::temp_dir(), None)?;
         source.prepare()?;
         Ok(ViewReader { source })
     }

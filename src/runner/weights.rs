@@ -4,11 +4,11 @@
 
 use super::progress::{ProgressEvent, ProgressListener};
 use super::{Project, RunnerError, interrupt};
-use crate::detect;
 use crate::experiment::Settings;
-use crate::fetch::{self, Manifest};
-use crate::import;
-use crate::recovery::{FetchedWeights, ModelSet, Weights, models_folder};
+use posebook_core::fetch::{self, Manifest};
+use posebook_models::detect;
+use posebook_models::import;
+use posebook_models::recovery::{FetchedWeights, ModelSet, Weights, models_folder};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ pub fn find_detector() -> Result<DetectorWeights, RunnerError> {
     let source = nanodet_source();
     let path = source.converted_path(&models_folder()?);
     if !path.is_file() {
-        return Err(crate::recovery::RecoveryError::NotFetched {
+        return Err(posebook_models::recovery::RecoveryError::NotFetched {
             name: "nanodet".into(),
             path,
             source_name: source.source,

@@ -2,7 +2,7 @@
 
 use super::RunnerError;
 use super::supervisor::Program;
-use crate::scratch;
+use posebook_core::scratch;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -93,7 +93,7 @@ fn fingerprint(path: &Path) -> Result<(u64, SystemTime), RunnerError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Owner;
+    use posebook_core::scratch::Owner;
 
     #[test]
     fn a_changed_program_is_an_error() {

@@ -1,7 +1,7 @@
 //! Executes one run in a process of its own: opens device, networks and video, runs the pipeline, writes the report.
 //!
 //! Input: the job in the run's folder. Output: row logs and the report in the same folder, and what
-//! [`crate::memory::live`] publishes for the supervisor meanwhile.
+//! [`posebook_core::memory::live`] publishes for the supervisor meanwhile.
 
 use super::RunnerError;
 use super::gpu::DeviceSession;
@@ -11,10 +11,12 @@ use super::pipeline::{Pipeline, if_counted};
 use super::result_writer::ResultWriter;
 use super::stages::Stages;
 use super::store::write_json;
-use crate::labels::Outcome;
-use crate::memory::{heap, live::Publisher, process};
-use crate::nn;
-use crate::video;
+use posebook_core::labels::Outcome;
+use posebook_core::memory::live::Publisher;
+use posebook_core::memory::{heap, process};
+use posebook_models::device::uploader;
+use posebook_models::nn;
+use posebook_video as video;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -95,8 +97,9 @@ fn run_on_device(
 
     let opened = Instant::now();
     let settings = &job.settings;
-    let mut source =
-        video::open_with_fps(&job.video, job.fps, &settings.video, &job.scratch, stages.device())?;
+    let device = stages.device();
+    let uploader = (!device.is_cpu()).then(|| uploader(device));
+    let mut source = video::open_with_fps(&job.video, job.fps, &settings.video, &job.scratch, uploader)?;
     report.first_frame = Some(source.range().start as u64);
     report.frames = Some(source.frame_count() as u64);
     report.fps = Some(source.probe().fps);

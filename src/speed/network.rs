@@ -1,11 +1,11 @@
 //! Times the whole network.
 
 use super::{PrecisionResults, SpeedReport, SpeedRow, median, products, time_passes};
-use crate::device::{self, DeviceHandle};
-use crate::hmr2::{Attention, Config, Network, Precision};
 use crate::parity::formula;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
+use posebook_models::device::{self, DeviceHandle};
+use posebook_models::hmr2::{Attention, Config, Network, Precision};
 use std::time::Instant;
 
 /// What to measure.
@@ -41,7 +41,7 @@ pub fn measure(
     let mut skipped = Vec::new();
     let mut precisions = Vec::new();
     for &precision in &request.precisions {
-        let dtype = precision.dtype();
+        let dtype = posebook_models::nn::dtype(precision);
         let called = precision.name();
         if !in_time() {
             skipped.push(called.to_string());
@@ -133,9 +133,10 @@ fn time_forward(
     precision: Precision,
     batch: usize,
     device: &Device,
-) -> Result<(Vec<f64>, Option<device::MemoryPool>)> {
+) -> Result<(Vec<f64>, Option<posebook_core::memory::live::MemoryPool>)> {
     let side = request.config.image_size;
-    let crops = Tensor::randn(0f32, 1.0, (batch, 3, side, side), device)?.to_dtype(precision.dtype())?;
+    let crops = Tensor::randn(0f32, 1.0, (batch, 3, side, side), device)?
+        .to_dtype(posebook_models::nn::dtype(precision))?;
     let handle = DeviceHandle::from_device(device);
     if let Some(handle) = &handle {
         handle.synchronize();

@@ -1,8 +1,8 @@
 //! Rates of matrix products alone: one large product, and the network's own shapes.
 
 use super::{Ceiling, ProductRate, median, time_passes};
-use crate::hmr2::Config;
 use candle_core::{DType, Device, Result, Tensor};
+use posebook_models::hmr2::Config;
 
 /// Side of the large square product on a GPU, and on a CPU.
 const SIDES: [usize; 2] = [8192, 512];

@@ -5,12 +5,12 @@
 
 use crate::formula::hash;
 use candle_core::{DType, Device};
-use posebook::blazepose::decode::{DecodedPose, decode};
-use posebook::blazepose::graph::{Graph, Node};
-use posebook::blazepose::{
+use posebook_models::blazepose::decode::{DecodedPose, decode};
+use posebook_models::blazepose::graph::{Graph, Node};
+use posebook_models::blazepose::{
     ConvertedNetwork, Footprint, Network, Output, Region, Variant, convert, normalize_pixels, trace,
 };
-use posebook::tflite::Model;
+use posebook_models::tflite::Model;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::HashMap;

@@ -4,9 +4,9 @@
 use crate::formula::{hash, integers_below};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
-use posebook::detect::nanodet::{self, NanoDet, Settings};
-use posebook::frame::Frame;
-use posebook::tfjs;
+use posebook_core::frame::Frame;
+use posebook_models::detect::nanodet::{self, NanoDet, Settings};
+use posebook_models::tfjs;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;

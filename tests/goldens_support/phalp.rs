@@ -10,10 +10,10 @@ mod scores;
 
 use crate::formula::hash;
 use crate::sets::{Set, sets};
-use posebook::assignment::{Costs, crouse};
-use posebook::frame::FrameSize;
-use posebook::person::{BBox, TrackId};
-use posebook::phalp::{self, Location, Observation, POSE_LENGTH, Settings, Track, TrackState, Tracker};
+use posebook_core::frame::FrameSize;
+use posebook_core::person::{BBox, TrackId};
+use posebook_track::assignment::{Costs, crouse};
+use posebook_track::phalp::{self, Location, Observation, POSE_LENGTH, Settings, Track, TrackState, Tracker};
 use serde_json::Value;
 
 /// Focal length divided by image side of PHALP's camera.

@@ -3,10 +3,10 @@
 
 use super::{DEPTH_K, Worst, integers, json, matrix, number, numbers, uniform};
 use crate::sets::sets;
-use posebook::assignment::Costs;
-use posebook::frame::FrameSize;
-use posebook::person::{BBox, TrackId};
-use posebook::phalp::{
+use posebook_core::frame::FrameSize;
+use posebook_core::person::{BBox, TrackId};
+use posebook_track::assignment::Costs;
+use posebook_track::phalp::{
     Association, CostEquation, FrameTracks, Location, Observation, POSE_LENGTH, Settings, TrackState, Tracker,
 };
 use serde_json::Value;

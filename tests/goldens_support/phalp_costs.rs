@@ -3,7 +3,7 @@
 use super::{DEPTH_K, Worst, json, matrix, numbers, uniform};
 use crate::formula::{fill, fill_f64};
 use crate::sets::sets;
-use posebook::phalp::{CostEquation, CostTerms, Cues, Location, Observation, POSE_LENGTH, Prediction};
+use posebook_track::phalp::{CostEquation, CostTerms, Cues, Location, Observation, POSE_LENGTH, Prediction};
 use serde_json::Value;
 
 /// The tracks and detections of `pdist_inputs`, with the appearance vectors of both.

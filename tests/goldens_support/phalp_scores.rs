@@ -2,9 +2,11 @@
 
 use super::{json, number};
 use crate::sets::{Set, sets};
-use posebook::metrics::mot;
-use posebook::metrics::tracking::{ALPHAS, Clear, Hota, IdentityScores, PreparedSequence, TrackingScores};
-use posebook::motchallenge::Benchmark;
+use posebook_track::metrics::mot;
+use posebook_track::metrics::tracking::{
+    ALPHAS, Clear, Hota, IdentityScores, PreparedSequence, TrackingScores,
+};
+use posebook_track::motchallenge::Benchmark;
 use serde_json::Value;
 
 const TOLERANCE: f64 = 1e-9;

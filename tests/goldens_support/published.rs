@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 /// cache the test prints that it is skipped; if the variable `CI` is set, it fails.
 fn fetch_weights(name: &str) -> Option<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/sources");
-    match posebook::fetch::ensure_model(&sources, name, &mut |_| (), &AtomicBool::new(false)) {
+    match posebook_core::fetch::ensure_model(&sources, name, &mut |_| (), &AtomicBool::new(false)) {
         Ok(folder) => Some(folder),
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "CI needs the weights of {name}: {error}");

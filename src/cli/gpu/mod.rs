@@ -4,13 +4,13 @@
 
 mod parts;
 
-use crate::device;
-use crate::device::kernels::KernelGroup;
 use crate::gpu_report::{GpuReport, Section, folder_name};
-use crate::hmr2::Precision;
-use crate::memory::device::open;
-use crate::provenance::{Machine, SourceVersion};
 use anyhow::{Context, Result, ensure};
+use posebook_core::provenance::{Machine, SourceVersion};
+use posebook_models::device;
+use posebook_models::device::kernels::KernelGroup;
+use posebook_models::device::memory::open;
+use posebook_models::hmr2::Precision;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;

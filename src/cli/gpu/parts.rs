@@ -5,13 +5,13 @@ use super::super::parity::line;
 use super::Args;
 use crate::experiment::{Experiment, Override};
 use crate::gpu_report::ExperimentSummary;
-use crate::hmr2::Config;
 use crate::parity::{self, Check, GoldenSet, NetworkSize, formula};
 use crate::runner::progress::stderr_listener;
 use crate::runner::{self, ExecuteOptions, interrupt};
 use crate::speed::{self, SpeedReport, SpeedRequest, SpeedRow};
 use anyhow::{Context, Result, anyhow, bail};
 use candle_core::Device;
+use posebook_models::hmr2::Config;
 use std::path::Path;
 
 /// Number of timed passes per measurement of speed.

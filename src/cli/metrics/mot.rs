@@ -1,9 +1,9 @@
 //! `posebook metrics mot`: tracking scores of a pair of MOTChallenge files.
 
-use crate::metrics::TrackingScores;
-use crate::metrics::mot::{self, MotSequence};
-use crate::motchallenge::{Benchmark, BenchmarkChoice, ChoiceReason, MotError};
 use anyhow::Result;
+use posebook_track::metrics::TrackingScores;
+use posebook_track::metrics::mot::{self, MotSequence};
+use posebook_track::motchallenge::{Benchmark, BenchmarkChoice, ChoiceReason, MotError};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 

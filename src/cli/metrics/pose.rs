@@ -1,11 +1,11 @@
 //! `posebook metrics pose`: scores a table of people against the ground truth of calibrated views.
 
-use crate::geometry::Vec3;
-use crate::metrics::views::{ViewPerson, ViewScores, ViewsTruth};
 use anyhow::{Context, Result, bail};
 use polars::prelude::{Column, DataType, StringChunked};
 use polars_io::SerReader;
 use polars_io::parquet::read::ParquetReader;
+use posebook_core::geometry::Vec3;
+use posebook_track::metrics::views::{ViewPerson, ViewScores, ViewsTruth};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -146,10 +146,10 @@ fn table(scores: &ViewScores) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::views::SCORED_JOINTS;
-    use crate::person::JOINTS;
-    use crate::tables::PersonRow;
-    use crate::tables::files::TableWriter;
+    use posebook_core::person::JOINTS;
+    use posebook_notebook::tables::PersonRow;
+    use posebook_notebook::tables::files::TableWriter;
+    use posebook_track::metrics::views::SCORED_JOINTS;
 
     /// A truth with one camera at the origin and points 3 m in front of it.
     fn truth() -> String {
@@ -166,7 +166,7 @@ mod tests {
     /// The person of the truth, with a depth error of `off_m` on one side of the body.
     fn person(run: &str, frame: u64, off_m: f32) -> PersonRow {
         let (mut joints_m, mut joints_px) = (vec![0.0; 3 * JOINTS], vec![0.0; 2 * (JOINTS + 1)]);
-        for (index, &landmark) in crate::landmarks::SCORED_LANDMARKS.iter().enumerate() {
+        for (index, &landmark) in posebook_core::landmarks::SCORED_LANDMARKS.iter().enumerate() {
             let joint = SCORED_JOINTS[index];
             let (x, y) = (0.1 * (landmark % 5) as f32, 0.05 * landmark as f32);
             let z = if index < 6 { off_m } else { 0.0 };
@@ -260,7 +260,7 @@ mod tests {
         assert!(score(&swapped).unwrap_err().to_string().contains("none.parquet"));
         // a table of something else
         let other = tempfile::tempdir().unwrap();
-        TableWriter::<crate::tables::FrameRow>::create(other.path()).unwrap().finish().unwrap();
+        TableWriter::<posebook_notebook::tables::FrameRow>::create(other.path()).unwrap().finish().unwrap();
         swapped.people = other.path().join("frames.parquet");
         let message = score(&swapped).unwrap_err().to_string();
         assert!(message.contains("joints_m, joints_px"), "{message}");

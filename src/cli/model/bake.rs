@@ -1,8 +1,8 @@
 //! `posebook model bake-body`: makes the built-in body from MakeHuman's mesh.
 
-use crate::body::bake;
-use crate::files::check_writable_folder;
 use anyhow::{Context, Result, ensure};
+use posebook_core::files::check_writable_folder;
+use posebook_models::body::bake;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> Result<()> {
     check_writable_folder(folder.unwrap_or(Path::new("."))).with_context(failed)?;
     let body = bake::bake(&args.source, &settings)?;
     body.save(&args.out)?;
-    let sha256 = crate::provenance::sha256_of_file(&args.out)
+    let sha256 = posebook_core::provenance::sha256_of_file(&args.out)
         .with_context(|| format!("cannot read {}", args.out.display()))?;
     println!("{}: {} vertices, SHA-256 {sha256}", args.out.display(), body.v_template.len());
     Ok(())

@@ -2,9 +2,9 @@
 
 use super::super::experiment::project;
 use super::super::fetching::{self, FetchOptions};
-use crate::fetch;
-use crate::sources::DownloadLimits;
 use anyhow::Result;
+use posebook_core::download::DownloadLimits;
+use posebook_core::fetch;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]

@@ -1,13 +1,13 @@
 //! `posebook model import`: makes a model set from checkpoints and bodies of other projects.
 
 use super::super::experiment::project;
-use crate::hmr2::Config;
-use crate::import::{self, CachedFiles, ImportRequest};
-use crate::memory::heap;
-use crate::recovery::ModelSet;
 use crate::runner::interrupt;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use posebook_core::memory::heap;
+use posebook_models::hmr2::Config;
+use posebook_models::import::{self, CachedFiles, ImportRequest};
+use posebook_models::recovery::ModelSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;

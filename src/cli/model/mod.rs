@@ -8,8 +8,8 @@ mod show_blazepose;
 mod train;
 
 use super::experiment::project;
-use crate::recovery::{BodySource, ModelSet, RecoveryError, Weights};
 use anyhow::{Result, bail};
+use posebook_models::recovery::{BodySource, ModelSet, RecoveryError, Weights};
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -2,12 +2,12 @@
 
 use super::super::experiment::project;
 use super::super::parity::precision;
-use crate::hmr2::footprint::Footprint;
-use crate::hmr2::{Config, Precision};
-use crate::memory::heap::{self, HeapInterval};
-use crate::recovery::{Architecture, HMR2_MODEL_SET, ModelSet, RecoveryError};
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
+use posebook_core::memory::heap::{self, HeapInterval};
+use posebook_models::hmr2::footprint::Footprint;
+use posebook_models::hmr2::{Config, Precision};
+use posebook_models::recovery::{Architecture, HMR2_MODEL_SET, ModelSet, RecoveryError};
 use serde::Serialize;
 use std::path::Path;
 
@@ -179,7 +179,8 @@ fn measure(set: &ModelSet, precision: Precision, batches: &[usize]) -> Result<Ve
     let side = set.architecture.image_size();
     let pass = |batch: usize| -> Result<u64> {
         let interval = HeapInterval::start();
-        let crops = Tensor::zeros((batch, 3, side, side), precision.dtype(), &Device::Cpu)?;
+        let crops =
+            Tensor::zeros((batch, 3, side, side), posebook_models::nn::dtype(precision), &Device::Cpu)?;
         network.forward(&crops).with_context(|| format!("{batch} crops in {}", precision.name()))?;
         Ok(interval.peak_bytes())
     };

@@ -1,8 +1,8 @@
 //! `posebook model show` for BlazePose: dimensions, operations and memory.
 
-use crate::blazepose::{Footprint, Variant};
-use crate::recovery::ModelSet;
 use anyhow::Result;
+use posebook_models::blazepose::{Footprint, Variant};
+use posebook_models::recovery::ModelSet;
 use serde::Serialize;
 
 /// The properties of a model set.

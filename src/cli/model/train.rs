@@ -1,10 +1,10 @@
 //! `posebook model train`: trains a model set's weights on generated crops.
 
-use crate::files::check_writable_folder;
 use crate::runner::interrupt;
-use crate::train::{self, Evaluation, Settings};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use posebook_core::files::check_writable_folder;
+use posebook_synth::train::{self, Evaluation, Settings};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]

@@ -5,7 +5,7 @@
 //! of a pixel). Qualisys' camera axes are x right, y up, z towards the viewer; the result has y down and z away.
 
 use crate::dataset::DatasetError;
-use crate::metrics::views::Camera;
+use posebook_track::metrics::views::Camera;
 use std::collections::HashMap;
 use std::path::Path;
 

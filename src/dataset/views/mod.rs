@@ -2,12 +2,14 @@
 //!
 //! Input: for each frame the points of one person in every view, each with a confidence. [`triangulate`] computes their
 //! positions in world coordinates; [`TriangulatedTruth`] collects the frames and writes them as JSON, which
-//! [`crate::metrics::views::ViewsTruth`] reads for scoring. The truth's `origin` names the detector whose points were
+//! [`posebook_track::metrics::views::ViewsTruth`] reads for scoring. The truth's `origin` names the detector whose points were
 //! used (BlazePose, OpenPose); every score against it has to name it too. Does not depend on pose networks.
 
 mod calibration;
 mod openpose;
 mod plan;
+#[cfg(test)]
+mod test_cameras;
 mod triangulate;
 
 pub use calibration::{CalibratedCamera, read_qualisys};
@@ -16,9 +18,9 @@ pub use plan::{BLAZEPOSE_HEAVY, OPENPOSE, PointsCallback, View, ViewsPlan};
 pub use triangulate::{MAX_RESIDUAL_PX, ObservedPoint, TriangulatedPoint, triangulate};
 
 use super::DatasetError;
-use crate::files;
-use crate::landmarks::LANDMARKS;
-use crate::metrics::views::Camera;
+use posebook_core::files;
+use posebook_core::landmarks::LANDMARKS;
+use posebook_track::metrics::views::Camera;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -95,9 +97,9 @@ fn round_to(value: f64, steps: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::test_cameras::camera_around;
     use super::*;
-    use crate::metrics::views::ViewsTruth;
-    use crate::metrics::views::camera::tests::camera_around;
+    use posebook_track::metrics::views::ViewsTruth;
 
     #[test]
     fn a_written_truth_is_read_back_for_scoring() {

@@ -6,8 +6,8 @@
 
 use super::{ViewPoints, triangulate};
 use crate::dataset::DatasetError;
-use crate::landmarks::LANDMARKS;
-use crate::metrics::views::Camera;
+use posebook_core::landmarks::LANDMARKS;
+use posebook_track::metrics::views::Camera;
 use serde::Deserialize;
 use std::path::Path;
 
@@ -118,8 +118,8 @@ pub fn choose_people(
 #[cfg(test)]
 mod tests {
     use super::super::MAX_RESIDUAL_PX;
+    use super::super::test_cameras::camera_around;
     use super::*;
-    use crate::metrics::views::camera::tests::camera_around;
 
     #[test]
     fn points_are_reordered_and_uncertain_ones_dropped() {

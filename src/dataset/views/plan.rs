@@ -6,8 +6,8 @@
 
 use super::{MAX_RESIDUAL_PX, TriangulatedTruth, ViewPoints, choose_people, read_people, read_qualisys};
 use crate::dataset::DatasetError;
-use crate::metrics::views::Camera;
-use crate::video;
+use posebook_track::metrics::views::Camera;
+use posebook_video as video;
 use std::path::{Path, PathBuf};
 
 /// Origin of ground truth from OpenPose's points, which come with the footage.

@@ -3,7 +3,7 @@
 //! Direct linear transform (Hartley and Zisserman, "Multiple View Geometry", 12.2), each view's rows weighted by
 //! the confidence of its point.
 
-use crate::metrics::views::Camera;
+use posebook_track::metrics::views::Camera;
 
 /// Largest reprojection error of a view, pixels.
 pub const MAX_RESIDUAL_PX: f64 = 25.0;
@@ -139,8 +139,8 @@ fn smallest_eigenvector(mut matrix: [[f64; 4]; 4]) -> [f64; 4] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_cameras::camera_around;
     use super::*;
-    use crate::metrics::views::camera::tests::camera_around;
 
     const POINTS: [[f64; 3]; 3] = [[0.0, 0.0, 1.0], [0.4, -0.3, 1.7], [-0.5, 0.4, 0.1]];
 

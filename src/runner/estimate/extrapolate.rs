@@ -13,7 +13,7 @@ use super::ModeEstimate;
 use super::sampling::{self, DecodeRate};
 use super::trial::Trial;
 use super::workload::Workload;
-use crate::video::{Access, Extract, Mode, Probe, Store, Stream};
+use posebook_video::{Access, Extract, Mode, Probe, Store, Stream};
 use std::ops::Range;
 
 /// The full run over the video.

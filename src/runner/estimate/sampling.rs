@@ -2,9 +2,11 @@
 
 use super::super::RunnerError;
 use crate::experiment::Settings;
-use crate::memory::process::ProcessSampler;
-use crate::video::{self, Access, Mode, Probe, Store, VideoError};
 use candle_core::Device;
+use posebook_core::memory::process::ProcessSampler;
+use posebook_models::device::uploader;
+use posebook_video as video;
+use posebook_video::{Access, Mode, Probe, Store, VideoError};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
@@ -40,7 +42,8 @@ impl DecodeRate {
         let decoded = start..probe.file_frames().min(start + range.len().min(DECODED));
         let started = Instant::now();
         let mode = Mode::stream(Access::Sequential);
-        let mut source = video::open_probed(probe.clone(), &part(mode, decoded), scratch, &Device::Cpu)?;
+        let mut source =
+            video::open_probed(probe.clone(), &part(mode, decoded), scratch, Some(uploader(&Device::Cpu)))?;
         let (mut frames, mut first) = (0u32, None);
         let (mut sampler, mut decoder_bytes) = (ProcessSampler::new(std::process::id()), None);
         while let Some(frame) = source.next_frame()? {
@@ -77,7 +80,7 @@ pub fn count_frames(probe: &Probe, settings: &Settings, scratch: &Path) -> Resul
         // this mode decodes nothing before `prepare`
         lazy.mode = Some(Mode::extract(Store::Png));
     }
-    Ok(video::open_probed(probe.clone(), &lazy, scratch, &Device::Cpu)?.frame_count())
+    Ok(video::open_probed(probe.clone(), &lazy, scratch, Some(uploader(&Device::Cpu)))?.frame_count())
 }
 
 /// Mean size of an image as the mode writes it, bytes; `None` if it writes none.
@@ -96,7 +99,8 @@ pub fn mean_image_bytes(
     let indices = spread(probe, range);
     let mut bytes = 0;
     for n in indices.iter().map(|&n| probe.file_frame(n)) {
-        let mut source = video::open_probed(probe.clone(), &part(mode, n..n + 1), scratch, &Device::Cpu)?;
+        let mut source =
+            video::open_probed(probe.clone(), &part(mode, n..n + 1), scratch, Some(uploader(&Device::Cpu)))?;
         source.prepare()?;
         bytes += source.disk_bytes();
     }

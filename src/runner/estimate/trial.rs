@@ -8,8 +8,8 @@ use super::super::work_folder::WorkFolder;
 use super::super::{Project, RunnerError, overlay, run_job};
 use super::workload::Workload;
 use crate::experiment::{ExperimentError, Limits, Settings};
-use crate::labels::Outcome;
-use crate::video::{Mode, Probe};
+use posebook_core::labels::Outcome;
+use posebook_video::{Mode, Probe};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 

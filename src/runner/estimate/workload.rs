@@ -2,7 +2,7 @@
 
 use super::super::RunnerError;
 use crate::dataset::BoxWriter;
-use crate::person::{BBox, InputBox};
+use posebook_core::person::{BBox, InputBox};
 use std::ops::Range;
 use std::path::Path;
 

@@ -2,9 +2,9 @@
 
 use crate::dataset::DatasetError;
 use crate::dataset::mot::{self, VideoExtent};
-use crate::frame::FrameSize;
-use crate::motchallenge::{Benchmark, DecodedText, MotError};
-use crate::person::{BBox, InputBox};
+use posebook_core::frame::FrameSize;
+use posebook_core::person::{BBox, InputBox};
+use posebook_track::motchallenge::{Benchmark, DecodedText, MotError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

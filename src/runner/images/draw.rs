@@ -3,14 +3,14 @@
 //! The views are those of 4D-Humans' demo; light and outlines are our own.
 
 use super::posed_person::{CROP, PosedPerson, image_camera};
-use crate::body::Body;
-use crate::frame::Frame;
-use crate::geometry::{Vec3, add, apply};
-use crate::hmr2::camera::FOCAL_LENGTH;
-use crate::hmr2::crop;
-use crate::render::overlay::{BodyMesh, Overlay, track_color};
-use crate::render::{Camera, RgbImage};
-use crate::warp::ImageRegion;
+use posebook_core::frame::Frame;
+use posebook_core::geometry::{Vec3, add, apply};
+use posebook_models::body::Body;
+use posebook_models::hmr2::camera::FOCAL_LENGTH;
+use posebook_models::hmr2::crop;
+use posebook_models::warp::ImageRegion;
+use posebook_synth::render::overlay::{BodyMesh, Overlay, track_color};
+use posebook_synth::render::{Camera, RgbImage};
 
 /// Longest side of a drawing, pixels; where people cover a larger part of an image, the result is scaled down.
 const MAX_SIDE: usize = 8192;
@@ -113,7 +113,7 @@ pub fn draw_views(frame: &Frame, person: &PosedPerson, number: usize, body: &Bod
 mod tests {
     use super::super::posed_person::tests::person_in_t_pose;
     use super::*;
-    use crate::person::{BBox, JOINTS};
+    use posebook_core::person::{BBox, JOINTS};
 
     fn gray_frame(width: usize, height: usize) -> Frame {
         Frame::new(0, 0.0, width, height, vec![120; width * height * 3])

@@ -3,12 +3,12 @@
 //! The network's weak-perspective camera of the crop is converted to a perspective camera of the whole image as in
 //! 4D-Humans' demo: focal length 5000 / 256 times the image's longer side, principal point at the center.
 
-use crate::body::Body;
-use crate::geometry::{Vec3, add, project, translation_from_crop_camera};
-use crate::hmr2::camera::{FOCAL_LENGTH, HMAR_IMAGE_SIZE, project_to_crop, translation_in_crop};
-use crate::hmr2::crop::Square;
-use crate::person::Person;
-use crate::render::Camera;
+use posebook_core::geometry::{Vec3, add, project, translation_from_crop_camera};
+use posebook_core::person::Person;
+use posebook_models::body::Body;
+use posebook_models::hmr2::camera::{FOCAL_LENGTH, HMAR_IMAGE_SIZE, project_to_crop, translation_in_crop};
+use posebook_models::hmr2::crop::Square;
+use posebook_synth::render::Camera;
 
 /// Side of the crop that crop cameras refer to, pixels: that of the published network.
 pub const CROP: usize = HMAR_IMAGE_SIZE as usize;
@@ -70,8 +70,8 @@ impl PosedPerson {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::geometry::IDENTITY;
-    use crate::person::{BBox, Detection, SmplParams};
+    use posebook_core::geometry::IDENTITY;
+    use posebook_core::person::{BBox, Detection, SmplParams};
 
     /// A person upright with spread arms, facing the crop's camera.
     pub fn person_in_t_pose(body: &Body, bbox: BBox, crop_camera: [f32; 3]) -> Person {

@@ -1,14 +1,15 @@
 //! The request of `posebook reconstruct`: images, boxes and settings.
 
 use super::boxes::{ProvidedBoxes, has_boxes_file};
-use crate::detect;
-use crate::device;
-use crate::experiment::{Override, explain_toml_error, overrides};
-use crate::hmr2::Settings as Hmr2Settings;
-use crate::motchallenge::Benchmark;
-use crate::recovery::RecoveryError;
+use crate::experiment::{Override, overrides};
 use crate::runner::RunnerError;
-use crate::sources::ImageFiles;
+use posebook_core::toml_error::explain_toml_error;
+use posebook_models::detect;
+use posebook_models::device;
+use posebook_models::hmr2::Settings as Hmr2Settings;
+use posebook_models::recovery::RecoveryError;
+use posebook_track::motchallenge::Benchmark;
+use posebook_video::sources::ImageFiles;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -27,10 +28,10 @@ pub enum ReconstructRequestError {
     FramesOfImages,
     /// A setting of BlazePose is invalid.
     #[error(transparent)]
-    BlazePose(#[from] crate::blazepose::BlazePoseError),
+    BlazePose(#[from] posebook_models::blazepose::BlazePoseError),
     /// A setting of the body's fit is invalid.
     #[error(transparent)]
-    Fit(#[from] crate::fit::FitError),
+    Fit(#[from] posebook_models::fit::FitError),
 }
 
 /// Images to reconstruct, and the settings.
@@ -49,9 +50,9 @@ pub struct ReconstructRequest {
     /// Settings of HMR2.
     pub hmr2: Hmr2Settings,
     /// Settings of BlazePose.
-    pub blazepose: crate::blazepose::Settings,
+    pub blazepose: posebook_models::blazepose::Settings,
     /// Settings of the body's fit.
-    pub fit: crate::fit::Settings,
+    pub fit: posebook_models::fit::Settings,
     /// Detector for images without boxes; `given` takes the whole image as one person's box.
     pub detect: DetectSettings,
     /// Notes for the user.
@@ -71,9 +72,9 @@ struct WrittenSettings {
     #[serde(default)]
     hmr2: Hmr2Settings,
     #[serde(default)]
-    blazepose: crate::blazepose::Settings,
+    blazepose: posebook_models::blazepose::Settings,
     #[serde(default)]
-    fit: crate::fit::Settings,
+    fit: posebook_models::fit::Settings,
     #[serde(default)]
     detect: DetectSettings,
 }

@@ -1,10 +1,10 @@
 //! A person's results as files: a mesh (.obj), parameters for NumPy (.npz), a row of the table.
 
 use super::posed_person::PosedPerson;
-use crate::body::Body;
-use crate::hmr2::camera::FOCAL_LENGTH;
-use crate::npz::{NpzWriter, Values};
-use crate::tables::ImagePersonRow;
+use posebook_core::npz::{NpzWriter, Values};
+use posebook_models::body::Body;
+use posebook_models::hmr2::camera::FOCAL_LENGTH;
+use posebook_notebook::tables::ImagePersonRow;
 use std::fmt::Write;
 
 /// The mesh as a Wavefront .obj file, in OpenGL axes as 4D-Humans' demo writes it.
@@ -98,8 +98,8 @@ mod tests {
     use super::super::posed_person::image_camera;
     use super::super::posed_person::tests::person_in_t_pose;
     use super::*;
-    use crate::person::BBox;
     use candle_core::npy::NpzTensors;
+    use posebook_core::person::BBox;
 
     fn posed_person(body: &Body) -> PosedPerson {
         let bbox = BBox { x1: 10.0, y1: 20.0, x2: 60.0, y2: 150.0 };

@@ -2,7 +2,7 @@
 
 use super::boxes::BoxOrigin;
 use super::serialize::{serialize_path, serialize_paths};
-use crate::provenance::SourceVersion;
+use posebook_core::provenance::SourceVersion;
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -17,11 +17,12 @@ use super::progress::{ProgressEvent, ProgressListener};
 use super::run_job::{self, RunContext};
 use super::work_folder::WorkFolder;
 use super::{Project, RunnerError, detections, gpu, overlay, record, report_folder, weights};
-use crate::detect;
-use crate::labels::Outcome;
-use crate::recovery::ModelSet;
-use crate::tables::RunRow;
-use crate::video::{self, Probe};
+use posebook_core::labels::Outcome;
+use posebook_models::detect;
+use posebook_models::recovery::ModelSet;
+use posebook_notebook::tables::RunRow;
+use posebook_video as video;
+use posebook_video::Probe;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 

@@ -3,10 +3,10 @@
 use super::super::progress::{ProgressEvent, ProgressListener};
 use super::super::{Project, RunnerError, defaults};
 use crate::dataset::Dataset;
-use crate::detect;
 use crate::experiment::{Override, Settings};
-use crate::motchallenge::Benchmark;
-use crate::sources;
+use posebook_models::detect;
+use posebook_track::motchallenge::Benchmark;
+use posebook_video::sources;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! The summary of a tracked video as Markdown: frames, outcome, memory, scores and tracks.
 
 use super::super::RunnerError;
-use crate::labels::VideoMode;
-use crate::tables::{PersonRow, RunRow, files};
-use crate::video::Probe;
+use posebook_core::labels::VideoMode;
+use posebook_notebook::tables::{PersonRow, RunRow, files};
+use posebook_video::Probe;
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,0 +1,190 @@
+//! The pipeline stage: input frames with detections, output people with bodies, independent of the network.
+
+use super::frame_people::FramePeople;
+use super::landmark_bodies::{LandmarkBodies, UNCERTAIN_SCORE};
+use super::settings::Settings;
+use super::{Architecture, ModelSet, RecoveryError, Weights, models_folder};
+use crate::blazepose::BlazePose;
+use crate::body::Body;
+use crate::hmr2::{self, Hmr2};
+use candle_core::Device;
+use posebook_core::frame::Frame;
+use posebook_core::person::Detection;
+
+/// A loaded network that recovers bodies.
+pub enum BodyNetwork {
+    /// HMR2.
+    Hmr2(Box<Hmr2>),
+    /// BlazePose and a fit.
+    BlazePose(Box<LandmarkBodies>),
+}
+
+/// The network's input for one frame.
+pub struct FrameCrops {
+    /// Index of the frame.
+    pub frame_index: usize,
+    /// Width of the frame, pixels.
+    pub frame_width: usize,
+    /// Height of the frame, pixels.
+    pub frame_height: usize,
+    pixels: Pixels,
+}
+
+enum Pixels {
+    /// HMR2 needs one crop per person; the frame is dropped.
+    Crops(hmr2::FrameCrops),
+    /// BlazePose's second crop depends on its first result, so that the frame itself is needed.
+    Frame { frame: Frame, detections: Vec<Detection> },
+}
+
+impl FrameCrops {
+    /// Number of detections.
+    pub fn len(&self) -> usize {
+        match &self.pixels {
+            Pixels::Crops(crops) => crops.len(),
+            Pixels::Frame { detections, .. } => detections.len(),
+        }
+    }
+
+    /// Whether there are no detections.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl BodyNetwork {
+    /// Verifies a model set's weights and loads them to a device.
+    ///
+    /// # Errors
+    /// If the weights are missing, do not match the set, or have another hash; or if the device has too little memory.
+    pub fn load(set: &ModelSet, device: &Device, settings: Settings) -> Result<BodyNetwork, RecoveryError> {
+        set.verify_cached()?;
+        match (&set.architecture, &set.weights) {
+            (Architecture::BlazePose(_), Weights::Fetched(fetched)) => {
+                let weights = fetched.converted_path(&models_folder()?);
+                let network = BlazePose::load(&weights, settings.blazepose.clone(), device)?;
+                let bodies = LandmarkBodies::new(network, device, &set.load_body()?, settings)?;
+                Ok(BodyNetwork::BlazePose(Box::new(bodies)))
+            }
+            _ => {
+                let weights = set.load_weights(settings.hmr2.precision, device)?;
+                let config = set.hmr2_config("its transformer")?;
+                Ok(BodyNetwork::Hmr2(Box::new(Hmr2::new(config, weights, settings.hmr2)?)))
+            }
+        }
+    }
+
+    /// Removes detections with low scores if this network cannot reject them: BlazePose confirms or rejects uncertain
+    /// detections by the presence of a person, HMR2 predicts a body for every box.
+    pub fn remove_uncertain(&self, mut detections: Vec<Detection>) -> Vec<Detection> {
+        if matches!(self, BodyNetwork::Hmr2(_)) {
+            detections.retain(|detection| detection.score >= UNCERTAIN_SCORE);
+        }
+        detections
+    }
+
+    /// The device that the network runs on.
+    pub fn device(&self) -> &Device {
+        match self {
+            BodyNetwork::Hmr2(hmr2) => hmr2.device(),
+            BodyNetwork::BlazePose(bodies) => bodies.device(),
+        }
+    }
+
+    /// Extracts the crops of a frame as PHALP does, or keeps the frame for a network that extracts crops itself.
+    ///
+    /// # Errors
+    /// If a box is empty or not finite, or the device fails.
+    pub fn extract_crops(
+        &self,
+        frame: Frame,
+        detections: Vec<Detection>,
+    ) -> Result<FrameCrops, RecoveryError> {
+        let (frame_index, frame_width, frame_height) = (frame.index, frame.width, frame.height);
+        let pixels = match self {
+            BodyNetwork::Hmr2(hmr2) => Pixels::Crops(hmr2.extract_crops(&frame, &detections)?),
+            BodyNetwork::BlazePose(_) => Pixels::Frame { frame, detections },
+        };
+        Ok(FrameCrops { frame_index, frame_width, frame_height, pixels })
+    }
+
+    /// As [`BodyNetwork::extract_crops`], but HMR2's crops are those of 4D-Humans' demo for single images. The frame is
+    /// copied for a network that needs it.
+    ///
+    /// # Errors
+    /// As [`BodyNetwork::extract_crops`], and if the frame is on a device.
+    pub fn extract_demo_crops(
+        &self,
+        frame: &Frame,
+        detections: Vec<Detection>,
+    ) -> Result<FrameCrops, RecoveryError> {
+        let Frame { index: frame_index, width: frame_width, height: frame_height, .. } = *frame;
+        let pixels = match self {
+            BodyNetwork::Hmr2(hmr2) => Pixels::Crops(hmr2.extract_crops_demo(frame, &detections)?),
+            BodyNetwork::BlazePose(_) => {
+                let rgb = frame.rgb().to_vec();
+                let frame = Frame::new(frame_index, frame.time_secs, frame_width, frame_height, rgb);
+                Pixels::Frame { frame, detections }
+            }
+        };
+        Ok(FrameCrops { frame_index, frame_width, frame_height, pixels })
+    }
+
+    /// Recovers the people of frames; frames have to be in video order.
+    ///
+    /// # Errors
+    /// If the network fails or the device has too little memory.
+    pub fn recover(
+        &mut self,
+        frames: Vec<FrameCrops>,
+        body: &Body,
+    ) -> Result<Vec<FramePeople>, RecoveryError> {
+        match self {
+            BodyNetwork::Hmr2(hmr2) => {
+                let crops: Vec<hmr2::FrameCrops> = frames
+                    .into_iter()
+                    .filter_map(|frame| match frame.pixels {
+                        Pixels::Crops(crops) => Some(crops),
+                        Pixels::Frame { .. } => None,
+                    })
+                    .collect();
+                let people = hmr2.recover(&crops, body)?.into_iter();
+                Ok(people.map(|persons| FramePeople { persons, without_body: Vec::new() }).collect())
+            }
+            BodyNetwork::BlazePose(bodies) => {
+                let frames = frames.into_iter().filter_map(|frame| match frame.pixels {
+                    Pixels::Frame { frame, detections } => Some((frame, detections)),
+                    Pixels::Crops(_) => None,
+                });
+                frames.map(|(frame, detections)| bodies.recover(&frame, detections, body)).collect()
+            }
+        }
+    }
+
+    /// As [`BodyNetwork::recover`] for independent images.
+    ///
+    /// # Errors
+    /// As [`BodyNetwork::recover`].
+    pub fn recover_images(
+        &mut self,
+        images: Vec<FrameCrops>,
+        body: &Body,
+    ) -> Result<Vec<FramePeople>, RecoveryError> {
+        if matches!(self, BodyNetwork::Hmr2(_)) {
+            return self.recover(images, body);
+        }
+        let mut people = Vec::with_capacity(images.len());
+        for image in images {
+            self.reset_previous_frame();
+            people.extend(self.recover(vec![image], body)?);
+        }
+        Ok(people)
+    }
+
+    /// Discards the people of the previous frame, whose regions BlazePose starts from: the next frame is independent.
+    pub fn reset_previous_frame(&mut self) {
+        if let BodyNetwork::BlazePose(bodies) = self {
+            bodies.reset_previous_frame();
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Tables and notebooks.
+
+pub mod cell;
+pub mod format;
+pub mod report;
+pub mod tables;

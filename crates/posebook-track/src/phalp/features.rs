@@ -1,0 +1,154 @@
+//! What the tracker stores about a person, and the vectors that the reference packs it into.
+
+use posebook_core::geometry::Vec3;
+use posebook_core::person::{Person, SmplParams};
+
+/// Values in a pose vector: 9 of the global orientation, 207 of the body pose (23 matrices, row-major), 10 betas, 3
+/// of the camera.
+pub const POSE_LENGTH: usize = 229;
+/// Values of a pose vector that enter the pose distance: all but the camera.
+const COMPARED_LENGTH: usize = POSE_LENGTH - 3;
+/// Values in a location vector: 45 points in the padded square (x, y), then the camera three times.
+pub const LOCATION_LENGTH: usize = 99;
+/// The depth in a pose vector is in units of this many meters.
+const DEPTH_SCALE: f32 = 200.0;
+
+/// The reference's pose vector (`smpl_to_pose_camera_vector`); `translation` in meters.
+pub fn pose_vector(params: &SmplParams, translation: Vec3) -> [f32; POSE_LENGTH] {
+    let mut vector = [0.0; POSE_LENGTH];
+    let matrices = std::iter::once(&params.global_orient).chain(&params.body_pose);
+    let camera = [translation[0], translation[1], translation[2] / DEPTH_SCALE];
+    let values = matrices.flatten().flatten().chain(&params.betas).chain(&camera);
+    for (slot, value) in vector.iter_mut().zip(values) {
+        *slot = *value;
+    }
+    vector
+}
+
+/// Inverse of [`pose_vector`]: the parameters, and the translation in meters.
+///
+/// The reference's `pose_camera_vector_to_smpl` scales the depth inside its argument, so that unpacking twice gives
+/// a depth 200 times too large. Here the argument is not changed.
+pub fn params_from_pose_vector(vector: &[f32; POSE_LENGTH]) -> (SmplParams, Vec3) {
+    let matrix = |offset: usize| {
+        std::array::from_fn(|row| std::array::from_fn(|column| vector[offset + row * 3 + column]))
+    };
+    let params = SmplParams {
+        global_orient: matrix(0),
+        body_pose: std::array::from_fn(|joint| matrix(9 + joint * 9)),
+        betas: std::array::from_fn(|index| vector[216 + index]),
+    };
+    (params, [vector[226], vector[227], vector[228] * DEPTH_SCALE])
+}
+
+/// The reference's location vector (`loca`): 45 points in units of the padded square, then the translation (meters)
+/// three times.
+///
+/// # Panics
+/// If there are not 45 points.
+pub fn location_vector(joints_in_square: &[[f32; 2]], translation: Vec3) -> [f32; LOCATION_LENGTH] {
+    assert_eq!(joints_in_square.len(), 45, "a location vector holds 45 points");
+    let mut vector = [0.0; LOCATION_LENGTH];
+    let values = joints_in_square.iter().flatten().chain(translation.iter().cycle().take(9));
+    for (slot, value) in vector.iter_mut().zip(values) {
+        *slot = *value;
+    }
+    vector
+}
+
+/// Location of a person: the two parts of a location vector that the tracker uses.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Location {
+    /// The body's origin in the image padded to a square, in units of the square's side.
+    pub in_square: [f32; 2],
+    /// The body's origin in the axes of PHALP's camera, meters.
+    pub in_camera: Vec3,
+}
+
+/// A detected person as the tracker stores it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observation {
+    /// Frame index; the time axis of the tracker's regressions.
+    pub frame_index: usize,
+    /// Pose vector.
+    pub pose: Box<[f32; POSE_LENGTH]>,
+    /// Location.
+    pub location: Location,
+    /// A person of annotated identity confirms its track at once, as annotated boxes do in the reference.
+    pub annotated: bool,
+}
+
+impl Observation {
+    /// The tracker's features of `person`; `None` if the body's origin is missing or a value is not finite.
+    pub fn from_person(frame_index: usize, person: &Person) -> Option<Observation> {
+        let location = Location {
+            in_square: *person.joints_in_square.get(posebook_core::person::JOINTS)?,
+            in_camera: person.translation,
+        };
+        let pose = Box::new(pose_vector(&person.params, person.translation));
+        let values = pose.iter().chain(&location.in_square).chain(&location.in_camera);
+        values.copied().all(f32::is_finite).then_some(Observation {
+            frame_index,
+            pose,
+            location,
+            annotated: false,
+        })
+    }
+}
+
+/// A track's prediction for the next frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Pose vector.
+    pub pose: Box<[f32; POSE_LENGTH]>,
+    /// Location.
+    pub location: Location,
+    /// Widths of the prediction intervals: x and y in units of the square, depth as a factor.
+    ///
+    /// A track with a single match has no regression yet; the reference then uses its location in the camera as if
+    /// it were this interval, and so does this field.
+    pub interval: [f32; 3],
+}
+
+impl Prediction {
+    /// The prediction for a track with a single match, or without location prediction: no change.
+    pub fn stationary(observation: &Observation) -> Prediction {
+        Prediction {
+            pose: observation.pose.clone(),
+            location: observation.location,
+            interval: observation.location.in_camera,
+        }
+    }
+}
+
+/// Squared distance between two pose vectors without their cameras (`get_pose_distance`).
+///
+/// Summed in f64; the reference expands the square in f32, with an error of about 5e-5.
+pub(super) fn pose_distance(a: &[f32; POSE_LENGTH], b: &[f32; POSE_LENGTH]) -> f64 {
+    let difference = |(a, b): (&f32, &f32)| f64::from(*a) - f64::from(*b);
+    a.iter().zip(b).take(COMPARED_LENGTH).map(difference).map(|difference| difference * difference).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unpacking_does_not_change_the_vector() {
+        let vector: [f32; POSE_LENGTH] = std::array::from_fn(|index| index as f32);
+        let (params, translation) = params_from_pose_vector(&vector);
+        assert_eq!(translation, [226.0, 227.0, 228.0 * 200.0]);
+        assert_eq!(params.body_pose[22][2][2], 215.0);
+        assert_eq!(params.betas[0], 216.0);
+        assert_eq!(pose_vector(&params, translation), vector);
+    }
+
+    #[test]
+    fn the_camera_does_not_enter_the_pose_distance() {
+        let a = [0.0; POSE_LENGTH];
+        let mut b = a;
+        b[228] = 9.0;
+        b[225] = 0.5;
+        assert_eq!(pose_distance(&a, &b), 0.25);
+    }
+}

@@ -1,0 +1,34 @@
+//! PHALP's tracker (Rajasegaran et al., CVPR 2022; `brjathu/PHALP`: `phalp/trackers/PHALP.py`,
+//! `phalp/external/deep_sort_/`): assigns identities to the detected people of each frame.
+//!
+//! Each track predicts the location and pose of its person in the next frame; the people of that frame are assigned
+//! to the tracks at the least total cost, with costs above a threshold excluded (gating). A track is tentative
+//! until it was matched [`Settings::n_init`] times in a row, then confirmed; when unmatched it is lost, and deleted
+//! after more than [`Settings::max_age_track`] frames.
+//!
+//! [`Tracker::update`] returns the tracks of a frame once they are final: at most `n_init - 1` frames later. Memory
+//! is bounded by the number of people in a frame, not by the length of the video.
+//!
+//! Input: [`Person`](posebook_core::person::Person)s of each frame, in order. Output: [`FrameTracks`]. Does not depend on
+//! detectors or pixels.
+
+mod cost;
+mod cues;
+mod features;
+mod pending;
+mod ridge;
+mod settings;
+mod track;
+mod tracker;
+
+pub use cost::{CostEquation, CostTerms};
+pub use cues::{Cues, LocationCue, PoseCue, TextureCue};
+pub use features::{
+    LOCATION_LENGTH, Location, Observation, POSE_LENGTH, Prediction, location_vector,
+    params_from_pose_vector, pose_vector,
+};
+pub use pending::{FrameTrack, FrameTracks};
+pub use ridge::predict;
+pub use settings::{Settings, SettingsError};
+pub use track::{Track, TrackState};
+pub use tracker::{Association, TrackError, Tracker};
