@@ -60,21 +60,22 @@ check-cuda *arguments:
 
 # run the tests without the slow ones
 test *filter:
-    cargo test --release --locked "$@"
+    cargo test --release --locked --workspace "$@"
 
 # run the tests of parsers of untrusted files with overflow checks and debug assertions
 test-checked:
-    cargo test --profile checked --locked --lib -- archive:: pickle:: npz:: tflite:: tfjs:: motchallenge:: sources:: \
-        video::jpeg:: video::still:: video::stream_info video::listing video::codec_headers video::container
+    cargo test --profile checked --locked --lib -p posebook-core -p posebook-video -p posebook-track -p posebook-models -- \
+        archive:: npz:: pickle:: tflite:: tfjs:: motchallenge:: sources:: images:: probe::stream_info probe::listing \
+        probe::codec_headers probe::container
 
 # run the slow tests: whole experiments, interrupted and resumed
 test-slow:
-    cargo test --release --locked -- --ignored
+    cargo test --release --locked --workspace -- --ignored
 
 # check the format and the lints
 lint:
     cargo fmt --check
-    cargo clippy --release --locked --all-targets -- -D warnings
+    cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
 # run the benchmarks: all, or one of render, video, hmr2, fit, blazepose
 bench *name:

@@ -232,7 +232,7 @@ fn photographs_have_the_pixels_that_opencv_reads() {
         ),
     ] {
         let Some(path) = media(name) else { return };
-        let frame = video::still::read(&path, 0).unwrap().frame;
+        let frame = video::images::still::read(&path, 0).unwrap().frame;
         assert_eq!((frame.width, frame.height), (width, height), "{name}");
         assert_eq!(sha256_of_bytes(frame.rgb()), sha256, "{name}");
     }

@@ -1,8 +1,9 @@
 //! `posebook experiment`: run, list, show.
 
 use crate::experiment::{Experiment, ExperimentSize, Override};
+use crate::runner::interrupt;
 use crate::runner::progress::stderr_listener;
-use crate::runner::{self, ExecuteOptions, ExperimentResult, Plan, Project, SizeEstimator, interrupt};
+use crate::runner::{self, ExecuteOptions, ExperimentResult, Plan, Project, SizeEstimator};
 use anyhow::{Context, Result, bail};
 use posebook_notebook::report::RenderedReport;
 use std::path::Path;

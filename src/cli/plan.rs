@@ -3,10 +3,10 @@
 use super::experiment::project;
 use super::track::split;
 use crate::experiment::Override;
+use crate::runner::interrupt;
 use crate::runner::progress::stderr_listener;
 use crate::runner::{
     ExecuteOptions, ModeEstimate, ResourceEstimate, TrackRequest, estimate_resources, format_duration,
-    interrupt,
 };
 use anyhow::Result;
 use posebook_video::FrameRate;

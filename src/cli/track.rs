@@ -2,8 +2,9 @@
 
 use super::experiment::project;
 use crate::experiment::Override;
+use crate::runner::interrupt;
 use crate::runner::progress::stderr_listener;
-use crate::runner::{self, ExecuteOptions, Outcome, TrackRequest, interrupt};
+use crate::runner::{self, ExecuteOptions, Outcome, TrackRequest};
 use anyhow::{Result, bail};
 use posebook_video::sources;
 use std::path::{Path, PathBuf};

@@ -2,9 +2,9 @@
 
 use std::io::Cursor;
 
-use super::container;
-use super::listing::{FrameParser, PacketParser};
-use super::stream_info::parse;
+use crate::probe::container;
+use crate::probe::listing::{FrameParser, PacketParser};
+use crate::probe::stream_info::parse;
 
 /// Parses ffprobe's JSON description of a file; whether it is valid.
 pub fn stream_info(json: &[u8]) -> bool {
@@ -32,10 +32,10 @@ pub fn container(bytes: &[u8]) -> (bool, Option<usize>) {
 /// Decodes a JPEG of an extraction, 64 x 48 pixels; whether it is valid.
 pub fn extracted_jpeg(bytes: &[u8]) -> bool {
     let mut rgb = vec![0; 64 * 48 * 3];
-    super::jpeg::decode_extracted(bytes, &mut rgb).is_ok()
+    crate::images::jpeg::decode_extracted(bytes, &mut rgb).is_ok()
 }
 
 /// Decodes an image of any supported kind; whether it is valid.
 pub fn still_image(bytes: &[u8]) -> bool {
-    super::still::decode(bytes).is_ok()
+    crate::images::still::decode(bytes).is_ok()
 }

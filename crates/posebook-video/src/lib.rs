@@ -25,79 +25,36 @@
 pub mod ffmpeg;
 pub mod sources;
 
-mod audio;
-mod buffers;
-mod child;
-mod codec_headers;
-mod container;
-mod decode_pass;
-mod decoder;
-mod encoder;
+mod decode;
+mod encode;
 mod error;
-mod extract;
-mod frame_decoder;
 #[doc(hidden)]
 pub mod fuzzing;
-mod hardware;
-mod image_folder;
-mod image_format;
-mod indexed;
-mod inspect;
-mod ivf;
-mod jpeg;
-mod listing;
-mod mode;
-mod planes;
-mod prefetch;
-mod preloaded;
+pub mod images;
+mod modes;
 mod probe;
-mod range;
-mod reader;
-mod seconds;
-mod seek;
-mod sequential;
 mod settings;
-pub mod still;
-mod stream_info;
-mod synchronous;
-mod timeline;
-mod timestamps;
-mod watchdog;
 
 #[cfg(test)]
-mod test_clips;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_audio;
-#[cfg(test)]
-mod tests_failures;
-#[cfg(test)]
-mod tests_image_folder;
-#[cfg(test)]
-mod tests_reading;
-#[cfg(test)]
-mod tests_seek;
-#[cfg(test)]
-mod tests_timestamps;
 
 use std::ops::Range;
 use std::path::Path;
 
-use mode::{DEFAULT_JPEG_QUALITY, DEFAULT_QUEUE_MIB};
 use posebook_core::frame::{Frame, FrameUploader};
+use settings::mode::{DEFAULT_JPEG_QUALITY, DEFAULT_QUEUE_MIB};
 use std::sync::Arc;
 
-pub use audio::AudioSegment;
-pub use encoder::{Encoder, EncoderSettings, FrameGeometry};
+pub use encode::audio::AudioSegment;
+pub use encode::encoder::{Encoder, EncoderSettings, FrameGeometry};
 pub use error::{VideoError, VideoErrorKind};
-pub use inspect::probe;
-pub use mode::{Access, Extract, Mode, Preset, Store, Stream};
+pub use probe::inspect::probe;
+pub use probe::range::Selection;
+pub use probe::timeline::{FrameRate, Timeline};
 pub use probe::{Probe, TimestampSource};
-pub use range::Selection;
-pub use seconds::Seconds;
 pub use settings::Settings;
-pub use timeline::{FrameRate, Timeline};
+pub use settings::mode::{Access, Extract, Mode, Preset, Store, Stream};
+pub use settings::seconds::Seconds;
 
 /// Frame buffers of a prefetching source in all modes but the sequential stream, which has its own bound: one being
 /// read, one queued, and two held by the consumer.
@@ -174,7 +131,7 @@ pub fn open(
     let mode = settings.mode().map_err(|kind| VideoError::new(path, kind))?;
     check_uploader(path, &mode, uploader.is_some())?;
     let stall_timeout = settings.stall_timeout().map_err(|kind| VideoError::new(path, kind))?;
-    open_probed(inspect::probe_with_timeout(path, stall_timeout)?, settings, scratch, uploader)
+    open_probed(probe::inspect::probe_with_timeout(path, stall_timeout)?, settings, scratch, uploader)
 }
 
 /// As [`open`], with the frame rate `fps` for a folder of images. It is ignored for a video file, which has
@@ -202,7 +159,7 @@ pub fn open_with_fps(
 /// # Errors
 /// As [`probe`]; if `fps` is not a valid frame rate.
 pub fn probe_with_fps(path: &Path, fps: Option<f64>) -> Result<Probe, VideoError> {
-    if sources::is_image_source(path) { image_folder::probe(path, fps) } else { probe(path) }
+    if sources::is_image_source(path) { probe::image_folder::probe(path, fps) } else { probe(path) }
 }
 
 fn check_uploader(path: &Path, mode: &Mode, has_uploader: bool) -> Result<(), VideoError> {
@@ -227,50 +184,51 @@ pub fn open_probed(
     let mode = settings.mode().map_err(wrong)?;
     check_uploader(&path, &mode, uploader.is_some())?;
     let probe = probe.looped(settings.loops());
-    let selection = range::resolve_selection(settings, &probe).map_err(wrong)?;
+    let selection = probe::range::resolve_selection(settings, &probe).map_err(wrong)?;
     let hwaccel = settings.hwaccel();
     if let Some(name) = hwaccel {
-        hardware::check(name).map_err(wrong)?;
+        ffmpeg::hardware::check(name).map_err(wrong)?;
     }
     if hwaccel.is_some() && probe.images().is_some() {
         let message = "video.hwaccel is for video files, and this is a folder of images; leave it out";
         return Err(wrong(VideoErrorKind::InvalidSettings(message.into())));
     }
-    let options = decoder::DecodeOptions::for_video(&probe, hwaccel);
-    let context = reader::ReaderContext::new(probe, selection);
+    let options = decode::decoder::DecodeOptions::for_video(&probe, hwaccel);
+    let context = modes::reader::ReaderContext::new(probe, selection);
     if context.probe.images().is_some() {
         // an image is decoded into a separate buffer and then copied
         context.stats.record_internal_buffer_bytes(context.probe.frame_bytes() as u64);
     }
-    let reader: Box<dyn reader::FrameReader> = match mode {
+    let reader: Box<dyn modes::reader::FrameReader> = match mode {
         Mode::Extract(Extract { store: Store::Memory, .. }) => {
-            return Ok(Box::new(preloaded::PreloadedSource::new(context, options, None)));
+            return Ok(Box::new(modes::preloaded::PreloadedSource::new(context, options, None)));
         }
         Mode::Extract(Extract { store: Store::Device, .. }) => {
-            return Ok(Box::new(preloaded::PreloadedSource::new(context, options, uploader)));
+            return Ok(Box::new(modes::preloaded::PreloadedSource::new(context, options, uploader)));
         }
         Mode::Extract(Extract { store: Store::Jpeg, quality }) => {
-            let format = image_format::ImageFormat::Jpeg { quality: quality.unwrap_or(DEFAULT_JPEG_QUALITY) };
-            Box::new(extract::ExtractReader::new(context.clone(), options, format, scratch))
+            let format =
+                images::format::ImageFormat::Jpeg { quality: quality.unwrap_or(DEFAULT_JPEG_QUALITY) };
+            Box::new(modes::extract::ExtractReader::new(context.clone(), options, format, scratch))
         }
-        Mode::Extract(Extract { store: Store::Png, .. }) => Box::new(extract::ExtractReader::new(
+        Mode::Extract(Extract { store: Store::Png, .. }) => Box::new(modes::extract::ExtractReader::new(
             context.clone(),
             options,
-            image_format::ImageFormat::Png,
+            images::format::ImageFormat::Png,
             scratch,
         )),
         Mode::Stream(Stream { access: Access::Seek, .. }) => {
-            Box::new(seek::SeekReader::new(context.clone(), options))
+            Box::new(modes::seek::SeekReader::new(context.clone(), options))
         }
         Mode::Stream(Stream { access: Access::Indexed, .. }) => {
-            Box::new(indexed::IndexedReader::new(context.clone(), options))
+            Box::new(modes::indexed::IndexedReader::new(context.clone(), options))
         }
         Mode::Stream(Stream { access: Access::Sequential, .. }) => {
-            Box::new(sequential::SequentialReader::start(context.clone(), &options)?)
+            Box::new(modes::sequential::SequentialReader::start(context.clone(), &options)?)
         }
     };
     if !settings.overlap() {
-        return Ok(Box::new(synchronous::SynchronousSource::new(context, reader)));
+        return Ok(Box::new(modes::synchronous::SynchronousSource::new(context, reader)));
     }
     let queue_bytes = match mode {
         Mode::Stream(Stream { access: Access::Sequential, queue_mib }) => {
@@ -278,7 +236,7 @@ pub fn open_probed(
         }
         _ => PREFETCH_BUFFERS * context.probe.frame_bytes(),
     };
-    let source = prefetch::PrefetchSource::new(context, reader, queue_bytes)?;
+    let source = modes::prefetch::PrefetchSource::new(context, reader, queue_bytes)?;
     Ok(Box::new(if matches!(mode, Mode::Stream(_)) { source.started()? } else { source }))
 }
 
@@ -289,7 +247,7 @@ pub fn open_probed(
 pub fn select_frames(settings: &Settings, probe: &Probe) -> Result<Selection, VideoError> {
     let wrong = |kind| VideoError::new(&probe.path, kind);
     let settings = settings.with_defaults().map_err(wrong)?;
-    range::resolve_selection(&settings, &probe.clone().looped(settings.loops())).map_err(wrong)
+    probe::range::resolve_selection(&settings, &probe.clone().looped(settings.loops())).map_err(wrong)
 }
 
 #[cfg(test)]

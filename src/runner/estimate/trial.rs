@@ -1,13 +1,15 @@
 //! Trial runs: a video mode over a few frames, by the same worker process that makes runs, sampled in the same way.
 
-use super::super::gpu::DevicePlacement;
 use super::super::job::{JobSpec, WorkerReport};
-use super::super::progress::NoProgress;
 use super::super::supervisor::Program;
-use super::super::work_folder::WorkFolder;
-use super::super::{Project, RunnerError, overlay, run_job};
+use super::super::{Project, RunnerError};
 use super::workload::Workload;
 use crate::experiment::{ExperimentError, Limits, Settings};
+use crate::runner::job::gpu::DevicePlacement;
+use crate::runner::progress::NoProgress;
+use crate::runner::supervisor::run_job;
+use crate::runner::supervisor::work_folder::WorkFolder;
+use crate::runner::worker::overlay;
 use posebook_core::labels::Outcome;
 use posebook_video::{Mode, Probe};
 use std::path::Path;

@@ -3,20 +3,28 @@
 //! Input: a [`TrackRequest`]. Output: a folder with tables, an overlay video and a summary. The video is processed by the
 //! same worker process as a run of an experiment, so that both give the same results.
 
+pub mod detections;
+
 mod request;
 mod summary;
 
 pub use request::{OpenChoices, TrackRequest, TrackRequestError};
 
-use super::clips::{self, Clip, ReadyClip};
-use super::execute::ExecuteOptions;
-use super::gpu::DevicePlacement;
-use super::planned::mode_name;
-use super::planner::Planner;
-use super::progress::{ProgressEvent, ProgressListener};
-use super::run_job::{self, RunContext};
-use super::work_folder::WorkFolder;
-use super::{Project, RunnerError, detections, gpu, overlay, record, report_folder, weights};
+use super::{Project, RunnerError};
+use crate::runner::job::clips::{self, Clip, ReadyClip};
+use crate::runner::job::gpu;
+use crate::runner::job::gpu::DevicePlacement;
+use crate::runner::job::planned::mode_name;
+use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::weights;
+use crate::runner::scheduler::execute::ExecuteOptions;
+use crate::runner::scheduler::planner::Planner;
+use crate::runner::store::report_folder;
+use crate::runner::supervisor::record;
+use crate::runner::supervisor::run_job::{self, RunContext};
+use crate::runner::supervisor::work_folder::WorkFolder;
+
+use crate::runner::worker::overlay;
 use posebook_core::labels::Outcome;
 use posebook_models::detect;
 use posebook_models::recovery::ModelSet;

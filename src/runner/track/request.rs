@@ -1,9 +1,10 @@
 //! The request of `posebook track`: video, boxes, settings, and the defaults for what is left open.
 
-use super::super::progress::{ProgressEvent, ProgressListener};
-use super::super::{Project, RunnerError, defaults};
+use super::super::{Project, RunnerError};
 use crate::dataset::Dataset;
 use crate::experiment::{Override, Settings};
+use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::defaults;
 use posebook_models::detect;
 use posebook_track::motchallenge::Benchmark;
 use posebook_video::sources;

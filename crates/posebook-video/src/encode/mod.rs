@@ -1,0 +1,5 @@
+//! TODO-DOC encode
+
+pub mod audio;
+pub mod encoder;
+pub mod ivf;

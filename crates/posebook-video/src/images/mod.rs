@@ -1,0 +1,5 @@
+//! TODO-DOC images
+
+pub(crate) mod format;
+pub(crate) mod jpeg;
+pub mod still;

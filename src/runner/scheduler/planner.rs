@@ -1,0 +1,339 @@
+//! Plans single runs: key, status and estimated time.
+//!
+//! Input: settings and a clip. Reads the stored runs, model sets and clips; what is looked up once is cached.
+
+use crate::experiment::Settings;
+use crate::runner::job::clips::{self, Clip};
+use crate::runner::job::frame_count;
+use crate::runner::job::gpu::{self, DevicePlacement};
+use crate::runner::job::planned::{PlannedRun, RunStatus, mode_name, placeholder_id};
+use crate::runner::progress::ProgressListener;
+use crate::runner::project::weights::{self, DetectorWeights};
+use crate::runner::store::key::RunKey;
+use crate::runner::store::time_estimate::{self, History, NetworkCost, RunCost, TimeEstimate};
+use crate::runner::store::{RunStore, StoredRun};
+use crate::runner::supervisor::Program;
+use crate::runner::{Project, RunnerError};
+use posebook_core::person::InputBox;
+use posebook_core::provenance::{Machine, SourceVersion, sha256_of_file};
+use posebook_models::detect;
+use posebook_models::hmr2::Attention;
+use posebook_models::recovery::{Architecture, BodySource, HMR2_MODEL_SET, ModelSet};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A cached lookup: errors are cached, too, and shared by all runs that they concern.
+type Lookup<T> = Result<T, Arc<RunnerError>>;
+
+/// Plans runs; caches what several runs share.
+pub struct Planner<'p> {
+    project: &'p Project,
+    stored: Vec<StoredRun>,
+    models: HashMap<String, Lookup<Model>>,
+    detector: Option<Lookup<DetectorWeights>>,
+    clips: HashMap<String, Vec<Clip>>,
+    placements: HashMap<(String, Attention), DevicePlacement>,
+    /// Measured floating point operations per second, by model set and device.
+    rates: HashMap<String, Option<f64>>,
+    /// Mean number of people per frame, by SHA-256 of the file of boxes.
+    people_per_frame: HashMap<String, Option<f64>>,
+    program_sha256: String,
+    /// Revision of the source.
+    pub source: SourceVersion,
+    /// This machine.
+    pub machine: Machine,
+}
+
+#[derive(Clone)]
+struct Model {
+    file_sha256: String,
+    weights_sha256: String,
+    body_sha256: Option<String>,
+    architecture: Architecture,
+}
+
+impl Planner<'_> {
+    /// A planner for runs of `program` in `project`.
+    ///
+    /// # Errors
+    /// If the program's file cannot be read.
+    pub fn new<'p>(project: &'p Project, program: &Program) -> Result<Planner<'p>, RunnerError> {
+        let program_sha256 = sha256_of_file(&program.path).map_err(RunnerError::file(&program.path))?;
+        Ok(Planner {
+            project,
+            stored: RunStore::new(project.runs()).load_all(),
+            models: HashMap::new(),
+            detector: None,
+            clips: HashMap::new(),
+            placements: HashMap::new(),
+            rates: HashMap::new(),
+            people_per_frame: HashMap::new(),
+            program_sha256,
+            source: SourceVersion::from_checkout(&project.root),
+            machine: Machine::current(),
+        })
+    }
+
+    /// Why runs of these settings are skipped on this machine, as a phrase that follows "runs that would"; `None` if
+    /// they can run.
+    pub fn skip_reason(&mut self, settings: &Settings) -> Option<&'static str> {
+        if settings.model == HMR2_MODEL_SET && !self.project.model(HMR2_MODEL_SET).is_file() {
+            return Some("need HMR2's weights, which are not imported here (`posebook model import hmr2`)");
+        }
+        gpu::gpu_requirement(settings, &self.placement(settings))
+    }
+
+    /// The clips of a dataset; with `make` missing ones are generated.
+    ///
+    /// # Errors
+    /// If the dataset is unknown or invalid.
+    pub fn dataset_clips(
+        &mut self,
+        settings: &Settings,
+        make: bool,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<Vec<Clip>, RunnerError> {
+        let choice = format!("{} {}", settings.dataset.name, settings.dataset.changes);
+        let is_complete =
+            |clips: &&Vec<Clip>| !make || clips.iter().all(|clip| !matches!(clip, Clip::NotGenerated { .. }));
+        if let Some(clips) = self.clips.get(&choice).filter(is_complete) {
+            return Ok(clips.clone());
+        }
+        let clips = clips::load_clips(self.project, &settings.dataset, make, listener)?;
+        self.clips.insert(choice, clips.clone());
+        Ok(clips)
+    }
+
+    fn model(&mut self, name: &str) -> Lookup<Model> {
+        let path = self.project.model(name);
+        let load = || -> Result<Model, RunnerError> {
+            let set = ModelSet::load(&path)?;
+            set.verify_cached()?;
+            let sha256 = |path: &Path| sha256_of_file(path).map_err(RunnerError::file(path));
+            let body_sha256 = match &set.body {
+                BodySource::BuiltIn => None,
+                BodySource::File(path) => Some(sha256(path)?),
+            };
+            let (file_sha256, weights_sha256) = (sha256(&path)?, set.weights.identity());
+            Ok(Model { file_sha256, weights_sha256, body_sha256, architecture: set.architecture })
+        };
+        self.models.entry(name.to_string()).or_insert_with(|| load().map_err(Arc::new)).clone()
+    }
+
+    /// The detector's fetched weights; `None` where boxes are provided.
+    fn detector(&mut self, settings: &Settings) -> Lookup<Option<DetectorWeights>> {
+        if settings.detect.model == detect::Model::Provided {
+            return Ok(None);
+        }
+        let find = || weights::find_detector().map_err(Arc::new);
+        self.detector.get_or_insert_with(find).clone().map(Some)
+    }
+
+    /// Fetches the published weights that runs of these settings need. If that fails there is a note, and the runs
+    /// that need them are blocked.
+    ///
+    /// # Errors
+    /// If Ctrl-C is pressed.
+    pub fn fetch_weights<'s>(
+        &mut self,
+        settings: impl IntoIterator<Item = &'s Settings>,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<(), RunnerError> {
+        weights::fetch_for_runs(self.project, settings, listener)
+    }
+
+    /// Plans the run of `settings` over `clip`.
+    ///
+    /// # Errors
+    /// If the settings or the key cannot be serialized. Other problems are the run's [`RunStatus`].
+    pub fn plan_run(
+        &mut self,
+        settings: &Settings,
+        clip: Clip,
+        repeat: u64,
+    ) -> Result<PlannedRun, RunnerError> {
+        let model = self.model(&settings.model);
+        let detector = self.detector(settings);
+        let placement = self.placement(settings);
+        let settings_json = RunKey::settings_json(settings)?;
+        let blocked = |error: &dyn std::fmt::Display| (None, RunStatus::Blocked(error.to_string()));
+        let (key, status) = match (&clip, &model, &detector, &placement.unavailable) {
+            (_, _, _, Some(error)) => blocked(error),
+            (Clip::Unavailable { message, .. }, _, _, _) => blocked(message),
+            (_, Err(error), _, _) | (_, _, Err(error), _) => blocked(error),
+            (Clip::NotGenerated { .. }, Ok(_), _, _) => (None, RunStatus::ClipNotGenerated),
+            (Clip::Ready(clip), Ok(model), Ok(detector), None) => {
+                let key = RunKey {
+                    detector_sha256: detector.as_ref().map(|detector| detector.sha256.clone()),
+                    ..self.key(settings_json.clone(), &placement, repeat, clip, model.clone())
+                };
+                let status = self.status(&key)?;
+                (Some(key), status)
+            }
+        };
+        let run_id = match &key {
+            Some(key) => key.run_id()?,
+            None => placeholder_id(&settings_json, clip.name(), repeat),
+        };
+        let label = label(settings, &clip, repeat);
+        let time = match (&status, model) {
+            (RunStatus::Blocked(_), _) | (_, Err(_)) => TimeEstimate::default(),
+            (_, Ok(model)) => self.estimate_time(settings, &placement, &clip, key.as_ref(), &model),
+        };
+        let detector = detector.ok().flatten().map(|detector| detector.path);
+        let settings = settings.clone();
+        Ok(PlannedRun {
+            label,
+            run_id,
+            settings,
+            settings_json,
+            placement,
+            repeat,
+            clip,
+            key,
+            detector,
+            status,
+            time,
+        })
+    }
+
+    /// Estimated time of a run: that of an equal run on this machine, otherwise computed from its cost.
+    fn estimate_time(
+        &mut self,
+        settings: &Settings,
+        placement: &DevicePlacement,
+        clip: &Clip,
+        key: Option<&RunKey>,
+        model: &Model,
+    ) -> TimeEstimate {
+        let before = key.and_then(|key| {
+            let mut same = self.stored.iter().filter(|run| run.is_ok() && run.key.has_same_cost(key));
+            same.find_map(|run| run.row.metrics.timing.wall_secs)
+        });
+        if before.is_some() {
+            return before.into();
+        }
+        // a run whose settings contradict each other is blocked and takes no time
+        let Ok(mode) = settings.video.mode() else { return None.into() };
+        let cost = RunCost {
+            mode: mode.label(),
+            frames: clip.frames().and_then(|frames| selected_frames(settings, clip, frames)),
+            pixels: clip.size().map_or(0, |size| size.width * size.height),
+            people: self.mean_people(clip),
+            network: NetworkCost {
+                model_sha256: model.file_sha256.clone(),
+                weights_sha256: model.weights_sha256.clone(),
+                precision: settings.hmr2.precision,
+                device: placement.device.clone(),
+                gpu: gpu_and_driver(placement),
+                flop_per_crop: model.architecture.flop_per_crop() as f64,
+                weights: model.architecture.parameter_count(),
+            },
+            limit_secs: settings.limits.wall_secs,
+        };
+        let rates = &mut self.rates;
+        let flop_per_sec = || {
+            // the rate of a GPU is known only from its runs
+            let is_cpu = cost.network.gpu.is_none();
+            let measure = || {
+                time_estimate::measure_flop_per_sec(model.architecture.largest_product()?).filter(|_| is_cpu)
+            };
+            *rates.entry(format!("{} {}", settings.model, placement.device)).or_insert_with(measure)
+        };
+        time_estimate::estimate_secs(&cost, &History::new(&self.stored, &self.machine), flop_per_sec).into()
+    }
+
+    /// Mean number of people per frame: from the drawn scene, otherwise from the provided boxes; `None` without either.
+    fn mean_people(&mut self, clip: &Clip) -> Option<f64> {
+        if let Some(scene) = clip.scene() {
+            return Some(scene.people as f64);
+        }
+        let Clip::Ready(ready) = clip else { return None };
+        let boxes = ready.input_boxes()?;
+        let count = || {
+            let (mut frames, mut people) = (0, 0);
+            let count_frame = |boxes: Vec<InputBox>| (frames, people) = (frames + 1, people + boxes.len());
+            boxes.for_each_frame(count_frame).ok()?;
+            // the file ends with the last frame that has a box
+            Some(people as f64 / ready.frames.max(frames).max(1) as f64)
+        };
+        *self.people_per_frame.entry(boxes.sha256().to_string()).or_insert_with(count)
+    }
+
+    /// The stored run of the same key, whatever its outcome.
+    pub fn find_stored(&self, planned: &PlannedRun) -> Option<&StoredRun> {
+        self.stored.iter().find(|run| planned.key.is_some() && run.row.run_id == planned.run_id)
+    }
+
+    /// The device that a run of these settings is assigned to. The driver is queried once.
+    pub fn placement(&mut self, settings: &Settings) -> DevicePlacement {
+        let choice = (settings.device.clone(), settings.hmr2.attention);
+        self.placements.entry(choice).or_insert_with(|| DevicePlacement::resolve(settings)).clone()
+    }
+
+    fn key(
+        &self,
+        settings: serde_json::Value,
+        placement: &DevicePlacement,
+        repeat: u64,
+        clip: &clips::ReadyClip,
+        model: Model,
+    ) -> RunKey {
+        RunKey {
+            settings,
+            repeat,
+            clip: clip.name.clone(),
+            clip_sha256: clip.sha256.clone(),
+            clip_decoded_sha256: clip.decoded_sha256.clone(),
+            truth_sha256: clip
+                .truth
+                .as_ref()
+                .map(|truth| truth.sha256.clone())
+                .or_else(|| clip.views.as_ref().map(|views| views.sha256.clone())),
+            boxes_sha256: clip.boxes.as_ref().map(|boxes| boxes.sha256.clone()),
+            model_sha256: model.file_sha256,
+            weights_sha256: model.weights_sha256,
+            detector_sha256: None,
+            body_sha256: model.body_sha256,
+            device: placement.device.clone(),
+            gpu: gpu_and_driver(placement),
+            program_sha256: self.program_sha256.clone(),
+            cpu: self.machine.cpu.clone(),
+            cores: self.machine.cores,
+            ffmpeg: self.machine.ffmpeg.clone(),
+        }
+    }
+
+    fn status(&self, key: &RunKey) -> Result<RunStatus, RunnerError> {
+        let run_id = key.run_id()?;
+        if let Some(stored) = self.stored.iter().find(|stored| stored.row.run_id == run_id) {
+            if stored.is_ok() {
+                return Ok(RunStatus::Done);
+            }
+            let error = stored.row.error.clone().unwrap_or_default();
+            return Ok(RunStatus::Failed { outcome: stored.row.outcome, error });
+        }
+        let same_point = self.stored.iter().filter(|stored| stored.key.is_same_point(key));
+        let changes = same_point.map(|stored| key.changes_since(&stored.key)).min_by_key(Vec::len);
+        Ok(changes.map_or(RunStatus::New, RunStatus::Changed))
+    }
+}
+
+fn label(settings: &Settings, clip: &Clip, repeat: u64) -> String {
+    let size = clip.size().map_or_else(String::new, |size| format!(", {size}"));
+    let frames = clip.frames().and_then(|frames| selected_frames(settings, clip, frames));
+    let frames = frames.map_or_else(String::new, |frames| format!(", {frames} frames"));
+    let repeat = if settings.repeats > 1 { format!(", repeat {repeat}") } else { String::new() };
+    format!("{} {}{size}{frames}{repeat}", clip.name(), mode_name(settings))
+}
+
+/// Number of frames that the settings select from a clip of `frames`; `None` if it is not known before probing.
+fn selected_frames(settings: &Settings, clip: &Clip, frames: usize) -> Option<usize> {
+    // frames of drawn clips are evenly spaced, those of a user's file need not be
+    frame_count::selected_frames(&settings.video, frames, clip.scene().map(|scene| scene.fps))
+}
+
+fn gpu_and_driver(placement: &DevicePlacement) -> Option<String> {
+    placement.gpu.as_ref().map(|gpu| format!("{}, driver {}", gpu.name, gpu.driver_description()))
+}

@@ -1,0 +1,149 @@
+//! The stages that a frame passes, in order: detection, body recovery, tracking.
+//!
+//! Input: decoded frames. Output: people with bodies, and their tracks. Does not depend on how frames are read or how
+//! rows are written.
+
+use crate::dataset::BoxReader;
+use crate::runner::RunnerError;
+use crate::runner::job::JobSpec;
+use candle_core::Device;
+use posebook_core::frame::{Frame, FrameSize};
+use posebook_core::person::{Detection, Person};
+use posebook_models::body::Body;
+use posebook_models::detect::nanodet::NanoDet;
+use posebook_models::detect::{Model, ProvidedBoxes};
+use posebook_models::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet};
+use posebook_track::phalp::{FrameTracks, Tracker};
+use std::time::Instant;
+
+/// Detector, body network, body model and tracker of one run, loaded.
+pub struct Stages {
+    detector: Detector,
+    network: BodyNetwork,
+    body: Body,
+    tracker: Tracker,
+}
+
+/// Source of a frame's detections.
+enum Detector {
+    /// Provided boxes, degraded if the settings ask for it. Without a reader there are no detections.
+    Provided {
+        reader: Option<Box<BoxReader>>,
+        boxes: Box<ProvidedBoxes>,
+    },
+    NanoDet(Box<NanoDet>),
+}
+
+/// A frame after detection, before body recovery.
+pub struct DetectedFrame {
+    /// The crops of the detected people.
+    pub crops: FrameCrops,
+    /// Time spent detecting.
+    pub detect_secs: f64,
+    /// Time spent cropping.
+    pub crop_secs: f64,
+}
+
+impl Stages {
+    /// Loads the networks of `job` onto `device`.
+    ///
+    /// # Errors
+    /// If weights or boxes are missing or damaged, or the device has too little memory.
+    pub fn load(job: &JobSpec, device: &Device) -> Result<Stages, RunnerError> {
+        let settings = &job.settings;
+        let set = ModelSet::load(&job.model)?;
+        let networks =
+            recovery::Settings { hmr2: &settings.hmr2, blazepose: &settings.blazepose, fit: &settings.fit };
+        Ok(Stages {
+            detector: Detector::load(job, device)?,
+            network: BodyNetwork::load(&set, device, networks)?,
+            body: set.load_body()?,
+            tracker: Tracker::new(settings.phalp.clone())?,
+        })
+    }
+
+    /// Device of the network.
+    pub fn device(&self) -> &Device {
+        self.network.device()
+    }
+
+    /// Detects the people of `frame` and crops them. `file_frame` is the frame's number in its file, which differs from
+    /// `frame.index` where the file is read more than once (`video.loops`).
+    ///
+    /// # Errors
+    /// If the file of boxes is damaged, a box is invalid, or the device fails.
+    pub fn detect(&mut self, frame: Frame, file_frame: usize) -> Result<DetectedFrame, RunnerError> {
+        let started = Instant::now();
+        let mut detections = self.detector.detect(&frame, file_frame)?;
+        if let Detector::NanoDet(_) = self.detector {
+            detections = self.network.remove_uncertain(detections);
+        }
+        let detect_secs = started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        let crops = self.network.extract_crops(frame, detections)?;
+        Ok(DetectedFrame { crops, detect_secs, crop_secs: started.elapsed().as_secs_f64() })
+    }
+
+    /// Recovers the bodies of all people of `frames`, frame by frame, in batches across frames.
+    ///
+    /// # Errors
+    /// If the network fails or the device has too little memory.
+    pub fn recover(&mut self, frames: Vec<FrameCrops>) -> Result<Vec<FramePeople>, RunnerError> {
+        Ok(self.network.recover(frames, &self.body)?)
+    }
+
+    /// Tracks the persons of frame `index`. Returns the frames whose tracks became final: this one, earlier ones, or
+    /// none.
+    ///
+    /// # Errors
+    /// If a person cannot be tracked.
+    pub fn track(
+        &mut self,
+        index: usize,
+        size: FrameSize,
+        persons: &[Person],
+    ) -> Result<Vec<FrameTracks>, RunnerError> {
+        Ok(self.tracker.update(index, size, persons)?)
+    }
+
+    /// See [`BodyNetwork::reset_previous_frame`].
+    pub fn reset_previous_frame(&mut self) {
+        self.network.reset_previous_frame();
+    }
+
+    /// The tracks of the frames that are still pending at the end of the video.
+    pub fn finish(&mut self) -> Vec<FrameTracks> {
+        self.tracker.finish()
+    }
+}
+
+impl Detector {
+    fn load(job: &JobSpec, device: &Device) -> Result<Detector, RunnerError> {
+        let settings = &job.settings;
+        match (settings.detect.model, &job.detector) {
+            (Model::Provided, _) => {
+                let reader = job.boxes.as_deref().map(BoxReader::open).transpose()?.map(Box::new);
+                let boxes = Box::new(ProvidedBoxes::new(settings.detect.clone(), settings.seed)?);
+                Ok(Detector::Provided { reader, boxes })
+            }
+            (Model::Nanodet, Some(weights)) => {
+                let network = recovery::load_detector(weights, device, &settings.detect.nanodet)?;
+                Ok(Detector::NanoDet(Box::new(network)))
+            }
+            (Model::Nanodet, None) => Err(RunnerError::NoDetector),
+        }
+    }
+
+    fn detect(&mut self, frame: &Frame, file_frame: usize) -> Result<Vec<Detection>, RunnerError> {
+        match self {
+            Detector::Provided { reader, boxes } => {
+                let input = match reader {
+                    Some(reader) => reader.read_frame(file_frame)?,
+                    None => Vec::new(),
+                };
+                Ok(boxes.detect(frame.index, frame.width, frame.height, &input)?.detections)
+            }
+            Detector::NanoDet(network) => Ok(network.detect(&[frame])?.pop().unwrap_or_default()),
+        }
+    }
+}
