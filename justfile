@@ -72,14 +72,15 @@ test-checked:
 test-slow:
     cargo test --release --locked --workspace -- --ignored
 
-# check the format and the lints
+# check the format, the lints and the documentation
 lint:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 
 # run the benchmarks: all, or one of render, video, hmr2, fit, blazepose
 bench *name:
-    cargo bench --locked {{ if name == "" { "--benches" } else { "--bench " + name } }}
+    cargo bench --locked --workspace {{ if name == "" { "--benches" } else { "--bench " + name } }}
 
 # compare the network with outputs of the original, including ViT-H with weights from a formula: parity [--precision bf16]
 parity *arguments: build

@@ -10,7 +10,6 @@ use candle_core::{DType, Device, Module, Tensor};
 use candle_nn::VarBuilder;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use posebook::parity::formula;
 use posebook::speed::{self, products};
 use posebook_core::frame::Frame;
 use posebook_core::geometry::IDENTITY;
@@ -18,7 +17,7 @@ use posebook_core::memory::heap::{CountingAllocator, HeapInterval};
 use posebook_core::person::{BBox, SmplParams};
 use posebook_models::body::Body;
 use posebook_models::hmr2::crop::{self, Square, normalize};
-use posebook_models::hmr2::{Config, Network, Precision};
+use posebook_models::hmr2::{BackboneConfig, Config, Network, Precision, formula};
 use posebook_models::nn::{LayerNorm, Mlp, ScaledOperand, linear, packed_attention};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -167,10 +166,7 @@ fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
     let bencher = bencher.counter(ItemsCount::new(batch));
     match name {
         "patches" => {
-            let config = Config {
-                backbone: posebook_models::hmr2::config::BackboneConfig { depth: 0, ..config.backbone },
-                ..config
-            };
+            let config = Config { backbone: BackboneConfig { depth: 0, ..config.backbone }, ..config };
             let (network, crops) = (network_without_blocks(&config), crops(&config, batch, DType::F32));
             let middle = crops
                 .narrow(3, config.side_cut(), config.image_size - 2 * config.side_cut())
@@ -219,7 +215,7 @@ fn stage(bencher: Bencher, (name, batch): (&str, usize)) {
             let (rows, columns) = config.token_grid();
             let features = weights(&[1, dim, rows, columns]);
             let network = network_without_blocks(&Config {
-                backbone: posebook_models::hmr2::config::BackboneConfig { depth: 0, ..config.backbone },
+                backbone: BackboneConfig { depth: 0, ..config.backbone },
                 ..config
             });
             // the head runs one crop at a time

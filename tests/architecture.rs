@@ -1,225 +1,81 @@
-//! Checks the ranks of modules: a module imports only from modules of lower rank.
+//! Checks what cargo cannot: the order of modules inside a crate, where an external crate may be used, and that the
+//! crates of the workspace keep to their dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every top-level module and its rank. `docs/ARCHITECTURE.md` describes them.
-const MODULES: &[(&str, i8)] = &[
-    ("main", 8),
-    ("cli", 7),
-    ("runner", 6),
-    ("gpu_report", 6),
-    ("reference", 6),
-    ("report", 5),
-    ("experiment", 4),
-    ("speed", 4),
-    ("train", 4),
-    ("tables", 3),
-    ("parity", 3),
-    ("import", 4),
-    ("dataset", 3),
-    ("recovery", 3),
-    ("video", 2),
-    ("detect", 2),
-    ("fetch", 2),
-    ("hmr2", 2),
-    ("blazepose", 2),
-    ("fit", 2),
-    ("phalp", 2),
-    ("metrics", 2),
-    ("memory", 2),
-    ("body", 1),
-    ("device", 1),
-    ("render", 1),
-    ("motchallenge", 1),
-    ("nn", 1),
-    ("landmarks", 1),
-    ("tfjs", 1),
-    ("tflite", 1),
-    ("warp", 1),
-    ("sources", 1),
-    ("pickle", 1),
-    ("archive", 0),
-    ("assignment", 0),
-    ("children", 0),
-    ("ffmpeg", 0),
-    ("files", 0),
-    ("frame", 0),
-    ("npz", 0),
-    ("person", 0),
-    ("provenance", 0),
-    ("random", 0),
-    // `person` uses vectors
-    ("geometry", -1),
-    // used by settings and tables
-    ("labels", -1),
-    // `files` and `children` use it
-    ("scratch", -1),
-    ("test_skip", -2),
+/// Every crate, the crates of the workspace in its `[dependencies]`, and external crates that it must not have there.
+const CRATES: &[(&str, &[&str], &[&str])] = &[
+    ("core", &[], &["candle-core", "polars", "clap"]),
+    ("video", &["core"], &["candle-core", "polars", "clap"]),
+    ("track", &["core"], &["candle-core", "polars", "clap"]),
+    ("models", &["core"], &["polars", "clap"]),
+    ("synth", &["core", "models", "track"], &["polars", "clap"]),
+    ("notebook", &["core"], &["candle-core", "clap"]),
+    (
+        "root",
+        &["core", "video", "track", "models", "synth", "notebook"],
+        &["polars", "plotters", "symphonia"],
+    ),
 ];
 
-fn source() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
-}
+/// The top-level modules of the root package by rank: a module imports only from modules of lower rank.
+const RANKS: &[(&str, u8)] = &[
+    ("cli", 3),
+    ("gpu_report", 2),
+    ("runner", 1),
+    ("experiment", 0),
+    ("dataset", 0),
+    ("parity", 0),
+    ("speed", 0),
+    ("reference", 0),
+];
 
-fn rank(module: &str) -> Option<i8> {
-    MODULES.iter().find(|(name, _)| *name == module).map(|(_, rank)| *rank)
-}
-
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-/// The module that a file belongs to: the first part of its path below `src/`.
-fn module_of(path: &Path) -> String {
-    let below = path.strip_prefix(source()).unwrap();
-    below.components().next().unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_string()
-}
-
-/// The modules that a source text names as `crate::module`, or `crate::{module, ...}`.
-fn imported_modules(text: &str) -> Vec<String> {
-    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-    let code = code.join("\n");
-    let mut named = Vec::new();
-    for tail in code.split("crate::").skip(1) {
-        if let Some(group) = tail.strip_prefix('{') {
-            let mut depth = 0;
-            let mut word = String::new();
-            for letter in group.chars() {
-                match letter {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => named.push(std::mem::take(&mut word)),
-                    _ if depth == 0 => word.push(letter),
-                    _ => {}
-                }
-            }
-            named.push(word);
-        } else {
-            named.push(tail.to_string());
-        }
-    }
-    let name = |text: String| {
-        text.trim()
-            .chars()
-            .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
-            .collect::<String>()
-    };
-    named.into_iter().map(name).filter(|name| !name.is_empty()).collect()
-}
-
-/// `text` without comment lines and without the unit tests at its end.
-fn code_of(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// Path of the module that a file holds, such as `["video", "jpeg", "scan"]`.
-fn module_path(path: &Path) -> Vec<String> {
-    let below = path.strip_prefix(source()).unwrap().with_extension("");
-    let mut parts: Vec<String> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    if parts.last().is_some_and(|last| last == "mod") {
-        parts.pop();
-    }
-    parts
-}
-
-/// Imports between the children of one module: parent, importing child, imported child.
-fn sibling_imports(files: &[PathBuf]) -> BTreeSet<(Vec<String>, String, String)> {
-    let modules: BTreeSet<Vec<String>> = files.iter().map(|path| module_path(path)).collect();
-    let mut imports = BTreeSet::new();
-    for path in files {
-        let module = module_path(path);
-        let is_test =
-            |part: &String| part == "tests" || part.starts_with("tests_") || part.starts_with("test_");
-        if module.iter().any(is_test) {
-            continue;
-        }
-        let code = code_of(&fs::read_to_string(path).unwrap());
-        let mut base = module.clone();
-        for (at, _) in code.match_indices("super::") {
-            if code[..at].ends_with("super::") {
-                continue;
-            }
-            let mut rest = &code[at..];
-            base.clone_from(&module);
-            while let Some(after) = rest.strip_prefix("super::") {
-                base.pop();
-                rest = after;
-            }
-            for name in first_names(rest) {
-                let mut target = base.clone();
-                target.push(name.clone());
-                if base.len() < module.len() && modules.contains(&target) && module[base.len()] != name {
-                    imports.insert((base.clone(), module[base.len()].clone(), name));
-                }
-            }
-        }
-    }
-    imports
-}
-
-/// The first path segment of an import, or those of its `{...}` group.
-fn first_names(import: &str) -> Vec<String> {
-    let word = |text: &str| -> String {
-        text.trim().chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
-    };
-    let Some(group) = import.strip_prefix('{') else { return vec![word(import)] };
-    let (mut depth, mut names, mut current) = (0, Vec::new(), String::new());
-    for letter in group.chars() {
-        match letter {
-            '}' if depth == 0 => break,
-            ',' if depth == 0 => names.push(word(&std::mem::take(&mut current))),
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ if depth == 0 => current.push(letter),
-            _ => {}
-        }
-    }
-    names.push(word(&current));
-    names
-}
-
-#[test]
-fn submodules_do_not_import_each_other_in_circles() {
-    let mut files = Vec::new();
-    rust_files(&source(), &mut files);
-    let imports = sibling_imports(&files);
-    let mut edges: BTreeMap<(Vec<String>, String), Vec<String>> = BTreeMap::new();
-    for (parent, from, to) in imports {
-        edges.entry((parent, from)).or_default().push(to);
-    }
-    let mut circles = BTreeSet::new();
-    for (parent, start) in edges.keys() {
-        // depth-first from each module; a path that returns to its start is a circle
-        let mut paths = vec![vec![start.clone()]];
-        let mut visited = BTreeSet::new();
-        while let Some(path) = paths.pop() {
-            let last = path.last().unwrap().clone();
-            for next in edges.get(&(parent.clone(), last)).into_iter().flatten() {
-                if next == start {
-                    let smallest = path.iter().min().unwrap();
-                    if smallest == start {
-                        circles.insert(format!("{}: {} -> {start}", parent.join("::"), path.join(" -> ")));
-                    }
-                } else if visited.insert(next.clone()) {
-                    paths.push([path.clone(), vec![next.clone()]].concat());
-                }
-            }
-        }
-    }
-    assert!(circles.is_empty(), "{}", circles.into_iter().collect::<Vec<_>>().join("\n"));
-}
+/// External crates that only some modules may use, and these modules: `crate`, or `crate::module`.
+const USERS: &[(&str, &[&str])] = &[
+    // networks
+    (
+        "candle_core",
+        &[
+            "models",
+            "synth::train",
+            "root::parity",
+            "root::speed",
+            "root::gpu_report",
+            "root::runner",
+            "root::cli",
+        ],
+    ),
+    ("candle_nn", &["models", "synth::train", "root::parity", "root::speed"]),
+    ("safetensors", &["models", "synth::train"]),
+    ("gemm", &["models::nn"]),
+    ("memmap2", &["models::nn"]),
+    // video, images, archives
+    ("ffmpeg_sidecar", &["video::ffmpeg", "video::decode", "video::encode"]),
+    ("symphonia", &["video::probe"]),
+    ("image", &["video::images", "video::sources", "synth::render", "synth::train"]),
+    ("jpeg_encoder", &["video::images", "synth::train"]),
+    ("zip", &["core::archive"]),
+    ("tar", &["core::archive"]),
+    // tables and reports
+    ("polars", &["notebook::tables"]),
+    ("polars_io", &["notebook::tables"]),
+    ("plotters", &["notebook::report::figure"]),
+    ("maud", &["notebook::report"]),
+    ("pulldown_cmark", &["notebook::report"]),
+    // the command line
+    ("anyhow", &["root::cli", "root::main"]),
+    ("clap", &["root::cli", "root::main"]),
+    ("clap_complete", &["root::cli"]),
+    ("indicatif", &["root::cli", "root::runner::project"]),
+    ("ctrlc", &["root::runner::project"]),
+    // the system
+    ("nix", &["core", "video::decode", "root::runner"]),
+    ("nvml_wrapper", &["core::memory"]),
+    ("rand", &["core::random"]),
+    ("rand_chacha", &["core::random"]),
+];
 
 /// Words that used to name things here and that readers had to translate.
 const PRIVATE_WORDS: &[&str] = &[
@@ -235,68 +91,257 @@ const PRIVATE_WORDS: &[&str] = &[
     "twins_before",
 ];
 
-#[test]
-fn private_words_do_not_return() {
-    let mut files = Vec::new();
-    rust_files(&source(), &mut files);
+/// The folder of a crate's manifest.
+fn folder_of(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if name == "root" { root.to_path_buf() } else { root.join(format!("crates/posebook-{name}")) }
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every Rust file of every crate: sources, tests, examples and benchmarks.
+fn all_files() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for path in &files {
-        for (index, line) in fs::read_to_string(path).unwrap().lines().enumerate() {
-            let mut words = line.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'));
-            if let Some(word) = words.find(|word| PRIVATE_WORDS.contains(&word.to_lowercase().as_str())) {
-                found.push(format!("{}:{}: {word}", path.display(), index + 1));
+    for (name, ..) in CRATES {
+        for kind in ["src", "tests", "examples", "benches"] {
+            rust_files(&folder_of(name).join(kind), &mut found);
+        }
+    }
+    found.retain(|path| !path.ends_with("tests/architecture.rs"));
+    found
+}
+
+/// A source file without comments and unit tests.
+struct Source {
+    file: PathBuf,
+    /// Path of its module below the crate, such as `["images", "jpeg", "scan"]`.
+    module: Vec<String>,
+    code: String,
+}
+
+/// The sources of a crate, without files of tests.
+fn sources_of(name: &str) -> Vec<Source> {
+    let folder = folder_of(name).join("src");
+    let mut files = Vec::new();
+    rust_files(&folder, &mut files);
+    let sources = files.into_iter().map(|file| {
+        let below = file.strip_prefix(&folder).unwrap().with_extension("");
+        let mut module: Vec<String> = below.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        if module.last().is_some_and(|last| last == "mod" || last == "lib") {
+            module.pop();
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+        Source { code: lines.collect::<Vec<_>>().join("\n"), file, module }
+    });
+    let is_test = |part: &String| part.split('_').any(|word| word == "test" || word == "tests");
+    sources.filter(|source| !source.module.iter().any(is_test)).collect()
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_alphanumeric() || letter == '_'
+}
+
+/// The rest of `code` from every place where it has the path segment `name` at the start of a path.
+fn paths_from<'c>(code: &'c str, name: &'c str) -> impl Iterator<Item = &'c str> {
+    let starts = |at: usize| {
+        code[at + name.len()..].starts_with("::")
+            && !code[..at].ends_with(|letter| is_word(letter) || letter == ':' || letter == '.')
+    };
+    code.match_indices(name).filter(move |(at, _)| starts(*at)).map(|(at, _)| &code[at..])
+}
+
+/// Adds the paths that `text` starts with: `a::{b, c::d}` gives two. Returns the rest of `text`.
+fn read_paths<'t>(mut text: &'t str, mut path: Vec<String>, found: &mut Vec<Vec<String>>) -> &'t str {
+    loop {
+        text = text.trim_start();
+        if let Some(mut rest) = text.strip_prefix('{') {
+            loop {
+                rest = read_paths(rest, path.clone(), found).trim_start();
+                if rest.starts_with("as ") {
+                    rest = rest.trim_start_matches(|letter| letter != ',' && letter != '}');
+                }
+                match rest.strip_prefix(',') {
+                    Some(more) => rest = more,
+                    None => return rest.strip_prefix('}').unwrap_or(rest),
+                }
+            }
+        }
+        let (word, rest) = text.split_at(text.find(|letter| !is_word(letter)).unwrap_or(text.len()));
+        match word {
+            "" | "self" => {}
+            "crate" => path.clear(),
+            "super" => drop(path.pop()),
+            _ => path.push(word.to_string()),
+        }
+        match rest.strip_prefix("::") {
+            Some(more) => text = more,
+            None => {
+                found.push(path);
+                return rest;
             }
         }
     }
-    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The paths below its crate that a source names with `crate::` or `super::`.
+fn internal_paths(source: &Source) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for start in ["crate", "super"] {
+        for text in paths_from(&source.code, start) {
+            read_paths(text, source.module.clone(), &mut found);
+        }
+    }
+    found
+}
+
+fn assert_none(problems: Vec<String>) {
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]
-fn modules_import_only_from_lower_ranks() {
-    let mut files = Vec::new();
-    rust_files(&source(), &mut files);
-    let mut errors = Vec::new();
-    for path in &files {
-        let module = module_of(path);
-        if module == "lib" {
-            continue;
+fn crates_depend_only_on_what_the_table_allows() {
+    let mut problems = Vec::new();
+    for (name, ours, forbidden) in CRATES {
+        let path = folder_of(name).join("Cargo.toml");
+        let manifest = fs::read_to_string(&path).unwrap();
+        if !manifest.contains("\n[lints]\nworkspace = true\n") {
+            problems.push(format!("{} does not inherit the lints of the workspace", path.display()));
         }
-        let Some(own) = rank(&module) else {
-            errors.push(format!("{} is in no module of the table", path.display()));
+        let dependencies = manifest.split("\n[dependencies]\n").nth(1).unwrap_or_default();
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+        for line in dependencies.lines().filter(|line| !line.starts_with('#')) {
+            let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            let is_allowed = match dependency.strip_prefix("posebook-") {
+                Some(other) => ours.contains(&other),
+                None => !forbidden.contains(&dependency),
+            };
+            if !is_allowed {
+                problems.push(format!("{} may not depend on {dependency}", path.display()));
+            }
+        }
+    }
+    assert_none(problems);
+}
+
+#[test]
+fn external_crates_are_used_where_the_table_allows() {
+    let mut problems = Vec::new();
+    for (name, ..) in CRATES {
+        for source in sources_of(name) {
+            let own = [vec![name.to_string()], source.module.clone()].concat();
+            let is_within =
+                |user: &&str| own.starts_with(&user.split("::").map(String::from).collect::<Vec<_>>());
+            for (external, users) in USERS {
+                if !users.iter().any(|user| is_within(&user))
+                    && paths_from(&source.code, external).next().is_some()
+                {
+                    problems.push(format!("{} may not use {external}", source.file.display()));
+                }
+            }
+        }
+    }
+    assert_none(problems);
+}
+
+#[test]
+fn modules_of_the_root_import_only_from_lower_ranks() {
+    let rank = |module: &str| RANKS.iter().find(|(name, _)| *name == module).map(|(_, rank)| *rank);
+    let mut problems = Vec::new();
+    for source in sources_of("root") {
+        let Some(module) = source.module.first().filter(|module| *module != "main") else { continue };
+        let Some(own) = rank(module) else {
+            problems.push(format!("{} is in no module of the table", source.file.display()));
             continue;
         };
-        for other in imported_modules(&fs::read_to_string(path).unwrap()) {
-            if other == module {
-                continue;
-            }
-            match rank(&other) {
-                Some(rank) if rank < own => {}
-                Some(rank) => {
-                    errors.push(format!("{} (rank {own}) imports {other} (rank {rank})", path.display()))
-                }
-                None => errors
-                    .push(format!("{} imports crate::{other}, which is not in the table", path.display())),
+        let others: BTreeSet<String> =
+            internal_paths(&source).into_iter().filter_map(|path| path.into_iter().next()).collect();
+        for other in others.iter().filter(|other| *other != module) {
+            if rank(other).is_none_or(|rank| rank >= own) {
+                problems.push(format!("{} may not import {other}", source.file.display()));
             }
         }
     }
-    assert!(errors.is_empty(), "{}", errors.join("\n"));
+    assert_none(problems);
 }
 
 #[test]
-fn imports_are_read_in_every_form() {
-    let text = "use crate::frame::Frame;\n// use crate::no\nuse crate::{body::{Body, tensor}, nn};\nlet x = crate::video::open();";
-    assert_eq!(imported_modules(text), ["frame", "body", "nn", "video"]);
+fn sibling_modules_do_not_import_each_other_in_circles() {
+    let mut problems = BTreeSet::new();
+    for (name, ..) in CRATES {
+        let sources = sources_of(name);
+        // imports between the children of one module, by parent and importing child
+        let mut imports: BTreeMap<(&[String], &str), BTreeSet<String>> = BTreeMap::new();
+        let modules: BTreeSet<&[String]> = sources
+            .iter()
+            .flat_map(|source| (1..=source.module.len()).map(|end| &source.module[..end]))
+            .collect();
+        for source in &sources {
+            let own = &source.module;
+            for path in internal_paths(source) {
+                let shared = own.iter().zip(&path).take_while(|(a, b)| a == b).count();
+                if shared < own.len() && shared < path.len() && modules.contains(&path[..=shared]) {
+                    imports.entry((&own[..shared], &own[shared])).or_default().insert(path[shared].clone());
+                }
+            }
+        }
+        for (parent, start) in imports.keys() {
+            // depth-first from each module; a path that returns to its start is a circle
+            let mut paths = vec![vec![start.to_string()]];
+            let mut visited = BTreeSet::new();
+            while let Some(path) = paths.pop() {
+                for next in imports.get(&(*parent, path[path.len() - 1].as_str())).into_iter().flatten() {
+                    if next == start {
+                        if path.iter().all(|module| module.as_str() >= *start) {
+                            let parent = parent.join("::");
+                            problems.insert(format!("{name}::{parent}: {} -> {start}", path.join(" -> ")));
+                        }
+                    } else if visited.insert(next.clone()) {
+                        paths.push([path.clone(), vec![next.clone()]].concat());
+                    }
+                }
+            }
+        }
+    }
+    assert_none(problems.into_iter().collect());
+}
+
+#[test]
+fn paths_are_read_in_every_form() {
+    let code =
+        "use crate::frame::Frame;\nuse crate::{body::{Body, tensor as t}, nn};\nlet x = super::open();";
+    let source = Source { file: PathBuf::new(), module: vec!["a".into(), "b".into()], code: code.into() };
+    let paths: Vec<String> = internal_paths(&source).into_iter().map(|path| path.join("::")).collect();
+    assert_eq!(paths, ["frame::Frame", "body::Body", "body::tensor", "nn", "a::open"]);
+}
+
+#[test]
+fn private_words_do_not_return() {
+    let mut problems = Vec::new();
+    for path in all_files() {
+        for (index, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            let mut words = line.split(|letter: char| !is_word(letter));
+            if let Some(word) = words.find(|word| PRIVATE_WORDS.contains(&word.to_lowercase().as_str())) {
+                problems.push(format!("{}:{}: {word}", path.display(), index + 1));
+            }
+        }
+    }
+    assert_none(problems);
 }
 
 #[test]
 fn no_file_is_longer_than_600_lines() {
-    let mut files = Vec::new();
-    rust_files(&source(), &mut files);
-    let long: Vec<String> = files
-        .iter()
-        .map(|path| (path, fs::read_to_string(path).unwrap().lines().count()))
-        .filter(|(_, lines)| *lines > 600)
-        .map(|(path, lines)| format!("{lines} lines: {}", path.display()))
-        .collect();
-    assert!(long.is_empty(), "{}", long.join("\n"));
+    let lines = |path: &PathBuf| fs::read_to_string(path).unwrap().lines().count();
+    let long = all_files().into_iter().map(|path| (lines(&path), path)).filter(|(lines, _)| *lines > 600);
+    assert_none(long.map(|(lines, path)| format!("{lines} lines: {}", path.display())).collect());
 }

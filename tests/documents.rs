@@ -32,7 +32,7 @@ fn table(out: &mut String, title: &str, columns: &[Column]) {
 
 #[test]
 fn columns_of_the_tables_are_documented() {
-    let mut text = "# Columns\n\nGenerated from the row types in `src/tables`; `UPDATE_DOCS=1 cargo test --release --test \
+    let mut text = "# Columns\n\nGenerated from the row types in `crates/posebook-notebook/src/tables`; `UPDATE_DOCS=1 cargo test --release --test \
                     documents` writes it.\n\nNames end with their units. Every column can be null: unknown is null, never \
                     zero.\n"
         .to_string();

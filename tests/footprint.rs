@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use posebook_core::memory::heap::{self, CountingAllocator, HeapInterval};
-use posebook_models::hmr2::footprint::Footprint;
+use posebook_models::hmr2::Footprint;
 use posebook_models::hmr2::{Config, Network, Precision, formula};
 use posebook_models::nn::{TensorSpec, checkpoint, preallocate_scratch};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -20,4 +20,4 @@ mod published;
 #[path = "goldens_support/sets.rs"]
 mod sets;
 
-use posebook::parity::formula;
+use posebook_models::hmr2::formula;

@@ -2,13 +2,13 @@
 //! leave no output.
 
 use candle_core::{DType, Device, Tensor};
-use posebook::parity::formula;
 use posebook_core::provenance::sha256_of_file;
 use posebook_core::scratch::Owner;
 use posebook_models::body::Body;
+use posebook_models::hmr2::formula;
+use posebook_models::import::PickleError;
 use posebook_models::import::{self, ImportError, ImportRequest, body_arrays};
 use posebook_models::nn::checkpoint;
-use posebook_models::pickle::PickleError;
 use posebook_models::recovery::{ModelSet, Weights};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ use posebook_models::body::Body;
 use posebook_models::hmr2::Settings;
 use posebook_notebook::tables::{ImagePersonRow, files};
 use posebook_synth::render::{Camera, DrawCall, Light, Mesh, Raster, RgbImage, vertex_normals};
+use posebook_video::encode_jpeg;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +64,7 @@ fn render_people(width: usize, height: usize, positions: &[Vec3]) -> (RgbImage, 
 fn save(path: &Path, image: &RgbImage) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let bytes = match path.extension().unwrap().to_str() {
-        Some("jpg") => image.to_jpeg(95).unwrap(),
+        Some("jpg") => encode_jpeg(&image.rgb, image.width, image.height, 95).unwrap(),
         _ => image.to_png().unwrap(),
     };
     std::fs::write(path, bytes).unwrap();

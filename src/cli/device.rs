@@ -148,7 +148,7 @@ fn text(report: &DeviceReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use posebook_models::device::gpu::{ComputeCapability, CudaVersion};
+    use posebook_models::device::{ComputeCapability, CudaVersion};
 
     #[test]
     fn usable_and_unusable_gpus_are_reported() {

@@ -13,6 +13,7 @@ use posebook_video::{FrameSource, Probe, Settings};
 use std::io::Write;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[derive(clap::Args)]
@@ -92,7 +93,7 @@ fn settings(overrides: &[String]) -> Result<(Settings, Option<f64>)> {
 
 /// Decodes frames in the chosen mode and hashes them.
 struct FrameHasher {
-    source: Box<dyn FrameSource + Send>,
+    source: FrameSource,
     // dropped after the source, whose files are in it
     _scratch: ScratchFolder,
 }
@@ -114,6 +115,7 @@ impl ScratchFolder {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let scratch = ScratchFolder(folder.clone());
         let end = move || {
+            interrupt::flag().store(true, Ordering::SeqCst);
             // a frame may be written while the folder is being removed
             for _ in 0..REMOVE_ATTEMPTS {
                 if std::fs::remove_dir_all(&folder).is_ok() {
@@ -143,8 +145,14 @@ impl FrameHasher {
     }
 
     fn next(&mut self, index: usize) -> Result<String> {
-        let frame =
-            self.source.next_frame()?.with_context(|| format!("the video ended before frame {index}"))?;
+        let read = self.source.next_frame();
+        if read.is_err() && interrupt::flag().load(Ordering::SeqCst) {
+            // the signal's handler removes the files that were being written, then ends the process
+            loop {
+                std::thread::park();
+            }
+        }
+        let frame = read?.with_context(|| format!("the video ended before frame {index}"))?;
         let frame = frame.to_host().with_context(|| format!("cannot copy frame {index} to the host"))?;
         Ok(sha256_of_bytes(frame.rgb()))
     }

@@ -11,5 +11,5 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    Ok(crate::runner::worker::main(&args.folder))
+    Ok(crate::runner::run_worker(&args.folder))
 }

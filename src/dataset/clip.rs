@@ -3,7 +3,7 @@
 
 use super::DatasetError;
 use super::boxes::BoxFile;
-use super::drawn_clip;
+use super::drawn;
 use super::file_clip::FileClip;
 use super::footage_source::FootageClip;
 use super::record::{BOXES, Progress, Record, TABLE, TRUTH};
@@ -168,7 +168,7 @@ impl ClipSpec {
         }
         let folder = match &self.source {
             ClipSource::Walkers(clip) => {
-                drawn_clip::create(&self.name, clip, cache, &drawn_clip::cache_key(clip), progress)?
+                drawn::create(&self.name, clip, cache, &drawn::cache_key(clip), progress)?
             }
             ClipSource::File(clip) => {
                 let clip = clip.fetched(cache, progress)?;
@@ -232,7 +232,7 @@ impl ClipSpec {
     /// yet.
     fn key(&self, cache: &Path) -> Result<Option<String>, DatasetError> {
         match &self.source {
-            ClipSource::Walkers(clip) => Ok(Some(drawn_clip::cache_key(clip))),
+            ClipSource::Walkers(clip) => Ok(Some(drawn::cache_key(clip))),
             ClipSource::File(clip) => clip.without_fetching(cache)?.map(|clip| clip.key()).transpose(),
         }
     }

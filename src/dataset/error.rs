@@ -1,5 +1,6 @@
 //! Errors of datasets, with file and line where possible.
 
+use posebook_core::toml_error::{explain_toml_error, line_number};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -75,21 +76,6 @@ impl DatasetError {
 
 /// TOML's error at its line of `text`.
 pub(super) fn toml_error(path: &Path, text: &str, error: &toml::de::Error) -> DatasetError {
-    let offset = error.span().map_or(0, |span| span.start);
-    let line = text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1;
-    DatasetError::at_line(path, line, suggest_key(error.message()))
-}
-
-/// TOML's message, with the most similar valid key for an unknown one.
-pub(super) fn suggest_key(message: &str) -> String {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let [unknown, known @ ..] = quoted.as_slice() else { return message.to_string() };
-    if !message.starts_with("unknown") {
-        return message.to_string();
-    }
-    let distance = |right: &&&str| strsim::damerau_levenshtein(unknown, right);
-    match known.iter().filter(|right| distance(right) <= 1 + right.len() / 3).min_by_key(distance) {
-        Some(right) => format!("unknown key or value `{unknown}`; did you mean `{right}`?"),
-        None => format!("unknown key or value `{unknown}`; there are `{}`", known.join("`, `")),
-    }
+    let line = line_number(text, error.span().map_or(0, |span| span.start));
+    DatasetError::at_line(path, line, explain_toml_error(error))
 }

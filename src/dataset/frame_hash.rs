@@ -4,7 +4,7 @@
 //! clip of the shipped experiments, so that a machine, an ffmpeg or an encoder that gives other frames is detected.
 
 use super::DatasetError;
-use posebook_video::ffmpeg;
+use posebook_video::file_args;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const HEADER: &str = "# SHA-256 of the decoded frames (RGB, in presentation orde
 /// If ffmpeg is missing, or cannot decode the file: its message.
 pub(super) fn decoded_sha256(video: &Path) -> Result<String, DatasetError> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-v", "error"]).args(ffmpeg::input_args(video));
+    command.args(["-hide_banner", "-nostdin", "-v", "error"]).args(file_args::input_args(video));
     command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-c:v", "rawvideo"]);
     command.args(["-f", "hash", "-hash", "sha256", "pipe:1"]);
     let not_installed = "cannot be started; `./just` installs it, or ask your package manager for ffmpeg";

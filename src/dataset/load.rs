@@ -2,12 +2,13 @@
 
 use super::DatasetError;
 use super::clip::{ClipSource, ClipSpec};
-use super::drawn_clip;
-use super::error::{suggest_key, toml_error};
+use super::drawn;
+use super::error::toml_error;
 use super::file_clip::{FileClip, FilesDataset};
 use super::footage::FootageDataset;
 use super::footage_source::FootageSource;
 use super::frame_hash::DrawnLock;
+use posebook_core::toml_error::explain_toml_error;
 use posebook_synth::walkers::{self, WalkersDataset};
 use posebook_track::motchallenge::Benchmark;
 use posebook_video::sources;
@@ -73,9 +74,7 @@ impl Dataset {
         let lock = DrawnLock::load(folder, &walkers::version())?;
         let spec = |(name, source): (String, ClipSource)| {
             let recorded_sha256 = match &source {
-                ClipSource::Walkers(clip) => {
-                    lock.decoded_sha256(&drawn_clip::cache_key(clip)).map(str::to_string)
-                }
+                ClipSource::Walkers(clip) => lock.decoded_sha256(&drawn::cache_key(clip)).map(str::to_string),
                 ClipSource::File(clip) => clip.decoded_sha256.clone(),
             };
             ClipSpec { name, source, recorded_sha256 }
@@ -133,7 +132,7 @@ fn parse_with_changes<T: DeserializeOwned>(
     merge(&mut table, changes);
     Value::Table(table).try_into().map_err(|error: toml::de::Error| {
         let changed: Vec<&str> = changes.keys().map(String::as_str).collect();
-        let message = format!("with `{}` changed: {}", changed.join("`, `"), suggest_key(error.message()));
+        let message = format!("with `{}` changed: {}", changed.join("`, `"), explain_toml_error(&error));
         DatasetError::invalid(path, message)
     })
 }

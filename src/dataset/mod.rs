@@ -1,9 +1,10 @@
 //! Datasets: video clips and their ground truth.
 //!
-//! A dataset is a TOML file of one of three kinds. `walkers` are drawn (synthetic) people with complete ground
-//! truth; `files` are the user's videos; `footage` is fetched from published packages, and views of one scene may
-//! have 3D ground truth ([`views`]). The result is the same for all kinds: a video file, ground truth ([`TruthReader`]) and
-//! input boxes ([`BoxReader`]), both read frame by frame, so that a run has one frame's people in memory at a time.
+//! In: a TOML file of one of three kinds, and changed settings. `walkers` are people that [`posebook_synth::walkers`]
+//! draws, with complete ground truth; `files` are the user's videos; `footage` is fetched from published packages, and
+//! views of one scene may have 3D ground truth ([`views`]). Out, for all kinds the same: a video file, ground truth
+//! ([`TruthReader`]) and input boxes ([`BoxReader`]), both read frame by frame, so that a run has one frame's people in
+//! memory at a time. [`mot`] converts MOTChallenge files into both.
 //!
 //! ```ignore
 //! let dataset = Dataset::load(Path::new("datasets/walkers.toml"), &changes)?;
@@ -13,13 +14,12 @@
 //! }
 //! ```
 //!
-//! Does not depend on networks.
+//! Does not depend on networks or runs.
 
 mod boxes;
 mod cache;
 mod clip;
-mod drawn_clip;
-mod encode;
+mod drawn;
 mod error;
 mod file_clip;
 mod footage;

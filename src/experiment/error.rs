@@ -1,6 +1,6 @@
-//! Errors of experiment files and settings, with their location and a hint how to fix them.
+//! Errors of experiment files and settings: where the error is, what is invalid, and what to write instead.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// An error of an experiment and its location.
 #[derive(Debug, thiserror::Error)]
@@ -79,13 +79,8 @@ pub enum SettingsError {
 }
 
 impl ExperimentError {
-    /// An error in line `line` of the file at `path`.
-    pub(crate) fn at_line(path: &Path, line: usize, message: impl Into<String>) -> ExperimentError {
-        ExperimentError::Invalid { location: format!("{}:{line}", path.display()), message: message.into() }
-    }
-
     /// The same error with another location. Errors of reading and serializing have none.
-    pub(crate) fn with_location(self, location: &str) -> ExperimentError {
+    pub(super) fn with_location(self, location: &str) -> ExperimentError {
         let location = location.to_string();
         match self {
             ExperimentError::Invalid { message, .. } => ExperimentError::Invalid { location, message },

@@ -1,4 +1,5 @@
-//! Converts experiment files between TOML and [`Experiment`].
+//! Converts experiment files between TOML and [`Experiment`]. Every setting, query and search is checked here, before any
+//! run, so that an error names the line of the file or the argument.
 
 use super::error::ExperimentError;
 use super::overrides::RawTables;
@@ -8,7 +9,7 @@ use super::settings::Settings;
 use super::source::SourceText;
 use super::{Experiment, ExperimentSize, SweepAxis};
 use posebook_core::toml_error::explain_toml_error;
-use posebook_notebook::cell::{self, CellToml};
+use posebook_notebook::cell::{Cell, CellToml};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use toml::{Spanned, Table, Value};
@@ -100,7 +101,7 @@ pub(super) fn parse(
     let searches = searches(&source, &tables.search)?;
     let cells = file_toml.cell.into_iter().map(|cell| {
         let start = cell.span().start;
-        cell::parse(cell.into_inner()).map_err(|message| source.error_at(start, message))
+        Cell::from_toml(cell.into_inner()).map_err(|error| source.error_at(start, error.to_string()))
     });
     let cells = cells.collect::<Result<_, _>>()?;
     let experiment = Experiment {
@@ -243,7 +244,7 @@ pub(super) fn to_toml(experiment: &Experiment) -> Result<String, ExperimentError
         sweep,
         search: searches.collect::<Result<_, toml::ser::Error>>()?,
         quick: experiment.quick.as_ref(),
-        cell: experiment.cells.iter().map(cell::to_toml).collect(),
+        cell: experiment.cells.iter().map(Cell::to_toml).collect(),
     };
     Ok(toml::to_string_pretty(&resolved)?)
 }

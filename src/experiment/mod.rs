@@ -1,7 +1,7 @@
 //! Experiment files: TOML and `key=value` arguments in, validated [`Experiment`]s out.
 //!
-//! `file` parses the file, `search` the searches; [`settings`] contains the settings of
-//! all stages, and [`overrides`] parses `key=value` arguments in Hydra's syntax, PHALP's names included.
+//! `file` parses the file, `search` its searches, and [`posebook_notebook::cell`] its cells; `settings` contains the
+//! settings of all stages; [`overrides`] parses `key=value` arguments in Hydra's syntax, PHALP's names included.
 //!
 //! Does not depend on how runs are made.
 
@@ -9,14 +9,14 @@ mod error;
 mod file;
 pub mod overrides;
 mod search;
-pub mod settings;
+mod settings;
 mod source;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::{ExperimentError, SettingsError};
-pub use overrides::Override;
+pub use overrides::{Override, OverrideError};
 pub use search::Search;
 pub use settings::{DatasetChoice, Limits, ResultStorage, Settings, SmoothingSettings};
 

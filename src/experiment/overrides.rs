@@ -147,7 +147,7 @@ fn parse_value(text: &str) -> Value {
 }
 
 /// The table `[quick]` as overrides: a list replaces one of the sweep, any other value is a default.
-pub(crate) fn overrides_from_quick(changes: &Table) -> Vec<Override> {
+pub(super) fn overrides_from_quick(changes: &Table) -> Vec<Override> {
     let to_override = |(key, value): (&String, &Value)| match value {
         Value::Array(_) => Override { key: format!("sweep.{key}"), value: value.clone(), translation: None },
         _ => Override { key: key.clone(), value: value.clone(), translation: None },
@@ -157,14 +157,14 @@ pub(crate) fn overrides_from_quick(changes: &Table) -> Vec<Override> {
 
 /// The tables of an experiment that overrides can change, before they are parsed.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct RawTables {
+pub(super) struct RawTables {
     pub defaults: Table,
     pub sweep: Table,
     pub search: Table,
 }
 
 /// Applies `overrides` to the `[defaults]`, `[sweep]` and `[search]` of an experiment.
-pub(crate) fn apply(tables: &mut RawTables, overrides: &[Override]) {
+pub(super) fn apply(tables: &mut RawTables, overrides: &[Override]) {
     for Override { key, value, .. } in overrides {
         if let Some(axis) = key.strip_prefix("sweep.") {
             tables.sweep.insert(axis.to_string(), value.clone());

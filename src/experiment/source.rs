@@ -1,4 +1,4 @@
-//! Path and text of an experiment file, for errors with line numbers.
+//! Path and text of an experiment file: byte positions and keys in, errors with line numbers out.
 
 use super::error::ExperimentError;
 use posebook_core::toml_error::line_number;
@@ -13,7 +13,8 @@ pub(super) struct SourceText<'t> {
 impl SourceText<'_> {
     /// An error at the byte `position`.
     pub fn error_at(&self, position: usize, message: impl Into<String>) -> ExperimentError {
-        ExperimentError::at_line(self.path, line_number(self.text, position), message)
+        let location = format!("{}:{}", self.path.display(), line_number(self.text, position));
+        ExperimentError::Invalid { location, message: message.into() }
     }
 
     /// An error of `key` in the table `[section]`.

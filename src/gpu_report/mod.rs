@@ -1,11 +1,17 @@
 //! The report of `posebook gpu`: what was measured on one GPU (parity, pipeline, memory, speed), in one folder.
 //!
+//! In: a [`GpuRequest`]. [`run`](run()) measures the parts one after the other with [`parity`](crate::parity),
+//! [`speed`](crate::speed) and experiments of the [`runner`](crate::runner). Out: a [`GpuReport`], written to a folder.
+//!
 //! `reports/gpu/<gpu>/<date>/` contains `survey.json` (all results), `report.md` and `figures/`;
 //! `reports/gpu/README.md` shows the latest. Every section that was not measured says why.
 
 mod page;
+mod run;
 #[cfg(test)]
 mod tests;
+
+pub use run::{GpuEvent, GpuListener, GpuReportError, GpuRequest, Part, run};
 
 use crate::parity::Check;
 use crate::speed::SpeedReport;

@@ -6,7 +6,7 @@ use crate::speed::{PrecisionResults, SpeedReport, SpeedRow};
 use posebook_models::hmr2::Precision;
 use posebook_notebook::cell::{FigureKind, FigureSpec};
 use posebook_notebook::report::draw_figure;
-use posebook_notebook::tables::grid::{Grid, Value};
+use posebook_notebook::tables::{Grid, Value};
 use std::fmt::Write;
 
 /// The report's page; links to figures start with `below` + `figures/`.

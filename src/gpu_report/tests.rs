@@ -1,7 +1,9 @@
 use super::*;
 use crate::parity::{NetworkSize, Stage};
+use crate::runner::ExecuteOptions;
+use crate::runner::progress::ProgressListener;
 use crate::speed::{Ceiling, PrecisionResults, ProductRate, SpeedRow};
-use posebook_models::device::gpu::{ComputeCapability, CudaVersion};
+use posebook_models::device::{ComputeCapability, CudaVersion};
 use posebook_models::hmr2::Precision;
 
 fn document(torch: Option<&str>, mode: &str, rate: f64) -> SpeedReport {
@@ -109,4 +111,64 @@ fn a_folder_contains_all_results_and_the_latest_is_shown_above() {
 #[test]
 fn a_gpu_name_becomes_a_folder_name() {
     assert_eq!(folder_name("NVIDIA H100 80GB HBM3 (MIG)"), "nvidia-h100-80gb-hbm3-mig");
+}
+
+/// Records the names of events.
+#[derive(Default)]
+struct Recorder(Vec<String>);
+
+impl GpuListener for Recorder {
+    fn on_event(&mut self, event: GpuEvent) {
+        self.0.push(match event {
+            GpuEvent::Started { device, .. } => format!("on {device}"),
+            GpuEvent::OtherProcesses(others) => others.to_string(),
+            GpuEvent::PartStarted(name) => format!("start {name}"),
+            GpuEvent::Check(_) => "check".to_string(),
+            GpuEvent::Speed(row) => format!("{} {} {}", row.precision, row.mode, row.batch),
+            GpuEvent::PartDone { name, .. } => format!("done {name}"),
+            GpuEvent::PartFailed { name, message } => format!("failed {name}: {message}"),
+        });
+    }
+
+    fn experiment_listener(&mut self) -> Box<dyn ProgressListener> {
+        panic!("no experiment runs on the CPU")
+    }
+}
+
+#[test]
+fn requested_parts_are_measured_and_the_others_are_missing() {
+    let root = tempfile::tempdir().unwrap();
+    let request = GpuRequest {
+        device: "cpu".into(),
+        parts: vec![Part::Pipeline, Part::Speed, Part::Torch],
+        precisions: vec![Precision::F32],
+        batches: vec![1],
+        small: true,
+        goldens: root.path().into(),
+        torch_script: root.path().join("none.py"),
+        out: root.path().into(),
+        folder: root.path().into(),
+        options: ExecuteOptions::this_program().unwrap(),
+    };
+    let mut recorder = Recorder::default();
+    let (report, folder) = run(&request, &mut recorder).unwrap();
+    assert!(report.speed.done().unwrap().precisions[0].rows[0].crops_per_sec.unwrap() > 0.0);
+    let no_script = format!("there is no script {}", request.torch_script.display());
+    let expected = [
+        "on cpu",
+        "start speed",
+        "f32 plain 1",
+        "done speed",
+        "start PyTorch",
+        &format!("failed PyTorch: {no_script}"),
+        "start gpu-agreement",
+        "failed gpu-agreement: gpu-agreement needs a GPU",
+    ];
+    assert_eq!(recorder.0, expected);
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.join("survey.json")).unwrap()).unwrap();
+    assert_eq!(json["parity"]["missing"], "parity was not requested");
+    assert_eq!(json["notebooks"][3]["missing"], "published-claims was not requested");
+    assert_eq!(json["torch"]["missing"], no_script.as_str());
+    assert!(folder.starts_with(root.path().join("cpu")) && folder.join("report.md").is_file());
 }

@@ -1,12 +1,12 @@
 //! The synthetic SMPL body of the goldens: 6,890 vertices from a formula.
 
 use super::ParityError;
-use super::formula::{fill, integers_below};
 use super::golden::GoldenSet;
 use candle_core::{Device, Result, Tensor};
 use posebook_core::geometry::Mat3;
 use posebook_core::person::SmplParams;
 use posebook_models::body::Body;
+use posebook_models::hmr2::formula::{fill, integers_below};
 use std::collections::HashMap;
 use std::path::Path;
 

@@ -8,7 +8,7 @@ use posebook_core::geometry::{
     Vec3, add, apply, project, rotation_from_6d, rotation_from_axis_angle, translation_from_crop_camera,
 };
 use posebook_models::hmr2::camera::{HMAR_IMAGE_SIZE, HmarSquare, project_to_hmar};
-use posebook_models::hmr2::head::rotations_from_6d;
+use posebook_models::hmr2::rotations_from_6d;
 use posebook_track::phalp::{POSE_LENGTH, location_vector, params_from_pose_vector, pose_vector};
 
 const RELATIVE: Tolerance = Tolerance::Relative(1e-5);

@@ -1,10 +1,10 @@
 //! The goldens' images, masks and boxes, from a formula.
 
 use super::ParityError;
-use super::formula::integers_below;
 use super::golden::{Golden, GoldenSet};
 use posebook_core::frame::Frame;
 use posebook_core::person::BBox;
+use posebook_models::hmr2::formula::integers_below;
 
 /// The image `name` of a set as a frame; the formula's channels are in BGR order.
 pub fn image(set: &GoldenSet, name: &str, width: usize, height: usize) -> Frame {

@@ -17,7 +17,6 @@ mod smpl;
 pub use check::{Check, NetworkSize, Stage};
 pub use golden::{Golden, GoldenSet};
 pub use network::{ComparisonCost, check_network};
-pub use posebook_models::hmr2::formula;
 
 use candle_core::Device;
 use check::CheckRecorder;

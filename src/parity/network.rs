@@ -1,16 +1,16 @@
 //! Compares the network, of either size, with goldens 03 to 05.
 
+use super::ParityError;
 use super::body::{params, synthetic_body};
 use super::check::{Check, CheckRecorder, EXACT, NetworkSize, Stage, Tolerance};
 use super::golden::{Golden, GoldenSet, values};
-use super::{ParityError, formula};
 use candle_core::{Device, Tensor};
 use candle_nn::VarBuilder;
 use posebook_core::geometry::Vec3;
 use posebook_core::memory::heap::{self, HeapInterval};
 use posebook_models::body::Body;
 use posebook_models::hmr2::camera::{FOCAL_LENGTH, project_to_crop, translation_in_crop};
-use posebook_models::hmr2::{Config, Network, Precision, Prediction};
+use posebook_models::hmr2::{Config, Network, Precision, Prediction, formula};
 use serde::Serialize;
 use std::time::Instant;
 

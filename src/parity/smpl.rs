@@ -7,7 +7,7 @@ use super::{ParityError, Stage};
 use candle_core::{Device, Tensor};
 use posebook_core::geometry::{IDENTITY, Vec3};
 use posebook_core::person::{JOINTS, SmplParams};
-use posebook_models::body::batched::BatchedBody;
+use posebook_models::body::BatchedBody;
 use posebook_models::body::update_hips;
 
 const METERS: Tolerance = Tolerance::Absolute(5e-6);

@@ -6,7 +6,7 @@
 //! is between two marker lines. `posebook references --readme` writes the tables, and a test checks them.
 
 use super::{ReferenceError, folder};
-use posebook_notebook::report;
+use posebook_notebook::format;
 use posebook_notebook::tables::{ReportTables, RunRow, TableError, csv};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -214,10 +214,7 @@ fn fill_in_text(
 
 /// `value` with this number of decimals, or three significant digits, and commas between thousands.
 fn format_number(value: f64, decimals: Option<usize>) -> String {
-    decimals.map_or_else(
-        || report::format_trimmed(value, 3),
-        |places| posebook_notebook::format::decimals(value, places),
-    )
+    decimals.map_or_else(|| format::trimmed(value, 3), |places| format::decimals(value, places))
 }
 
 #[cfg(test)]

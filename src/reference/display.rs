@@ -1,7 +1,7 @@
 //! Prints comparisons as text.
 
 use super::compare::{ClaimChange, ColumnChange, Comparison};
-use posebook_notebook::report;
+use posebook_notebook::format;
 use posebook_notebook::tables::ClaimRow;
 use serde_json::Value;
 use std::fmt::{Display, Formatter, Result};
@@ -78,7 +78,7 @@ fn value(value: &Value) -> String {
 
 /// All digits of an integer, six significant digits of other numbers.
 fn number(value: f64) -> String {
-    report::format_trimmed(value, 6)
+    format::trimmed(value, 6)
 }
 
 #[cfg(test)]

@@ -128,8 +128,7 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use posebook_notebook::tables::RunRow;
-    use posebook_notebook::tables::column::TableRow;
+    use posebook_notebook::tables::{RunRow, TableRow};
 
     #[test]
     fn the_lists_name_columns_that_exist() {

@@ -1,13 +1,30 @@
 //! Runs experiments, single videos and single images.
 //!
 //! [`plan()`] lists the runs of an experiment, which of them are done and why others cannot run. [`execute()`] makes the
-//! missing ones, one at a time, each in a process of its own that `supervisor` samples and limits, and writes a report
-//! folder. [`worker`] is the code of that process: the only place where video, detection, body recovery and tracking meet.
-//! [`track()`] processes one video the same way. [`estimate_resources()`] predicts memory, disk and time of a run from short
-//! trial runs. [`images`] reconstructs single images in this process.
+//! missing ones, one at a time, each in a process of its own that is sampled and limited, and writes a report folder.
+//! [`track()`] processes one video in the same way. [`estimate_resources()`] predicts memory, disk and time of a run from
+//! short trial runs. [`images`] reconstructs single images in this process.
+//!
+//! Groups of files, from the lowest to the highest. A group uses groups above it in this table, never below it.
+//!
+//! | group | in | out |
+//! |---|---|---|
+//! | `project` | a folder, signals, events | paths of a project, published weights, the interrupt flag, displayed progress |
+//! | `store` | rows, tables and the key of an ended run | folders of stored runs and of reports |
+//! | `scoring` | rows of people, ground truth, reference runs | accuracy, agreement and jitter columns; smoothed bodies |
+//! | `job` | settings, a dataset, this machine | what one run is: its clip, device, key and status; the files that the runner and the run's process exchange |
+//! | `drawing` | frames and rows of people | overlay videos and contact sheets |
+//! | `worker` | a job file | row logs and a report: the code of a run's process, the only place where video, detection, body recovery and tracking meet |
+//! | `supervisor` | a planned run | its process, started, sampled, limited and classified; its row and tables |
+//! | `scheduler` | an experiment | its plan; its executed runs and its report folder |
+//! | `track` | a request for one video | a folder with tables, overlay and summary |
+//! | `estimate` | a request for one video | memory, disk and time of every video mode |
+//! | [`images`] | a request for images | renderings, meshes and parameters; uses `project` and `store` only |
 //!
 //! Does not depend on the drawing of charts.
 
+mod drawing;
+mod error;
 mod estimate;
 pub mod images;
 mod job;
@@ -17,235 +34,18 @@ mod scoring;
 mod store;
 mod supervisor;
 mod track;
-pub mod worker;
+mod worker;
 
+pub use error::RunnerError;
 pub use estimate::{ModeEstimate, ResourceBudget, ResourceEstimate, estimate_resources};
 pub use job::planned::{PlannedRun, RunStatus};
 pub use posebook_core::labels::Outcome;
-pub use project::progress::{ProgressEvent, ProgressListener};
+pub use project::time_estimate::{TimeEstimate, format_duration};
 pub use project::{Project, interrupt, progress};
 pub use scheduler::execute::{ExecuteOptions, ExperimentResult, execute};
 pub use scheduler::plan::{Plan, PlanSize, SizeEstimator, SkippedRuns, plan};
 pub use scheduler::search::LimitSearch;
 pub use store::key::KeyError;
-pub use store::time_estimate::{TimeEstimate, format_duration};
 pub use supervisor::Program;
 pub use track::{OpenChoices, TrackRequest, TrackRequestError, TrackResult, track};
-
-use crate::dataset::DatasetError;
-use crate::experiment::ExperimentError;
-use posebook_models::recovery::RecoveryError;
-use posebook_notebook::report::ReportError;
-use posebook_notebook::tables::TableError;
-use posebook_video::VideoError;
-use std::path::{Path, PathBuf};
-
-/// Why an experiment, a video or an image could not be processed. A failed run of an experiment is a row, not an error.
-#[derive(Debug, thiserror::Error)]
-pub enum RunnerError {
-    /// The command was not started inside a project.
-    #[error("no folder `experiments` here or above {start}; run this inside a checkout of posebook")]
-    NoProject {
-        /// The folder where the search started.
-        start: PathBuf,
-    },
-    /// A file cannot be read or written.
-    #[error("cannot read or write {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Cause.
-        source: std::io::Error,
-    },
-    /// The folder for results is not writable.
-    #[error(
-        "results cannot be written to the folder {}: {source}; give another one, such as out=results",
-        folder.display()
-    )]
-    Output {
-        /// The folder.
-        folder: PathBuf,
-        /// Cause.
-        source: std::io::Error,
-    },
-    /// The worker process cannot be started.
-    #[error("cannot start {program}: {source}")]
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// Cause.
-        source: std::io::Error,
-    },
-    /// The thread that waits for the worker process ended without its exit status.
-    #[error("lost track of the worker process of the run in {folder}")]
-    Supervision {
-        /// The run's folder.
-        folder: PathBuf,
-    },
-    /// The program was rebuilt during the experiment.
-    #[error(
-        "{program} changed while the experiment ran, so that its runs could not be compared; run it again"
-    )]
-    ProgramChanged {
-        /// The program.
-        program: PathBuf,
-    },
-    /// The job file of a worker process is invalid.
-    #[error("the job in {path} cannot be read: {message}")]
-    Job {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// The request to track a video is invalid.
-    #[error(transparent)]
-    TrackRequest(#[from] TrackRequestError),
-    /// The request to reconstruct images is invalid.
-    #[error(transparent)]
-    ReconstructRequest(#[from] images::ReconstructRequestError),
-    /// Boxes for images are invalid.
-    #[error(transparent)]
-    Boxes(#[from] images::BoxesError),
-    /// The run cannot start.
-    #[error("{status}")]
-    Blocked {
-        /// The run's status as text.
-        status: String,
-    },
-    /// A dataset of a single video has another number of clips.
-    #[error("a single video has {found} clips instead of one; this is a bug of posebook")]
-    NotOneClip {
-        /// Number of clips.
-        found: usize,
-    },
-    /// A searched setting changes the number of clips.
-    #[error(
-        "with {key} = {value} the dataset has fewer clips; a search needs the same clips for every value"
-    )]
-    ClipVanished {
-        /// The searched setting.
-        key: String,
-        /// The tried value.
-        value: f64,
-    },
-    /// A run has no identity.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// An image cannot be encoded.
-    #[error(transparent)]
-    Encode(#[from] posebook_synth::render::rgb_image::EncodeError),
-    /// A thread cannot be started.
-    #[error("cannot start a thread: {source}")]
-    Thread {
-        /// Cause.
-        source: std::io::Error,
-    },
-    /// A model set that should use fetched weights has others.
-    #[error("the model set {model} has no fetched weights")]
-    NoFetchedWeights {
-        /// The model set.
-        model: String,
-    },
-    /// The thread that writes results panicked.
-    #[error("the thread that writes results died; this is a bug of posebook")]
-    WriterDied,
-    /// No run of the experiment is possible on this machine.
-    #[error("nothing can be run here: {skipped}")]
-    NothingToRun {
-        /// The skipped runs and why.
-        skipped: String,
-    },
-    /// Ctrl-C was pressed.
-    #[error("interrupted; nothing of this run is stored")]
-    Interrupted,
-    /// GPU memory is exhausted.
-    #[error("out of memory on {device}{held}: lower hmr2.batch, or allow more ({reason})")]
-    GpuOutOfMemory {
-        /// The device.
-        device: String,
-        /// What was allocated, and the limit.
-        held: String,
-        /// The driver's message.
-        reason: String,
-    },
-    /// The GPU no longer responds.
-    #[error(
-        "{device} is lost to this process: it fell off the bus, or a kernel broke its context ({reason}); the system's \
-         log has the driver's reason (`dmesg | grep Xid`)"
-    )]
-    GpuLost {
-        /// The device.
-        device: String,
-        /// The driver's message.
-        reason: String,
-    },
-    /// A device is unavailable or fails.
-    #[error(transparent)]
-    Device(#[from] posebook_models::device::DeviceError),
-    /// An experiment is invalid.
-    #[error(transparent)]
-    Experiment(#[from] ExperimentError),
-    /// A dataset is invalid.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// A model set is invalid, or its network fails.
-    #[error(transparent)]
-    Model(#[from] RecoveryError),
-    /// The detector is requested without its weights.
-    #[error("detect.model = \"nanodet\" is requested and no weights are named; this is a bug of posebook")]
-    NoDetector,
-    /// The detector fails.
-    #[error(transparent)]
-    NanoDet(#[from] posebook_models::detect::nanodet::NanoDetError),
-    /// Ground truth from calibrated views is invalid.
-    #[error(transparent)]
-    Views(#[from] posebook_track::metrics::views::ViewsError),
-    /// A package cannot be fetched.
-    #[error(transparent)]
-    Fetch(#[from] posebook_core::fetch::FetchError),
-    /// Fetched weights cannot be converted.
-    #[error(transparent)]
-    Import(#[from] posebook_models::import::ImportError),
-    /// Settings of the detector are invalid.
-    #[error(transparent)]
-    DetectSettings(#[from] posebook_models::detect::SettingsError),
-    /// Detection fails.
-    #[error(transparent)]
-    Detect(#[from] posebook_models::detect::DetectError),
-    /// Settings of the tracker are invalid.
-    #[error(transparent)]
-    TrackSettings(#[from] posebook_track::phalp::SettingsError),
-    /// Tracking fails.
-    #[error(transparent)]
-    Track(#[from] posebook_track::phalp::TrackError),
-    /// A video cannot be read or written.
-    #[error(transparent)]
-    Video(#[from] VideoError),
-    /// A source cannot be fetched or read.
-    #[error(transparent)]
-    Source(#[from] posebook_video::sources::SourceError),
-    /// A table cannot be read or written.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// A report cannot be written.
-    #[error(transparent)]
-    Report(#[from] ReportError),
-}
-
-impl RunnerError {
-    /// Whether memory of the host, as far as it is known, or of the GPU was exhausted.
-    pub(crate) fn is_out_of_memory(&self) -> bool {
-        match self {
-            RunnerError::GpuOutOfMemory { .. } => true,
-            RunnerError::Device(error) => error.is_out_of_memory(),
-            RunnerError::Video(error) => error.is_out_of_memory(),
-            _ => false,
-        }
-    }
-
-    /// Maps an I/O error at `path`.
-    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> RunnerError + '_ {
-        |source| RunnerError::File { path: path.to_path_buf(), source }
-    }
-}
+pub use worker::run_worker;

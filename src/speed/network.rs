@@ -1,11 +1,10 @@
 //! Times the whole network.
 
 use super::{PrecisionResults, SpeedReport, SpeedRow, median, products, time_passes};
-use crate::parity::formula;
 use candle_core::{Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use posebook_models::device::{self, DeviceHandle};
-use posebook_models::hmr2::{Attention, Config, Network, Precision};
+use posebook_models::hmr2::{Attention, Config, Network, Precision, formula};
 use std::time::Instant;
 
 /// What to measure.

@@ -5,11 +5,11 @@
 
 use crate::formula::hash;
 use candle_core::{DType, Device};
-use posebook_models::blazepose::decode::{DecodedPose, decode};
-use posebook_models::blazepose::graph::{Graph, Node};
 use posebook_models::blazepose::{
     ConvertedNetwork, Footprint, Network, Output, Region, Variant, convert, normalize_pixels, trace,
 };
+use posebook_models::blazepose::{DecodedPose, decode};
+use posebook_models::blazepose::{Graph, Node};
 use posebook_models::tflite::Model;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;

@@ -3,8 +3,8 @@
 
 use crate::sets::root;
 use candle_core::Device;
-use posebook::parity::{self, Check, GoldenSet, NetworkSize, Stage, formula};
-use posebook_models::hmr2::{Config, Precision};
+use posebook::parity::{self, Check, GoldenSet, NetworkSize, Stage};
+use posebook_models::hmr2::{Config, Precision, formula};
 use std::collections::HashMap;
 
 fn assert_passed(check: &Check) {

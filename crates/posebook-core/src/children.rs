@@ -1,4 +1,5 @@
-//! Starts child processes that are killed when this process ends, even if it is killed, and whose memory is limited.
+//! Child processes: starts programs that are killed when this process ends, even if this process is killed, and whose memory
+//! is limited; and says whether a program exists and a process lives.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -7,8 +8,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::thread;
-
-pub use crate::scratch::is_alive;
 
 /// Starts `command` with `stdio` as its standard input, output and error. On Linux with util-linux, the child is killed when
 /// this process ends, even by `kill -9`, and its data segment (heap and stacks, not mapped files) is limited to
@@ -79,14 +78,29 @@ fn has_limit_tools() -> bool {
     })
 }
 
-/// Whether a program exists, by its path or on the PATH.
-fn is_on_path(program: &OsStr) -> bool {
-    let path = Path::new(program);
+/// Whether `program` exists: a path with a folder, or a name on the PATH.
+pub fn is_on_path(program: impl AsRef<OsStr>) -> bool {
+    let path = Path::new(&program);
     if path.components().count() > 1 {
         return path.is_file();
     }
     std::env::var_os("PATH")
         .is_some_and(|folders| std::env::split_paths(&folders).any(|folder| folder.join(path).is_file()))
+}
+
+/// Whether a process with this id runs on this machine; true where that cannot be determined.
+pub fn is_alive(process: u32) -> bool {
+    #[cfg(unix)]
+    {
+        use nix::errno::Errno;
+        let Ok(number) = i32::try_from(process) else { return false };
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), None) != Err(Errno::ESRCH)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = process;
+        true
+    }
 }
 
 /// `bytes`, but at most the hard limit in force.
@@ -148,6 +162,12 @@ mod tests {
         } else {
             crate::test_skip::skip("memory limits: setpriv and prlimit are not installed", true);
         }
+    }
+
+    #[test]
+    fn running_processes_are_recognized() {
+        // the second is beyond the largest process number there is
+        assert!(is_alive(std::process::id()) && !is_alive(99_999_999) && !is_alive(u32::MAX));
     }
 
     #[test]

@@ -1,4 +1,7 @@
-//! Downloads one address to one file with `curl`: resumes, with limits, and stops on request.
+//! Downloads one web address to one file with the program `curl`: resumes an interrupted download, keeps to limits, stops on
+//! request. [`download_with`] does the same with another program that writes a file.
+//!
+//! The caller verifies the file: neither its content nor its final length is checked here.
 
 use crate::children;
 use std::fs;
@@ -20,11 +23,11 @@ const RANGE_NOT_SATISFIABLE: u16 = 416;
 /// Limits of a download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DownloadLimits {
-    /// A transfer below one byte per second for this many seconds is aborted.
+    /// A transfer below one byte per second for this many seconds is aborted, seconds.
     pub stall_secs: u32,
     /// Number of retries after a transfer failed.
     pub retries: u32,
-    /// Most bytes of the file; `None` where its size is unknown.
+    /// Most bytes of the file; `None`: unlimited.
     pub max_bytes: Option<u64>,
 }
 
@@ -37,7 +40,7 @@ impl Default for DownloadLimits {
 /// Why a download is missing or incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
-    /// The program is not installed.
+    /// The program is not on the PATH.
     #[error("`{0}` is not on the PATH")]
     ProgramNotFound(&'static str),
     /// An HTTP status of 400 or above.
@@ -49,16 +52,18 @@ pub enum DownloadError {
     /// The download was stopped on request.
     #[error("stopped; the partial download is kept and will be resumed")]
     Stopped,
-    /// The transfer failed: the program's message.
+    /// The transfer failed, with the program's message.
     #[error("{0}; the partial download is kept and will be resumed")]
     Broken(String),
 }
 
-/// Downloads `address` to the file `part`, resuming what is there. `on_progress` is called with the number of bytes so far.
-/// Redirects are followed; proxies are those of the usual variables (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`).
+/// Downloads `address`, which is http or https, to the file `part`, and resumes if `part` exists. `on_progress` is called
+/// with the file's size in bytes, about ten times a second. Redirects are followed; proxies are those of the usual
+/// variables (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`).
 ///
 /// # Errors
-/// If curl is missing, the server refuses, the transfer fails or stalls, exceeds its limit, or `stop` is set.
+/// If curl is missing, the server refuses, the transfer fails, stalls or exceeds its limit, or `stop` is set. Except for
+/// the first two, `part` then holds what has arrived.
 pub fn download(
     address: &str,
     part: &Path,
@@ -66,19 +71,34 @@ pub fn download(
     on_progress: &mut dyn FnMut(u64),
     stop: Option<&AtomicBool>,
 ) -> Result<(), DownloadError> {
-    let first = run("curl", &curl_command(address, part, limits), part, limits.max_bytes, on_progress, stop);
-    match first {
+    let mut run_curl =
+        || run("curl", &curl_command(address, part, limits), part, limits.max_bytes, on_progress, stop);
+    match run_curl() {
         // the part is complete, or not of this file: the caller verifies it
         Err(RunFailure { status: Some(RANGE_NOT_SATISFIABLE), .. }) if size(part) > 0 => Ok(()),
         Err(RunFailure { code: Some(CURL_RANGE_ERROR), .. }) => {
             // the server sends only whole files
             let _ = fs::remove_file(part);
-            let again =
-                run("curl", &curl_command(address, part, limits), part, limits.max_bytes, on_progress, stop);
-            again.map_err(|failure| failure.error)
+            run_curl().map_err(|failure| failure.error)
         }
         result => result.map_err(|failure| failure.error),
     }
+}
+
+/// Downloads by `command`, which starts `program` and writes the file `part`. `on_progress` is called with the file's size
+/// in bytes, about ten times a second.
+///
+/// # Errors
+/// If the program is missing or fails, the file exceeds `max_bytes`, or `stop` is set.
+pub fn download_with(
+    program: &'static str,
+    command: &Command,
+    part: &Path,
+    max_bytes: Option<u64>,
+    on_progress: &mut dyn FnMut(u64),
+    stop: Option<&AtomicBool>,
+) -> Result<(), DownloadError> {
+    run(program, command, part, max_bytes, on_progress, stop).map_err(|failure| failure.error)
 }
 
 fn curl_command(address: &str, part: &Path, limits: DownloadLimits) -> Command {
@@ -93,13 +113,12 @@ fn curl_command(address: &str, part: &Path, limits: DownloadLimits) -> Command {
 }
 
 /// How a program failed.
-pub struct RunFailure {
-    /// Exit code.
+struct RunFailure {
+    /// Exit code; `None` if it did not exit by itself.
     code: Option<i32>,
     /// HTTP status of 400 or above.
     status: Option<u16>,
-    /// The failure, for people.
-    pub error: DownloadError,
+    error: DownloadError,
 }
 
 impl From<DownloadError> for RunFailure {
@@ -108,11 +127,7 @@ impl From<DownloadError> for RunFailure {
     }
 }
 
-/// Runs a program that writes the file `part`, and reports the file's size.
-///
-/// # Errors
-/// If the program is missing or fails, the file exceeds `max_bytes`, or `stop` is set.
-pub fn run(
+fn run(
     program: &'static str,
     command: &Command,
     part: &Path,

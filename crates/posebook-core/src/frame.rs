@@ -1,6 +1,11 @@
-//! A decoded video frame, and the pool of buffers that frames return to.
+//! A decoded video frame: RGB pixels in host memory or on a device such as a GPU.
 //!
-//! Does not depend on decoders or networks.
+//! A decoder makes [`Frame`]s; networks read them by [`Frame::rgb`] or [`Frame::pixels`]. A frame's buffer can return to a
+//! pool when the frame is dropped ([`Frame::pooled`]).
+//!
+//! Frames on a device are possible without a dependency on a GPU library: the library that runs networks implements
+//! [`FrameUploader`] and [`DevicePixels`], the decoder calls them as trait objects, and the library gets its own type back by
+//! [`DevicePixels::as_any`].
 
 use serde::{Deserialize, Serialize};
 use std::any::Any;
@@ -19,11 +24,13 @@ pub struct FrameSize {
 
 impl FrameSize {
     /// A size from width and height, in this order.
+    #[inline]
     pub const fn new(width: usize, height: usize) -> FrameSize {
         FrameSize { width, height }
     }
 
     /// The side of the smallest square that contains the frame.
+    #[inline]
     pub fn longer_side(self) -> usize {
         self.width.max(self.height)
     }
@@ -37,8 +44,9 @@ impl fmt::Display for FrameSize {
 
 /// A decoded frame: RGB, 8 bits per channel, rows top to bottom, no padding (`height * width * 3` bytes).
 ///
-/// The pixels may belong to a pool of buffers (see [`Frame::pooled`]); dropping the frame returns its buffer, so
-/// that a stream of any length uses a fixed number of bytes. Or they are on another device ([`Frame::on_device`]).
+/// The pixels are in host memory, or on a device if the frame was made by [`Frame::on_device`]. Host memory may belong to
+/// a pool of buffers ([`Frame::pooled`]): dropping the frame returns its buffer, so that a stream of any length uses a
+/// fixed number of bytes.
 #[derive(Debug)]
 pub struct Frame {
     /// Position in presentation order, counted from the start of the clip (not of the range that is read).
@@ -49,15 +57,14 @@ pub struct Frame {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// When the frame was decoded, if its source measured that.
+    /// When the frame was decoded; `None` if its source did not measure that.
     pub decoded: Option<DecodeSpan>,
     pixels: PixelStorage,
     /// The pool that gets the buffer when the frame is dropped.
     pool: Option<Sender<Vec<u8>>>,
 }
 
-/// Time span of a frame's decoding, seeking included; for an extracted frame, of reading its file. A preloaded
-/// frame has none.
+/// Time span of a frame's decoding, seeking included; for a frame extracted to a file, of reading that file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeSpan {
     /// When the source started on this frame.
@@ -72,24 +79,24 @@ enum PixelStorage {
     Device(Box<dyn DevicePixels>),
 }
 
-/// The pixels of a frame in the memory of a device such as a GPU. Implemented by the library that runs networks.
+/// The pixels of a frame in the memory of a device. The library that runs networks implements it.
 pub trait DevicePixels: fmt::Debug + Send + Sync {
-    /// Width and height, pixels.
+    /// Width and height of the frame, pixels.
     fn size(&self) -> FrameSize;
 
-    /// Copies the pixels to the host: `height * width * 3` bytes.
+    /// Copies the pixels to host memory: `height * width * 3` bytes, in the order of [`Frame`].
     ///
     /// # Errors
     /// If the copy fails.
     fn to_host(&self) -> Result<Vec<u8>, DeviceCopyError>;
 
-    /// The value, to get the implementation's own type.
+    /// `self`, which the implementation downcasts to its own type.
     fn as_any(&self) -> &dyn Any;
 }
 
-/// Copies frames from the host to a device.
+/// Copies frames from host memory to a device. The library that runs networks implements it.
 pub trait FrameUploader: Send + Sync {
-    /// Copies `rgb`, which has `height * width * 3` bytes, to the device.
+    /// Copies `rgb`, the `height * width * 3` bytes of a frame of `size`, to the device.
     ///
     /// # Errors
     /// If the copy fails, usually because the device's memory is full.
@@ -100,23 +107,23 @@ pub trait FrameUploader: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct DeviceCopyError {
-    /// The device library's message.
+    /// What failed, in the words of the device's library.
     pub message: String,
     /// Whether the device's memory was full.
     pub is_out_of_memory: bool,
 }
 
-/// A frame's pixels, on the host or on a device.
+/// A frame's pixels, in host memory or on a device.
 #[derive(Debug, Clone, Copy)]
 pub enum Pixels<'a> {
-    /// `height * width * 3` bytes.
+    /// Host memory: `height * width * 3` bytes.
     Host(&'a [u8]),
-    /// Pixels on a device.
+    /// The memory of a device.
     Device(&'a dyn DevicePixels),
 }
 
 impl Frame {
-    /// A frame that owns its pixels.
+    /// A frame in host memory that owns its pixels.
     ///
     /// # Panics
     /// If `rgb` is not `width * height * 3` bytes long, which is a bug of the caller.
@@ -125,7 +132,7 @@ impl Frame {
         Frame { index, time_secs, width, height, decoded: None, pixels: PixelStorage::Host(rgb), pool: None }
     }
 
-    /// A frame whose pixels are on a device.
+    /// A frame whose pixels are on a device; it has their size.
     pub fn on_device(index: usize, time_secs: f64, pixels: Box<dyn DevicePixels>) -> Frame {
         let FrameSize { width, height } = pixels.size();
         Frame {
@@ -140,23 +147,25 @@ impl Frame {
     }
 
     /// Width and height, pixels.
+    #[inline]
     pub fn size(&self) -> FrameSize {
         FrameSize::new(self.width, self.height)
     }
 
-    /// A frame whose buffer is sent to `pool` when the frame is dropped.
+    /// This frame, whose buffer is sent to `pool` when the frame is dropped. Pixels on a device are not sent.
     pub fn pooled(mut self, pool: Sender<Vec<u8>>) -> Frame {
         self.pool = Some(pool);
         self
     }
 
-    /// A frame whose decoding started at `started` and has just ended.
+    /// This frame, whose decoding started at `started` and has just ended.
     pub fn with_decode_start(mut self, started: Instant) -> Frame {
         self.decoded = Some(DecodeSpan { started, ended: Instant::now() });
         self
     }
 
     /// The pixels.
+    #[inline]
     pub fn pixels(&self) -> Pixels<'_> {
         match &self.pixels {
             PixelStorage::Host(rgb) => Pixels::Host(rgb),
@@ -164,8 +173,9 @@ impl Frame {
         }
     }
 
-    /// The pixels, `height * width * 3` bytes; empty if they are on another device
-    /// ([`Frame::to_host`]).
+    /// The pixels in host memory, `height * width * 3` bytes; empty for a frame on a device, which [`Frame::to_host`]
+    /// copies.
+    #[inline]
     pub fn rgb(&self) -> &[u8] {
         match &self.pixels {
             PixelStorage::Host(rgb) => rgb,
@@ -173,7 +183,7 @@ impl Frame {
         }
     }
 
-    /// The frame with its pixels on the host.
+    /// The frame with its pixels in host memory; unchanged if they are there already.
     ///
     /// # Errors
     /// If the copy from the device fails.
@@ -189,7 +199,7 @@ impl Frame {
         }
     }
 
-    /// A copy of the pixels on the host, `height * width * 3` bytes.
+    /// A copy of the pixels in host memory, `height * width * 3` bytes.
     ///
     /// # Errors
     /// If the copy from the device fails.
@@ -200,7 +210,11 @@ impl Frame {
         }
     }
 
-    /// Red, green and blue at column `x` of row `y` of a frame on the host.
+    /// Red, green and blue at column `x` of row `y`, both of which have to be inside the frame.
+    ///
+    /// # Panics
+    /// If the frame is on a device, or the position is beyond the last pixel.
+    #[inline]
     pub fn pixel(&self, x: usize, y: usize) -> [u8; 3] {
         let (rgb, at) = (self.rgb(), (y * self.width + x) * 3);
         [rgb[at], rgb[at + 1], rgb[at + 2]]

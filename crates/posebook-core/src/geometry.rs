@@ -1,6 +1,6 @@
 //! Vectors, rotations and pinhole projection on plain arrays, in single precision.
 //!
-//! Matrices are row-major and act on columns: `apply(world_from_view, point_in_view)`.
+//! Matrices are row-major and act on columns: `apply(world_from_view, point_in_view)` is the point in world coordinates.
 
 /// x, y, z.
 pub type Vec3 = [f32; 3];
@@ -68,6 +68,7 @@ pub fn multiply(a: &Mat3, b: &Mat3) -> Mat3 {
 /// Rotation from a 6D representation (Zhou et al. 2019): two columns, orthonormalized one after the other, and
 /// their cross product. As in 4D-Humans the first three values are the first column, and lengths below 1e-12 count
 /// as 1e-12, so that zero stays zero and nothing becomes NaN.
+#[inline]
 pub fn rotation_from_6d(x: &[f32; 6]) -> Mat3 {
     let normalized = |v: Vec3| v.map(|x| x / norm(v).max(1e-12));
     let (first, second) = ([x[0], x[1], x[2]], [x[3], x[4], x[5]]);
@@ -79,6 +80,7 @@ pub fn rotation_from_6d(x: &[f32; 6]) -> Mat3 {
 /// Rotation from an axis times an angle in radians, through a quaternion as in 4D-Humans' `aa_to_rotmat`: 1e-8 is
 /// added to each value before the angle is computed, so that zero gives the identity and three times -1e-8 gives
 /// NaN.
+#[inline]
 pub fn rotation_from_axis_angle(v: Vec3) -> Mat3 {
     let angle = norm(v.map(|x| x + 1e-8));
     let (sin, cos) = (libm::sinf(0.5 * angle), libm::cosf(0.5 * angle));
@@ -93,6 +95,7 @@ pub fn rotation_from_axis_angle(v: Vec3) -> Mat3 {
 }
 
 /// Projects a point in camera axes: `focal * x / z + center`, in the focal length's units.
+#[inline]
 pub fn project(point_in_camera: Vec3, focal: [f32; 2], center: [f32; 2]) -> [f32; 2] {
     let [x, y, z] = point_in_camera;
     [focal[0] * (x / z) + center[0], focal[1] * (y / z) + center[1]]
@@ -101,6 +104,7 @@ pub fn project(point_in_camera: Vec3, focal: [f32; 2], center: [f32; 2]) -> [f32
 /// Translation of a body in the axes of the full image's camera (principal point in its middle), from HMR2's
 /// weak-perspective camera (scale, x, y) in a square crop (4D-Humans' `cam_crop_to_full`). Center, side, image size
 /// and `focal` are in pixels; the result is in meters.
+#[inline]
 pub fn translation_from_crop_camera(
     camera: [f32; 3],
     crop_center: [f32; 2],

@@ -1,6 +1,7 @@
-//! Closed sets of words that settings, tables and reports share, as enums.
+//! Closed sets of words that settings, tables and reports share, as enums: [`Outcome`], [`Precision`], [`VideoMode`].
 //!
-//! Each enum has one lower-case name per variant. The name is what TOML files, tables and JSON hold.
+//! Each enum has one lower-case name per variant. The name is what TOML files, tables and JSON hold; `Display`, `FromStr` and
+//! serde use it.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

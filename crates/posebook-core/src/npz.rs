@@ -1,6 +1,7 @@
 //! Writes arrays as NumPy's `.npz`: an uncompressed ZIP archive of `.npy` files (format 1.0).
 //!
-//! Equal arrays give equal bytes: the archive has no timestamps.
+//! Equal arrays give equal bytes: the archive has no timestamps. The writer of the `zip` crate gives other bytes (version 1.0
+//! instead of 2.0, and permissions), and files of earlier versions must stay reproducible, so this module has its own.
 
 use flate2::Crc;
 

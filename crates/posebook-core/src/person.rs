@@ -1,4 +1,4 @@
-//! Types shared by detection, mesh recovery and tracking: boxes, detections, persons, masks.
+//! Types shared by detection, mesh recovery and tracking: boxes, detections, recovered persons, masks.
 //!
 //! Does not depend on how a person was detected or tracked.
 
@@ -28,26 +28,31 @@ pub struct BBox {
 
 impl BBox {
     /// Pixels.
+    #[inline]
     pub fn width(&self) -> f32 {
         self.x2 - self.x1
     }
 
     /// Pixels.
+    #[inline]
     pub fn height(&self) -> f32 {
         self.y2 - self.y1
     }
 
     /// Square pixels; 0 for an empty box.
+    #[inline]
     pub fn area(&self) -> f32 {
         self.width().max(0.0) * self.height().max(0.0)
     }
 
     /// Center as (x, y), pixels.
+    #[inline]
     pub fn center(&self) -> [f32; 2] {
         [(self.x1 + self.x2) / 2.0, (self.y1 + self.y2) / 2.0]
     }
 
     /// Intersection over union, 0 when either box is empty.
+    #[inline]
     pub fn iou(&self, other: &BBox) -> f32 {
         let width = self.x2.min(other.x2) - self.x1.max(other.x1);
         let height = self.y2.min(other.y2) - self.y1.max(other.y1);
@@ -57,6 +62,7 @@ impl BBox {
     }
 
     /// The part inside an image of `width` x `height` pixels; `None` if that is empty.
+    #[inline]
     pub fn clipped_to(&self, width: usize, height: usize) -> Option<BBox> {
         let clipped = BBox {
             x1: self.x1.clamp(0.0, width as f32),
@@ -83,12 +89,14 @@ pub struct LtwhBox {
 
 impl LtwhBox {
     /// The box by its corners, in single precision.
+    #[inline]
     pub fn to_bbox(self) -> BBox {
         let LtwhBox { left, top, width, height } = self;
         BBox { x1: left as f32, y1: top as f32, x2: (left + width) as f32, y2: (top + height) as f32 }
     }
 
     /// Intersection over union, 0 when either box is empty.
+    #[inline]
     pub fn iou(&self, other: &LtwhBox) -> f64 {
         let corners = |b: &LtwhBox| [b.left, b.top, b.left + b.width, b.top + b.height];
         let area = |[x1, y1, x2, y2]: [f64; 4]| (x2 - x1) * (y2 - y1);
@@ -103,6 +111,7 @@ impl LtwhBox {
 }
 
 impl From<BBox> for LtwhBox {
+    #[inline]
     fn from(bbox: BBox) -> LtwhBox {
         let [left, top, right, bottom] = [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(f64::from);
         LtwhBox { left, top, width: right - left, height: bottom - top }
@@ -114,6 +123,7 @@ impl From<BBox> for LtwhBox {
 pub struct TrackId(pub u32);
 
 impl From<TrackId> for u64 {
+    #[inline]
     fn from(id: TrackId) -> u64 {
         id.0.into()
     }
@@ -217,10 +227,19 @@ pub struct RegionMask {
 
 /// Converts units of PHALP's padded square to pixels of the frame: the longer side gives the scale, the shorter one
 /// is centered with a border of whole pixels.
+#[inline]
 pub fn pixel_from_square(point: [f32; 2], width: usize, height: usize) -> [f32; 2] {
     let side = width.max(height);
     let (left, top) = ((side - width) / 2, (side - height) / 2);
     [point[0] * side as f32 - left as f32, point[1] * side as f32 - top as f32]
+}
+
+/// Inverse of [`pixel_from_square`]: converts pixels of the frame to units of PHALP's padded square.
+#[inline]
+pub fn square_from_pixel(pixel: [f32; 2], width: usize, height: usize) -> [f32; 2] {
+    let side = width.max(height);
+    let (left, top) = ((side - width) / 2, (side - height) / 2);
+    [(pixel[0] + left as f32) / side as f32, (pixel[1] + top as f32) / side as f32]
 }
 
 #[cfg(test)]
@@ -241,5 +260,7 @@ mod tests {
     fn the_square_is_centered() {
         assert_eq!(pixel_from_square([0.5, 0.5], 640, 360), [320.0, 180.0]);
         assert_eq!(pixel_from_square([0.0, 0.0], 100, 201), [-50.0, 0.0]);
+        assert_eq!(square_from_pixel([320.0, 180.0], 640, 360), [0.5, 0.5]);
+        assert_eq!(square_from_pixel([-50.0, 0.0], 100, 201), [0.0, 0.0]);
     }
 }

@@ -1,7 +1,8 @@
-//! All random numbers of the program: a counter-based generator, addressed by seed, purpose and counters.
+//! Repeatable random numbers: a stream for each address, which is a seed, a purpose and counters.
 //!
-//! A draw depends only on its address, not on the order of calls or the number of threads: frame 7 of person 3 is the same
-//! in any order and on any thread.
+//! A stream depends only on its address, not on the order of calls or the number of threads: the noise of frame 7 of person 3
+//! is the same whatever is drawn before. The generator is ChaCha8, its key the SHA-256 of the address; the transcendental
+//! functions are those of `libm`, so that every machine gives the same bits.
 
 use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
@@ -25,21 +26,25 @@ pub fn stream(seed: u64, purpose: &str, counters: &[u64]) -> RandomStream {
 
 impl RandomStream {
     /// 64 random bits.
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// Uniform in `[0, 1)`, with 53 random bits.
+    #[inline]
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// Uniform in `[low, high)`.
+    #[inline]
     pub fn range(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.uniform()
     }
 
     /// True with probability `p`.
+    #[inline]
     pub fn bernoulli(&mut self, p: f64) -> bool {
         self.uniform() < p
     }
@@ -48,12 +53,14 @@ impl RandomStream {
     ///
     /// # Panics
     /// If `n` is zero.
+    #[inline]
     pub fn below(&mut self, n: usize) -> usize {
         assert!(n > 0, "`below(0)` has an empty range");
         ((self.next_u64() as u128 * n as u128) >> 64) as usize
     }
 
     /// Normal with mean 0 and standard deviation 1 (Box-Muller transform), the same on every machine.
+    #[inline]
     pub fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.uniform()));
         radius * libm::cos(std::f64::consts::TAU * self.uniform())

@@ -4,6 +4,7 @@
 //! work in one folder on a shared disk, where a process id alone is ambiguous. [`remove_abandoned`] removes the files
 //! and folders of processes that are known to have ended.
 
+use crate::children::is_alive;
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ impl Owner {
     /// Whether the owner is known to have ended, from the viewpoint of the process `here`: it ran in the same PID namespace
     /// of the same host, and either no process has its id now, or the host (not a container) has rebooted since. Of other
     /// hosts and containers nothing is known.
-    pub fn has_ended(&self, here: &Owner, is_alive: impl Fn(u32) -> bool) -> bool {
+    fn has_ended(&self, here: &Owner, is_alive: impl Fn(u32) -> bool) -> bool {
         if (&self.host, &self.namespace) != (&here.host, &here.namespace) {
             return false;
         }
@@ -120,21 +121,6 @@ fn remove_abandoned_as(
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
         // another process may remove it at the same time
         let _ = if is_folder { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-    }
-}
-
-/// Whether a process with this id runs on this machine; true where that cannot be determined.
-pub fn is_alive(process: u32) -> bool {
-    #[cfg(unix)]
-    {
-        use nix::errno::Errno;
-        let Ok(number) = i32::try_from(process) else { return false };
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), None) != Err(Errno::ESRCH)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = process;
-        true
     }
 }
 
@@ -265,11 +251,5 @@ mod tests {
         assert!(folder.path().join(&file).exists(), "its stem was not selected");
         remove_abandoned_as(&hosts[0], |_| false, folder.path(), |_| true);
         assert!(!folder.path().join(&file).exists() && folder.path().join("overlay.mp4").exists());
-    }
-
-    #[test]
-    fn running_processes_are_recognized() {
-        // the second is beyond the largest process number there is
-        assert!(is_alive(std::process::id()) && !is_alive(99_999_999) && !is_alive(u32::MAX));
     }
 }

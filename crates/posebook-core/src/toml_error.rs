@@ -1,11 +1,14 @@
-//! Messages of TOML errors: line numbers, and the most similar key for an unknown one.
+//! Messages of TOML errors for the user: line numbers, and for an unknown key or value the most similar known one.
+//!
+//! In: an error of the `toml` crate from [`toml::de::Error`], and the text. Out: one line of text.
 
-/// The line, from 1, of the byte `position` of `text`.
+/// The line of the byte `position` of `text`, counted from 1.
 pub fn line_number(text: &str, position: usize) -> usize {
     text.bytes().take(position).filter(|&byte| byte == b'\n').count() + 1
 }
 
-/// The message of a TOML error; for an unknown key or value with the most similar known one.
+/// The message of a TOML error, without its position. For an unknown key or value it names the most similar known one and
+/// all known ones; for a number such as `2.0` where an integer is expected it says what to write.
 pub fn explain_toml_error(error: &toml::de::Error) -> String {
     let message = error.message();
     if let Some(message) = expected_integer_message(message) {
@@ -41,7 +44,8 @@ fn expected_integer_message(message: &str) -> Option<String> {
     Some(format!("{given} is not an integer{hint}"))
 }
 
-/// The one of `known` that is most similar to `unknown` by edit distance, then by length; `None` if none is similar.
+/// The one of `known` that is most similar to `unknown`: by edit distance (Damerau-Levenshtein), then by length. `None` if
+/// none is similar: the distance may be one plus a third of the known word's length.
 pub fn nearest_match<'k>(unknown: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |known: &str| strsim::damerau_levenshtein(unknown, known);
     let similar = known.iter().copied().filter(|known| distance(known) <= 1 + known.len() / 3);
@@ -66,6 +70,33 @@ mod tests {
         };
         assert_eq!(message("frames = 2.0"), "2.0 is not an integer; write 2");
         assert_eq!(message("every = 2.5"), "2.5 is not an integer");
+    }
+
+    #[test]
+    fn an_unknown_key_or_value_names_the_most_similar_known_one() {
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code, reason = "only deserialized")]
+        #[serde(deny_unknown_fields)]
+        struct Clip {
+            frames: Option<i64>,
+            mode: Option<Mode>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Mode {
+            Fast,
+            Exact,
+        }
+        let message = |text: &str| explain_toml_error(&toml::from_str::<Clip>(text).unwrap_err());
+        assert_eq!(
+            message("framse = 2"),
+            "unknown key `framse`; did you mean `frames`? (known: `frames`, `mode`)"
+        );
+        assert_eq!(message("xyz = 2"), "unknown key `xyz` (known: `frames`, `mode`)");
+        assert_eq!(
+            message("mode = 'exat'"),
+            "unknown value `exat`; did you mean `exact`? (known: `fast`, `exact`)"
+        );
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! Ground truth of the people in a frame.
+//! Ground truth of the people in a frame: boxes, and body parameters with the camera where they are known.
+//!
+//! Datasets make it (drawn scenes, MOTChallenge files), scoring reads it.
 
 use crate::geometry::Vec3;
 use crate::person::{BBox, SmplParams};
 use serde::{Deserialize, Serialize};
 
-/// One person in one frame.
+/// Ground truth of one person in one frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TruthPerson {
-    /// Identity, the same in all frames.
+    /// Identity: the same in all frames of a clip.
     pub id: u32,
     /// Box of the whole body, including hidden parts and those outside the image, pixels.
     pub bbox: BBox,
@@ -24,7 +26,7 @@ pub struct TruthPerson {
 pub struct TruthBody {
     /// SMPL parameters; the orientation is in camera axes.
     pub params: SmplParams,
-    /// Added to the posed body's vertices and joints to get camera coordinates.
+    /// Added to the posed body's vertices and joints to get camera coordinates, meters.
     pub translation_in_camera: Vec3,
     /// HMR2's 44 joints, meters.
     pub joints_in_camera: Vec<Vec3>,
@@ -34,7 +36,7 @@ pub struct TruthBody {
     pub camera: Intrinsics,
 }
 
-/// A pinhole camera without distortion, pixels.
+/// A pinhole camera without distortion; all values in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Intrinsics {
     /// Focal length along x.

@@ -1,6 +1,6 @@
-//! Formats numbers: significant digits, binary prefixes, durations.
+//! Formats numbers as text for reports: significant digits, binary prefixes, durations.
 //!
-//! Which unit a number has is decided in [`crate::report::quantity`].
+//! In: a number in its base unit (bytes, seconds). Out: text with a typographic minus sign and commas between thousands.
 
 /// Placeholder for a missing value. Missing values are never shown as zero.
 pub const ABSENT: &str = "–";
@@ -27,6 +27,15 @@ pub fn significant(value: f64, digits: usize) -> String {
         return decimals(value, 0);
     }
     decimals(value, decimals_for(value, digits))
+}
+
+/// `value` with at most `digits` significant digits, without trailing zeros after the point.
+pub fn trimmed(value: f64, digits: usize) -> String {
+    let text = significant(value, digits);
+    if !text.contains('.') || text.contains('×') {
+        return text;
+    }
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 /// The number of decimals that gives `digits` significant digits of `value` after rounding.
@@ -121,13 +130,6 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", decimals(number as f64, 0), if number == 1 { one } else { many })
 }
 
-/// The quantile at `fraction` (0 to 1) of non-empty, `sorted` values, with linear interpolation.
-pub fn quantile(sorted: &[f64], fraction: f64) -> f64 {
-    let position = fraction.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let (low, high) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
-    low + (high - low) * position.fract()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,12 +156,5 @@ mod tests {
         let shown: Vec<String> =
             [0.0, 3.4e-5, 0.034, 2.5, 299.0, 305.0, 4800.0].iter().map(|&x| seconds(x)).collect();
         assert_eq!(shown, ["0 s", "34 µs", "34 ms", "2.50 s", "299 s", "5 min 05 s", "1 h 20 min"]);
-    }
-
-    #[test]
-    fn quantiles_are_interpolated() {
-        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.5), 2.0);
-        assert_eq!(quantile(&[1.0, 2.0], 0.25), 1.25);
-        assert_eq!(quantile(&[7.0], 0.9), 7.0);
     }
 }

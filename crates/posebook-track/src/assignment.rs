@@ -24,16 +24,19 @@ impl Costs {
     }
 
     /// Number of rows.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Number of columns.
+    #[inline]
     pub fn columns(&self) -> usize {
         self.columns
     }
 
     /// The cost of assigning `row` to `column`.
+    #[inline]
     pub fn get(&self, row: usize, column: usize) -> f64 {
         self.values[row * self.columns + column]
     }
@@ -83,10 +86,12 @@ impl<'a> Square<'a> {
         Square { costs, n, column_of_row: vec![None; n], row_of_column: vec![None; n], price: vec![0.0; n] }
     }
 
+    #[inline]
     fn cost(&self, row: usize, column: usize) -> f64 {
         if row < self.costs.rows && column < self.costs.columns { self.costs.get(row, column) } else { 0.0 }
     }
 
+    #[inline]
     fn reduced(&self, row: usize, column: usize) -> f64 {
         self.cost(row, column) - self.price[column]
     }

@@ -50,9 +50,9 @@ impl fmt::Display for FrameSuffix {
 }
 
 /// Most pixels of a frame that is read: 16384 x 8192, which is 384 MiB as RGB.
-pub(super) const MAX_PIXELS: usize = 1 << 27;
+pub const MAX_PIXELS: usize = 1 << 27;
 /// Most frames of a video that is read: 13 days at 30 frames/s; the list of frames takes 256 MiB.
-pub(super) const MAX_FRAMES: usize = 1 << 25;
+pub const MAX_FRAMES: usize = 1 << 25;
 
 /// What failed. The messages name the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -300,7 +300,7 @@ pub enum VideoErrorKind {
     /// The encoder of an overlay was given frames of another size or number than announced: a bug of the caller.
     #[error("the video cannot be encoded: {0}")]
     EncoderInput(String),
-    /// Frames are to be stored on the GPU, and the run uses the CPU.
+    /// Frames are to be stored on a device, and no uploader was given: the run uses the CPU.
     #[error(
         "extract {{ store = \"device\" }} stores frames on the GPU, and this run is on the CPU: give device = \"cuda:0\" (in a build with CUDA), or use store = \"memory\""
     )]

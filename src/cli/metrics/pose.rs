@@ -1,14 +1,11 @@
 //! `posebook metrics pose`: scores a table of people against the ground truth of calibrated views.
 
-use anyhow::{Context, Result, bail};
-use polars::prelude::{Column, DataType, StringChunked};
-use polars_io::SerReader;
-use polars_io::parquet::read::ParquetReader;
+use anyhow::{Context, Error, Result, bail};
 use posebook_core::geometry::Vec3;
+use posebook_notebook::tables::{ParquetColumns, TableError};
 use posebook_track::metrics::views::{ViewPerson, ViewScores, ViewsTruth};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The columns of `people` that are read.
@@ -66,61 +63,63 @@ fn score(args: &Args) -> Result<ViewScores> {
 /// The people of one run of a table.
 fn read_people(path: &Path, run: Option<&str>) -> Result<Vec<ViewPerson>> {
     let shown = path.display();
-    let open = || File::open(path).with_context(|| format!("cannot open the people {shown}"));
-    let no_table = || format!("{shown} is not a table of people in Parquet format");
-    let schema = ParquetReader::new(open()?).schema().with_context(no_table)?;
-    let missing: Vec<&str> = COLUMNS.into_iter().filter(|name| schema.get(name).is_none()).collect();
-    if !missing.is_empty() {
-        bail!(
-            "the table {shown} has no column {}; give a people.parquet of this version",
-            missing.join(", ")
-        );
-    }
-    let names = COLUMNS.map(String::from).to_vec();
-    let frame = ParquetReader::new(open()?).with_columns(Some(names)).finish().with_context(no_table)?;
-    let runs = frame.column("run_id")?.cast(&DataType::String)?;
-    let runs = runs.str()?;
-    let run = chosen_run(runs, run, path)?;
-    let frames = frame.column("frame")?.cast(&DataType::Int64)?;
-    let (meters, pixels) = (frame.column("joints_m")?, frame.column("joints_px")?);
+    let table = ParquetColumns::read(path, &COLUMNS).map_err(|error| explain(error, path))?;
+    let runs = table.texts("run_id")?;
+    let run = chosen_run(&runs, run, path)?;
+    let frames = table.integers("frame")?;
     let mut people = Vec::new();
-    for row in 0..frame.height() {
-        if runs.get(row) != run.as_deref() {
+    for (row, (run_id, frame)) in runs.iter().zip(&frames).enumerate() {
+        if run_id.as_deref() != run {
             continue;
         }
-        let number = frames.i64()?.get(row).and_then(|number| u64::try_from(number).ok());
-        let number = number.with_context(|| format!("row {row} of {shown} has no frame"))?;
+        let frame = frame.and_then(|frame| u64::try_from(frame).ok());
+        let frame = frame.with_context(|| format!("row {row} of {shown} has no frame"))?;
         let invalid =
             |name: &str| format!("row {row} of {shown} has no valid list of numbers in column `{name}`");
-        let joints_m: Vec<Vec3> = points(meters, row).with_context(|| invalid("joints_m"))?;
+        let joints_m: Vec<Vec3> = points(&table, "joints_m", row).with_context(|| invalid("joints_m"))?;
         // a detection without a body
         if joints_m.is_empty() {
             continue;
         }
-        let joints_px = points(pixels, row).with_context(|| invalid("joints_px"))?;
-        people.push(ViewPerson { frame: number, joints_m, joints_px });
+        let joints_px = points(&table, "joints_px", row).with_context(|| invalid("joints_px"))?;
+        people.push(ViewPerson { frame, joints_m, joints_px });
     }
     Ok(people)
 }
 
+/// Says of an error of the table that the file is to be a table of people.
+fn explain(error: TableError, path: &Path) -> Error {
+    let shown = path.display();
+    match error {
+        TableError::File { source, .. } => {
+            Error::new(source).context(format!("cannot open the people {shown}"))
+        }
+        TableError::MissingColumns { .. } => {
+            Error::msg(format!("{error}; give a people.parquet of this version"))
+        }
+        error => Error::new(error).context(format!("{shown} is not a table of people in Parquet format")),
+    }
+}
+
 /// The run to score: the named one, or the only one.
-fn chosen_run(runs: &StringChunked, named: Option<&str>, path: &Path) -> Result<Option<String>> {
-    let present: BTreeSet<&str> = runs.iter().flatten().collect();
+fn chosen_run<'t>(runs: &'t [Option<String>], named: Option<&str>, path: &Path) -> Result<Option<&'t str>> {
+    let present: BTreeSet<&str> = runs.iter().flatten().map(String::as_str).collect();
     let list = || present.iter().copied().collect::<Vec<_>>().join(", ");
     match named {
-        Some(run) if present.contains(run) => Ok(Some(run.to_string())),
-        Some(run) => bail!("the table {} has no run `{run}`; its runs are {}", path.display(), list()),
+        Some(run) => match present.get(run) {
+            Some(run) => Ok(Some(run)),
+            None => bail!("the table {} has no run `{run}`; its runs are {}", path.display(), list()),
+        },
         None if present.len() > 1 => {
             bail!("the table {} has several runs; name one of them with --run: {}", path.display(), list())
         }
-        None => Ok(present.first().map(ToString::to_string)),
+        None => Ok(present.first().copied()),
     }
 }
 
 /// The points with `N` coordinates in the list of one row; `None` if it is not such a list.
-fn points<const N: usize>(column: &Column, row: usize) -> Option<Vec<[f32; N]>> {
-    let values = column.list().ok()?.get_as_series(row)?.cast(&DataType::Float32).ok()?;
-    let values: Vec<f32> = values.f32().ok()?.iter().collect::<Option<_>>()?;
+fn points<const N: usize>(table: &ParquetColumns, column: &str, row: usize) -> Option<Vec<[f32; N]>> {
+    let values = table.floats(column, row)?;
     let (points, rest) = values.as_chunks::<N>();
     rest.is_empty().then(|| points.to_vec())
 }

@@ -5,7 +5,7 @@ use super::super::parity::precision;
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
 use posebook_core::memory::heap::{self, HeapInterval};
-use posebook_models::hmr2::footprint::Footprint;
+use posebook_models::hmr2::Footprint;
 use posebook_models::hmr2::{Config, Precision};
 use posebook_models::recovery::{Architecture, HMR2_MODEL_SET, ModelSet, RecoveryError};
 use serde::Serialize;

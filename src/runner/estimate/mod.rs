@@ -14,7 +14,7 @@ use super::track::prepare_only_clip;
 use super::{Project, RunnerError, TrackRequest};
 use crate::experiment::Settings;
 use crate::runner::job::gpu::{self, DevicePlacement};
-use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use crate::runner::project::weights;
 use crate::runner::scheduler::execute::ExecuteOptions;
 use crate::runner::supervisor::work_folder::WorkFolder;

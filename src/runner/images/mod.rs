@@ -18,7 +18,7 @@ pub use request::{DetectSettings, ReconstructRequest, ReconstructRequestError};
 pub use summary::{FailedImage, ReconstructedImage, ReconstructionEvent, ReconstructionSummary, StageTimes};
 
 use super::{Project, RunnerError};
-use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use crate::runner::project::{defaults, weights};
 use crate::runner::store::report_folder;
 use boxes::ImageBoxes;
@@ -32,7 +32,7 @@ use posebook_models::device;
 use posebook_models::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet, RecoveryError};
 use posebook_notebook::tables::ImagePersonRow;
 use posebook_notebook::tables::files::TableWriter;
-use posebook_video::images::still::{self, StillError};
+use posebook_video::still::{self, StillError};
 use posed_person::PosedPerson;
 use rayon::prelude::*;
 use std::path::Path;

@@ -4,7 +4,7 @@
 
 use crate::dataset::{self, BoxFile, BoxSource, ClipSpec, Dataset, TruthFile};
 use crate::experiment::DatasetChoice;
-use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use crate::runner::project::{interrupt, weights};
 use crate::runner::scoring::views;
 use crate::runner::{Project, RunnerError};

@@ -11,8 +11,9 @@ use posebook_core::memory::live::MemoryPool;
 use posebook_core::memory::live::Publisher;
 use posebook_models::device::kernels::{KernelGroup, require};
 use posebook_models::device::memory::{OpenedDevice, open, split_process_memory};
-use posebook_models::device::reservation::{ReservationPlan, plan_reservation};
-use posebook_models::device::{self, DeviceChoice, DeviceError, Gpu, GpuErrorKind, Reservation};
+use posebook_models::device::{
+    self, DeviceChoice, DeviceError, Gpu, GpuErrorKind, Reservation, ReservationPlan, plan_reservation,
+};
 use posebook_models::hmr2::Attention;
 use posebook_notebook::tables::metrics::GpuMemory;
 use posebook_video::{Extract, Mode, Store};

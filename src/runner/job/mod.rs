@@ -1,7 +1,10 @@
-//! What the runner and the process of a run exchange, as files in the run's folder: the job and the report.
+//! What one run is, and the files by which the runner and the run's process communicate.
+//!
+//! In: settings, a dataset and this machine. Out: the run's clip ([`clips`]), its device ([`gpu`]), and the run with key
+//! and status ([`planned`]). The runner writes a [`JobSpec`] into the run's folder, the process answers with a
+//! [`WorkerReport`].
 
 pub mod clips;
-pub mod frame_count;
 pub mod gpu;
 pub mod planned;
 

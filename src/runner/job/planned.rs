@@ -3,8 +3,8 @@
 use super::clips::Clip;
 use super::gpu::DevicePlacement;
 use crate::experiment::Settings;
+use crate::runner::project::time_estimate::TimeEstimate;
 use crate::runner::store::key::RunKey;
-use crate::runner::store::time_estimate::TimeEstimate;
 use posebook_core::labels::Outcome;
 use posebook_core::provenance::sha256_of_bytes;
 use std::fmt;

@@ -1,8 +1,12 @@
-//! Paths of a project's files and folders.
+//! The project and the command that works in it: what every other group uses.
+//!
+//! [`Project`] gives paths of files and folders. [`weights`] fetches published weights and [`defaults`] chooses between
+//! them, [`progress`] reports to the user, [`interrupt`] turns signals into a flag, [`time_estimate`] formats times.
 
 pub mod defaults;
 pub mod interrupt;
 pub mod progress;
+pub mod time_estimate;
 pub mod weights;
 
 use super::RunnerError;

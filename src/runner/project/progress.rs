@@ -1,6 +1,6 @@
 //! Progress events of the runner, and two listeners that show them: a bar on a terminal, lines elsewhere.
 
-use crate::runner::store::time_estimate::{TimeEstimate, format_duration};
+use super::time_estimate::{TimeEstimate, format_duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use posebook_core::fetch::format_size;
 use posebook_notebook::tables::RunRow;

@@ -5,16 +5,17 @@
 
 use super::plan::{Plan, require_device};
 use super::planner::Planner;
+use super::search;
 use super::search::{LimitSearch, Verdict};
-use super::{contact_sheets, search};
 use crate::experiment::Experiment;
+use crate::runner::drawing::contact_sheets;
 use crate::runner::job::clips::Clip;
 use crate::runner::job::planned::{PlannedRun, RunStatus};
-use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::time_estimate::TimeEstimate;
 use crate::runner::scoring::agreement;
-use crate::runner::scoring::ended::EndedRun;
+use crate::runner::store::ended::EndedRun;
 use crate::runner::store::report_folder;
-use crate::runner::store::time_estimate::TimeEstimate;
 use crate::runner::store::{RunStore, StoredRun};
 use crate::runner::supervisor::Program;
 use crate::runner::supervisor::record;

@@ -2,15 +2,16 @@
 //!
 //! Input: settings and a clip. Reads the stored runs, model sets and clips; what is looked up once is cached.
 
+use super::frame_count;
+use super::run_time::{self, History, NetworkCost, RunCost};
 use crate::experiment::Settings;
 use crate::runner::job::clips::{self, Clip};
-use crate::runner::job::frame_count;
 use crate::runner::job::gpu::{self, DevicePlacement};
 use crate::runner::job::planned::{PlannedRun, RunStatus, mode_name, placeholder_id};
-use crate::runner::progress::ProgressListener;
+use crate::runner::project::progress::ProgressListener;
+use crate::runner::project::time_estimate::TimeEstimate;
 use crate::runner::project::weights::{self, DetectorWeights};
 use crate::runner::store::key::RunKey;
-use crate::runner::store::time_estimate::{self, History, NetworkCost, RunCost, TimeEstimate};
 use crate::runner::store::{RunStore, StoredRun};
 use crate::runner::supervisor::Program;
 use crate::runner::{Project, RunnerError};
@@ -236,12 +237,11 @@ impl Planner<'_> {
         let flop_per_sec = || {
             // the rate of a GPU is known only from its runs
             let is_cpu = cost.network.gpu.is_none();
-            let measure = || {
-                time_estimate::measure_flop_per_sec(model.architecture.largest_product()?).filter(|_| is_cpu)
-            };
+            let measure =
+                || run_time::measure_flop_per_sec(model.architecture.largest_product()?).filter(|_| is_cpu);
             *rates.entry(format!("{} {}", settings.model, placement.device)).or_insert_with(measure)
         };
-        time_estimate::estimate_secs(&cost, &History::new(&self.stored, &self.machine), flop_per_sec).into()
+        run_time::estimate_secs(&cost, &History::new(&self.stored, &self.machine), flop_per_sec).into()
     }
 
     /// Mean number of people per frame: from the drawn scene, otherwise from the provided boxes; `None` without either.

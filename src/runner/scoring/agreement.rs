@@ -3,8 +3,8 @@
 //!
 //! Fills the `agree_*` columns, which show what a video mode or a precision changes in the results.
 
-use super::ended::EndedRun;
 use crate::runner::RunnerError;
+use crate::runner::store::ended::EndedRun;
 use posebook_core::labels::Outcome;
 use posebook_core::labels::{Precision, VideoMode};
 use posebook_core::person::BBox;

@@ -5,7 +5,7 @@
 
 use crate::dataset::DatasetError;
 use crate::dataset::views::{BLAZEPOSE_HEAVY, ViewPoints, ViewsPlan, choose_people};
-use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use crate::runner::project::weights;
 use crate::runner::{Project, RunnerError};
 use candle_core::Device;
@@ -84,7 +84,7 @@ pub fn create_missing_truth(
 
 /// Reads the frames of one view that ground truth is created for, in order.
 struct ViewReader {
-    source: Box<dyn FrameSource>,
+    source: FrameSource,
 }
 
 impl ViewReader {

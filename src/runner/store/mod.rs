@@ -1,8 +1,11 @@
-//! Stores ended runs. Each has a folder named by its id, with its key, its row and its tables.
+//! Stores ended runs and writes report folders.
+//!
+//! In: the [`RunKey`], the row and the tables of an ended run. Out: a folder named by the run's id, so that the same run
+//! need not be made again; and the folder of a report ([`report_folder`]).
 
+pub mod ended;
 pub mod key;
 pub mod report_folder;
-pub mod time_estimate;
 
 use super::RunnerError;
 use crate::runner::store::key::RunKey;

@@ -9,7 +9,7 @@ use crate::experiment::ExperimentError;
 use crate::runner::job::clips::ReadyClip;
 use crate::runner::job::planned::PlannedRun;
 use crate::runner::job::{self, JobSpec};
-use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use crate::runner::scoring::accuracy::Truth;
 use crate::runner::store::write_json;
 use crate::runner::supervisor::{self, Program, RunResult, SupervisedRun};

@@ -11,11 +11,12 @@ mod summary;
 pub use request::{OpenChoices, TrackRequest, TrackRequestError};
 
 use super::{Project, RunnerError};
+use crate::runner::drawing::overlay;
 use crate::runner::job::clips::{self, Clip, ReadyClip};
 use crate::runner::job::gpu;
 use crate::runner::job::gpu::DevicePlacement;
 use crate::runner::job::planned::mode_name;
-use crate::runner::progress::{ProgressEvent, ProgressListener};
+use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use crate::runner::project::weights;
 use crate::runner::scheduler::execute::ExecuteOptions;
 use crate::runner::scheduler::planner::Planner;
@@ -24,7 +25,6 @@ use crate::runner::supervisor::record;
 use crate::runner::supervisor::run_job::{self, RunContext};
 use crate::runner::supervisor::work_folder::WorkFolder;
 
-use crate::runner::worker::overlay;
 use posebook_core::labels::Outcome;
 use posebook_models::detect;
 use posebook_models::recovery::ModelSet;

@@ -3,8 +3,8 @@
 use super::super::{Project, RunnerError};
 use crate::dataset::Dataset;
 use crate::experiment::{Override, Settings};
-use crate::runner::progress::{ProgressEvent, ProgressListener};
 use crate::runner::project::defaults;
+use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use posebook_models::detect;
 use posebook_track::motchallenge::Benchmark;
 use posebook_video::sources;
@@ -64,7 +64,7 @@ pub struct TrackRequest {
     pub out: Option<PathBuf>,
     /// Settings of the run.
     pub settings: Settings,
-    /// What the settings leave open: [`TrackRequest::with_defaults`] decides it.
+    /// What the settings leave open; [`crate::runner::track()`] and [`crate::runner::estimate_resources()`] decide it.
     pub open: OpenChoices,
     /// Notes for the user about translated settings.
     pub notes: Vec<String>,

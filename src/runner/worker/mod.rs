@@ -3,7 +3,6 @@
 //! Input: the job in the run's folder. Output: row logs and the report in the same folder, and what
 //! [`posebook_core::memory::live`] publishes for the supervisor meanwhile.
 
-pub mod overlay;
 pub mod pipeline;
 pub mod result_writer;
 pub mod stages;
@@ -11,8 +10,8 @@ pub mod stages;
 use super::RunnerError;
 use super::job::{self, JobSpec, WorkerReport};
 use super::store::write_json;
+use crate::runner::drawing::overlay::OverlaySink;
 use crate::runner::job::gpu::DeviceSession;
-use crate::runner::worker::overlay::OverlaySink;
 use crate::runner::worker::pipeline::{Pipeline, if_counted};
 use crate::runner::worker::result_writer::ResultWriter;
 use crate::runner::worker::stages::Stages;
@@ -27,7 +26,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// The hidden subcommand `worker FOLDER`: executes the job in `folder` and writes its report there.
-pub fn main(folder: &Path) -> ExitCode {
+pub fn run_worker(folder: &Path) -> ExitCode {
     exit_with_parent();
     let mut report = WorkerReport::default();
     let result = run(folder, &mut report);
@@ -115,14 +114,13 @@ fn run_on_device(
     publisher.set_disk_bytes(source.disk_bytes());
 
     let overlay = job.overlay.as_ref();
-    let overlay =
-        overlay.map(|path| OverlaySink::start(path, source.as_ref(), settings, &job.model)).transpose()?;
+    let overlay = overlay.map(|path| OverlaySink::start(path, &source, settings, &job.model)).transpose()?;
     let draws_overlay = overlay.is_some();
     let (is_threaded, frames_per_batch) = (settings.video.overlap(), settings.hmr2.frames);
     let results = ResultWriter::create(folder, &job.run_id, settings.results, is_threaded, opened, overlay)?;
     let pipeline = Pipeline::new(job.run_id, stages, results, frames_per_batch, opened, report);
     let pipeline = if draws_overlay { pipeline.with_frame_copies() } else { pipeline };
-    let result = pipeline.run(source.as_mut(), publisher);
+    let result = pipeline.run(&mut source, publisher);
     report.metrics.disk.disk_peak_bytes = Some(source.disk_peak_bytes());
     report.metrics.host.heap_frames_bytes = if_counted(source.frame_buffer_bytes());
     result?;

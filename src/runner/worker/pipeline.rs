@@ -103,7 +103,7 @@ impl<'r> Pipeline<'r> {
     ///
     /// # Errors
     /// If a frame cannot be read, a stage fails, or rows cannot be written.
-    pub fn run(mut self, source: &mut dyn FrameSource, publisher: &Publisher) -> Result<(), RunnerError> {
+    pub fn run(mut self, source: &mut FrameSource, publisher: &Publisher) -> Result<(), RunnerError> {
         while self.read_frame(source, publisher)? {}
         self.process_batch()?;
         let tracks = self.stages.finish();
@@ -119,11 +119,7 @@ impl<'r> Pipeline<'r> {
     }
 
     /// Reads one frame and detects its people; processes the batch when it is full. False at the end of the video.
-    fn read_frame(
-        &mut self,
-        source: &mut dyn FrameSource,
-        publisher: &Publisher,
-    ) -> Result<bool, RunnerError> {
+    fn read_frame(&mut self, source: &mut FrameSource, publisher: &Publisher) -> Result<bool, RunnerError> {
         let started = Instant::now();
         let Some(frame) = source.next_frame()? else { return Ok(false) };
         let arrived = Instant::now();

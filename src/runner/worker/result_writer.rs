@@ -3,9 +3,9 @@
 //! The tracker decides track ids some frames late, so the people of a frame are held here until its tracks are final.
 //! By default a thread writes, behind a short queue, while the next frame is processed.
 
-use super::overlay::{OverlayFrame, OverlaySink};
 use crate::experiment;
 use crate::runner::RunnerError;
+use crate::runner::drawing::overlay::{OverlayFrame, OverlaySink};
 use posebook_core::frame::{Frame, FrameSize};
 use posebook_core::memory::heap;
 use posebook_core::person::{Detection, Person, pixel_from_square};

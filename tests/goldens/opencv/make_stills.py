@@ -121,6 +121,7 @@ def jpegs():
     yield "cmyk.jpg", cmyk
     at = cmyk.index(b"Adobe") + 11
     yield "ycck.jpg", cmyk[:at] + b"\2" + cmyk[at + 1 :]
+    yield "cmyk-subsampled.jpg", saved(Image.fromarray(picture(w, h, 4), "CMYK"), "JPEG", quality=85, subsampling=2)
     yield "rgb.jpg", saved(Image.fromarray(picture(w, h)), "JPEG", quality=85, keep_rgb=True)
     for n in range(1, 9):
         yield f"exif-{n}.jpg", saved(Image.fromarray(picture(11, 7)), "JPEG", exif=exif(n))

@@ -1,7 +1,8 @@
 //! Reads and unpacks ZIP and TAR archives from untrusted sources: sizes may be wrong and names may point anywhere.
 //!
-//! A ZIP is read by its central directory, entry by entry, with flate2: sizes and checksums are compared with the
-//! decompressed data, and an archive's claims are limited before memory is allocated. A TAR is read as a stream.
+//! The crates `zip` and `tar` parse. What an archive may contain is decided here: sizes and checksums are compared with the
+//! decompressed data, an archive's claims are limited before memory is allocated, and what two programs could read
+//! differently is rejected. A ZIP is read by its central directory, a TAR as a stream.
 
 mod tar;
 #[cfg(test)]
@@ -44,12 +45,12 @@ pub enum ArchiveError {
         /// What is wrong, as a predicate.
         reason: String,
     },
-    /// The archive exceeds a limit.
+    /// The archive as a whole exceeds a limit or is inconsistent.
     #[error("{} {reason}; it is rejected, since it may be crafted", path.display())]
-    TooLarge {
+    Rejected {
         /// The archive.
         path: PathBuf,
-        /// Which limit, as a predicate.
+        /// What is wrong, as a predicate.
         reason: String,
     },
 }
@@ -59,8 +60,12 @@ impl ArchiveError {
         |source| ArchiveError::File { path: path.to_path_buf(), source }
     }
 
-    fn damaged(path: &Path, reason: impl Into<String>) -> ArchiveError {
-        ArchiveError::Damaged { path: path.to_path_buf(), reason: reason.into() }
+    fn damaged(path: &Path, reason: impl ToString) -> ArchiveError {
+        ArchiveError::Damaged { path: path.to_path_buf(), reason: reason.to_string() }
+    }
+
+    fn rejected(path: &Path, reason: impl Into<String>) -> ArchiveError {
+        ArchiveError::Rejected { path: path.to_path_buf(), reason: reason.into() }
     }
 
     fn unsafe_entry(path: &Path, entry: &str, reason: impl Into<String>) -> ArchiveError {

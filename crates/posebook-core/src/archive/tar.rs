@@ -1,8 +1,21 @@
-//! Reads TAR archives as a stream, entry by entry: plain files and folders, with the long names of pax and GNU.
+//! Reads TAR archives with the `tar` crate, as a stream, entry by entry: plain files and folders, with the long names of pax
+//! and GNU.
+//!
+//! The crate parses headers, verifies their checksums and skips data. Its entries are read raw, because it would read long
+//! names and pax headers of any size into memory, skip damaged pax records, and follow the map of a sparse file. Differences
+//! to its own treatment of these:
+//! - an extended header has at most [`MAX_EXTENSION_BYTES`], and its records must all be valid: UTF-8 without empty lines or
+//!   line breaks in values;
+//! - a pax header must not give another size than the entry's own header, since raw entries have the latter: a file of 8 GiB
+//!   or more must be in an archive of GNU's format;
+//! - a size in binary digits must fit into 64 bits, of which the crate reads the lower part;
+//! - a sparse file is an entry of an unknown kind.
 
+use super::ArchiveError;
 use std::io::{self, Read};
+use std::path::Path;
+use tar::{Archive, EntryType, Header, PaxExtensions};
 
-const BLOCK: usize = 512;
 /// Most bytes of a long name or a pax header.
 const MAX_EXTENSION_BYTES: u64 = 1 << 16;
 
@@ -28,183 +41,96 @@ pub struct Entry {
     pub kind: Kind,
 }
 
-/// Reads a TAR archive.
-pub struct Tar<R> {
-    reader: R,
-    /// Bytes of the current entry that are not read yet.
-    remaining: u64,
-    /// Padding bytes of its last block.
-    padding: u64,
-}
-
-impl<R: Read> Tar<R> {
-    /// A reader of the archive that `reader` gives.
-    pub fn new(reader: R) -> Tar<R> {
-        Tar { reader, remaining: 0, padding: 0 }
-    }
-
-    /// The next entry; `None` after the last. What was not read of the previous entry is skipped.
-    ///
-    /// # Errors
-    /// If the archive is damaged or truncated.
-    pub fn next(&mut self) -> io::Result<Option<Entry>> {
-        let (mut long_name, mut long_size) = (None, None);
-        loop {
-            let skip = self.remaining.saturating_add(self.padding);
-            if io::copy(&mut Read::by_ref(&mut self.reader).take(skip), &mut io::sink())? != skip {
-                return Err(io::Error::other("it is truncated"));
-            }
-            (self.remaining, self.padding) = (0, 0);
-            let Some(header) = self.read_header()? else { return Ok(None) };
-            let size = parse_number(&header[124..136]).ok_or_else(|| io::Error::other("an invalid size"))?;
-            self.set_size(size)?;
-            let extension = match header[156] {
-                b'L' | b'x' => self.read_extension(size)?,
-                // global pax headers and long names of links are not needed
-                b'g' | b'K' => continue,
-                flag => {
-                    let name = long_name.unwrap_or_else(|| short_name(&header));
-                    let size = long_size.unwrap_or(size);
-                    self.set_size(size)?;
-                    return Ok(Some(Entry { name, size, kind: entry_kind(flag) }));
-                }
-            };
-            if header[156] == b'L' {
-                long_name = Some(text(&extension));
+/// Passes each entry of the archive that `reader` gives, and a reader of its content, to `take`; `path` names the archive in
+/// errors. What `take` leaves of the content is skipped. The rest of `reader` after the archive's end is read, so that a
+/// decompressor verifies its checksum.
+///
+/// # Errors
+/// If the archive is damaged or truncated, or `take` fails.
+pub fn read_entries(
+    path: &Path,
+    reader: impl Read,
+    take: &mut dyn FnMut(&Entry, &mut dyn Read) -> Result<(), ArchiveError>,
+) -> Result<(), ArchiveError> {
+    // messages may contain names of the archive
+    let damaged = |error: io::Error| ArchiveError::damaged(path, error.to_string().escape_debug());
+    let mut archive = Archive::new(reader);
+    let (mut long_name, mut long_size) = (None, None);
+    for entry in archive.entries().map_err(damaged)?.raw(true) {
+        let mut entry = entry.map_err(damaged)?;
+        check_size_field(entry.header()).map_err(damaged)?;
+        let kind = match entry.header().entry_type() {
+            EntryType::GNULongName => {
+                let name = read_extension(&mut entry).map_err(damaged)?;
+                let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+                long_name = Some(name[..end].to_vec());
                 continue;
             }
-            for (key, value) in
-                pax_records(&extension).ok_or_else(|| io::Error::other("an invalid pax header"))?
-            {
-                match key {
-                    "path" => long_name = Some(value.to_string()),
-                    "size" => {
-                        let size = value.parse().map_err(|_| io::Error::other("an invalid size"))?;
-                        long_size = Some(size);
-                    }
-                    _ => {}
-                }
+            EntryType::XHeader => {
+                let records = read_extension(&mut entry).map_err(damaged)?;
+                parse_pax(&records, &mut long_name, &mut long_size).map_err(damaged)?;
+                continue;
             }
+            // global pax headers and long names of links are not needed
+            EntryType::XGlobalHeader | EntryType::GNULongLink => continue,
+            EntryType::Regular | EntryType::Continuous => Kind::File,
+            EntryType::Directory => Kind::Folder,
+            EntryType::Link => Kind::Other("a hard link"),
+            EntryType::Symlink => Kind::Other("a symbolic link"),
+            EntryType::Char | EntryType::Block => Kind::Other("a device"),
+            EntryType::Fifo => Kind::Other("a pipe"),
+            _ => Kind::Other("of an unknown kind"),
+        };
+        let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let size = entry.size();
+        if long_size.take().is_some_and(|long_size| long_size != size) {
+            let reason = "has different sizes in its pax header and its own";
+            return Err(ArchiveError::unsafe_entry(path, &name, reason));
         }
+        take(&Entry { name, size, kind }, &mut entry)?;
     }
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(damaged)?;
+    Ok(())
+}
 
-    /// Reads the underlying reader to its end, so that a decompressor verifies its checksum.
-    ///
-    /// # Errors
-    /// If the data are damaged or truncated.
-    pub fn finish(mut self) -> io::Result<()> {
-        io::copy(&mut self.reader, &mut io::sink()).map(|_| ())
+/// Reads a long name or pax header.
+fn read_extension(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Vec<u8>> {
+    if entry.size() > MAX_EXTENSION_BYTES {
+        return Err(io::Error::other(format!("a name of {} bytes", entry.size())));
     }
+    let mut extension = Vec::new();
+    entry.read_to_end(&mut extension)?;
+    Ok(extension)
+}
 
-    /// Sets the size of the current entry.
-    fn set_size(&mut self, size: u64) -> io::Result<()> {
-        // sums of larger numbers could overflow
-        if size > 1 << 60 {
-            return Err(io::Error::other("an implausibly large size"));
-        }
-        (self.remaining, self.padding) = (size, size.next_multiple_of(BLOCK as u64) - size);
-        Ok(())
+/// Reads the path and the size in a pax header, whose records are lines of the form `LENGTH KEY=VALUE`.
+fn parse_pax(records: &[u8], name: &mut Option<Vec<u8>>, size: &mut Option<u64>) -> io::Result<()> {
+    let invalid = || io::Error::other("an invalid pax header");
+    let text = std::str::from_utf8(records).map_err(|_| invalid())?;
+    // the crate ends at an empty line, and accepts a last line without its end
+    if text.starts_with('\n') || text.contains("\n\n") || !(text.is_empty() || text.ends_with('\n')) {
+        return Err(invalid());
     }
-
-    /// The next header block, with its checksum verified; `None` at the end.
-    fn read_header(&mut self) -> io::Result<Option<[u8; BLOCK]>> {
-        let mut block = [0; BLOCK];
-        let mut filled = 0;
-        while filled < BLOCK {
-            match self.reader.read(&mut block[filled..])? {
-                // some programs omit the two empty blocks at the end
-                0 if filled == 0 => return Ok(None),
-                0 => return Err(io::Error::other("it is truncated")),
-                read => filled += read,
+    for record in PaxExtensions::new(records) {
+        let record = record.map_err(|_| invalid())?;
+        match record.key_bytes() {
+            b"path" => *name = Some(record.value_bytes().to_vec()),
+            b"size" => {
+                let digits = record.value().ok().and_then(|digits| digits.parse().ok());
+                *size = Some(digits.ok_or_else(|| io::Error::other("an invalid size"))?);
             }
+            _ => {}
         }
-        if block.iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
-        // the checksum field counts as spaces
-        let byte = |index: usize| if (148..156).contains(&index) { 32 } else { u64::from(block[index]) };
-        let sum: u64 = (0..BLOCK).map(byte).sum();
-        if parse_number(&block[148..156]) != Some(sum) {
-            return Err(io::Error::other(
-                "a header has a wrong checksum; this is not a TAR archive, or it is damaged",
-            ));
-        }
-        Ok(Some(block))
     }
-
-    /// Reads the current entry as a long name or pax header.
-    fn read_extension(&mut self, size: u64) -> io::Result<Vec<u8>> {
-        if size > MAX_EXTENSION_BYTES {
-            return Err(io::Error::other(format!("a name of {size} bytes")));
-        }
-        let mut extension = Vec::new();
-        self.read_to_end(&mut extension)?;
-        Ok(extension)
-    }
+    Ok(())
 }
 
-/// Reads the current entry's content.
-impl<R: Read> Read for Tar<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = self.remaining.min(buffer.len() as u64) as usize;
-        let read = self.reader.read(&mut buffer[..most])?;
-        if read == 0 && most > 0 {
-            return Err(io::Error::other("it is truncated"));
-        }
-        self.remaining -= read as u64;
-        Ok(read)
+/// Checks that a size in binary digits (the first bit is set) is neither negative nor longer than 64 bits.
+fn check_size_field(header: &Header) -> io::Result<()> {
+    let [first, rest @ ..] = header.as_old().size;
+    if first & 0x80 != 0 && (first != 0x80 || rest[..3] != [0; 3]) {
+        return Err(io::Error::other("an invalid size"));
     }
-}
-
-fn entry_kind(flag: u8) -> Kind {
-    match flag {
-        b'0' | 0 | b'7' => Kind::File,
-        b'5' => Kind::Folder,
-        b'1' => Kind::Other("a hard link"),
-        b'2' => Kind::Other("a symbolic link"),
-        b'3' | b'4' => Kind::Other("a device"),
-        b'6' => Kind::Other("a pipe"),
-        _ => Kind::Other("of an unknown kind"),
-    }
-}
-
-/// Text up to the first zero byte.
-fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
-}
-
-/// The name in a header without extensions.
-fn short_name(block: &[u8; BLOCK]) -> String {
-    let (name, prefix) = (text(&block[..100]), text(&block[345..500]));
-    let has_prefix = block[257..].starts_with(b"ustar\0") && !prefix.is_empty();
-    if has_prefix { format!("{prefix}/{name}") } else { name }
-}
-
-/// A number in octal digits, or big-endian in binary if the first bit is set.
-fn parse_number(field: &[u8]) -> Option<u64> {
-    if field[0] & 0x80 != 0 {
-        let high = &field[..field.len() - 8];
-        let is_small =
-            high.iter().enumerate().all(|(index, byte)| *byte == if index == 0 { 0x80 } else { 0 });
-        let low: [u8; 8] = field[field.len() - 8..].try_into().ok()?;
-        return is_small.then(|| u64::from_be_bytes(low));
-    }
-    let digits = text(field);
-    let digits = digits.trim();
-    if digits.is_empty() { Some(0) } else { u64::from_str_radix(digits, 8).ok() }
-}
-
-/// The records of a pax header, lines of the form `LENGTH KEY=VALUE`; `None` if it is damaged.
-fn pax_records(header: &[u8]) -> Option<Vec<(&str, &str)>> {
-    let mut rest = std::str::from_utf8(header).ok()?;
-    let mut records = Vec::new();
-    while !rest.trim_end_matches('\0').is_empty() {
-        let (length, _) = rest.split_once(' ')?;
-        let record = rest.get(..length.parse().ok()?)?;
-        rest = rest.get(record.len()..)?;
-        let (key, value) = record.get(length.len() + 1..)?.strip_suffix('\n')?.split_once('=')?;
-        records.push((key, value));
-    }
-    Some(records)
+    Ok(())
 }

@@ -1,11 +1,11 @@
 //! Archives as programs write them, and crafted ones.
 
-use super::tar::{Kind, Tar};
+use super::tar::{Entry, Kind, read_entries};
 use super::*;
 use flate2::{Compression, Crc, write::DeflateEncoder, write::GzEncoder};
 use proptest::prelude::*;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 
 /// A file of a ZIP to be written, possibly with wrong declarations.
 #[derive(Clone)]
@@ -14,11 +14,15 @@ struct Part {
     data: Vec<u8>,
     deflated: bool,
     declared_size: Option<u32>,
+    /// A 64-bit size in an extra field.
+    wide_size: Option<u64>,
+    flags: u16,
     mode: u32,
 }
 
 fn part(name: &'static str, data: &[u8]) -> Part {
-    Part { name, data: data.to_vec(), deflated: false, declared_size: None, mode: 0o100_644 }
+    let (data, mode) = (data.to_vec(), 0o100_644);
+    Part { name, data, deflated: false, declared_size: None, wide_size: None, flags: 0, mode }
 }
 
 /// A ZIP as written by `zip(1)`, with ZIP64 records if `wide`.
@@ -37,20 +41,28 @@ fn zip_of(parts: &[Part], wide: bool) -> Vec<u8> {
         };
         let method: u16 = if part.deflated { 8 } else { 0 };
         let sizes = [packed.len() as u32, part.declared_size.unwrap_or(part.data.len() as u32)];
-        let mut common = [20u16, 0, method, 0, 0].iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
+        let mut common =
+            [20u16, part.flags, method, 0, 0].iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
         common.extend(crc.sum().to_le_bytes());
         common.extend(sizes.iter().flat_map(|n| n.to_le_bytes()));
         common.extend((part.name.len() as u16).to_le_bytes());
-        common.extend([0, 0]);
+        let mut extra = Vec::new();
+        if let Some(size) = part.wide_size {
+            extra.extend([1, 0, 8, 0]);
+            extra.extend(size.to_le_bytes());
+        }
+        common.extend((extra.len() as u16).to_le_bytes());
         out.extend(b"PK\x03\x04");
         out.extend(&common);
         out.extend(part.name.as_bytes());
+        out.extend(&extra);
         out.extend(&packed);
         directory.extend(b"PK\x01\x02\x14\x03");
         directory.extend(&common);
         directory.extend([0; 6]);
         directory.extend((part.mode << 16).to_le_bytes().iter().chain(&at.to_le_bytes()));
         directory.extend(part.name.as_bytes());
+        directory.extend(&extra);
     }
     let (start, bytes, count) = (out.len() as u64, directory.len() as u64, parts.len() as u64);
     out.extend(directory);
@@ -156,7 +168,10 @@ fn a_zip_with_wrong_declarations_is_rejected() {
         let desk = ArchiveFolder::new(bytes);
         desk.open().and_then(|mut zip| zip.read("a", 1 << 30)).unwrap_err().to_string()
     };
-    assert!(said(&zip_of(std::slice::from_ref(&bomb), false)).contains("is longer than declared"));
+    assert!(
+        said(&zip_of(std::slice::from_ref(&bomb), false))
+            .contains("larger than its declared uncompressed size")
+    );
     let less = Part { declared_size: Some(u32::MAX - 1), ..bomb.clone() };
     // 4 GiB are declared; nothing is allocated for them
     assert!(
@@ -167,19 +182,21 @@ fn a_zip_with_wrong_declarations_is_rejected() {
     assert!(said(&zip_of(&[less], false)).contains("ends 100000 bytes before its declared size"));
     let stored = Part { declared_size: Some(5), ..part("a", b"1234") };
     assert!(said(&zip_of(&[stored], false)).contains("declares 5 bytes and has 4"));
-    assert!(said(&zip_of(&[part("a", b"1"), part("a", b"2")], false)).contains("`a` occurs twice"));
+    assert!(
+        said(&zip_of(&[part("a", b"1"), part("a", b"2")], false)).contains("two entries of the same name")
+    );
     let good = zip_of(&[part("a", b"1234")], false);
     let changed = |at: usize, to: u8| {
         let mut bytes = good.clone();
         bytes[at] = to;
         said(&bytes)
     };
-    assert!(changed(31, b'x').contains("has another checksum"));
-    assert!(changed(30, b'b').contains("names another entry"));
+    assert!(changed(31, b'x').contains("cannot be read (Invalid checksum)"));
+    assert!(changed(30, b'b').contains("filename mismatch"));
     // the directory's position, the number of entries, and the entry's position
-    assert!(changed(good.len() - 4, 0xff).contains("directory extends beyond its end"));
-    assert!(changed(good.len() - 12, 0xff).contains("its directory is truncated"));
-    assert!(changed(35 + 42, 1).contains("overlaps what follows it"));
+    assert!(changed(good.len() - 4, 0xff).contains("directory does not end where the end record begins"));
+    assert!(changed(good.len() - 12, 0xff).contains("Multi-disk"));
+    assert!(changed(35 + 42, 1).contains("Invalid local file header"));
     let wide = zip_of(&[part("a", b"1234")], true);
     let count = wide.len() - 22 - 20 - 56 + 32;
     let mut many = wide.clone();
@@ -187,25 +204,15 @@ fn a_zip_with_wrong_declarations_is_rejected() {
     assert!(said(&many).contains("declares a directory of 16777217 entries"));
     let mut far = wide;
     far[count + 8 + 7] = 0xff;
-    assert!(said(&far).contains("directory extends beyond its end"));
+    assert!(said(&far).contains("directory does not end where the end record begins"));
 }
 
 /// Sizes at the end of their type, so that sums would overflow.
 #[test]
 fn extreme_sizes_are_rejected_without_overflow() {
     for size in [u64::MAX, u64::MAX - 1, i64::MAX as u64, 1 << 62] {
-        let deflated = Part { deflated: true, declared_size: Some(u32::MAX), ..part("a", b"1234") };
-        let mut bytes = zip_of(&[deflated], true);
-        let directory = bytes.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
-        // an extra field with the 64-bit size, after the name
-        let extra = [&[1, 0, 8, 0][..], &size.to_le_bytes()].concat();
-        bytes[directory + 30..directory + 32].copy_from_slice(&(extra.len() as u16).to_le_bytes());
-        bytes.splice(directory + 47..directory + 47, extra.iter().copied());
-        let record = bytes.windows(4).rposition(|four| four == b"PK\x06\x06").unwrap();
-        let directory_bytes = (record - directory) as u64;
-        bytes[record + 40..record + 48].copy_from_slice(&directory_bytes.to_le_bytes());
-        let locator = bytes.windows(4).rposition(|four| four == b"PK\x06\x07").unwrap();
-        bytes[locator + 8..locator + 16].copy_from_slice(&(record as u64).to_le_bytes());
+        let declared = Part { declared_size: Some(u32::MAX), wide_size: Some(size), ..part("a", b"1234") };
+        let bytes = zip_of(&[Part { deflated: true, ..declared }], true);
         let folder = ArchiveFolder::new(&bytes);
         let mut zip = folder.open().unwrap();
         assert_eq!(zip.size("a"), Some(size));
@@ -233,9 +240,7 @@ fn entries_that_overlap_are_rejected() {
     let mut bytes = zip_of(&[part("a", &inner[..35]), part("b", b"data")], false);
     let directory = bytes.len() - 22 - 47 + 42;
     bytes[directory..directory + 4].copy_from_slice(&31u32.to_le_bytes());
-    assert!(
-        ArchiveFolder::new(&bytes).open().err().unwrap().to_string().contains("overlaps what follows it")
-    );
+    assert!(ArchiveFolder::new(&bytes).open().err().unwrap().to_string().contains("entries that overlap"));
 }
 
 #[test]
@@ -326,7 +331,9 @@ fn archives_beyond_the_limits_are_rejected() {
             .contains("more than 1000 bytes unpacked")
     );
     let lying = Part { declared_size: Some(10), ..zipped };
-    assert!(ArchiveFolder::new(&zip_of(&[lying], false)).rejection(limits).contains("longer than declared"));
+    assert!(
+        ArchiveFolder::new(&zip_of(&[lying], false)).rejection(limits).contains("larger than its declared")
+    );
 }
 
 #[test]
@@ -337,7 +344,7 @@ fn damaged_archives_are_rejected() {
     }
     let mut wrong = tar_entry("a", b'0', b"1");
     wrong[5] = b'x';
-    assert!(ArchiveFolder::new(&wrong).rejection(Limits::default()).contains("wrong checksum"));
+    assert!(ArchiveFolder::new(&wrong).rejection(Limits::default()).contains("checksum mismatch"));
     let mut absurd = tar_entry("a", b'0', b"");
     absurd[124..136].fill(0x7f);
     absurd[124] = 0x80;
@@ -353,16 +360,110 @@ fn damaged_archives_are_rejected() {
 #[test]
 fn a_tar_is_read_entry_by_entry() {
     let tar = [tar_entry("a", b'0', &[1; 513]), tar_entry("b", b'7', b"2"), vec![0; 1024]].concat();
-    let mut tar = Tar::new(tar.as_slice());
-    let first = tar.next().unwrap().unwrap();
-    assert_eq!((first.name.as_str(), first.size, first.kind), ("a", 513, Kind::File));
-    let mut some = [0; 10];
-    tar.read_exact(&mut some).unwrap();
-    // what was not read is skipped
-    assert_eq!(tar.next().unwrap().unwrap().name, "b");
-    let mut all = Vec::new();
-    tar.read_to_end(&mut all).unwrap();
-    assert_eq!((all, tar.next().unwrap()), (b"2".to_vec(), None));
+    let mut read = Vec::new();
+    read_entries(Path::new("a.tar"), tar.as_slice(), &mut |entry, content| {
+        let mut first = [0; 1];
+        content.read_exact(&mut first).unwrap();
+        // what is not read is skipped
+        read.push((entry.clone(), first));
+        Ok(())
+    })
+    .unwrap();
+    let file = |name: &str, size| Entry { name: name.into(), size, kind: Kind::File };
+    assert_eq!(read, [(file("a", 513), [1]), (file("b", 1), *b"2")]);
+}
+
+/// Cases that ZIP readers treat differently.
+#[test]
+fn ambiguous_zips_are_rejected() {
+    let said = |bytes: &[u8]| {
+        let folder = ArchiveFolder::new(bytes);
+        let said = folder.rejection(Limits::default());
+        assert!(folder.open().and_then(|mut zip| zip.read_range("a", 0, 4)).is_err(), "{said}");
+        said
+    };
+    let good = zip_of(&[part("a", b"1234")], false);
+    assert_eq!(ArchiveFolder::new(&good).unpack(Limits::default()).unwrap().len(), 1);
+    // bytes before or after the archive
+    said(&[b"#!/bin/sh\n", &good[..]].concat());
+    assert!(said(&[&good[..], b"more"].concat()).contains("end record of a ZIP archive is missing"));
+    // a local header with another size, checksum, method or flag than the directory
+    for (at, what) in
+        [(22, "uncompressed size"), (18, "compressed size"), (14, "CRC32"), (8, "method"), (6, "flag")]
+    {
+        let mut local = good.clone();
+        local[at] ^= if at == 6 { 8 } else { 1 };
+        let said = said(&local);
+        assert!(said.contains(what), "{at}: {said}");
+    }
+    // a ZIP64 record that contradicts the end record, and is valid itself
+    let mut other = zip_of(&[part("a", b"1234"), part("b", b"5678")], true);
+    let record = other.len() - 22 - 20 - 56;
+    (other[record + 24], other[record + 32]) = (1, 1);
+    assert!(said(&other).contains("end records that contradict each other"));
+    let secret = Part { flags: 1, ..part("a", b"1234") };
+    assert!(said(&zip_of(&[secret], false)).contains("Password required"));
+    let mut method = good.clone();
+    (method[8], method[35 + 10]) = (12, 12);
+    assert!(said(&method).contains("compression method not supported: 12"));
+    for length in 0..good.len() {
+        said(&good[..length]);
+    }
+}
+
+#[test]
+fn zips_with_data_descriptors_and_names_in_old_encodings_are_read() {
+    // a descriptor after the data repeats its checksum and sizes, which the local header leaves out
+    let mut streamed = zip_of(&[Part { flags: 8, ..part("a", b"1234") }], false);
+    let descriptor = [b"PK\x07\x08", &streamed[14..26]].concat();
+    streamed[14..26].fill(0);
+    streamed.splice(35..35, descriptor);
+    let end = streamed.len() - 6;
+    streamed[end] += 16;
+    assert_eq!(ArchiveFolder::new(&streamed).open().unwrap().read("a", 4).unwrap(), b"1234");
+    // code page 437
+    let mut named = zip_of(&[part("a", b"1234")], false);
+    (named[30], named[35 + 46]) = (0x81, 0x81);
+    assert_eq!(ArchiveFolder::new(&named).open().unwrap().names().collect::<Vec<_>>(), ["ü"]);
+    // the same name in code page 437 and in UTF-8
+    let mut twice = zip_of(&[part("ü", b"1"), part("u", b"2")], false);
+    (twice[63], twice[159]) = (0x81, 0x81);
+    let said = ArchiveFolder::new(&twice).open().err().unwrap().to_string();
+    assert!(said.contains("`ü` occurs twice"), "{said}");
+}
+
+#[test]
+fn extended_headers_of_a_tar_are_read_strictly() {
+    let file = || tar_entry("a", b'0', b"1234");
+    let pax = |records: &str| [tar_entry("pax", b'x', records.as_bytes()), file()].concat();
+    let read = |tar: &[u8]| ArchiveFolder::new(tar).unpack(Limits::default()).map(|files| files.len());
+    assert_eq!(read(&pax("9 size=4\n")).unwrap(), 1);
+    assert_eq!(read(&[tar_entry("g", b'g', b"13 comment=1\n"), file()].concat()).unwrap(), 1);
+    assert_eq!(read(&[tar_entry("k", b'K', b"long\0"), file(), vec![0; 512], file()].concat()).unwrap(), 1);
+    for (records, what) in [
+        ("9 size=3\n", "different sizes"),
+        ("9 size=x\n", "an invalid size"),
+        ("8 path=b\n", "an invalid pax header"),
+        ("9 path=b", "an invalid pax header"),
+        ("\n9 path=b\n", "an invalid pax header"),
+        ("9 path=b\n\n9 path=c\n", "an invalid pax header"),
+        ("13 path=../b\n", "points outside"),
+    ] {
+        let said = ArchiveFolder::new(&pax(records)).rejection(Limits::default());
+        assert!(said.contains(what), "{records}: {said}");
+    }
+    // binary sizes that are negative, or longer than 64 bits
+    for start in [[0xff, 0xff, 0xff, 0xff], [0x80, 0, 0, 1], [0x81, 0, 0, 0]] {
+        let mut block = tar_entry("a", b'0', b"1234");
+        block[124..136].copy_from_slice(&[&start[..], &4u64.to_be_bytes()].concat());
+        sign(&mut block);
+        let said = ArchiveFolder::new(&block).rejection(Limits::default());
+        assert!(said.contains("an invalid size"), "{said}");
+    }
+    for length in [513, 515, 600, 1023] {
+        let said = ArchiveFolder::new(&file()[..length]).rejection(Limits::default());
+        assert!(said.contains("before its declared size") || said.contains("EOF"), "{length}: {said}");
+    }
 }
 
 proptest! {

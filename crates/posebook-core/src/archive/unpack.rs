@@ -1,8 +1,8 @@
 //! Unpacks an archive into a folder: only inside it, without links, within given limits.
 
 use super::ArchiveError;
-use super::tar::{Kind, Tar};
-use super::zip::{Zip, entry_error};
+use super::tar::{self, Kind};
+use super::zip::{Zip, check_size, entry_error};
 use crate::scratch;
 use flate2::read::MultiGzDecoder;
 use std::fs::{self, File, OpenOptions};
@@ -110,7 +110,7 @@ impl Extraction<'_> {
             return Ok(());
         }
         let reason = format!("has more than {} entries", self.limits.max_entries);
-        Err(ArchiveError::TooLarge { path: self.archive.to_path_buf(), reason })
+        Err(ArchiveError::rejected(self.archive, reason))
     }
 
     /// An entry's path below the folder.
@@ -149,8 +149,8 @@ impl Extraction<'_> {
         fs::create_dir_all(&path).map_err(ArchiveError::file(&path))
     }
 
-    /// Writes one file; `content` gives an error at its end if it was damaged.
-    fn file(&mut self, name: &str, content: &mut dyn Read) -> Result<(), ArchiveError> {
+    /// Writes one file of `size` bytes; `content` gives an error at its end if it was damaged.
+    fn file(&mut self, name: &str, size: u64, content: &mut dyn Read) -> Result<(), ArchiveError> {
         let relative_path = self.relative_path(name)?;
         let path = self.folder.join(&relative_path);
         if let Some(parent) = path.parent() {
@@ -167,8 +167,9 @@ impl Extraction<'_> {
         let written = written.map_err(|error| entry_error(self.archive, name, &error))?;
         if written > remaining {
             let reason = format!("has more than {} bytes unpacked", self.limits.max_bytes);
-            return Err(ArchiveError::TooLarge { path: self.archive.to_path_buf(), reason });
+            return Err(ArchiveError::rejected(self.archive, reason));
         }
+        check_size(self.archive, name, written, size)?;
         self.bytes += written;
         self.files.push(relative_path);
         Ok(())
@@ -182,7 +183,7 @@ fn unzip(extraction: &mut Extraction<'_>, is_selected: &dyn Fn(&str) -> bool) ->
         extraction.count_entry()?;
         let entry = zip.entries()[index].clone();
         // the file type in a Unix mode: unknown, plain file or folder
-        if entry.mode.is_some_and(|mode| !matches!(mode & 0o170_000, 0 | 0o100_000 | 0o040_000)) {
+        if !matches!(entry.mode & 0o170_000, 0 | 0o100_000 | 0o040_000) {
             return Err(extraction.unsafe_entry(&entry.name, "is a link or a device"));
         }
         if entry.name.ends_with('/') {
@@ -191,7 +192,7 @@ fn unzip(extraction: &mut Extraction<'_>, is_selected: &dyn Fn(&str) -> bool) ->
         }
         extraction.relative_path(&entry.name)?;
         if is_selected(&entry.name) {
-            extraction.file(&entry.name, &mut zip.reader(index)?)?;
+            extraction.file(&entry.name, entry.size, &mut zip.reader(index)?)?;
         }
     }
     Ok(())
@@ -203,24 +204,20 @@ fn untar(
     reader: impl Read,
     is_selected: &dyn Fn(&str) -> bool,
 ) -> Result<(), ArchiveError> {
-    let archive = extraction.archive;
-    let damaged = |error: io::Error| ArchiveError::damaged(archive, error.to_string());
     // files that are not selected have to be read, too
     let most = extraction.limits.max_bytes.saturating_mul(2).saturating_add(1 << 20);
-    let mut tar = Tar::new(reader.take(most));
-    while let Some(entry) = tar.next().map_err(damaged)? {
+    tar::read_entries(extraction.archive, reader.take(most), &mut |entry, content| {
         extraction.count_entry()?;
         match entry.kind {
-            Kind::Folder => extraction.folder(&entry.name)?,
-            Kind::Other(what) => return Err(extraction.unsafe_entry(&entry.name, &format!("is {what}"))),
+            Kind::Folder => extraction.folder(&entry.name),
+            Kind::Other(what) => Err(extraction.unsafe_entry(&entry.name, &format!("is {what}"))),
             Kind::File => {
                 extraction.relative_path(&entry.name)?;
                 if is_selected(&entry.name) {
-                    extraction.file(&entry.name, &mut tar)?;
+                    extraction.file(&entry.name, entry.size, content)?;
                 }
+                Ok(())
             }
         }
-    }
-    // the rest is empty; at its end gzip's checksum is verified
-    tar.finish().map_err(damaged)
+    })
 }

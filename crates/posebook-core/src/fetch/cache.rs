@@ -49,7 +49,7 @@ pub fn footage_folder(name: &str) -> Result<PathBuf, FetchError> {
 
 /// The SHA-256 of files in a folder, with size and modification time, so that an unchanged file is not hashed again.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct VerificationRecord {
+pub struct VerificationRecord {
     files: BTreeMap<String, Entry>,
     #[serde(skip)]
     has_changed: bool,

@@ -16,7 +16,7 @@ fn license_file_text(manifest: &Manifest) -> Option<String> {
 }
 
 /// Whether the license file is present, if there has to be one.
-pub(super) fn has_license(manifest: &Manifest, folder: &Path) -> bool {
+pub fn has_license(manifest: &Manifest, folder: &Path) -> bool {
     license_file_text(manifest).is_none_or(|_| folder.join(LICENSE_FILE).is_file())
 }
 
@@ -24,7 +24,7 @@ pub(super) fn has_license(manifest: &Manifest, folder: &Path) -> bool {
 ///
 /// # Errors
 /// If it cannot be written.
-pub(super) fn write_license(manifest: &Manifest, folder: &Path) -> Result<(), FetchError> {
+pub fn write_license(manifest: &Manifest, folder: &Path) -> Result<(), FetchError> {
     let Some(text) = license_file_text(manifest) else { return Ok(()) };
     let path = folder.join(LICENSE_FILE);
     write_atomically(&path, text.as_bytes()).map_err(FetchError::io(&path))

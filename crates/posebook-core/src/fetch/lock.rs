@@ -14,7 +14,7 @@ const WORK_STEM: &str = ".fetch";
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A lock on a folder; released when it is dropped or the process ends.
-pub(super) struct Lock {
+pub struct Lock {
     #[cfg(unix)]
     _file: Option<nix::fcntl::Flock<File>>,
     #[cfg(not(unix))]
@@ -57,7 +57,7 @@ impl Lock {
 }
 
 /// A temporary folder, removed when it is dropped.
-pub(super) struct WorkFolder(pub PathBuf);
+pub struct WorkFolder(pub PathBuf);
 
 impl Drop for WorkFolder {
     fn drop(&mut self) {
@@ -70,7 +70,7 @@ impl Drop for WorkFolder {
 ///
 /// # Errors
 /// [`FetchError::Stopped`] if `stop` is set while waiting; or if `folder` cannot be created.
-pub(super) fn lock_folder(
+pub fn lock_folder(
     folder: &Path,
     on_event: &mut dyn FnMut(Event),
     stop: &AtomicBool,

@@ -1,8 +1,11 @@
 //! Downloads published files described by manifests: once, verified by SHA-256, unpacked, and cached.
 //!
-//! [`ensure`] is the entry point for other modules: it returns at once if all files are present. Files lie in a folder that
-//! all checkouts share ([`user_cache`]); several processes may fetch into it at the same time.
+//! In: a [`Manifest`] and a folder, such as [`model_folder`] in the user's cache. Out: the files in that folder, and
+//! [`Event`]s on the way. [`ensure`] is what a program calls that needs the files: it returns at once if all are present.
+//! [`fetch`] is for the command that downloads; [`import_file`] takes a copy that the user has instead. Several processes
+//! may fetch into one folder at the same time.
 //!
+//! Files come from web addresses by [`crate::download`], or from the registries npm, PyPI and Debian by their own programs.
 //! Dead links are common. Errors therefore name the file and its other names, and say what to do with a copy. An interrupted
 //! download from the web is resumed. Does not depend on what the files are for.
 
@@ -49,10 +52,10 @@ pub fn is_complete(manifest: &Manifest, folder: &Path) -> Result<bool, FetchErro
 }
 
 /// Fetches missing files of the manifest into `folder` and returns `folder`. If files are missing, `on_event` first gets
-/// [`Event::Missing`] with the manifest's `name`, size and license.
+/// [`Event::Missing`] with `name`, size and license. Setting `stop`, from another thread, ends it.
 ///
 /// # Errors
-/// If the license has to be accepted (which only the command can do), or as [`fetch`].
+/// If files are missing whose license the user has to accept first ([`fetch`] does not check that); or as [`fetch`].
 pub fn ensure(
     manifest: &Manifest,
     name: &str,
@@ -75,7 +78,7 @@ pub fn ensure(
     }
 }
 
-/// As [`ensure`], for the manifest `name` in the folder `sources` and the cache's folder of model files.
+/// As [`ensure`], for the manifest `name.toml` in the folder `sources`, and the folder [`model_folder`] of `name`.
 ///
 /// # Errors
 /// As [`Manifest::load`], [`user_cache`] and [`ensure`].

@@ -3,7 +3,7 @@
 
 use super::manifest::Origin;
 use super::registry_errors;
-use crate::children;
+use crate::children::{self, is_on_path};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
@@ -88,12 +88,6 @@ fn apt_command(package: &str, work: &Path) -> Command {
         .args(["apt-get", "download", "--quiet", "--"])
         .arg(package);
     command
-}
-
-/// Whether a program is found on the PATH.
-pub(super) fn is_on_path(program: &str) -> bool {
-    let is_in = |folder: PathBuf| folder.join(program).is_file();
-    std::env::var_os("PATH").is_some_and(|all| std::env::split_paths(&all).any(is_in))
 }
 
 /// Runs a registry's program and returns the path of the archive that it wrote.

@@ -37,7 +37,7 @@ const NOT_FOUND_ERRORS: [&str; 6] = [
 const ACCESS_ERRORS: [&str; 5] = ["E401", "E403", "401 ", "403 ", "407 "];
 
 /// Why `program` gave no archive, by its error output.
-pub(super) fn summarize(program: &str, text: &str) -> String {
+pub fn summarize(program: &str, text: &str) -> String {
     let has = |errors: &[&'static str]| errors.iter().find(|error| text.contains(**error)).copied();
     let shown = if program == "python3" { "pip" } else { program };
     if text.contains("No module named pip") {

@@ -2,7 +2,6 @@
 
 use super::error::FetchError;
 use super::manifest::{File, Member};
-use super::registry;
 use crate::archive;
 use crate::children;
 use crate::provenance::sha256_of_file;
@@ -19,7 +18,7 @@ const DEB_MAGIC: &[u8] = b"!<arch>\n";
 ///
 /// # Errors
 /// If the archive is damaged or unsafe, a member is missing, or has another SHA-256.
-pub(super) fn unpack(file: &File, archive: &Path, work: &Path, folder: &Path) -> Result<usize, FetchError> {
+pub fn unpack(file: &File, archive: &Path, work: &Path, folder: &Path) -> Result<usize, FetchError> {
     let limits = archive::Limits::default();
     if let Some(to) = &file.unpack_to {
         return Ok(archive::unpack(archive, &folder.join(to), limits, &|_| true)?.len());
@@ -69,7 +68,7 @@ fn verify_member(member: &Member, path: &Path) -> Result<(), FetchError> {
 }
 
 /// Renames `from` to `to`; an existing folder is moved to `old` first.
-pub(super) fn move_into_place(from: &Path, to: &Path, old: &Path) -> Result<(), FetchError> {
+pub fn move_into_place(from: &Path, to: &Path, old: &Path) -> Result<(), FetchError> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).map_err(FetchError::io(parent))?;
     }
@@ -91,7 +90,7 @@ fn is_deb(archive: &Path) -> Result<bool, FetchError> {
 /// else here needs.
 fn unpack_deb(file: &File, archive: &Path, into: &Path) -> Result<(), FetchError> {
     let failed = |reason: &str| FetchError::Deb { path: archive.to_path_buf(), reason: reason.to_string() };
-    if let Some(program) = ["dpkg-deb", "tar"].iter().find(|program| !registry::is_on_path(program)) {
+    if let Some(program) = ["dpkg-deb", "tar"].iter().find(|program| !children::is_on_path(program)) {
         return Err(failed(&format!("`{program}`, which unpacks it, is not on the PATH; install it")));
     }
     fs::create_dir_all(into).map_err(FetchError::io(into))?;

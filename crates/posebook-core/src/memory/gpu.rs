@@ -1,6 +1,6 @@
 //! GPU memory as the driver reports it, by NVML (the library behind `nvidia-smi`).
 //!
-//! NVML needs no CUDA context and takes no memory on the GPU, so the supervisor can query it from another process.
+//! NVML needs no CUDA context and takes no memory on the GPU, so one process can query the memory of another.
 //! What cannot be queried is `None`, never zero: NVML may be missing, and a container that does not share the host's
 //! process ids sees no processes.
 

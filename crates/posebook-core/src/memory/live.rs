@@ -1,8 +1,9 @@
-//! State of the measured process, published to the supervisor by a small file.
+//! Publishes the state of the measured process in a small file, for the process that measures it.
 //!
-//! Some values are known only inside the measured process: its heap, its GPU pool, its current frame. A thread writes
-//! them as one record of fixed size into a file, over and over; the supervisor reads it with each of its own samples,
-//! so that a row describes one moment. Publishing allocates nothing after the start.
+//! Some values are known only inside the measured process: its heap, its GPU pool, its current frame. The thread of a
+//! [`Publisher`] writes them as one record of fixed size into a file, every 5 ms. The measuring process calls [`read`]
+//! with each of its own samples, so that heap, pool and resident set are of one moment. Publishing allocates nothing
+//! after the start.
 
 use super::heap;
 use std::fs::File;
@@ -15,13 +16,15 @@ use std::time::Duration;
 
 /// Time between two records.
 const RECORD_INTERVAL: Duration = Duration::from_millis(5);
-/// Free memory of the GPU is queried for every fourth record: the driver answers slower than the pool.
+/// Free memory of the GPU is queried for every fourth record: the driver answers more slowly than the pool.
 const GPU_QUERY_PERIOD: u64 = 4;
+/// Numbers in a record, 8 bytes each, little-endian.
 const FIELDS: usize = 14;
+/// In a record: the value is unknown.
 const NONE: u64 = u64::MAX;
 
 /// The memory pool of an opened GPU. *Used* memory is held by tensors; *reserved* memory is what the pool has
-/// allocated from the driver for them, some of it free.
+/// allocated from the driver for them, including blocks that no tensor uses now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryPool {
     /// Held by tensors now.
@@ -34,27 +37,29 @@ pub struct MemoryPool {
     pub reserved_peak_bytes: u64,
 }
 
-/// The memory of a GPU, over all processes.
+/// The memory of a whole GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeviceMemory {
-    /// Free.
+    /// Used by no process.
     pub free_bytes: u64,
-    /// Size.
+    /// Size of the memory.
     pub total_bytes: u64,
 }
 
-/// Reads the memory of a GPU that this process has opened. Implemented by the library that opens GPUs.
+/// Reads the memory of a GPU that this process has opened. The library that opens GPUs implements it, so that this
+/// crate does not depend on one. A [`Publisher`] calls both methods from its own thread.
 pub trait GpuMemory: Send + Sync {
-    /// The pool that tensors are allocated from; `None` if it cannot be queried.
+    /// The pool that tensors are allocated from; `None` if it cannot be queried. Called for every record: it has to
+    /// answer within microseconds.
     fn pool(&self) -> Option<MemoryPool>;
-    /// The memory of the whole GPU; `None` if it cannot be queried.
+    /// The memory of the whole GPU, all processes counted; `None` if it cannot be queried.
     fn memory(&self) -> Option<DeviceMemory>;
 }
 
-/// One record of the measured process.
+/// One record of the measured process. `None`: unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveRecord {
-    /// Index of the current frame; `None` before the first.
+    /// Index of the current frame, as given to [`Publisher::begin_frame`]; `None` before the first.
     pub frame: Option<u64>,
     /// Number of frames begun, the current one included.
     pub frames_begun: Option<u64>,
@@ -62,9 +67,9 @@ pub struct LiveRecord {
     pub frames: Option<u64>,
     /// Heap bytes now; `None` in a program without the counting allocator.
     pub heap_bytes: Option<u64>,
-    /// Peak of the heap since the last reset.
+    /// Peak of the heap since the last reset, bytes.
     pub heap_peak_bytes: Option<u64>,
-    /// Size of the scratch files.
+    /// Size of the scratch files, bytes.
     pub disk_bytes: Option<u64>,
     /// Bytes of the GPU's pool used by tensors; this and the following are `None` without a GPU.
     pub device_used_bytes: Option<u64>,
@@ -76,7 +81,7 @@ pub struct LiveRecord {
     pub device_reserved_peak_bytes: Option<u64>,
     /// Free memory of the GPU, the reservation counted as used.
     pub device_free_bytes: Option<u64>,
-    /// Memory reserved to emulate a smaller GPU.
+    /// Bytes that a run took from the GPU at its start to emulate a smaller one.
     pub device_reservation_bytes: Option<u64>,
 }
 
@@ -91,7 +96,7 @@ struct SharedState {
     stop: AtomicBool,
 }
 
-/// Publishes this process' state from a background thread until dropped.
+/// Publishes this process' state from a background thread until it is dropped.
 pub struct Publisher {
     shared: Arc<SharedState>,
     thread: Option<JoinHandle<()>>,
@@ -143,12 +148,12 @@ impl Publisher {
         self.shared.gpu.get_or_init(|| gpu);
     }
 
-    /// Sets the memory reserved to emulate a smaller GPU.
+    /// Sets the bytes taken from the GPU at the start to emulate a smaller one.
     pub fn set_reservation_bytes(&self, bytes: u64) {
         self.shared.reservation_bytes.store(bytes, Relaxed);
     }
 
-    /// Sets the size of the scratch files.
+    /// Sets the size of the scratch files, bytes.
     pub fn set_disk_bytes(&self, bytes: u64) {
         self.shared.disk_bytes.store(bytes, Relaxed);
     }

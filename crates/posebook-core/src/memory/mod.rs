@@ -4,14 +4,16 @@
 //! |---|---|---|
 //! | heap | [`heap::CountingAllocator`], the allocator of the measured process | yes, and repeatable |
 //! | process | [`process::ProcessSampler`], from outside, and the kernel's own peak | to a few pages |
-//! | GPU | the pool of the GPU ([`posebook_models::device::DeviceHandle`]); [`gpu`] reports all that the process holds | the pool to the byte |
+//! | GPU | [`gpu::GpuSampler`]: all that a process holds, as the driver reports it; [`live::GpuMemory`]: the pool that tensors are allocated from | the pool to the byte |
 //! | disk | [`disk::folder_bytes`]: lengths of the scratch files | yes |
 //!
-//! The decoder is a child process: [`process::ProcessSampler`] sums the children separately, since a decoder that
-//! buffers the whole video would not show in the heap. What cannot be read on a system is `None`, never zero.
+//! [`process::ProcessSampler`] sums child processes separately: a video decoder that runs as a child and buffers the whole
+//! video would not show in the heap. What cannot be read on a system is `None`, never zero.
 //!
-//! On a GPU, *used*, *reserved* and the process' total are three different values; [`device`] explains their parts.
-//! [`live`] publishes what only the measured process knows (heap, pool, frame) to the supervisor.
+//! On a GPU, three values differ: *used* memory is held by tensors, *reserved* memory is what the pool has allocated from
+//! the driver for them, and the process' total has the context and the libraries' workspaces, too.
+//!
+//! [`live`] publishes what only the measured process knows (heap, pool, frame) to the process that measures it.
 
 pub mod disk;
 pub mod gpu;

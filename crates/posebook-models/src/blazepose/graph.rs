@@ -3,7 +3,7 @@
 //! Independent of the file format that the graph was converted from and of the backend that executes it.
 
 use super::BlazePoseError;
-use crate::nn::conv::{Clamp, Padding, Shape, output_size};
+use super::conv::{Clamp, Padding, Shape, output_size};
 use serde::{Deserialize, Serialize};
 
 // limits on untrusted files, several times the values of BlazePose heavy
@@ -129,12 +129,12 @@ impl Activation {
     }
 }
 
-/// Converts the stored padding to that of [`crate::nn::conv`].
+/// Converts the stored padding to that of `conv`.
 pub fn to_pads([top, left, bottom, right]: [usize; 4]) -> Padding {
     Padding { top, left, bottom, right }
 }
 
-/// Converts a stored shape to that of [`crate::nn::conv`].
+/// Converts a stored shape to that of `conv`.
 pub fn to_shape([height, width, channels]: [usize; 3]) -> Shape {
     Shape { height, width, channels }
 }

@@ -1,10 +1,10 @@
 use super::candle_network::CandleNetwork;
+use super::conv::Threads;
 use super::cpu::CpuNetwork;
 use super::plan::Plan;
 use super::store::WeightsFile;
 use super::test_network::{all_operators_network, parse_graph};
 use super::*;
-use crate::nn::conv::Threads;
 use crate::tflite::Model;
 use candle_core::{DType, Device};
 use posebook_core::random;
@@ -16,7 +16,7 @@ fn small() -> ConvertedNetwork {
     ConvertedNetwork { variant: Variant::Lite, graph, weights }
 }
 
-fn input(seed: u64, graph: &graph::Graph) -> Vec<f32> {
+fn input(seed: u64, graph: &Graph) -> Vec<f32> {
     let mut draws = random::stream(seed, "blazepose.input", &[]);
     (0..graph.input.iter().product()).map(|_| draws.uniform() as f32).collect()
 }

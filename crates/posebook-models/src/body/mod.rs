@@ -6,7 +6,7 @@
 //! meters. Does not depend on networks, cameras or images.
 
 pub mod bake;
-pub mod batched;
+mod batched;
 mod built_in;
 mod error;
 mod format;
@@ -17,6 +17,7 @@ mod sparse;
 #[cfg(test)]
 mod tests;
 
+pub use batched::{BatchedBody, PosedBatch};
 pub use error::BodyError;
 pub use joints::{JointSource, Joints44, OPENPOSE_VERTEX_NAMES, update_hips};
 pub use pose::PosedBody;

@@ -6,21 +6,30 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`gpu`] | which GPUs exist and whether this build runs on them |
+//! | `gpu` | which GPUs exist and whether this build runs on them |
 //! | [`kernels`] | the groups of kernels that this build contains |
 //! | [`memory`] | opens a device with its memory readings; splits a process' GPU memory into parts |
-//! | [`error_kind`] | classifies GPU errors: out of memory, device lost, wrong kernels |
-//! | [`reservation`] | how much memory to reserve to simulate a smaller GPU |
+//! | `error_kind` | classifies GPU errors: out of memory, device lost, wrong kernels |
+//! | `reservation` | how much memory to reserve to simulate a smaller GPU |
+//! | `tensor_frame` | frames whose pixels are tensors: copies them to a device and back |
 //!
 //! All driver calls are in `cuda.rs`; without the feature `cuda`, `no_cuda.rs` with the same interface takes its
 //! place, so that everything else is tested in every build. Does not depend on networks or runs.
 
 mod error;
-pub mod error_kind;
-pub mod gpu;
+mod error_kind;
+#[cfg_attr(
+    not(any(feature = "cuda", test)),
+    expect(dead_code, reason = "the driver's report is checked by cuda.rs alone")
+)]
+mod gpu;
 pub mod kernels;
 pub mod memory;
-pub mod reservation;
+#[cfg_attr(
+    not(any(feature = "cuda", test)),
+    expect(dead_code, reason = "memory is reserved by cuda.rs alone")
+)]
+mod reservation;
 mod tensor_frame;
 
 #[cfg(feature = "cuda")]
@@ -32,7 +41,8 @@ mod cuda;
 pub use cuda::{DeviceHandle, Reservation, target};
 pub use error::DeviceError;
 pub use error_kind::GpuErrorKind;
-pub use gpu::Gpu;
+pub use gpu::{Compatibility, ComputeCapability, CudaVersion, Gpu, KernelTarget};
+pub use reservation::{ReservationPlan, plan_reservation};
 pub use tensor_frame::{copy_to_host, frame_from_tensor, frame_tensor, uploader};
 
 use posebook_core::memory::live::{DeviceMemory, GpuMemory, MemoryPool};
@@ -136,10 +146,10 @@ mod tests {
             index,
             name: "NVIDIA H100 80GB HBM3".into(),
             uuid: "GPU-0".into(),
-            capability: gpu::ComputeCapability { major: 9, minor: 0 },
+            capability: ComputeCapability { major: 9, minor: 0 },
             total_bytes: 80 << 30,
             driver: None,
-            cuda: gpu::CudaVersion { major: 13, minor: 0 },
+            cuda: CudaVersion { major: 13, minor: 0 },
         }
     }
 

@@ -56,15 +56,7 @@ impl FrameCrops {
                 Crops::Device(crops.collect::<Result<_>>()?)
             }
         };
-        let (frame_index, frame_width, frame_height) = (frame.index, frame.width, frame.height);
-        Ok(FrameCrops {
-            frame_index,
-            frame_width,
-            frame_height,
-            detections: detections.to_vec(),
-            squares,
-            crops,
-        })
+        Ok(FrameCrops::new(frame, detections, squares, crops))
     }
 
     /// Extracts the crops of 4D-Humans' demo, which blurs where a crop shrinks, of a frame on the host.
@@ -87,15 +79,18 @@ impl FrameCrops {
             planes
         };
         let crops = Crops::Planes(detections.iter().map(extract).collect());
-        let (frame_index, frame_width, frame_height) = (frame.index, frame.width, frame.height);
-        Ok(FrameCrops {
-            frame_index,
-            frame_width,
-            frame_height,
+        Ok(FrameCrops::new(frame, detections, squares, crops))
+    }
+
+    fn new(frame: &Frame, detections: &[Detection], squares: Vec<Square>, crops: Crops) -> FrameCrops {
+        FrameCrops {
+            frame_index: frame.index,
+            frame_width: frame.width,
+            frame_height: frame.height,
             detections: detections.to_vec(),
             squares,
             crops,
-        })
+        }
     }
 
     /// Number of detections.

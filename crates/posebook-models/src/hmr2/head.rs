@@ -3,8 +3,9 @@
 
 use super::backbone::ActivationCallback;
 use super::config::{CAMERA_SIZE, Config, NUM_BETAS, POSE_SIZE};
-use crate::nn::attention::{split_heads, split_last_axis};
-use crate::nn::{LayerNorm, Linear, Mlp, ScaledOperand, attend, linear, linear_no_bias};
+use crate::nn::{
+    LayerNorm, Linear, Mlp, ScaledOperand, attend, linear, linear_no_bias, split_heads, split_last_axis,
+};
 use candle_core::{D, Module, Result, Tensor};
 use candle_nn::VarBuilder;
 

@@ -14,12 +14,12 @@ mod hashes;
 mod manifest;
 mod weights;
 
+pub use crate::pickle::PickleError;
 pub use body::body_arrays;
 pub use cache::{CachedFiles, find_cached_files};
 
 use crate::body::BodyError;
 use crate::hmr2::Config;
-use crate::pickle::PickleError;
 use checkpoint_reader::CheckpointReader;
 use hashes::{SourceFiles, sha256_unless_stopped};
 use posebook_core::files::write_atomically;

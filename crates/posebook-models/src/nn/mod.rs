@@ -1,7 +1,7 @@
-//! Building blocks of neural networks: operators, layers, attention, convolutions and the reading of checkpoints.
+//! Building blocks of transformers: operators, layers, attention and the reading of checkpoints.
 //!
-//! In: candle tensors and a `VarBuilder` of weights (or a safetensors file); out: tensors. Every operator but those
-//! of [`conv`] has a backward pass, so that the same code trains and infers. Linear layers, norms, GELU and softmax
+//! In: candle tensors and a `VarBuilder` of weights (or a safetensors file); out: tensors. Every operator but
+//! FlashAttention has a backward pass, so that the same code trains and infers. Linear layers, norms, GELU and softmax
 //! are our own because candle's fused norm and softmax have no gradient, its exact GELU is a scalar loop, and the
 //! gradient of its linear layer copies more than it computes.
 //!
@@ -15,14 +15,13 @@
 //!
 //! Attention is the exception to "same bits": see [`AttentionPath`]. Does not depend on any network.
 
-pub mod attention;
+mod attention;
 pub mod checkpoint;
-pub mod conv;
 mod decode;
 mod kernels;
-pub mod layers;
-pub mod linear;
-pub mod ops;
+mod layers;
+mod linear;
+mod ops;
 mod packed;
 mod panels;
 mod precision;
@@ -30,10 +29,11 @@ mod products;
 #[cfg(test)]
 mod test_tensors;
 
-pub use attention::{AttentionPath, SelfAttention, attend};
+pub use attention::{AttentionPath, SelfAttention, attend, split_heads, split_last_axis};
 pub use checkpoint::{CheckpointError, TensorSpec};
 pub use layers::{LayerNorm, Mlp};
 pub use linear::{Linear, linear, linear_no_bias};
+pub use ops::{gelu, layer_norm, softmax_last};
 pub use packed::packed_attention;
 pub use precision::dtype;
 pub use products::{ScaledOperand, preallocate_scratch};

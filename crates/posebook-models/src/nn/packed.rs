@@ -161,7 +161,7 @@ impl CustomOp2 for AttentionGradient {
 mod tests {
     use super::*;
     use crate::nn::test_tensors::{max_difference, wavy};
-    use crate::nn::{attend, attention::split_heads};
+    use crate::nn::{attend, split_heads};
 
     #[test]
     fn both_paths_and_their_gradient_match_separate_operators() {

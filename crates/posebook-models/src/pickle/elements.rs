@@ -23,22 +23,6 @@ pub enum Values {
     Int(Vec<i64>),
 }
 
-impl Values {
-    /// Number of elements.
-    pub fn len(&self) -> usize {
-        match self {
-            Values::F32(values) => values.len(),
-            Values::F64(values) => values.len(),
-            Values::Int(values) => values.len(),
-        }
-    }
-
-    /// Whether there are no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 /// Maximum number of dimensions.
 const MAX_DIMENSIONS: usize = 8;
 

@@ -1,6 +1,6 @@
 //! Reads Python pickles as data, without Python and without executing anything.
 //!
-//! A pickle is a program that names functions and calls them. Here calls are recorded instead ([`Node::Object`]): for the
+//! A pickle is a program that names functions and calls them. Here calls are recorded instead ([`tree::Node::Object`]): for the
 //! few functions that create arrays, tensors and dictionaries the result is derived from the arguments; objects of other
 //! classes keep their state; any other call is an error with the function's name and offset. Nothing is ever called, so
 //! safety does not depend on the lists of names; the lists keep a crafted file from being accepted as a valid one.
@@ -25,8 +25,8 @@ mod tree;
 
 pub use compressed::{decompress, with_root};
 pub use file_type::{START_BYTES, describe_foreign_file};
-pub use machine::{Limits, Policy, read};
-pub use tree::{Handle, Node, Tree};
+pub use machine::{Limits, read};
+pub use tree::{Handle, Tree};
 
 #[cfg(test)]
 mod tests;

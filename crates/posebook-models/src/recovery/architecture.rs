@@ -1,8 +1,7 @@
 //! The network of a model set and its sizes and cost.
 
 use crate::blazepose::Variant;
-use crate::hmr2::Config;
-use crate::hmr2::cost::MatrixProduct;
+use crate::hmr2::{Config, MatrixProduct};
 
 /// Side of BlazePose's crop, pixels.
 const BLAZEPOSE_SIDE: usize = 256;

@@ -1,8 +1,10 @@
-//! The cells of a notebook after validation: texts, tables, figures and claims.
+//! The cells of a notebook: texts, tables, figures and claims.
+//!
+//! [`CellToml`] is a cell as it is in a file; [`Cell::from_toml`] checks it, its query included, and gives a [`Cell`].
 
-mod cell_toml;
+mod toml_form;
 
-pub use cell_toml::{CellToml, parse, to_toml};
+pub use toml_form::{CellToml, InvalidCell};
 
 use serde::{Deserialize, Serialize};
 
@@ -194,7 +196,7 @@ pub struct Bounds {
 
 impl Bounds {
     /// Whether at least one bound is given. Without one no number could refute the claim.
-    pub fn has_bound(&self) -> bool {
+    fn has_bound(&self) -> bool {
         [self.below, self.above, self.at_most, self.at_least, self.equals].iter().any(Option::is_some)
     }
 

@@ -156,25 +156,16 @@ fn format_with_unit(number: f64, unit: &str, digits: usize) -> String {
         // a least-squares slope over equal numbers is not exactly 0: rounding error far below one byte
         let number = if quantity.unit == Unit::Bytes && number.abs() < 1e-6 { 0.0 } else { number };
         let (name, factor) = quantity.display_unit(number);
-        let text = format_trimmed(number * factor, digits);
+        let text = format::trimmed(number * factor, digits);
         let name = if text == "1" { name.replacen("bytes", "byte", 1) } else { name };
         return format!("{text} {name}");
     }
-    let text = format_trimmed(number, digits);
+    let text = format::trimmed(number, digits);
     match unit.trim() {
         "" => text,
         "%" => format!("{text}%"),
         unit => format!("{text} {unit}"),
     }
-}
-
-/// `number` with at most `digits` significant digits, without trailing zeros.
-pub fn format_trimmed(number: f64, digits: usize) -> String {
-    let text = format::significant(number, digits);
-    if !text.contains('.') || text.contains('×') {
-        return text;
-    }
-    text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
 /// The claims in one sentence: `3 claims hold, 1 is refuted, 1 was not measured; all as expected.`

@@ -1,9 +1,11 @@
-//! Reports: takes an experiment's notebook and the tables of its runs, and renders pages, figures and verdicts.
+//! Reports: takes an experiment's [`Notebook`] and the tables of its runs, and renders pages, figures and verdicts.
 //!
-//! [`render`] returns everything in memory; [`write`] saves it into the report's folder. `report.html` is
+//! [`render`] returns everything in memory; [`write()`] saves it into the report's folder. `report.html` is
 //! self-contained; `report.md` has the same content and refers to `figures/`. The same tables give the same bytes.
+//! [`draw_figure`] draws a single figure of any rows.
 //!
-//! Does not depend on models or video.
+//! The steps: `notebook` answers every cell, with `table` for formatted rows, `figure` for drawings, `claim` for verdicts
+//! and `run_summary` for what the runs have in common; `page` and `markdown` write the two pages.
 
 mod claim;
 mod error;
@@ -12,16 +14,16 @@ mod markdown;
 mod markup;
 mod notebook;
 mod page;
+mod quantile;
 mod quantity;
 mod run_summary;
 mod table;
 
-pub use claim::{JudgedClaim, format_trimmed};
+pub use claim::JudgedClaim;
 pub use figure::plot::PlotError;
 
 use crate::cell::{Cell, FigureSpec, Verdict};
-use crate::tables::grid::Grid;
-use crate::tables::{ReportTables, TableError, csv};
+use crate::tables::{Grid, ReportTables, TableError, csv};
 use posebook_core::files::write_atomically;
 use std::path::{Path, PathBuf};
 

@@ -13,8 +13,7 @@ use super::table::FormattedTable;
 use super::{Notebook, ReportError, SheetImage};
 use crate::cell::{Cell, Claim, Figure, FigureKind, FigureSpec, Requirement, Table};
 use crate::format;
-use crate::tables::grid::Grid;
-use crate::tables::{ReportTables, TableError};
+use crate::tables::{Grid, ReportTables, TableError};
 
 /// One cell with its answer.
 #[derive(Debug, Clone)]
@@ -214,12 +213,11 @@ fn reason(error: &TableError) -> String {
 
 /// The rows of a cell's query, sorted if the query has no order of its own.
 fn rows(cell: usize, kind: &str, sql: &str, tables: &ReportTables) -> Result<Grid, CellError> {
-    let frame = tables.query(sql).map_err(|error| CellError::Query {
+    let grid = tables.query(sql).map_err(|error| CellError::Query {
         cell,
         kind: kind.to_string(),
         reason: reason(&error),
     })?;
-    let grid = Grid::from_frame(&frame);
     Ok(if is_ordered(sql) { grid } else { grid.sorted() })
 }
 

@@ -4,8 +4,7 @@
 
 use super::ReportError;
 use crate::format;
-use crate::tables::ReportTables;
-use crate::tables::grid::{Grid, Value};
+use crate::tables::{Grid, ReportTables, Value};
 
 /// Summary of all runs of a report.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -72,7 +71,7 @@ impl RunSummary {
     /// # Errors
     /// If the table is missing or damaged.
     pub fn from_tables(tables: &ReportTables) -> Result<RunSummary, ReportError> {
-        let grid = Grid::from_frame(&tables.query(SQL)?).sorted();
+        let grid = tables.query(SQL)?.sorted();
         let runs = RunTable(&grid);
         let ok = runs.texts("outcome").iter().filter(|outcome| outcome.as_deref() == Some("ok")).count();
         let wall_secs: Vec<f64> = runs.values("wall_secs").iter().filter_map(Value::number).collect();

@@ -1,9 +1,10 @@
 //! Formats the rows of a query as a table: one unit and one precision per column, a dash for missing values.
 
 use super::markup;
+use super::quantile::quantile;
 use super::quantity::{Quantity, Unit};
 use crate::format::{self, ABSENT};
-use crate::tables::grid::{Grid, Value};
+use crate::tables::{Grid, Value};
 use maud::{Markup, html};
 
 /// A table of formatted cells.
@@ -138,7 +139,7 @@ impl ColumnFormat {
             let heading = quantity.label.clone();
             return ColumnFormat { heading, numeric: true, quantity, shared: None, is_hash };
         }
-        let middle = if sizes.is_empty() { 0.0 } else { format::quantile(&sizes, 0.5) };
+        let middle = if sizes.is_empty() { 0.0 } else { quantile(&sizes, 0.5) };
         let places = if whole && factor == 1.0 { 0 } else { format::decimals_for(middle * factor, 3).min(6) };
         ColumnFormat {
             heading: quantity.heading(&unit),

@@ -20,7 +20,7 @@ pub enum ColumnType {
 
 impl ColumnType {
     /// Polars' data type.
-    pub fn dtype(self) -> DataType {
+    pub(super) fn dtype(self) -> DataType {
         match self {
             ColumnType::Integer => DataType::Int64,
             ColumnType::Float => DataType::Float64,
@@ -42,7 +42,7 @@ pub struct Column {
     pub description: &'static str,
 }
 
-/// A row of a table. Implemented by [`table!`].
+/// A row of a table. Implemented for the row types of this crate, by its macro `table!`.
 pub trait TableRow: serde::Serialize + serde::de::DeserializeOwned {
     /// Name of the table in SQL and stem of its file.
     const TABLE: &'static str;
@@ -51,6 +51,7 @@ pub trait TableRow: serde::Serialize + serde::de::DeserializeOwned {
     fn columns() -> &'static [Column];
 
     /// Appends this row's values to the column builders, which are in the order of [`TableRow::columns`].
+    #[doc(hidden)]
     fn append_to(&self, columns: &mut [ColumnBuilder]);
 
     /// The row as a map from column names to JSON values. NaN and infinities are null.
@@ -65,6 +66,7 @@ pub trait TableRow: serde::Serialize + serde::de::DeserializeOwned {
 
     /// Row `index` of `columns`, which are in the order of [`TableRow::columns`]. A null in a field that cannot be
     /// null gives the field's default.
+    #[doc(hidden)]
     fn from_columns(columns: &[ColumnBuilder], index: usize) -> Self;
 }
 

@@ -28,12 +28,8 @@ pub fn write<R: TableRow>(folder: &Path, rows: &[R]) -> Result<(), TableError> {
     file.finish().map_err(TableError::file(&path))
 }
 
-/// Reads the CSV file of table `R` in `folder`. Columns that the file lacks are null, and columns that the table does not
-/// have are ignored: the file may be of an older or a newer version.
-///
-/// # Errors
-/// If the file is missing or is not CSV, or a cell is not of its column's type.
-pub fn read<R: TableRow>(folder: &Path) -> Result<DataFrame, TableError> {
+/// Reads the CSV file of table `R` in `folder`, with the columns and errors of [`read_rows`].
+pub(super) fn read<R: TableRow>(folder: &Path) -> Result<DataFrame, TableError> {
     let path = csv_path::<R>(folder);
     let (columns, rows) = columns::<R>(&path)?;
     let named = columns.into_iter().zip(R::columns()).map(|(built, column)| built.finish(column.name));
@@ -41,11 +37,13 @@ pub fn read<R: TableRow>(folder: &Path) -> Result<DataFrame, TableError> {
     columns.and_then(|columns| DataFrame::new(rows, columns)).map_err(TableError::decode(&path))
 }
 
-/// The rows of the CSV file of table `R` in `folder`, read as in [`read`]. A null in a field that cannot be null gives the
-/// field's default.
+/// The rows of the CSV file of table `R` in `folder`. Columns that the file lacks are null, and columns that the table
+/// does not have are ignored: the file may be of an older or a newer version. A null in a field that cannot be null gives
+/// the field's default.
 ///
 /// # Errors
-/// As [`read`]; if a cell holds a name that this version does not know, or a number out of the field's range.
+/// If the file is missing or is not CSV, or a cell is not of its column's type: a name that this version does not know, or
+/// a number out of the field's range.
 pub fn read_rows<R: TableRow>(folder: &Path) -> Result<Vec<R>, TableError> {
     let path = csv_path::<R>(folder);
     let (columns, rows) = columns::<R>(&path)?;

@@ -19,7 +19,7 @@ pub fn parquet_path<R: TableRow>(folder: &Path) -> PathBuf {
 }
 
 /// The table `R` without rows.
-pub fn empty_frame<R: TableRow>() -> DataFrame {
+pub(super) fn empty_frame<R: TableRow>() -> DataFrame {
     DataFrame::empty_with_schema(&schema::<R>())
 }
 
@@ -101,10 +101,7 @@ impl<R: TableRow> TableWriter<R> {
 }
 
 /// Reads the table `R` of `folder` into memory: all columns, or those of `only`.
-///
-/// # Errors
-/// If the file is missing or damaged.
-pub fn read<R: TableRow>(folder: &Path, only: Option<&[&str]>) -> Result<DataFrame, TableError> {
+pub(super) fn read<R: TableRow>(folder: &Path, only: Option<&[&str]>) -> Result<DataFrame, TableError> {
     let path = parquet_path::<R>(folder);
     let file = File::open(&path).map_err(TableError::file(&path))?;
     let only = only.map(|names| names.iter().map(ToString::to_string).collect());

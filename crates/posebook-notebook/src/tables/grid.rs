@@ -9,7 +9,7 @@ pub enum Value {
     Null,
     /// A truth value.
     Bool(bool),
-    /// A number of any of Polars' types.
+    /// A number: an integer (exact up to 2^53) or a float.
     Number(f64),
     /// Text, or the printed form of any other type.
     Text(String),
@@ -34,6 +34,14 @@ impl Value {
         }
     }
 
+    /// The value if it is text.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        }
+    }
+
     /// The value as the name of a category; `None` for null.
     pub fn name(&self) -> Option<String> {
         match self {
@@ -46,9 +54,9 @@ impl Value {
 }
 
 impl Grid {
-    /// Converts a data frame. Numbers become `f64` (integers are exact up to 2^53); types other than numbers, text and
-    /// truth values become their printed form.
-    pub fn from_frame(frame: &DataFrame) -> Grid {
+    /// Converts a data frame. Numbers become `f64`; types other than numbers, text and truth values become their printed
+    /// form.
+    pub(super) fn from_frame(frame: &DataFrame) -> Grid {
         let columns = frame.columns();
         let rows = (0..frame.height())
             .map(|row| {

@@ -1,31 +1,39 @@
-//! Tables of results: column types, row logs that survive a crash, Parquet and CSV files, and SQL over a folder of tables.
+//! Tables of results: row types, row logs that survive a crash, Parquet and CSV files, and SQL over a folder of tables.
 //!
-//! A run's process appends rows to [`row_log`]s, one JSON line each, so that its memory stays constant and finished rows
+//! A run's process appends rows to a [`RowLog`], one JSON line each, so that its memory stays constant and finished rows
 //! survive if the process dies. Afterwards [`files`] converts the logs to Parquet in batches of bounded size, [`csv`]
-//! writes and reads the tables that are committed to git, and [`query`] runs SQL over the tables of a report's folder.
+//! writes and reads the tables that are committed to git, and [`ReportTables`] runs SQL over the tables of a report's
+//! folder. A query's answer is a [`Grid`] of plain values.
 //!
-//! Does not depend on how rows are made or what queries are for.
+//! This is the only module of the workspace that uses Polars, and no public item has a type of Polars. Does not depend on
+//! how rows are made or what queries are for.
 
-pub mod column;
+mod column;
 pub mod csv;
 pub mod files;
-pub mod grid;
-pub mod image_rows;
+mod grid;
+mod image_rows;
 pub mod metrics;
-pub mod query;
-pub mod row_log;
-pub mod rows;
-pub mod truth_table;
+mod parquet_columns;
+mod query;
+mod row_log;
+mod rows;
+mod truth_table;
 
 pub use column::{Column, ColumnType, TableRow};
 pub use grid::{Grid, Value};
 pub use image_rows::ImagePersonRow;
-pub use query::ReportTables;
+pub use parquet_columns::ParquetColumns;
+pub use query::{ReportTables, check_query, query_columns};
 pub use row_log::{RowLog, read_row_log};
 pub use rows::{ClaimRow, FrameRow, MemoryRow, PersonRow, RunRow};
+pub use truth_table::TruthTableWriter;
 
 use polars::error::PolarsError;
 use std::path::{Path, PathBuf};
+
+/// An error of the library that encodes and decodes tables.
+pub type EncodingError = Box<dyn std::error::Error + Send + Sync>;
 
 /// An error of reading, writing or querying a table.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +64,7 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
         /// The underlying error.
-        source: PolarsError,
+        source: EncodingError,
     },
     /// A file is not valid Parquet or CSV.
     #[error("cannot read the table {path}: {source}; if it is damaged, delete its folder to run it again")]
@@ -64,7 +72,7 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
         /// The underlying error.
-        source: PolarsError,
+        source: EncodingError,
     },
     /// The columns of a Parquet file are not those of this version.
     #[error(
@@ -73,6 +81,14 @@ pub enum TableError {
     Columns {
         /// The file.
         path: PathBuf,
+    },
+    /// A Parquet file lacks columns that are to be read.
+    #[error("the table {path} has no column {}", columns.join(", "))]
+    MissingColumns {
+        /// The file.
+        path: PathBuf,
+        /// The missing columns.
+        columns: Vec<String>,
     },
     /// A cell of a CSV file is not of its column's type.
     #[error("cannot read the table {path}: the column `{column}` ({column_type:?}) cannot hold `{cell}`")]
@@ -110,10 +126,10 @@ impl TableError {
     }
 
     fn encode(path: &Path) -> impl Fn(PolarsError) -> TableError + '_ {
-        |source| TableError::Encode { path: path.to_path_buf(), source }
+        |source| TableError::Encode { path: path.to_path_buf(), source: source.into() }
     }
 
     fn decode(path: &Path) -> impl Fn(PolarsError) -> TableError + '_ {
-        |source| TableError::Decode { path: path.to_path_buf(), source }
+        |source| TableError::Decode { path: path.to_path_buf(), source: source.into() }
     }
 }

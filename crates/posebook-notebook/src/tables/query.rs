@@ -3,6 +3,7 @@
 //! The slope of a least-squares line, such as bytes per frame, is `covar_samp(y, x) / var(x)`.
 
 use super::column::TableRow;
+use super::grid::Grid;
 use super::rows::{FrameRow, MemoryRow, PersonRow, RunRow};
 use super::{TableError, csv, files};
 use polars::prelude::*;
@@ -21,11 +22,15 @@ impl ReportTables {
         ReportTables { folder: folder.to_path_buf() }
     }
 
-    /// Runs the query `sql`.
+    /// Runs the query `sql`. The rows have the order of the query, or any order if it has no `order by`.
     ///
     /// # Errors
     /// If the query is invalid, or a table that it names is missing or damaged.
-    pub fn query(&self, sql: &str) -> Result<DataFrame, TableError> {
+    pub fn query(&self, sql: &str) -> Result<Grid, TableError> {
+        Ok(Grid::from_frame(&self.run(sql)?))
+    }
+
+    fn run(&self, sql: &str) -> Result<DataFrame, TableError> {
         let mut context = SQLContext::new();
         let named = extract_table_identifiers(sql, false, true).map_err(invalid(sql))?;
         self.register::<RunRow>(&mut context, &named)?;
@@ -40,7 +45,7 @@ impl ReportTables {
     /// # Errors
     /// As [`ReportTables::query`], and if the answer is not one column of numbers with one row.
     pub fn query_number(&self, sql: &str) -> Result<Option<f64>, TableError> {
-        let frame = self.query(sql)?;
+        let frame = self.run(sql)?;
         let not_a_number = |got: String| TableError::NotANumber { sql: normalize_whitespace(sql), got };
         if frame.width() != 1 || frame.height() > 1 {
             return Err(not_a_number(format!("{} columns and {} rows", frame.width(), frame.height())));
@@ -70,15 +75,15 @@ impl ReportTables {
 ///
 /// # Errors
 /// If the query is invalid.
-pub fn check(sql: &str) -> Result<(), TableError> {
-    columns(sql).map(|_| ())
+pub fn check_query(sql: &str) -> Result<(), TableError> {
+    query_columns(sql).map(|_| ())
 }
 
 /// The names of the columns of a query's answer, found without data.
 ///
 /// # Errors
-/// As [`check`].
-pub fn columns(sql: &str) -> Result<Vec<String>, TableError> {
+/// As [`check_query`].
+pub fn query_columns(sql: &str) -> Result<Vec<String>, TableError> {
     let mut context = SQLContext::new();
     context.register(RunRow::TABLE, files::empty_frame::<RunRow>().lazy());
     context.register(FrameRow::TABLE, files::empty_frame::<FrameRow>().lazy());
@@ -145,7 +150,7 @@ mod tests {
                          covar_samp(heap_peak_bytes, frames) / var(frames) as slope
                   from runs where outcome = 'ok' group by mode order by mode";
         let by = tables.query(by).unwrap();
-        assert_eq!((by.height(), by.width()), (2, 4));
+        assert_eq!((by.rows.len(), by.columns.len()), (2, 4));
         assert_eq!(
             tables.query_number("select count(*) from runs where outcome <> 'ok'").unwrap(),
             Some(1.0)
@@ -182,11 +187,11 @@ mod tests {
 
     #[test]
     fn invalid_queries_are_refused_without_data() {
-        assert!(check("select mode, frames from runs join frames using (run_id)").is_ok());
-        assert!(check("select avg(heap_peak_bytes) from run").unwrap_err().to_string().contains("run"));
-        let error = check("select heap_peak from runs").unwrap_err().to_string();
+        assert!(check_query("select mode, frames from runs join frames using (run_id)").is_ok());
+        assert!(check_query("select avg(heap_peak_bytes) from run").unwrap_err().to_string().contains("run"));
+        let error = check_query("select heap_peak from runs").unwrap_err().to_string();
         assert!(error.contains("heap_peak"), "{error}");
-        assert!(check("selec 1").is_err());
+        assert!(check_query("selec 1").is_err());
         let folder = folder();
         let error =
             ReportTables::new(folder.path()).query_number("select mode, frames from runs").unwrap_err();

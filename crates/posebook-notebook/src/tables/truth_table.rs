@@ -1,6 +1,8 @@
-//! Ground truth as a Parquet table: a row per frame and person, written in batches.
+//! Ground truth of a drawn clip as a Parquet file: a row per frame and person, written in batches.
 //!
-//! Column names include their units; lists are flattened row by row. Unknown values are null.
+//! The columns are `frame` and `person` (unsigned integers), `scored` (boolean), 32-bit floats and lists of 32-bit floats.
+//! They are narrower than those of `table!`, which has 64-bit numbers only, so that the table is declared
+//! here. Names of columns with a unit end with it; lists are flattened row by row. Unknown values are null.
 
 use super::TableError;
 use polars::prelude::*;
@@ -9,8 +11,10 @@ use posebook_core::truth::{TruthBody, TruthPerson};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+/// Rows of a batch and of a row group.
 const BATCH_ROWS: usize = 512;
 
+/// Columns of one number, in the order of the file.
 const SCALAR_COLUMNS: [&str; 16] = [
     "x1_px",
     "y1_px",
@@ -29,6 +33,7 @@ const SCALAR_COLUMNS: [&str; 16] = [
     "cx_px",
     "cy_px",
 ];
+/// Columns of lists, after those of one number.
 const LIST_COLUMNS: [&str; 5] =
     ["betas", "global_orient_in_camera", "body_pose", "joints_in_camera_m", "joints_in_image_px"];
 
@@ -37,13 +42,14 @@ const LIST_COLUMNS: [&str; 5] =
 struct Batch {
     frames: Vec<u64>,
     ids: Vec<u32>,
-    /// Whether the person counts in scores.
     scored: Vec<bool>,
     numbers: [Vec<Option<f32>>; SCALAR_COLUMNS.len()],
     lists: [Vec<Option<Series>>; LIST_COLUMNS.len()],
 }
 
-/// Writes `truth.parquet`.
+/// Writes the ground truth row by row, with one batch in memory.
+///
+/// The file has its final name from the start: the caller writes it into a folder that appears when it is complete.
 pub struct TruthTableWriter {
     path: PathBuf,
     writer: BatchedWriter<File>,
@@ -51,7 +57,7 @@ pub struct TruthTableWriter {
 }
 
 impl TruthTableWriter {
-    /// Creates the table at `path`.
+    /// Creates the file at `path`, or truncates it.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -71,7 +77,8 @@ impl TruthTableWriter {
         Ok(TruthTableWriter { path: path.to_path_buf(), writer, batch: Batch::default() })
     }
 
-    /// Adds a row.
+    /// Adds the row of `person` in the frame `frame` (from 0). `scored` says whether the person counts in scores, because
+    /// enough of the body is visible.
     ///
     /// # Errors
     /// If the table cannot be written.
@@ -154,5 +161,37 @@ impl Batch {
             columns.push(Series::new((*name).into(), values).cast(&list())?.into());
         }
         DataFrame::new(rows, columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ParquetColumns;
+    use super::TruthTableWriter;
+    use posebook_core::person::BBox;
+    use posebook_core::truth::TruthPerson;
+
+    #[test]
+    fn rows_of_several_batches_are_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("truth.parquet");
+        let bbox = BBox { x1: 1.0, y1: 2.0, x2: 3.0, y2: 4.0 };
+        let person = |id| TruthPerson { id, bbox, visible_bbox: None, visible_share: Some(0.5), body: None };
+        let mut writer = TruthTableWriter::create(&path).unwrap();
+        for frame in 0..super::BATCH_ROWS + 1 {
+            writer.push(frame, &person(7), frame != 1).unwrap();
+        }
+        writer.finish().unwrap();
+        let names = ["frame", "person", "scored", "visible_x1_px", "visible_share", "betas"];
+        let columns = ParquetColumns::read(&path, &names).unwrap();
+        assert_eq!(columns.rows(), super::BATCH_ROWS + 1);
+        assert_eq!(columns.integers("frame").unwrap()[super::BATCH_ROWS], Some(512));
+        assert_eq!(columns.integers("person").unwrap()[0], Some(7));
+        assert_eq!(columns.texts("scored").unwrap()[..2], [Some("true".into()), Some("false".into())]);
+        assert_eq!(columns.texts("visible_share").unwrap()[0].as_deref(), Some("0.5"));
+        assert_eq!(
+            (columns.texts("visible_x1_px").unwrap()[0].clone(), columns.floats("betas", 0)),
+            (None, None)
+        );
     }
 }

@@ -8,6 +8,8 @@
 //! World axes: y up, the ground at y = 0, meters. Does not depend on cameras, images or clothes.
 //!
 //! ```ignore
+//! use posebook_synth::motion::{Plan, RestSkeleton, Walker};
+//!
 //! let skeleton = RestSkeleton::from_body(&body, &betas);
 //! let plan = Plan::wander(seed, person, area, 10.0);
 //! let walker = Walker::new(seed, person, &plan, &skeleton);
@@ -23,7 +25,7 @@ mod trajectory;
 mod upper;
 
 pub use plan::{Action, Area, Plan, Stage};
-pub use rotation::{Rotation, V3};
+pub use rotation::V3;
 pub use skeleton::RestSkeleton;
 
 use feet::{FootTrack, GaitStyle};
@@ -31,7 +33,7 @@ use limb::Limb;
 use posebook_core::geometry::{Mat3, Vec3, multiply};
 use posebook_core::person::SmplParams;
 use posebook_core::random;
-use rotation::{add, mix, scale, sub};
+use rotation::{Rotation, add, mix, scale, sub};
 use skeleton::joint;
 use std::f64::consts::TAU;
 use trajectory::Trajectory;

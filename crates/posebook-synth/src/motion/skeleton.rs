@@ -64,12 +64,12 @@ impl RestSkeleton {
     }
 
     /// Vector from joint `from` to joint `to` at rest, meters.
-    pub(super) fn bone(&self, from: usize, to: usize) -> V3 {
+    pub fn bone(&self, from: usize, to: usize) -> V3 {
         sub(self.joints[to], self.joints[from])
     }
 
     /// Lengths of thigh and shank of a `side` (0 left, 1 right), meters.
-    pub(super) fn leg(&self, side: usize) -> [f64; 2] {
+    pub fn leg(&self, side: usize) -> [f64; 2] {
         let knee = joint::KNEES[side];
         [length(self.bone(joint::HIPS[side], knee)), length(self.bone(knee, joint::ANKLES[side]))]
     }
@@ -80,13 +80,13 @@ impl RestSkeleton {
     }
 
     /// Height of an ankle above the sole of a flat foot.
-    pub(super) fn ankle_height(&self, side: usize) -> f64 {
+    pub fn ankle_height(&self, side: usize) -> f64 {
         self.joints[joint::ANKLES[side]][1] - self.sole
     }
 }
 
 #[cfg(test)]
-pub(super) fn average() -> RestSkeleton {
+pub fn average() -> RestSkeleton {
     // approximately an adult of 1.72 m
     let left = [
         [0.0, 0.93, 0.0],

@@ -2,12 +2,12 @@
 //! joined by strokes, so that letters are round and of any thickness at any size.
 
 /// Rows of a glyph: seven from the capitals' top to the base line, then two for descenders.
-pub(super) const HEIGHT: usize = 9;
+pub const HEIGHT: usize = 9;
 /// Columns between two letters.
 const GAP: usize = 1;
 
 /// A glyph: its width and its rows; the leftmost dot is the highest of `width` bits.
-pub(super) struct Glyph {
+pub struct Glyph {
     pub width: usize,
     pub rows: [u8; HEIGHT],
 }
@@ -128,7 +128,7 @@ static GLYPHS: std::sync::LazyLock<Vec<Option<Glyph>>> = std::sync::LazyLock::ne
 });
 
 /// The glyph of a character. Some typographic characters map to ASCII, unknown ones to a question mark.
-pub(super) fn glyph(letter: char) -> &'static Glyph {
+pub fn glyph(letter: char) -> &'static Glyph {
     let letter = match letter {
         '\u{2013}' | '\u{2014}' | '\u{2212}' => '-',
         '\u{2018}' | '\u{2019}' => '\'',
@@ -141,17 +141,17 @@ pub(super) fn glyph(letter: char) -> &'static Glyph {
 }
 
 /// Width of a line of text in dots.
-pub(super) fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     let letters = text.chars().map(|letter| glyph(letter).width + GAP).sum::<usize>();
     letters.saturating_sub(GAP)
 }
 
 /// A stroke between the centers of two dots, or on a single dot; columns and rows in dots.
-pub(super) type Stroke = [[f32; 2]; 2];
+pub type Stroke = [[f32; 2]; 2];
 
 /// Calls `letter` with the left edge, the width and the strokes of every letter of a line of text, in dots. Strokes are
 /// relative to the letter's left edge.
-pub(super) fn letters(text: &str, mut letter: impl FnMut(usize, usize, &[Stroke])) {
+pub fn letters(text: &str, mut letter: impl FnMut(usize, usize, &[Stroke])) {
     let mut left = 0;
     for character in text.chars() {
         let glyph = glyph(character);

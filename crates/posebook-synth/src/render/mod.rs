@@ -9,7 +9,7 @@
 //! side its normal `(p1 - p0) x (p2 - p0)` points to (SMPL's winding).
 //!
 //! ```ignore
-//! use crate::render::{Camera, DrawCall, Light, Mesh, Raster, ShadowMap, texture, vertex_normals};
+//! use posebook_synth::render::{Camera, DrawCall, Light, Mesh, Raster, ShadowMap, Surface, overlay, vertex_normals};
 //!
 //! let camera = Camera { fx: 600.0, fy: 600.0, cx: 320.0, cy: 180.0 };
 //! let mut normals = Vec::new();
@@ -43,22 +43,22 @@
 //! view.draw_bodies(&camera, &[BodyMesh { positions, faces, color }], 0.6); // 0.0: outlines alone
 //! view.draw_skeleton(&joints_in_image, &OPENPOSE_LIMBS, track_color(3));
 //! view.draw_box(&bbox, "3", track_color(3));
-//! view.image().to_png()?;
+//! view.image().to_png()?;                                           // the bytes of a PNG file
 //! ```
 
 pub mod color;
 mod font;
-pub mod light;
+mod light;
 pub mod overlay;
-pub mod pen;
-pub mod raster;
-pub mod rgb_image;
+mod pen;
+mod raster;
+mod rgb_image;
 mod shadow;
 pub mod texture;
 
 pub use color::Rgb;
 pub use light::{Light, vertex_normals};
 pub use raster::{Camera, DrawCall, Mesh, Raster, Shader, Silhouette, Surface, Visibility, silhouette};
-pub use rgb_image::RgbImage;
+pub use rgb_image::{EncodeError, RgbImage};
 pub use shadow::ShadowMap;
 pub use texture::{Pattern, Texture};

@@ -1,6 +1,7 @@
-//! An 8-bit sRGB image: drawing target, scaling, PNG and JPEG encoding.
+//! An 8-bit sRGB image: drawing target, scaling, PNG encoding.
 
 use super::color::{SrgbEncoder, from_srgb};
+use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use posebook_core::frame::Frame;
 use thiserror::Error;
@@ -16,11 +17,10 @@ pub struct RgbImage {
     pub rgb: Vec<u8>,
 }
 
-/// An image could not be encoded.
+/// An image could not be encoded as PNG.
 #[derive(Debug, Error)]
-#[error("cannot encode an image of {width}x{height} as {format}: {source}")]
+#[error("cannot encode an image of {width}x{height} as png: {source}")]
 pub struct EncodeError {
-    format: &'static str,
     width: usize,
     height: usize,
     source: image::ImageError,
@@ -97,34 +97,12 @@ impl RgbImage {
     /// # Errors
     /// If the encoder refuses the size.
     pub fn to_png(&self) -> Result<Vec<u8>, EncodeError> {
-        encode_png(self.width, self.height, &self.rgb)
+        let mut bytes = Vec::new();
+        PngEncoder::new(&mut bytes)
+            .write_image(&self.rgb, self.width as u32, self.height as u32, ExtendedColorType::Rgb8)
+            .map_err(|source| EncodeError { width: self.width, height: self.height, source })?;
+        Ok(bytes)
     }
-
-    /// JPEG bytes of `quality` 1 to 100.
-    ///
-    /// # Errors
-    /// If the encoder refuses the size.
-    pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, EncodeError> {
-        encode_jpeg(self.width, self.height, &self.rgb, quality)
-    }
-}
-
-/// Encodes `height * width * 3` sRGB bytes as PNG.
-pub fn encode_png(width: usize, height: usize, rgb: &[u8]) -> Result<Vec<u8>, EncodeError> {
-    let mut bytes = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut bytes)
-        .write_image(rgb, width as u32, height as u32, ExtendedColorType::Rgb8)
-        .map_err(|source| EncodeError { format: "png", width, height, source })?;
-    Ok(bytes)
-}
-
-/// Encodes `height * width * 3` sRGB bytes as JPEG of `quality` 1 to 100.
-pub fn encode_jpeg(width: usize, height: usize, rgb: &[u8], quality: u8) -> Result<Vec<u8>, EncodeError> {
-    let mut bytes = Vec::new();
-    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality.clamp(1, 100))
-        .write_image(rgb, width as u32, height as u32, ExtendedColorType::Rgb8)
-        .map_err(|source| EncodeError { format: "jpeg", width, height, source })?;
-    Ok(bytes)
 }
 
 /// The source pixels of one output pixel, and their weights.
@@ -194,7 +172,5 @@ mod tests {
         image.blend(-1, 2, [255, 0, 0], 1.0);
         let decoded = image::load_from_memory(&image.to_png().unwrap()).unwrap().into_rgb8();
         assert_eq!(decoded.into_raw(), image.rgb);
-        let jpeg = image::load_from_memory(&image.to_jpeg(90).unwrap()).unwrap();
-        assert_eq!((jpeg.width(), jpeg.height()), (9, 5));
     }
 }

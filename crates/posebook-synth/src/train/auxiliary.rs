@@ -7,7 +7,7 @@ use super::part_map::{CELL_PIXELS, PART_COUNT};
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops::log_softmax;
 use posebook_core::person::JOINTS;
-use posebook_models::hmr2::config::BackboneConfig;
+use posebook_models::hmr2::BackboneConfig;
 
 /// Outputs per token: which joints lie in its patch, and the depth of each.
 const LOCAL_OUTPUTS: usize = 2 * JOINTS;

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor, Var};
 use posebook_core::files::write_atomically;
 use posebook_core::random::stream;
 use posebook_models::hmr2::Config;
-use posebook_models::hmr2::config::{CAMERA_SIZE, NUM_BETAS, POSE_SIZE};
+use posebook_models::hmr2::{CAMERA_SIZE, NUM_BETAS, POSE_SIZE};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::HashMap;
 use std::path::Path;

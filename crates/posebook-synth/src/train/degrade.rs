@@ -1,4 +1,8 @@
 //! Image degradations: low resolution, occluding rectangles, brightness, noise, JPEG compression.
+//!
+//! Image files elsewhere in Posebook are encoded by `posebook-video`. Training has a JPEG codec of its own, `jpeg-encoder` and
+//! the decoder of `image`, because its bits are part of the examples: with another codec the same settings would give other
+//! weights than the shipped ones.
 
 use super::SynthesisSettings;
 use posebook_core::random::RandomStream;

@@ -4,7 +4,7 @@ use super::LossWeights;
 use super::batch::Batch;
 use candle_core::{Result, Tensor};
 use posebook_core::person::PELVIS;
-use posebook_models::body::batched::BatchedBody;
+use posebook_models::body::BatchedBody;
 use posebook_models::hmr2::Prediction;
 
 /// Weighted sum of the errors, a scalar with a gradient.

@@ -10,8 +10,8 @@ use super::manifest::write_model_set;
 use super::{Settings, TrainError};
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
+use posebook_models::body::BatchedBody;
 use posebook_models::body::Body;
-use posebook_models::body::batched::BatchedBody;
 use posebook_models::hmr2::Network;
 use posebook_models::nn::AttentionPath;
 use std::path::Path;
@@ -156,12 +156,11 @@ fn initial_means(body: &Arc<Body>, settings: &Settings) -> super::checkpoint::Me
 mod tests {
     use super::*;
     use crate::train::{LearningSettings, SynthesisSettings};
-    use posebook_models::hmr2::Config;
-    use posebook_models::hmr2::config;
+    use posebook_models::hmr2::{BackboneConfig, Config, HeadConfig};
 
     fn small() -> Settings {
-        let backbone = config::BackboneConfig { patch_size: 16, dim: 48, depth: 2, heads: 2, mlp_ratio: 2 };
-        let head = config::HeadConfig { dim: 48, depth: 1, heads: 2, dim_head: 24, mlp_dim: 64 };
+        let backbone = BackboneConfig { patch_size: 16, dim: 48, depth: 2, heads: 2, mlp_ratio: 2 };
+        let head = HeadConfig { dim: 48, depth: 1, heads: 2, dim_head: 24, mlp_dim: 64 };
         Settings {
             name: "small".into(),
             seed: 5,

@@ -1,9 +1,9 @@
 //! The people of a clip: appearance, skeleton and motion.
 
-use super::super::motion::{Plan, RestSkeleton, Walker};
-use super::super::people::Appearance;
 use super::spec::WalkersClip;
 use super::variation::vary_plan;
+use crate::motion::{Plan, RestSkeleton, Walker};
+use crate::people::Appearance;
 use posebook_models::body::Body;
 
 /// One person of a clip.

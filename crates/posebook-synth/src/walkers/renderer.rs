@@ -1,12 +1,12 @@
 //! Draws the frames of a clip and computes their ground truth. Does not depend on files.
 
-use super::super::people::{Clothes, rest_positions};
-use super::super::scenery::{CameraView, Scenery};
 use super::actors::{Actor, create_actors};
 use super::spec::WalkersClip;
+use crate::people::{Clothes, rest_positions};
 use crate::render::{
     Camera, DrawCall, Light, Mesh, Raster, Rgb, ShadowMap, Silhouette, Surface, silhouette, vertex_normals,
 };
+use crate::scenery::{CameraView, Scenery};
 use posebook_core::geometry::{Vec3, add, sub};
 use posebook_core::person::SmplParams;
 use posebook_core::truth::{Intrinsics, TruthBody, TruthPerson};

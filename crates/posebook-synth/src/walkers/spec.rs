@@ -2,9 +2,9 @@
 //!
 //! Ground positions are `[right, away]` in meters from the point below the camera. Does not depend on rendering.
 
-use super::super::motion::{Action, Area, Plan, Stage};
-use super::super::scenery::PlaceKind;
-use crate::walkers::Encoding;
+use super::Encoding;
+use crate::motion::{Action, Area, Plan, Stage};
+use crate::scenery::PlaceKind;
 use serde::{Deserialize, Serialize};
 
 /// A dataset of drawn scenes. Sweeps can change every value.
@@ -14,7 +14,7 @@ pub struct WalkersDataset {
     kind: Kind,
     /// Purpose of the clips, one line.
     pub about: String,
-    /// Seed of everything random; see [`super::BENCHMARK_SEEDS`] for the seeds reserved for training.
+    /// Seed of everything random, one of [`super::BENCHMARK_SEEDS`].
     pub seed: u64,
     /// Frame width, pixels; even.
     pub width: usize,
@@ -183,7 +183,10 @@ pub fn world(position: [f64; 2]) -> [f64; 2] {
 }
 
 impl WalkersDataset {
-    /// The selected clips, or what is wrong with the values.
+    /// The selected clips.
+    ///
+    /// # Errors
+    /// Names the value that is out of range, the name that two clips have, or the selected name that no clip has.
     pub fn clips(&self) -> Result<Vec<WalkersClip>, String> {
         self.check()?;
         let is_selected = |scene: &&Scene| self.only.as_ref().is_none_or(|only| only.contains(&scene.name));

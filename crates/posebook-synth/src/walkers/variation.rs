@@ -3,7 +3,7 @@
 //! Wandering depends on the seed anyway. Scripted people would otherwise repeat the same motion for every seed, and
 //! repetitions over seeds would not be independent.
 
-use super::super::motion::{Plan, Stage};
+use crate::motion::{Plan, Stage};
 use posebook_core::random::stream;
 
 /// Largest shift of a position along each axis, meters.

@@ -1,9 +1,8 @@
-//! Accuracy metrics on plain slices: errors of bodies, tracking scores, agreement of two runs.
+//! Metrics on plain slices: errors of bodies, tracking scores, agreement of two runs.
 //!
 //! [`pose`] computes body errors (MPJPE, PA-MPJPE, PVE, PCK, jitter), [`tracking`] HOTA, CLEAR and identity scores
 //! (equal to TrackEval's), [`agreement`] compares two runs on the same clip; [`mot`] scores MOTChallenge files;
 //! [`views`] scores bodies against ground truth from calibrated cameras. An undefined value is `None`, never zero.
-//! Does not depend on tensors, runs or tables.
 
 pub mod agreement;
 pub mod mot;

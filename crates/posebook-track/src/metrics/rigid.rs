@@ -50,6 +50,7 @@ impl Similarity {
     }
 
     /// The transformed point.
+    #[inline]
     pub fn apply(&self, point: Vec3) -> Point {
         let rotated = rotate(&self.rotation, point.map(f64::from));
         std::array::from_fn(|axis| self.scale * rotated[axis] + self.translation[axis])

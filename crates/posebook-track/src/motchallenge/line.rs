@@ -33,10 +33,13 @@ pub struct MotRow {
 }
 
 impl MotRow {
-    /// Parses one line; columns from the eleventh on are ignored.
+    /// Parses the content of one line, whose number is `line`; columns from the eleventh on are ignored.
     ///
     /// Columns are separated by commas, semicolons, tabs or blanks; numbers may be quoted.
-    pub(super) fn parse(line: usize, content: &str) -> Result<MotRow, String> {
+    ///
+    /// # Errors
+    /// If there are fewer than six columns, or a value is invalid: which one, and what to do.
+    pub fn parse(line: usize, content: &str) -> Result<MotRow, String> {
         let columns = columns(content);
         if columns.len() < 6 {
             return Err(format!("{} columns, but at least 6 are needed", columns.len()));

@@ -1,9 +1,8 @@
 //! MOTChallenge text, `frame,identity,left,top,width,height[,confidence[,class[,visibility]]]`, and the rules of
 //! its benchmarks.
 //!
-//! All of the crate reads such files here: for scoring (`metrics::mot`), ground truth and boxes of videos (`dataset::mot`),
-//! and boxes of images. [`DecodedText`] decodes bytes to lines, [`MotFile`] parses lines to [`MotRow`]s,
-//! [`Benchmark`] gives the columns their meaning for a [`Role`].
+//! [`DecodedText`] decodes bytes to lines, [`MotFile`] parses lines to [`MotRow`]s, [`Benchmark`] gives the columns their
+//! meaning for a [`Role`]: ground truth, tracks or detections. [`metrics::mot`](crate::metrics::mot) scores such files.
 
 mod benchmark;
 mod error;

@@ -1,7 +1,8 @@
 //! What the tracker stores about a person, and the vectors that the reference packs it into.
 
+use posebook_core::frame::FrameSize;
 use posebook_core::geometry::Vec3;
-use posebook_core::person::{Person, SmplParams};
+use posebook_core::person::{BBox, JOINTS, Person, SmplParams, square_from_pixel};
 
 /// Values in a pose vector: 9 of the global orientation, 207 of the body pose (23 matrices, row-major), 10 betas, 3
 /// of the camera.
@@ -10,8 +11,12 @@ pub const POSE_LENGTH: usize = 229;
 const COMPARED_LENGTH: usize = POSE_LENGTH - 3;
 /// Values in a location vector: 45 points in the padded square (x, y), then the camera three times.
 pub const LOCATION_LENGTH: usize = 99;
+/// Focal length of PHALP's camera divided by the side of its image, both in pixels.
+pub const FOCAL_PER_SIDE: f64 = 5000.0 / 256.0;
 /// The depth in a pose vector is in units of this many meters.
 const DEPTH_SCALE: f32 = 200.0;
+/// Height that a person is assumed to have where only a box is known, meters.
+const ASSUMED_HEIGHT: f32 = 1.7;
 
 /// The reference's pose vector (`smpl_to_pose_camera_vector`); `translation` in meters.
 pub fn pose_vector(params: &SmplParams, translation: Vec3) -> [f32; POSE_LENGTH] {
@@ -81,18 +86,35 @@ pub struct Observation {
 impl Observation {
     /// The tracker's features of `person`; `None` if the body's origin is missing or a value is not finite.
     pub fn from_person(frame_index: usize, person: &Person) -> Option<Observation> {
-        let location = Location {
-            in_square: *person.joints_in_square.get(posebook_core::person::JOINTS)?,
-            in_camera: person.translation,
-        };
+        let location =
+            Location { in_square: *person.joints_in_square.get(JOINTS)?, in_camera: person.translation };
         let pose = Box::new(pose_vector(&person.params, person.translation));
+        Observation::checked(frame_index, pose, location)
+    }
+
+    /// The tracker's features of a person of whom only the box is known, in a frame of `size`; `None` if the box is empty
+    /// or not finite.
+    ///
+    /// The body's origin is taken to be at the center of the box, and the person to be 1.7 m tall and as high as the box,
+    /// which gives the depth. The pose vector is zero: such observations have a pose distance of 0 to each other. PHALP
+    /// has no counterpart to this.
+    pub fn from_box(frame_index: usize, size: FrameSize, bbox: &BBox) -> Option<Observation> {
+        if bbox.area() <= 0.0 {
+            return None;
+        }
+        let in_square = square_from_pixel(bbox.center(), size.width, size.height);
+        let focal = FOCAL_PER_SIDE as f32;
+        let depth = focal * ASSUMED_HEIGHT * size.longer_side() as f32 / bbox.height();
+        let [x, y] = in_square.map(|coordinate| (coordinate - 0.5) * depth / focal);
+        let location = Location { in_square, in_camera: [x, y, depth] };
+        Observation::checked(frame_index, Box::new([0.0; POSE_LENGTH]), location)
+    }
+
+    /// The observation if all values are finite.
+    fn checked(frame_index: usize, pose: Box<[f32; POSE_LENGTH]>, location: Location) -> Option<Observation> {
         let values = pose.iter().chain(&location.in_square).chain(&location.in_camera);
-        values.copied().all(f32::is_finite).then_some(Observation {
-            frame_index,
-            pose,
-            location,
-            annotated: false,
-        })
+        let is_finite = values.copied().all(f32::is_finite);
+        is_finite.then_some(Observation { frame_index, pose, location, annotated: false })
     }
 }
 
@@ -124,7 +146,7 @@ impl Prediction {
 /// Squared distance between two pose vectors without their cameras (`get_pose_distance`).
 ///
 /// Summed in f64; the reference expands the square in f32, with an error of about 5e-5.
-pub(super) fn pose_distance(a: &[f32; POSE_LENGTH], b: &[f32; POSE_LENGTH]) -> f64 {
+pub fn pose_distance(a: &[f32; POSE_LENGTH], b: &[f32; POSE_LENGTH]) -> f64 {
     let difference = |(a, b): (&f32, &f32)| f64::from(*a) - f64::from(*b);
     a.iter().zip(b).take(COMPARED_LENGTH).map(difference).map(|difference| difference * difference).sum()
 }
@@ -141,6 +163,22 @@ mod tests {
         assert_eq!(params.body_pose[22][2][2], 215.0);
         assert_eq!(params.betas[0], 216.0);
         assert_eq!(pose_vector(&params, translation), vector);
+    }
+
+    #[test]
+    fn a_box_gives_a_location_at_its_center() {
+        let size = FrameSize::new(640, 360);
+        let bbox = BBox { x1: 300.0, y1: 100.0, x2: 340.0, y2: 260.0 };
+        let observation = Observation::from_box(3, size, &bbox).unwrap();
+        assert_eq!(observation.location.in_square, [0.5, 0.5]);
+        let [x, y, depth] = observation.location.in_camera;
+        assert_eq!([x, y], [0.0; 2]);
+        // a person of 1.7 m at this depth is as high as the box: a quarter of the square
+        assert!((5000.0 / 256.0 * 1.7 / depth - 0.25).abs() < 1e-6);
+        assert!(observation.pose.iter().all(|&value| value == 0.0));
+        for broken in [BBox { x2: 300.0, ..bbox }, BBox { y2: 90.0, ..bbox }, BBox { x1: f32::NAN, ..bbox }] {
+            assert_eq!(Observation::from_box(3, size, &broken), None);
+        }
     }
 
     #[test]

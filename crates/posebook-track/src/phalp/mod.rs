@@ -9,8 +9,8 @@
 //! [`Tracker::update`] returns the tracks of a frame once they are final: at most `n_init - 1` frames later. Memory
 //! is bounded by the number of people in a frame, not by the length of the video.
 //!
-//! Input: [`Person`](posebook_core::person::Person)s of each frame, in order. Output: [`FrameTracks`]. Does not depend on
-//! detectors or pixels.
+//! Input: the [`Person`](posebook_core::person::Person)s of each frame, or only their boxes
+//! ([`Tracker::update_boxes`]), frame by frame in order. Output: [`FrameTracks`]. Does not depend on detectors or pixels.
 
 mod cost;
 mod cues;

@@ -37,7 +37,7 @@ pub struct FrameTracks {
 
 /// Frames with undecided tracks, oldest first.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PendingFrames {
+pub struct PendingFrames {
     frames: VecDeque<(usize, Vec<PendingTrack>)>,
 }
 

@@ -1,9 +1,7 @@
 //! Predicts a track's location: three ridge regressions over time (`forward_for_tracking`, "L").
 
-use super::features::{Location, Observation, Prediction};
+use super::features::{FOCAL_PER_SIDE, Location, Observation, Prediction};
 
-/// Focal length of PHALP's camera divided by the side of its image, both in pixels.
-const FOCAL_PER_SIDE: f64 = 5000.0 / 256.0;
 /// Largest number of frames since the last match, plus one, for which the prediction is extrapolated further.
 const MAX_HORIZON: usize = 48;
 /// Regularization of the slope, for log depth, x and y.
@@ -29,8 +27,8 @@ const STUDENT_T_975: [f64; 14] = [
     2.1447866879169273,
 ];
 /// Bounds of the number of observations that a prediction can be made from.
-pub(super) const MIN_HISTORY: usize = 3;
-pub(super) const MAX_HISTORY: usize = STUDENT_T_975.len() + 2;
+pub const MIN_HISTORY: usize = 3;
+pub const MAX_HISTORY: usize = STUDENT_T_975.len() + 2;
 
 /// A line fitted to values over time, and its uncertainty.
 struct Fit {

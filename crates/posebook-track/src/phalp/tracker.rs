@@ -35,6 +35,14 @@ pub enum TrackError {
         /// Index of the person in the frame.
         person_index: usize,
     },
+    /// A box cannot be tracked.
+    #[error("frame {frame_index}: box {box_index} is empty or not finite; leave the box out")]
+    Box {
+        /// The frame.
+        frame_index: usize,
+        /// Index of the box in the frame.
+        box_index: usize,
+    },
 }
 
 /// The assignment of one frame's people to tracks.
@@ -104,7 +112,33 @@ impl Tracker {
             let observation = observation.ok_or(TrackError::Person { frame_index, person_index })?;
             Ok((observation, person.detection.bbox))
         });
-        let arrivals = arrivals.collect::<Result<Vec<_>, TrackError>>()?;
+        self.update_with_arrivals(frame_index, size, arrivals.collect::<Result<_, TrackError>>()?)
+    }
+
+    /// As [`Tracker::update`], for people of whom only the boxes are known, in pixels of the frame: see
+    /// [`Observation::from_box`]. The pose cue then has no effect.
+    ///
+    /// # Errors
+    /// If frames are out of order, or a box is empty or not finite.
+    pub fn update_boxes(
+        &mut self,
+        frame_index: usize,
+        size: FrameSize,
+        boxes: &[BBox],
+    ) -> Result<Vec<FrameTracks>, TrackError> {
+        let arrivals = boxes.iter().enumerate().map(|(box_index, bbox)| {
+            let observation = Observation::from_box(frame_index, size, bbox);
+            Ok((observation.ok_or(TrackError::Box { frame_index, box_index })?, *bbox))
+        });
+        self.update_with_arrivals(frame_index, size, arrivals.collect::<Result<_, TrackError>>()?)
+    }
+
+    fn update_with_arrivals(
+        &mut self,
+        frame_index: usize,
+        size: FrameSize,
+        arrivals: Vec<(Observation, BBox)>,
+    ) -> Result<Vec<FrameTracks>, TrackError> {
         let costs = self.costs(arrivals.iter().map(|(observation, _)| observation));
         self.update_with_costs(frame_index, size, arrivals, &costs)?;
         Ok(self.take_final())
@@ -336,6 +370,9 @@ mod tests {
         broken.translation[2] = f32::NAN;
         let error = tracker.update(4, SIZE, &[person(0.2), broken]).unwrap_err();
         assert_eq!(error, TrackError::Person { frame_index: 4, person_index: 1 });
+        let boxes = [person(0.2).detection.bbox, BBox { x1: 9.0, y1: 9.0, x2: 9.0, y2: 20.0 }];
+        let error = tracker.update_boxes(4, SIZE, &boxes).unwrap_err();
+        assert_eq!(error.to_string(), "frame 4: box 1 is empty or not finite; leave the box out");
     }
 
     /// Three walking people: per frame those detected (0, 1, 2) and their column.

@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use posebook_core::frame::Frame;
+
 use crate::error::VideoErrorKind;
 use crate::probe::Probe;
-use posebook_core::frame::Frame;
 
 /// A zeroed buffer for one frame. Its pages are written, so that the memory is resident before the first frame.
 ///

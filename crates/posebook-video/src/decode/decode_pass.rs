@@ -8,8 +8,8 @@
 
 use ffmpeg_sidecar::command::FfmpegCommand;
 
-use crate::ffmpeg;
 use crate::ffmpeg::child;
+use crate::ffmpeg::file_args::input_args;
 use crate::probe::Probe;
 use crate::probe::range::Selection;
 
@@ -90,7 +90,7 @@ impl DecodePass {
         } else if self.first > 0 {
             command.arg("-copyts");
         }
-        command.args(ffmpeg::input_args(&probe.path));
+        command.args(input_args(&probe.path));
         command.args(["-map", "0:V:0", "-an", "-sn", "-dn", "-vf"]).arg(self.filters(probe, from));
         command.args(passthrough_option(&probe.ffmpeg_version));
         if !self.end.is_multiple_of(probe.file_frames()) {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::decoder::{DecodeOptions, Decoder};
+use super::image_reader::ImageReader;
 use crate::error::VideoError;
 use crate::ffmpeg::child::ChildSlot;
 use crate::probe::Probe;
-use crate::probe::image_folder::ImageReader;
 use crate::probe::range::Selection;
 
 /// Decoder of either kind of video.

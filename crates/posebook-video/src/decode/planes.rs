@@ -1,5 +1,9 @@
 //! Converts YUV 4:2:0 to RGB24, bit-identical to swscale. Sending YUV through the pipe halves the traffic.
 //!
+//! Compared with RGB24 from ffmpeg, decoding takes 10 to 12% less CPU time of both processes at 1920x1080 and the same at
+//! 640x360 (ratios of interleaved runs: 0.88, 0.90 and 1.03). For `track` with NanoDet and BlazePose at 1920x1088 the
+//! ratio is 1.02 (0.97 to 1.16 in five pairs of runs), so the gain shows only where little else is computed.
+//!
 //! Input is the `yuv420p` or `yuvj420p` output of a decoder (three planes), output is what `ffmpeg -pix_fmt rgb24` would
 //! give. The arithmetic is swscale's fast path on x86 (`libswscale/yuv2rgb.c` for the coefficients,
 //! `libswscale/x86/yuv_2_rgb.asm` for the conversion): each sample times 8, minus its offset, times a 16-bit coefficient, of

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use ffmpeg_sidecar::command::FfmpegCommand;
 
+use crate::ffmpeg::file_args::input_args;
 use crate::probe::Probe;
 use crate::probe::range::Selection;
 use crate::probe::timeline::Timeline;
@@ -68,7 +69,7 @@ impl AudioSegment {
         if let Some(secs) = self.seek_secs {
             command.args(["-seek_timestamp", "1", "-noaccurate_seek", "-ss", &format!("{secs:.6}")]);
         }
-        command.args(["-vn", "-sn", "-dn"]).args(crate::ffmpeg::input_args(&self.path));
+        command.args(["-vn", "-sn", "-dn"]).args(input_args(&self.path));
         let filters = format!(
             "atrim=start={start_secs:.6}:end={end_secs:.6},asetpts=PTS-({start_secs:.6}/TB),\
              aresample=async=1:first_pts=0"

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 
 use ffmpeg_sidecar::command::FfmpegCommand;
+use posebook_core::files::AtomicFile;
+use posebook_core::frame::Frame;
 
 use super::audio::AudioSegment;
 use super::ivf;
 use crate::error::{VideoError, VideoErrorKind};
 use crate::ffmpeg::child::{ChildSlot, StderrCollector, ffmpeg_command, spawn_ffmpeg};
+use crate::ffmpeg::file_args::file_url;
 use crate::probe::Probe;
 use crate::probe::timeline::Timeline;
-use posebook_core::files::AtomicFile;
-use posebook_core::frame::Frame;
 
 /// How an overlay is encoded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,9 +111,7 @@ impl Encoder {
             audio.add_input(&mut command);
         }
         add_video_args(&mut command, geometry, timeline, &bounds, clock, settings);
-        command
-            .args(["-movflags", "+faststart", "-f", "mp4"])
-            .arg(crate::ffmpeg::file_url(file.temporary_path()));
+        command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(file_url(file.temporary_path()));
         let mut child = spawn_ffmpeg(&mut command, None, None).map_err(wrong)?;
         let (stdin, stderr) = (child.take_stdin(), child.take_stderr().map(StderrCollector::spawn));
         // ffmpeg writes nothing to its output

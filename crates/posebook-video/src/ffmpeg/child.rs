@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use ffmpeg_sidecar::command::FfmpegCommand;
 use ffmpeg_sidecar::ffprobe::ffprobe_path;
+use posebook_core::children;
 
 use super::watchdog::ChildHandle;
-pub use super::watchdog::ChildOutput;
 use crate::error::VideoErrorKind;
-use posebook_core::children;
+
+pub use super::watchdog::ChildOutput;
 
 /// Number of last stderr lines that are stored.
 const STDERR_TAIL_LINES: usize = 6;

@@ -37,7 +37,9 @@ impl ImageFormat {
     pub fn encode(self, rgb: &[u8], width: usize, height: usize, file: &mut Vec<u8>) -> Result<(), String> {
         file.clear();
         match self {
-            ImageFormat::Jpeg { quality } => jpeg::encode(rgb, width, height, quality, file),
+            ImageFormat::Jpeg { quality } => {
+                jpeg::encode(rgb, width, height, quality, file).map_err(|error| error.to_string())
+            }
             ImageFormat::Png => PngEncoder::new_with_quality(file, CompressionType::Fast, FilterType::Sub)
                 .write_image(rgb, width as u32, height as u32, ExtendedColorType::Rgb8)
                 .map_err(|error| error.to_string()),

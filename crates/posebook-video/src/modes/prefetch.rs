@@ -10,13 +10,13 @@
 //! In: a [`FrameReader`], which fills one buffer with one frame, and the queue's bound in bytes. Out: the frames,
 //! in order.
 //!
-//! - **Bound.** `queue_bytes / frame_bytes` buffers, at least two, are allocated in [`PrefetchSource::new`] and
+//! - **Bound.** `queue_bytes / frame_bytes` buffers, at least two, are allocated in [`PrefetchDelivery::new`] and
 //!   reused for all frames. Every buffer is in one of four states: free, being filled, queued, or held
 //!   by the consumer as a [`Frame`]. Memory depends neither on the video's length nor on which side is faster.
 //! - **Back-pressure.** Without a free buffer the reader thread blocks until a [`Frame`] is dropped, which sends
 //!   its buffer back. Meanwhile nothing is read from the pipe, it fills up, and ffmpeg blocks. The queue has a slot
 //!   for every buffer and one for a final error, so sending a frame never blocks.
-//! - **Consumer holds all buffers.** Then no frame can arrive, and [`FrameSource::next_frame`] fails with
+//! - **Consumer holds all buffers.** Then no frame can arrive, and [`FrameDelivery::next_frame`] fails with
 //!   [`VideoErrorKind::BuffersExhausted`] instead of waiting forever. It can be called again after a frame was
 //!   dropped.
 //! - **Stall.** If ffmpeg writes nothing for the stall timeout while the reader thread waits for it, the watchdog
@@ -31,19 +31,18 @@
 //! - **Drop.** Dropping the source kills ffmpeg, which ends a blocked read, and sends an empty buffer, which ends a
 //!   wait for a buffer; then it joins the thread. Frames that the consumer still holds stay valid.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use posebook_core::frame::Frame;
+
+use super::delivery::FrameDelivery;
 use super::reader::{FrameReader, ReaderContext};
-use crate::FrameSource;
 use crate::decode::buffers::{allocate_buffer, new_frame};
 use crate::error::{VideoError, VideoErrorKind};
-use crate::probe::Probe;
-use posebook_core::frame::Frame;
 
 /// How long `next_frame` waits for the queue before it checks whether the consumer holds all buffers.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -52,7 +51,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const MAX_EXHAUSTED_POLLS: usize = 6;
 
 /// Frames decoded in a background thread and received through a bounded queue.
-pub struct PrefetchSource {
+pub struct PrefetchDelivery {
     context: ReaderContext,
     queue: Receiver<Result<Frame, VideoError>>,
     /// Sends buffers back to the reader thread; an empty one asks it to end.
@@ -98,7 +97,7 @@ struct ReaderThread {
     shared: Arc<SharedState>,
 }
 
-impl PrefetchSource {
+impl PrefetchDelivery {
     /// Allocates as many buffers as fit into `queue_bytes`, at least two. Starts no thread yet.
     ///
     /// # Errors
@@ -107,7 +106,7 @@ impl PrefetchSource {
         context: ReaderContext,
         reader: Box<dyn FrameReader>,
         queue_bytes: usize,
-    ) -> Result<PrefetchSource, VideoError> {
+    ) -> Result<PrefetchDelivery, VideoError> {
         let frame_bytes = context.probe.frame_bytes();
         let buffer_count = (queue_bytes / frame_bytes).max(2);
         let pool = (0..buffer_count)
@@ -127,16 +126,7 @@ impl PrefetchSource {
             shared: Arc::clone(&shared),
         };
         let thread = ThreadState::NotStarted(Box::new(thread));
-        Ok(PrefetchSource { context, queue, buffer_sender, shared, received: 0, buffer_count, thread })
-    }
-
-    /// Starts reading now and not with the first `next_frame`.
-    ///
-    /// # Errors
-    /// As [`FrameSource::prepare`].
-    pub fn started(mut self) -> Result<PrefetchSource, VideoError> {
-        self.prepare()?;
-        Ok(self)
+        Ok(PrefetchDelivery { context, queue, buffer_sender, shared, received: 0, buffer_count, thread })
     }
 
     fn error(&self, kind: VideoErrorKind) -> VideoError {
@@ -162,19 +152,7 @@ impl PrefetchSource {
     }
 }
 
-impl FrameSource for PrefetchSource {
-    fn probe(&self) -> &Probe {
-        &self.context.probe
-    }
-
-    fn range(&self) -> Range<usize> {
-        self.context.selection.range.clone()
-    }
-
-    fn frame_count(&self) -> usize {
-        self.context.selection.frame_count()
-    }
-
+impl FrameDelivery for PrefetchDelivery {
     fn prepare(&mut self) -> Result<(), VideoError> {
         if !matches!(self.thread, ThreadState::NotStarted(_)) {
             return Ok(());
@@ -216,27 +194,10 @@ impl FrameSource for PrefetchSource {
 
     fn frame_buffer_bytes(&self) -> u64 {
         (self.buffer_count * self.context.probe.frame_bytes()) as u64
-            + self.context.stats.internal_buffer_bytes()
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.context.stats.disk_bytes()
-    }
-
-    fn decoder_pids(&self) -> Vec<u32> {
-        self.context.child.pids()
-    }
-
-    fn decoder_starts(&self) -> usize {
-        self.context.child.start_count()
-    }
-
-    fn decoder_warnings(&self) -> String {
-        self.context.stats.decoder_warnings()
     }
 }
 
-impl Drop for PrefetchSource {
+impl Drop for PrefetchDelivery {
     fn drop(&mut self) {
         self.context.child.close();
         let _ = self.buffer_sender.send(Vec::new());

@@ -1,20 +1,19 @@
 //! Extraction into memory: decodes every selected frame into host or device memory before it delivers the first.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::sync::Arc;
 
+use posebook_core::frame::{DevicePixels, Frame, FrameSize, FrameUploader};
+
+use super::delivery::FrameDelivery;
 use super::reader::ReaderContext;
-use crate::FrameSource;
 use crate::decode::buffers::{allocate_buffer, new_frame};
 use crate::decode::decoder::DecodeOptions;
 use crate::decode::frame_decoder::FrameDecoder;
 use crate::error::VideoError;
-use crate::probe::Probe;
-use posebook_core::frame::{DevicePixels, Frame, FrameSize, FrameUploader};
-use std::sync::Arc;
 
 /// All selected frames, each stored until it is delivered: `frames * width * height * 3` bytes at the start.
-pub struct PreloadedSource {
+pub struct PreloadedDelivery {
     context: ReaderContext,
     options: DecodeOptions,
     is_prepared: bool,
@@ -32,15 +31,15 @@ enum StoredPixels {
     Device(Box<dyn DevicePixels>),
 }
 
-impl PreloadedSource {
-    /// A source that has decoded nothing yet, and stores frames on the device of `uploader` or, if it is
+impl PreloadedDelivery {
+    /// A delivery that has decoded nothing yet. It stores frames on the device of `uploader` or, if that is
     /// `None`, in host memory.
     pub fn new(
         context: ReaderContext,
         options: DecodeOptions,
         uploader: Option<Arc<dyn FrameUploader>>,
-    ) -> PreloadedSource {
-        PreloadedSource {
+    ) -> PreloadedDelivery {
+        PreloadedDelivery {
             next: context.selection.range.start,
             context,
             options,
@@ -83,19 +82,7 @@ impl PreloadedSource {
     }
 }
 
-impl FrameSource for PreloadedSource {
-    fn probe(&self) -> &Probe {
-        &self.context.probe
-    }
-
-    fn range(&self) -> Range<usize> {
-        self.context.selection.range.clone()
-    }
-
-    fn frame_count(&self) -> usize {
-        self.context.selection.frame_count()
-    }
-
+impl FrameDelivery for PreloadedDelivery {
     fn prepare(&mut self) -> Result<(), VideoError> {
         if self.is_prepared {
             return Ok(());
@@ -122,18 +109,5 @@ impl FrameSource for PreloadedSource {
 
     fn frame_buffer_bytes(&self) -> u64 {
         (self.buffer_count * self.context.probe.frame_bytes()) as u64
-            + self.context.stats.internal_buffer_bytes()
-    }
-
-    fn decoder_pids(&self) -> Vec<u32> {
-        self.context.child.pids()
-    }
-
-    fn decoder_starts(&self) -> usize {
-        self.context.child.start_count()
-    }
-
-    fn decoder_warnings(&self) -> String {
-        self.context.stats.decoder_warnings()
     }
 }

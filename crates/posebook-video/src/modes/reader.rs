@@ -1,4 +1,4 @@
-//! Interface between a reading mode and the sources that deliver its frames.
+//! Interface between a reading mode and the delivery of its frames.
 //!
 //! A mode implements [`FrameReader`]: it fills a buffer with one frame at a time, in the consumer's thread
 //! ([`super::synchronous`]) or in a background thread ([`super::prefetch`]). [`ReaderContext`] holds what both sides
@@ -29,7 +29,7 @@ pub trait FrameReader: Send {
     }
 }
 
-/// What is read, and the state that the reader and its source share. Clones share the child and the statistics.
+/// What is read, and the state that the reader, its delivery and the [`FrameSource`](crate::FrameSource) share. Clones share the child and the statistics.
 #[derive(Clone)]
 pub struct ReaderContext {
     pub probe: Arc<Probe>,

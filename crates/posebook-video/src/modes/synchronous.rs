@@ -3,18 +3,17 @@
 //!
 //! In: a [`FrameReader`]. Out: its frames, in buffers that are reused once their frame is dropped.
 
-use std::ops::Range;
 use std::time::Instant;
 
-use super::reader::{FrameReader, ReaderContext};
-use crate::FrameSource;
-use crate::decode::buffers::BufferPool;
-use crate::error::VideoError;
-use crate::probe::Probe;
 use posebook_core::frame::Frame;
 
+use super::delivery::FrameDelivery;
+use super::reader::{FrameReader, ReaderContext};
+use crate::decode::buffers::BufferPool;
+use crate::error::VideoError;
+
 /// Frames decoded on request.
-pub struct SynchronousSource {
+pub struct SynchronousDelivery {
     context: ReaderContext,
     reader: Box<dyn FrameReader>,
     pool: BufferPool,
@@ -24,10 +23,10 @@ pub struct SynchronousSource {
     is_finished: bool,
 }
 
-impl SynchronousSource {
-    /// A source that has read nothing yet.
-    pub fn new(context: ReaderContext, reader: Box<dyn FrameReader>) -> SynchronousSource {
-        SynchronousSource {
+impl SynchronousDelivery {
+    /// A delivery that has read nothing yet.
+    pub fn new(context: ReaderContext, reader: Box<dyn FrameReader>) -> SynchronousDelivery {
+        SynchronousDelivery {
             pool: BufferPool::new(context.probe.frame_bytes()),
             next: context.selection.range.start,
             context,
@@ -54,19 +53,7 @@ impl SynchronousSource {
     }
 }
 
-impl FrameSource for SynchronousSource {
-    fn probe(&self) -> &Probe {
-        &self.context.probe
-    }
-
-    fn range(&self) -> Range<usize> {
-        self.context.selection.range.clone()
-    }
-
-    fn frame_count(&self) -> usize {
-        self.context.selection.frame_count()
-    }
-
+impl FrameDelivery for SynchronousDelivery {
     fn prepare(&mut self) -> Result<(), VideoError> {
         if self.is_prepared {
             return Ok(());
@@ -103,22 +90,6 @@ impl FrameSource for SynchronousSource {
     }
 
     fn frame_buffer_bytes(&self) -> u64 {
-        self.pool.allocated_bytes() + self.context.stats.internal_buffer_bytes()
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        self.context.stats.disk_bytes()
-    }
-
-    fn decoder_pids(&self) -> Vec<u32> {
-        self.context.child.pids()
-    }
-
-    fn decoder_starts(&self) -> usize {
-        self.context.child.start_count()
-    }
-
-    fn decoder_warnings(&self) -> String {
-        self.context.stats.decoder_warnings()
+        self.pool.allocated_bytes()
     }
 }

@@ -2,6 +2,10 @@
 //!
 //! Symphonia supports MP4/MOV and Matroska/WebM. For MP4 it gives decode timestamps only (composition offsets and edit lists
 //! are not read), so timestamps never come from here. Does not depend on ffmpeg.
+//!
+//! It finds two things that ffprobe as called here does not report: an MP4 with its header in front that was cut between
+//! two packets (ffprobe lists fewer packets than declared without an error, as it does for an edit list), and codec headers
+//! that change inside a track ([`super::codec_headers`]).
 
 use std::fs::File;
 use std::path::Path;

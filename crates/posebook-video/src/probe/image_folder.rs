@@ -1,12 +1,9 @@
-//! A folder of images, or a single image, as a video: frame `n` is the `n`-th image in natural order, decoded as
-//! [`crate::images::still`] decodes images, at a constant rate. All reading modes give the same frames, without ffmpeg.
+//! A folder of images, or a single image, as a video at a constant rate: frame `n` is the `n`-th image in natural order.
+//! Only the images' headers are read; no other program is needed.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use super::range::Selection;
 use crate::error::{MAX_FRAMES, MAX_PIXELS, VideoError, VideoErrorKind};
-use crate::images::still;
 use crate::probe::{ImageSequenceInfo, Probe};
 use crate::sources::{self, ImageSequence, SourceError};
 
@@ -66,61 +63,6 @@ fn frame_duration(fps: f64) -> (i64, i64) {
         rest = 1.0 / (rest - whole);
     }
     (last.1, last.0)
-}
-
-/// Reads the selected images in order.
-pub struct ImageReader {
-    probe: Arc<Probe>,
-    selection: Selection,
-    /// Index of the next frame.
-    next: usize,
-}
-
-impl ImageReader {
-    /// A reader before the first selected image.
-    pub fn new(probe: &Arc<Probe>, selection: Selection) -> ImageReader {
-        ImageReader { probe: Arc::clone(probe), next: selection.range.start, selection }
-    }
-
-    /// Index of the next frame in the clip; beyond the range after the last frame.
-    pub fn next_index(&self) -> usize {
-        self.next
-    }
-
-    /// Decodes the next frame into `rgb` and returns its index in the clip; `None` after the last frame.
-    ///
-    /// # Errors
-    /// If the image is damaged or missing, or its size changed since the folder was probed. The error has the image's path.
-    pub fn read(&mut self, rgb: &mut [u8]) -> Result<Option<usize>, VideoError> {
-        let n = self.next;
-        let Some(path) = self.path(n) else { return Ok(None) };
-        let wrong = |reason| VideoError::at_frame(path, n, VideoErrorKind::Still(reason));
-        let still = still::read(path, n).map_err(|error| wrong(error.reason))?.frame;
-        let (width, height) = (self.probe.width, self.probe.height);
-        if (still.width, still.height) != (width, height) {
-            let (w, h) = (still.width, still.height);
-            return Err(wrong(format!(
-                "the image has {w}x{h} pixels now and had {width}x{height}; do not change the folder while it is read"
-            )));
-        }
-        rgb.copy_from_slice(still.rgb());
-        self.next += self.selection.every;
-        Ok(Some(n))
-    }
-
-    /// Skips the next frame without reading it; returns its index.
-    pub fn skip(&mut self) -> Option<usize> {
-        let n = self.next;
-        self.path(n)?;
-        self.next += self.selection.every;
-        Some(n)
-    }
-
-    /// The file of frame `n`; `None` beyond the range.
-    fn path(&self, n: usize) -> Option<&Path> {
-        let within = n < self.selection.range.end;
-        within.then(|| self.probe.images()?.get(self.probe.file_frame(n)).map(|path| path.as_path()))?
-    }
 }
 
 #[cfg(test)]

@@ -53,6 +53,15 @@ pub fn probe(path: &Path) -> Result<Probe, VideoError> {
     probe_with_timeout(path, DEFAULT_STALL_TIMEOUT)
 }
 
+/// As [`probe`], with the frame rate `fps` for a folder of images, 30 frames/s by default. It is ignored for a video file,
+/// which has timestamps.
+///
+/// # Errors
+/// As [`probe`]; if `fps` is not a valid frame rate.
+pub fn probe_with_fps(path: &Path, fps: Option<f64>) -> Result<Probe, VideoError> {
+    if sources::is_image_source(path) { image_folder::probe(path, fps) } else { probe(path) }
+}
+
 /// As [`probe`]; ffprobe is killed when it gives no output for `stall_timeout`.
 pub fn probe_with_timeout(path: &Path, stall_timeout: Duration) -> Result<Probe, VideoError> {
     if sources::is_image_source(path) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::timestamps::{self, Discontinuities, NO_PTS, PtsAndKeyFlag};
 use crate::error::{MAX_FRAMES, VideoErrorKind};
 use crate::ffmpeg::child::{SpawnedChild, StderrCollector, exit_signal, ffprobe_command, spawn_ffprobe};
-use crate::ffmpeg::input_args;
+use crate::ffmpeg::file_args::input_args;
 
 /// Bound of accepted timestamps in ticks, in both directions: 25,000 years at 90,000 ticks a second.
 const MAX_TICKS: u64 = 1 << 56;

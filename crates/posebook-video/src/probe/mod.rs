@@ -1,7 +1,10 @@
 //! What is known of a video before it is decoded: container, codec, size, audio, and the PTS of every frame.
 //!
-//! Frames are addressed by their index in presentation order. Does not depend on the reading modes or on how frames are
-//! decoded.
+//! [`inspect`] makes a [`Probe`] of a video file: from what [`stream_info`] and [`listing`] read with ffprobe, what
+//! [`container`] reads with symphonia, and timestamps that [`timestamps`] repairs. [`image_folder`] makes one of a folder of
+//! images. From a probe follow the selected frames ([`range`]), their display times ([`timeline`]), and whether headers
+//! change within the file ([`codec_headers`]). Frames are addressed by their index in presentation order. Does not depend on
+//! the reading modes or on how frames are decoded.
 
 pub mod codec_headers;
 pub mod container;
@@ -17,10 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::settings::DEFAULT_STALL_TIMEOUT;
 use crate::probe::listing::FrameTimes;
 use crate::probe::stream_info::{ColorInfo, StreamInfo};
 use crate::probe::timestamps::PtsAndKeyFlag;
+use crate::settings::DEFAULT_STALL_TIMEOUT;
 
 /// Frame rate where neither container nor timestamps give one.
 const FALLBACK_FPS: f64 = 25.0;
@@ -80,7 +83,7 @@ pub struct Probe {
 
 /// What all images of a sequence have in common.
 #[derive(Debug, Clone)]
-pub(super) struct ImageSequenceInfo {
+pub struct ImageSequenceInfo {
     /// The file formats, such as `jpeg and png`.
     pub codec: String,
     /// Pixels across, with EXIF orientation applied.

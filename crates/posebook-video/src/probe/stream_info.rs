@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::listing::wait_for_ffprobe;
 use crate::error::VideoErrorKind;
 use crate::ffmpeg::child::{StderrCollector, ffprobe_command, spawn_ffprobe};
-use crate::ffmpeg::{input_args, unsupported_format};
+use crate::ffmpeg::file_args::{input_args, unsupported_format};
 
 /// Properties of the first video track that is not a cover image.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,8 @@
 //! The `video` table of an experiment: how a video is read and which of its frames.
 //!
-//! Settings are validated and completed with defaults here. They do not refer to a particular video: a range
-//! becomes frame indices in [`crate::probe::range`].
+//! In: TOML. Out: [`Settings`], validated and completed with defaults. [`mode`] has the modes and PHALP's presets, [`seconds`]
+//! the type of times. Settings do not refer to a particular video: a range becomes frame indices in
+//! [`crate::probe::range`].
 
 pub mod mode;
 pub mod seconds;
@@ -10,12 +11,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::VideoErrorKind;
+use crate::error::VideoErrorKind;
 use crate::settings::mode::{Access, Mode, Preset};
 use crate::settings::seconds::Seconds;
 
 /// Default stall timeout.
-pub(super) const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// With this many loops, a clip of one second lasts a day.
 const MAX_LOOPS: usize = 100_000;

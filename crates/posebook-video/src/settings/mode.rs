@@ -3,17 +3,17 @@
 use std::fmt;
 use std::str::FromStr;
 
+use posebook_core::labels::VideoMode;
 use serde::{Deserialize, Serialize};
 
 use crate::error::VideoErrorKind;
-use posebook_core::labels::VideoMode;
 
 /// Default JPEG quality: OpenCV's, with which PHALP writes its files.
 pub const DEFAULT_JPEG_QUALITY: u8 = 95;
 /// Default size of the sequential stream's frame buffers in MiB.
 pub const DEFAULT_QUEUE_MIB: u32 = 16;
 
-/// How frames are decoded and stored before they are delivered; see the table in [`super`].
+/// How frames are decoded and stored before they are delivered; see the table in the documentation of the crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {

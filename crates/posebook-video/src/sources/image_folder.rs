@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::SourceError;
-use super::image_header::{ImageFormat, ImageHeader};
-use super::natural_order;
 use posebook_core::provenance::{sha256_of_bytes, sha256_of_file};
+
+use super::SourceError;
+use super::natural_order;
+use crate::images::header::{ImageFormat, ImageHeader};
 
 /// Extensions of supported images; the format itself is recognized by the content.
 const SUPPORTED: [&str; 3] = ["jpg", "jpeg", "png"];
@@ -283,11 +284,8 @@ mod tests {
         let with_exif = |name: &str, width, height, number| {
             let mut file = Vec::new();
             let mut encoder = image::codecs::png::PngEncoder::new(&mut file);
-            image::ImageEncoder::set_exif_metadata(
-                &mut encoder,
-                super::super::image_header::exif(number, true),
-            )
-            .unwrap();
+            image::ImageEncoder::set_exif_metadata(&mut encoder, crate::images::header::exif(number, true))
+                .unwrap();
             let pixels = vec![7; width as usize * height as usize];
             image::ImageEncoder::write_image(encoder, &pixels, width, height, image::ExtendedColorType::L8)
                 .unwrap();

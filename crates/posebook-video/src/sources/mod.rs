@@ -3,10 +3,9 @@
 //! The images of a folder are its frames, in natural order. An address is downloaded first, since seeking over a network for
 //! every frame is far too slow; downloads are cached in one folder. Downloading is done by `curl` (installed on most systems;
 //! follows redirects and resumes), or by `yt-dlp` for pages that only it understands: an HTTP client in this program would
-//! add a cryptography library to every build. Does not depend on how videos and images are decoded.
+//! add a cryptography library to every build. Nothing is decoded here; of an image only the header is read.
 
 mod image_folder;
-pub mod image_header;
 mod natural_order;
 mod web;
 

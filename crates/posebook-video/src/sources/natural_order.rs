@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares two names byte by byte, runs of digits by their value: `frame9` comes before `frame10`. Names need not be UTF-8.
-pub(super) fn compare(a: &[u8], b: &[u8]) -> Ordering {
+pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
         let digits = |name: &[u8]| name.iter().take_while(|byte| byte.is_ascii_digit()).count();

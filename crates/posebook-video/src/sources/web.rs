@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use posebook_core::download::{DownloadError, DownloadLimits, download, download_with};
+
 use super::{SourceError, cache_name};
-use posebook_core::download::{DownloadError, DownloadLimits, download, run};
 
 /// Hosts whose addresses are web pages with a video, not video files.
 const PAGE_HOSTS: [&str; 3] = ["youtube.com", "youtu.be", "youtube-nocookie.com"];
@@ -17,11 +18,7 @@ const FILE_HINT: &str = "install it, or fetch the file by hand and give its path
 const PAGE_HINT: &str = "install it to read YouTube's pages, or give the path of the video's file";
 
 /// Downloads `address` into the folder `cache`; returns the file's path. `on_progress` is called with the bytes so far.
-pub(super) fn fetch(
-    address: &str,
-    cache: &Path,
-    on_progress: &mut dyn FnMut(u64),
-) -> Result<PathBuf, SourceError> {
+pub fn fetch(address: &str, cache: &Path, on_progress: &mut dyn FnMut(u64)) -> Result<PathBuf, SourceError> {
     let (page, path) = (is_page(address), cache_path(address, cache));
     if path.is_file() {
         return Ok(path);
@@ -32,8 +29,7 @@ pub(super) fn fetch(
         cache.join(format!("part-{}", path.file_name().and_then(|name| name.to_str()).unwrap_or_default()));
     let failure = |reason: String| SourceError::Address { address: address.into(), reason };
     let (hint, result) = if page {
-        let result = run("yt-dlp", &page_command(address, &part), &part, None, on_progress, None);
-        (PAGE_HINT, result.map_err(|failure| failure.error))
+        (PAGE_HINT, download_with("yt-dlp", &page_command(address, &part), &part, None, on_progress, None))
     } else {
         (FILE_HINT, download(address, &part, DownloadLimits::default(), on_progress, None))
     };
@@ -51,7 +47,7 @@ pub(super) fn fetch(
 }
 
 /// The path in the cache of the complete download of `address`.
-pub(super) fn cache_path(address: &str, cache: &Path) -> PathBuf {
+pub fn cache_path(address: &str, cache: &Path) -> PathBuf {
     let extension = if is_page(address) { "mkv" } else { extension_of(address) };
     let path = address.split(['?', '#']).next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();

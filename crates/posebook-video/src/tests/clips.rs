@@ -3,13 +3,12 @@
 use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use posebook_core::frame::{DeviceCopyError, DevicePixels, FrameSize, FrameUploader};
 use sha2::{Digest, Sha256};
 
 use crate::test_skip::skip;
-use posebook_core::frame::{DeviceCopyError, DevicePixels, FrameSize, FrameUploader};
 
 /// Runs ffmpeg in `folder` with arguments separated by spaces.
 pub fn ffmpeg(folder: &Path, arguments: &str) {

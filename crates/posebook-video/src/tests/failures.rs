@@ -1,6 +1,6 @@
-//! Failures: decoders that stall or are killed, frames of excessive size, and damaged output of ffprobe.
+//! Failures: unreadable and damaged files, decoders that stall or are killed, frames of excessive size, and damaged output
+//! of ffprobe. Every error names the file and the cause, and no decoder is left running.
 
-use crate::tests::clips::host_uploader;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,15 +8,18 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode as Permissions;
 use nix::unistd::{Pid, mkfifo};
+use posebook_core::children::is_alive;
+use posebook_core::frame::Frame;
 use proptest::prelude::*;
 
-use crate::tests::clips::{clip, ffmpeg};
-use crate::{FrameSource, Settings, VideoError, fuzzing, open, open_probed, probe};
-use posebook_core::children::is_alive;
+use super::clips::{clip, ffmpeg, host_uploader};
+use super::{LOSSLESS, read, settings};
+use crate::{FrameSource, Mode, Settings, Store, VideoError, fuzzing, open, open_probed, probe};
 
 const MODES: [&str; 4] = ["stream-sequential", "extract-memory", "extract-png", "stream-seek"];
 
-fn settings(mode: &str) -> Settings {
+/// Settings for `mode` with a stall timeout of 0.3 s.
+fn with_short_timeout(mode: &str) -> Settings {
     let stall_timeout_secs = Some(0.3);
     Settings { mode: Some(mode.parse().unwrap()), stall_timeout_secs, ..Settings::default() }
 }
@@ -28,7 +31,7 @@ fn fifo(folder: &Path) -> std::path::PathBuf {
     path
 }
 
-fn read_all(source: &mut dyn FrameSource) -> Result<usize, VideoError> {
+fn read_all(source: &mut FrameSource) -> Result<usize, VideoError> {
     let mut frames = 0;
     while source.next_frame()?.is_some() {
         frames += 1;
@@ -45,13 +48,14 @@ fn a_stalled_decoder_is_killed_in_every_mode() {
         let began = Instant::now();
         let scratch = tempfile::tempdir().unwrap();
         let mut pids = Vec::new();
-        let message = open_probed(stalled.clone(), &settings(mode), scratch.path(), host_uploader())
-            .and_then(|mut source| {
-                pids = source.decoder_pids();
-                read_all(source.as_mut())
-            })
-            .unwrap_err()
-            .to_string();
+        let message =
+            open_probed(stalled.clone(), &with_short_timeout(mode), scratch.path(), host_uploader())
+                .and_then(|mut source| {
+                    pids = source.decoder_pids();
+                    read_all(&mut source)
+                })
+                .unwrap_err()
+                .to_string();
         // a seek decodes five frames without writing them, and each adds 0.2 s
         let timeout_secs = if mode == "stream-seek" { "1.3" } else { "0.3" };
         assert!(message.contains(&format!("wrote nothing for {timeout_secs} s")), "{mode}: {message}");
@@ -158,6 +162,133 @@ const LINES: &[u8] =
 fn the_output_of_ffprobe_is_parsed() {
     assert!(fuzzing::stream_info(STREAM_INFO));
     assert_eq!(fuzzing::listing(LINES), (2, 2));
+}
+
+/// A process that was killed but not reaped counts as alive, so this finds zombies, too.
+#[test]
+#[cfg_attr(not(unix), ignore = "only Unix tells whether a process exists")]
+fn no_decoder_outlives_its_source() {
+    let folder = tempfile::tempdir().unwrap();
+    ffmpeg(folder.path(), "-f lavfi -i testsrc2=size=640x360:rate=25 -frames:v 100 -c:v libx264 long.mp4");
+    let path = folder.path().join("long.mp4");
+    for (mode, overlap, frames_held) in [
+        ("stream-sequential", true, 0),
+        ("stream-sequential", true, 1),
+        ("stream-sequential", false, 0),
+        ("stream-sequential", false, 1),
+        ("stream-indexed", true, 1),
+        ("stream-indexed", false, 1),
+    ] {
+        let settings = Settings { overlap: Some(overlap), ..settings(mode, 0..100) };
+        let mut source = open(&path, &settings, folder.path(), host_uploader()).unwrap();
+        let frames: Vec<Frame> = (0..frames_held).map(|_| source.next_frame().unwrap().unwrap()).collect();
+        // the video is larger than all buffers, so the decoder is blocked and cannot have exited
+        let [pid] = source.decoder_pids()[..] else { panic!("{mode}: one decoder") };
+        assert!(is_alive(pid), "{mode}, overlap {overlap}: the decoder runs");
+        drop(source);
+        assert!(!is_alive(pid), "{mode}, overlap {overlap}: ffmpeg or its zombie is left");
+        assert!(frames.iter().all(|frame| frame.rgb().len() == 640 * 360 * 3), "held frames stay valid");
+    }
+}
+
+#[test]
+fn the_error_of_an_unreadable_file_names_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let path_of = |name: &str| folder.path().join(name);
+    let bytes = fs::read(clip("odd_gop.mp4").make(folder.path())).unwrap();
+    fs::write(path_of("noise.mp4"), &bytes[bytes.len() / 3..bytes.len() / 2]).unwrap();
+    fs::write(path_of("empty.mp4"), []).unwrap();
+    fs::write(path_of("no_index.mp4"), &bytes[..bytes.len() / 2]).unwrap();
+    fs::write(path_of("text.mp4"), "not a video at all, but words\n".repeat(100)).unwrap();
+    ffmpeg(folder.path(), "-i odd_gop.mp4 -c copy -movflags +faststart front.mp4");
+    ffmpeg(folder.path(), "-i odd_gop.mp4 -c copy front.mkv");
+    for name in ["front.mp4", "front.mkv"] {
+        let bytes = fs::read(path_of(name)).unwrap();
+        fs::write(path_of(&format!("cut_{name}")), &bytes[..bytes.len() / 2]).unwrap();
+    }
+    ffmpeg(folder.path(), "-f lavfi -i sine=duration=1 sound.m4a");
+    ffmpeg(folder.path(), "-i odd_gop.mp4 -frames:v 0 -c copy none.mp4");
+    for (name, hint) in [
+        ("absent.mp4", "there is no such file"),
+        (".", "there are no images in this folder"),
+        ("empty.mp4", "0 bytes"),
+        ("noise.mp4", "not a video"),
+        ("text.mp4", "not a video"),
+        ("no_index.mp4", "moov atom not found"),
+        ("cut_front.mp4", "of the 60 declared in its header"),
+        ("cut_front.mkv", "cut short"),
+        ("sound.m4a", "only audio"),
+        ("none.mp4", "no frames"),
+    ] {
+        let message = match open(&path_of(name), &Settings::default(), folder.path(), host_uploader()) {
+            Ok(_) => panic!("{name} was opened"),
+            Err(error) => error.to_string(),
+        };
+        assert!(message.contains(hint), "{name}: {message}");
+        assert!(message.starts_with(&path_of(name).display().to_string()), "{message}");
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_an_error_or_is_concealed_without_losing_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("vfr.mkv").make(folder.path());
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 400].fill(0x55);
+    fs::write(&path, bytes).unwrap();
+    for mode in LOSSLESS {
+        let outcome = open(
+            &path,
+            &Settings { mode: Some(mode.parse().unwrap()), ..Settings::default() },
+            folder.path(),
+            host_uploader(),
+        )
+        .and_then(|mut source| {
+            let mut frames = 0;
+            while source.next_frame()?.is_some() {
+                frames += 1;
+            }
+            Ok((frames, source.probe().frames()))
+        });
+        match outcome {
+            Ok((frames, listed)) => assert_eq!(frames, listed, "{mode}"),
+            Err(error) => assert!(error.to_string().contains("copy it again"), "{mode}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_frame_size_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, size) in [("a.ts", "128x72"), ("b.ts", "192x108")] {
+        ffmpeg(
+            folder.path(),
+            &format!("-f lavfi -i testsrc2=size={size}:rate=25 -frames:v 30 -c:v libx264 -g 10 {name}"),
+        );
+    }
+    let both = [fs::read(folder.path().join("a.ts")).unwrap(), fs::read(folder.path().join("b.ts")).unwrap()]
+        .concat();
+    let path = folder.path().join("both.ts");
+    fs::write(&path, both).unwrap();
+    let probe = probe(&path).unwrap();
+    for mode in LOSSLESS {
+        let settings = Settings { mode: Some(mode.parse().unwrap()), ..Settings::default() };
+        let message = read(&probe, &settings).unwrap_err().to_string();
+        assert!(message.contains("128x72"), "{mode}: {message}");
+    }
+}
+
+#[test]
+fn an_unwritable_scratch_folder_and_a_missing_gpu_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("odd_gop.mp4").make(folder.path());
+    let mut source = open(&path, &settings("extract-jpeg", 0..5), &path, host_uploader()).unwrap();
+    let message = source.next_frame().unwrap_err().to_string();
+    assert!(message.contains("give another scratch folder"), "{message}");
+    let device = Settings { mode: Some(Mode::extract(Store::Device)), ..Settings::default() };
+    let message = open(&path, &device, folder.path(), None).err().unwrap().to_string();
+    assert!(message.contains("this run is on the CPU"), "{message}");
 }
 
 proptest! {

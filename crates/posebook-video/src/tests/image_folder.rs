@@ -1,7 +1,6 @@
 //! Folders of images as videos: in every mode the frames have the pixels that OpenCV reads
 //! (`tests/goldens/opencv/stills.json`).
 
-use crate::tests::clips::host_uploader;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -9,9 +8,11 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::tests::clips::hash;
-use crate::tests::settings;
-use crate::*;
+use super::clips::{hash, host_uploader};
+use super::settings;
+use crate::images::jpeg;
+use crate::settings::mode::DEFAULT_JPEG_QUALITY;
+use crate::{Probe, Settings, VideoError, open_probed, probe, probe_with_fps, still};
 
 const GOLDENS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/goldens/opencv");
 
@@ -59,7 +60,7 @@ const LOSSLESS: [&str; 6] =
 fn every_lossless_mode_gives_the_pixels_that_opencv_reads() {
     // JPEGs (gray, RGB, CMYK, YCCK, progressive), PNGs of every depth, both kinds mixed, rotated both ways
     for (size, frames, kinds) in [
-        ((37, 29), 17, "jpeg"),
+        ((37, 29), 18, "jpeg"),
         ((19, 11), 19, "png"),
         ((1, 1), 11, "jpeg and png"),
         ((7, 11), 4, "jpeg"),
@@ -105,16 +106,16 @@ fn every_lossless_mode_gives_the_pixels_that_opencv_reads() {
 fn extraction_as_jpeg_changes_the_pixels_as_the_encoder_does() {
     let (folder, _) = folder_of(37, 29);
     let probe = probe(folder.path()).unwrap();
-    let expected: Vec<String> = (1..=17)
+    let expected: Vec<String> = (1..=18)
         .map(|number| {
-            let still = images::still::read(&folder.path().join(format!("{number}.jpg")), 0).unwrap().frame;
+            let still = still::read(&folder.path().join(format!("{number}.jpg")), 0).unwrap().frame;
             let (mut file, mut back) = (Vec::new(), vec![0; still.rgb().len()]);
-            images::jpeg::encode(still.rgb(), 37, 29, DEFAULT_JPEG_QUALITY, &mut file).unwrap();
-            assert!(images::jpeg::decode_extracted(&file, &mut back).unwrap());
+            jpeg::encode(still.rgb(), 37, 29, DEFAULT_JPEG_QUALITY, &mut file).unwrap();
+            assert!(jpeg::decode_extracted(&file, &mut back).unwrap());
             hash(&back)
         })
         .collect();
-    let found = read(probe, &settings("extract-jpeg", 0..17)).unwrap();
+    let found = read(probe, &settings("extract-jpeg", 0..18)).unwrap();
     assert_eq!(found.into_iter().map(|(_, _, hash)| hash).collect::<Vec<_>>(), expected);
 }
 
@@ -122,7 +123,7 @@ fn extraction_as_jpeg_changes_the_pixels_as_the_encoder_does() {
 fn sha256_of_frame(file: &[u8], name: &str) -> Result<String, String> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(name), file).unwrap();
-    let single = images::still::read(&folder.path().join(name), 0).map(|still| hash(still.frame.rgb()));
+    let single = still::read(&folder.path().join(name), 0).map(|still| hash(still.frame.rgb()));
     let single = single.map_err(|error| error.reason);
     // the folder, and the image itself given as a video
     for path in [folder.path().to_path_buf(), folder.path().join(name)] {

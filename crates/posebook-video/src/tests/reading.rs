@@ -1,15 +1,25 @@
 //! Reading options: decoding times of frames, every N-th frame, loops, and prefetching. The frames are always those
 //! that ffmpeg decodes.
 
-use crate::tests::clips::host_uploader;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use posebook_core::frame::Frame;
 use rayon::prelude::*;
 
-use crate::tests::clips::{clip, ffmpeg, ffmpeg_frame_hashes, hash};
-use crate::tests::settings;
-use crate::*;
+use super::clips::{clip, ffmpeg, ffmpeg_frame_hashes, hash, host_uploader};
+use super::settings;
+use crate::decode::decoder::DecodeOptions;
+use crate::decode::planes::matches_swscale;
+use crate::modes::delivery::FrameDelivery;
+use crate::modes::indexed::IndexedReader;
+use crate::modes::prefetch::PrefetchDelivery;
+use crate::modes::reader::{FrameReader, ReaderContext};
+use crate::modes::sequential::SequentialReader;
+use crate::modes::synchronous::SynchronousDelivery;
+use crate::settings::mode::DEFAULT_QUEUE_MIB;
+use crate::{FrameSource, Probe, Selection, Settings, VideoError, open, open_probed, probe};
 
 const MODES: [&str; 5] =
     ["stream-sequential", "stream-indexed", "stream-seek", "extract-memory", "extract-png"];
@@ -29,7 +39,7 @@ const SELECTION_CLIPS: [&str; 9] = [
 ];
 
 /// Index and hash of every frame that a source delivers.
-fn hashes(mut source: Box<dyn FrameSource + Send>) -> Vec<(usize, String)> {
+fn hashes(mut source: FrameSource) -> Vec<(usize, String)> {
     let mut hashes = Vec::new();
     while let Some(frame) = source.next_frame().unwrap() {
         assert_eq!(frame.time_secs, source.probe().time_secs(frame.index));
@@ -39,7 +49,7 @@ fn hashes(mut source: Box<dyn FrameSource + Send>) -> Vec<(usize, String)> {
     hashes
 }
 
-fn open_on_cpu(path: &Path, settings: &Settings, scratch: &Path) -> Box<dyn FrameSource + Send> {
+fn open_on_cpu(path: &Path, settings: &Settings, scratch: &Path) -> FrameSource {
     open(path, settings, scratch, host_uploader()).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -117,9 +127,10 @@ fn the_indexed_mode_restarts_where_that_is_faster_and_reads_the_same_frames() {
         let expected = ffmpeg_frame_hashes(&path, probe.frame_bytes());
         for (frame_secs, starts) in [(0.0, 1), (1.0, starts)] {
             let selection = Selection { range: 0..probe.frames(), every };
-            let context = modes::reader::ReaderContext::new(probe.clone(), selection.clone());
-            let reader = modes::indexed::IndexedReader::with_frame_secs(context.clone(), frame_secs);
-            let mut source = modes::synchronous::SynchronousSource::new(context, Box::new(reader));
+            let context = ReaderContext::new(probe.clone(), selection.clone());
+            let reader = IndexedReader::with_frame_secs(context.clone(), frame_secs);
+            let mut source =
+                FrameSource::new(context.clone(), SynchronousDelivery::new(context, Box::new(reader)));
             let mut found = Vec::new();
             while let Some(frame) = source.next_frame().unwrap() {
                 found.push((frame.index, hash(frame.rgb())));
@@ -210,13 +221,10 @@ fn large_frames_are_bit_identical_to_ffmpegs_rgb() {
         ffmpeg(folder.path(), &format!("{source} {arguments} {name}"));
         let path = folder.path().join(name);
         let probe = probe(&path).unwrap();
-        let options = decode::decoder::DecodeOptions::for_video(&probe, None);
+        let options = DecodeOptions::for_video(&probe, None);
         assert_eq!(options.planes.is_some(), planes, "{name}: {:?}", probe.color_info);
         if let Some(format) = options.planes {
-            assert!(
-                decode::planes::matches_swscale(format, probe.width),
-                "{name}: this ffmpeg converts differently"
-            );
+            assert!(matches_swscale(format, probe.width), "{name}: this ffmpeg converts differently");
         }
         let expected = ffmpeg_frame_hashes(&path, probe.frame_bytes());
         for mode in MODES {
@@ -262,10 +270,35 @@ fn prefetching_stops_with_its_source_and_reports_errors() {
     assert!(error.to_string().contains("does not support it"), "{error}");
 }
 
+#[test]
+fn prefetching_uses_a_fixed_pool_of_buffers_and_holding_all_of_them_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = clip("odd_gop.mp4").make(folder.path());
+    let probe = probe(&path).unwrap();
+    let frame_bytes = probe.frame_bytes();
+    let start = |queue_bytes| {
+        let context = ReaderContext::new(probe.clone(), Selection::all(0..60));
+        let options = DecodeOptions::default();
+        let reader = SequentialReader::start(context.clone(), &options).unwrap();
+        PrefetchDelivery::new(context, Box::new(reader), queue_bytes).unwrap()
+    };
+    let mut source = start(3 * frame_bytes + 1);
+    let mut addresses = BTreeSet::new();
+    while let Some(frame) = source.next_frame().unwrap() {
+        addresses.insert(frame.rgb().as_ptr() as usize);
+    }
+    assert!(addresses.len() <= 3, "{} buffers in a pool of 3", addresses.len());
+    let mut source = start(3 * frame_bytes);
+    let held: Vec<Frame> = (0..3).map(|_| source.next_frame().unwrap().unwrap()).collect();
+    assert!(source.next_frame().unwrap_err().to_string().contains("held by the consumer"));
+    drop(held);
+    assert_eq!(source.next_frame().unwrap().unwrap().index, 3);
+}
+
 /// Reads two frames and panics at the third.
 struct PanickingReader;
 
-impl modes::reader::FrameReader for PanickingReader {
+impl FrameReader for PanickingReader {
     fn read(&mut self, index: usize, _: &mut [u8]) -> Result<(), VideoError> {
         assert!(index < 2, "a panic that the test expects");
         Ok(())
@@ -275,8 +308,8 @@ impl modes::reader::FrameReader for PanickingReader {
 #[test]
 fn a_panic_of_the_reader_thread_is_an_error_of_the_source() {
     let probe = Probe::from_pts(&[0, 1, 2, 3], (1, 10));
-    let context = modes::reader::ReaderContext::new(probe, Selection::all(0..4));
-    let mut source = modes::prefetch::PrefetchSource::new(context, Box::new(PanickingReader), 0).unwrap();
+    let context = ReaderContext::new(probe, Selection::all(0..4));
+    let mut source = PrefetchDelivery::new(context, Box::new(PanickingReader), 0).unwrap();
     assert_eq!([0, 1], [(); 2].map(|()| source.next_frame().unwrap().unwrap().index));
     assert!(source.next_frame().unwrap_err().to_string().contains("bug of posebook"));
     assert!(source.next_frame().unwrap().is_none());

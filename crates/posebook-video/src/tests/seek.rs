@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
+use super::clips::{clip, ffmpeg};
 use crate::decode::decode_pass::DecodePass;
-use crate::tests::clips::{clip, ffmpeg};
+use crate::modes::seek::{margin_frames, seek_selection};
 use crate::{Probe, probe};
 
 /// The number of frames that ffmpeg reports to have decoded in `pass`.
@@ -39,10 +40,9 @@ fn as_many_frames_are_decoded_as_torchvision_decodes() {
         ("plain.mp4", 26, 26, 2),
     ] {
         let probe = probe(&folder.path().join(name)).unwrap();
-        let selection = crate::modes::seek::seek_selection(&probe, frame);
+        let selection = seek_selection(&probe, frame);
         let pass = DecodePass::new(&probe, &selection);
-        let from =
-            *pass.start_keyframes(&probe, crate::modes::seek::margin_frames(&probe) as i64).last().unwrap();
+        let from = *pass.start_keyframes(&probe, margin_frames(&probe) as i64).last().unwrap();
         assert_eq!((from, selection.range.end - from), (start, decoded), "{name} frame {frame}");
         // ffmpeg may decode one more frame before the last one has passed the filters
         let counted = decoded_frames(&pass, &probe, from);

@@ -13,7 +13,7 @@ pub use settings::Smoothing;
 use super::linear::{Matrix, widen};
 use super::{FitError, narrow};
 use crate::body::NUM_BETAS;
-use filter::{PositionFilter, RotationFilter, VectorFilter, mix};
+use filter::{PositionFilter, RotationFilter, mix};
 use posebook_core::geometry::{Mat3, Vec3};
 use posebook_core::person::SmplParams;
 
@@ -90,46 +90,6 @@ impl BodySmoother {
             body_pose: std::array::from_fn(|joint| rotations[joint + 1]),
         };
         (smooth, position.map(|x| x as f32))
-    }
-}
-
-/// Smooths one point (meters) along a track, for example a landmark.
-#[derive(Debug, Clone)]
-pub struct PointSmoother {
-    smoothing: Smoothing,
-    state: Option<(f64, VectorFilter<3>)>,
-}
-
-impl PointSmoother {
-    /// Creates a smoother for one point.
-    ///
-    /// # Errors
-    /// As [`Smoothing::check`].
-    pub fn new(smoothing: Smoothing) -> Result<PointSmoother, FitError> {
-        smoothing.check()?;
-        Ok(PointSmoother { smoothing, state: None })
-    }
-
-    /// Resets the filter.
-    pub fn reset(&mut self) {
-        self.state = None;
-    }
-
-    /// Smooths one frame's point; restarts like [`BodySmoother::push`].
-    pub fn push(&mut self, time_secs: f64, point: Vec3) -> Vec3 {
-        if !(time_secs.is_finite() && point.iter().all(|x| x.is_finite())) {
-            self.state = None;
-            return point;
-        }
-        if let Some((previous_secs, filter)) = &mut self.state {
-            let dt_secs = time_secs - *previous_secs;
-            if dt_secs > 0.0 && dt_secs <= self.smoothing.max_gap_secs {
-                *previous_secs = time_secs;
-                return filter.push(widen(point), 1.0, dt_secs, &self.smoothing).map(|x| x as f32);
-            }
-        }
-        self.state = Some((time_secs, VectorFilter::new(widen(point))));
-        point
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the filters' documented properties: lag, jitter, and restarts.
 
 use super::super::linear::{log, norm};
+use super::filter::VectorFilter;
 use super::*;
 use posebook_core::geometry::{
     IDENTITY, multiply as multiply32, norm as norm32, rotation_from_axis_angle, sub as sub32,
@@ -50,12 +51,9 @@ fn uniform_motion_lags_less_than_a_frame() {
 
 #[test]
 fn a_step_is_followed_within_four_frames() {
-    let mut smoother = PointSmoother::new(Smoothing::default()).unwrap();
-    for frame in 0..30 {
-        smoother.push(f64::from(frame) * FRAME_SECS, [0.0; 3]);
-    }
+    let (mut filter, smoothing) = (VectorFilter::new([0.0; 3]), Smoothing::default());
     let mut frames = 0;
-    while smoother.push(f64::from(30 + frames) * FRAME_SECS, [0.3, 0.0, 0.0])[0] < 0.9 * 0.3 {
+    while filter.push([0.3, 0.0, 0.0], 1.0, FRAME_SECS, &smoothing)[0] < 0.9 * 0.3 {
         frames += 1;
     }
     assert!((1..4).contains(&frames), "{frames} frames");
@@ -64,12 +62,11 @@ fn a_step_is_followed_within_four_frames() {
 #[test]
 fn jitter_is_reduced_by_more_than_half() {
     let mut draws = stream(3, "jitter", &[]);
-    let mut smoother = PointSmoother::new(Smoothing::default()).unwrap();
-    let (mut raw, mut smooth) = (Vec::new(), Vec::new());
-    for frame in 0..200 {
-        let at = [0; 3].map(|_| (0.01 * draws.normal()) as f32);
-        raw.push(at);
-        smooth.push(smoother.push(f64::from(frame) * FRAME_SECS, at));
+    let raw: Vec<Vec3> = (0..200).map(|_| [0; 3].map(|_| (0.01 * draws.normal()) as f32)).collect();
+    let (mut filter, smoothing) = (VectorFilter::new(widen(raw[0])), Smoothing::default());
+    let mut smooth = vec![raw[0]];
+    for &at in &raw[1..] {
+        smooth.push(filter.push(widen(at), 1.0, FRAME_SECS, &smoothing).map(|x| x as f32));
     }
     let jitter = |points: &[Vec3]| -> f32 {
         points.windows(3).map(|w| norm32(sub32(sub32(w[2], w[1]), sub32(w[1], w[0])))).sum()

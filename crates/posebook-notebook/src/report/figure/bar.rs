@@ -235,7 +235,7 @@ fn value_text(plot: &Plot, row: &BarRow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tables::grid::{Grid, Value};
+    use crate::tables::{Grid, Value};
 
     /// A combination without a row differs from one without a number.
     #[test]

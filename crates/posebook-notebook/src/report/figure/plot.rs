@@ -3,10 +3,11 @@
 //! Besides the columns that the figure names, two optional ones are used: `panel` splits the figure into panels side by
 //! side, and `run_id` keeps the lines of different runs apart (for samples over time).
 
+use super::super::quantile::quantile;
 use super::super::quantity::{Quantity, Unit};
 use crate::cell::{FigureKind, FigureSpec};
 use crate::format;
-use crate::tables::grid::{Grid, Value};
+use crate::tables::{Grid, Value};
 
 /// Why rows cannot be plotted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -228,7 +229,7 @@ impl Plot {
             series.missing.retain(|x| series.points.iter().all(|point| point.x != *x));
             for point in &mut series.points {
                 point.repeats.sort_by(f64::total_cmp);
-                point.median = format::quantile(&point.repeats, 0.5);
+                point.median = quantile(&point.repeats, 0.5);
                 [point.low, point.high] =
                     point.interval.unwrap_or([point.repeats[0], point.repeats[point.repeats.len() - 1]]);
                 self.repeats = self.repeats.max(point.repeats.len());

@@ -13,7 +13,7 @@ mod setup;
 mod silhouette;
 mod surface;
 #[cfg(test)]
-pub(super) mod test_shapes;
+pub mod test_shapes;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -28,7 +28,7 @@ use setup::{Bounds, Projected, Triangle};
 pub use silhouette::{Silhouette, silhouette};
 pub use surface::Surface;
 
-pub(super) use setup::depth_from_above;
+pub use setup::depth_from_above;
 
 /// A pinhole camera; focal lengths and principal point in pixels; axes x right, y down, z forward. Nothing nearer than
 /// 0.1 m is drawn.

@@ -7,7 +7,7 @@ use crate::render::color::SrgbEncoder;
 use posebook_core::person::BBox;
 
 /// Shared input of all bands.
-pub(super) struct Scene<'a> {
+pub struct Scene<'a> {
     pub camera: &'a Camera,
     pub draws: &'a [DrawCall<'a>],
     pub background: &'a (dyn Fn([f32; 2]) -> Rgb + Sync),
@@ -23,7 +23,7 @@ pub(super) struct Scene<'a> {
 }
 
 /// The rows of one band in the image's buffers.
-pub(super) struct Rows<'a> {
+pub struct Rows<'a> {
     pub rgb: &'a mut [u8],
     pub depth: &'a mut [f32],
     pub objects: &'a mut [u32],
@@ -87,7 +87,7 @@ impl SampleCount {
 
 /// Counts of one object.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Tally {
+pub struct Tally {
     visible: SampleCount,
     covered: SampleCount,
 }
@@ -114,7 +114,7 @@ struct VisiblePart {
 }
 
 /// Working memory of a thread that renders the tiles of a band.
-pub(super) struct Band {
+pub struct Band {
     samples: Samples,
     /// Per slot a byte per pixel of the tile, one bit per sample: covered by the object, visible or not.
     covered: Vec<Vec<u8>>,

@@ -4,9 +4,9 @@ use super::{Camera, Mesh};
 use posebook_core::geometry::Vec3;
 
 /// Subpixel steps: positions are rounded to 1/256 pixel, so that coverage is integer arithmetic.
-pub(crate) const FIXED: i32 = 256;
+pub const FIXED: i32 = 256;
 /// Near plane, meters.
-pub(crate) const NEAR: f32 = 0.1;
+pub const NEAR: f32 = 0.1;
 /// Guard band: triangles are clipped only beyond this many pixels from the origin.
 const GUARD: f32 = 8192.0;
 /// Triangles up to this size are tested in 32 bits, larger ones in 64.
@@ -14,14 +14,14 @@ const SMALL: i32 = 64 * FIXED;
 
 /// `a * x + b * y + c >= 0` inside; `x`, `y` in 1/[`FIXED`] pixel relative to the triangle's corner.
 #[derive(Clone, Copy)]
-pub(crate) struct Edge {
+pub struct Edge {
     pub a: i32,
     pub b: i32,
     pub c: i64,
 }
 
 /// A triangle ready for rasterization.
-pub(crate) struct Triangle {
+pub struct Triangle {
     pub edges: [Edge; 3],
     /// 1/meter at the top left of the pixel `(left, top)`, and its increments per pixel right and down.
     pub inverse_depth: [f32; 3],
@@ -38,7 +38,7 @@ pub(crate) struct Triangle {
 
 /// A projected vertex.
 #[derive(Clone, Copy)]
-pub(crate) struct Projected {
+pub struct Projected {
     x: i32,
     y: i32,
     inverse_depth: f32,
@@ -47,7 +47,7 @@ pub(crate) struct Projected {
 
 /// A range of pixels: `left..right`, `top..bottom`.
 #[derive(Clone, Copy)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     pub left: i32,
     pub top: i32,
     pub right: i32,
@@ -76,7 +76,7 @@ fn project(camera: &Camera, p: Vec3) -> Projected {
 }
 
 /// Appends every visible triangle of `mesh`, in order, to `triangles`. `projected` is a reused buffer.
-pub(crate) fn set_up(
+pub fn set_up(
     camera: &Camera,
     mesh: &Mesh,
     two_sided: bool,
@@ -225,7 +225,7 @@ fn depth_plane([p0, p1, p2]: [Projected; 3], twice_area: i64, origin_x: i32, ori
 
 /// Maximum height of a surface over each cell of a `size` x `size` grid, seen from above. `points` are column, row (in
 /// cells) and height; faces turned away are skipped. Cells without a surface keep their value.
-pub(crate) fn depth_from_above(points: &[Vec3], faces: &[[u32; 3]], size: usize, heights: &mut [f32]) {
+pub fn depth_from_above(points: &[Vec3], faces: &[[u32; 3]], size: usize, heights: &mut [f32]) {
     let bounds = Bounds { left: 0, top: 0, right: size as i32, bottom: size as i32 };
     for face in faces {
         let corners = face.map(|corner| {

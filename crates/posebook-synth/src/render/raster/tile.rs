@@ -4,19 +4,19 @@ use super::setup::{Bounds, FIXED, Triangle};
 use std::ops::{Add, BitOr, Mul};
 
 /// A tile's size in pixels: its samples (32 KiB) stay in the first-level cache.
-pub(crate) const WIDTH: usize = 64;
-pub(crate) const HEIGHT: usize = 16;
+pub const WIDTH: usize = 64;
+pub const HEIGHT: usize = 16;
 /// Samples per pixel, one in each quarter column and each quarter row (rotated grid).
-pub(crate) const SAMPLES: usize = 4;
+pub const SAMPLES: usize = 4;
 /// Their positions in 1/16 pixel.
 const POSITIONS: [[i32; 2]; SAMPLES] = [[6, 2], [14, 6], [2, 10], [10, 14]];
 /// Side of the blocks tested before single pixels for large triangles.
 const BLOCK: i32 = 8;
 /// No triangle.
-pub(crate) const EMPTY: u32 = u32::MAX;
+pub const EMPTY: u32 = u32::MAX;
 
 /// Positions of the samples within a pixel, in pixels.
-pub(crate) const OFFSETS: [[f32; 2]; SAMPLES] = {
+pub const OFFSETS: [[f32; 2]; SAMPLES] = {
     let mut offsets = [[0.0; 2]; SAMPLES];
     let mut s = 0;
     while s < SAMPLES {
@@ -27,7 +27,7 @@ pub(crate) const OFFSETS: [[f32; 2]; SAMPLES] = {
 };
 
 /// The quarter of its pixel that a sample represents: column, row.
-pub(crate) const QUARTERS: [[i32; 2]; SAMPLES] = {
+pub const QUARTERS: [[i32; 2]; SAMPLES] = {
     let mut quarters = [[0; 2]; SAMPLES];
     let mut s = 0;
     while s < SAMPLES {
@@ -38,7 +38,7 @@ pub(crate) const QUARTERS: [[i32; 2]; SAMPLES] = {
 };
 
 /// The samples of one tile.
-pub(crate) struct Samples {
+pub struct Samples {
     /// 1/meter; 0 where nothing is drawn.
     pub inverse_depth: Vec<[f32; SAMPLES]>,
     /// Index into the triangles, or [`EMPTY`].

@@ -36,6 +36,7 @@ impl Camera {
     }
 
     /// A point from world coordinates to camera axes, meters.
+    #[inline]
     pub fn to_camera(&self, point: [f64; 3]) -> [f64; 3] {
         std::array::from_fn(|row| {
             (0..3).map(|column| self.rotation[row][column] * point[column]).sum::<f64>()
@@ -44,11 +45,13 @@ impl Camera {
     }
 
     /// The video pixel of a point in world coordinates; `None` where the point is not in front of the camera.
+    #[inline]
     pub fn project(&self, point: [f64; 3]) -> Option<[f64; 2]> {
         self.project_from_camera(self.to_camera(point))
     }
 
     /// The video pixel of a point in camera axes; `None` where the point is not in front of the camera.
+    #[inline]
     pub fn project_from_camera(&self, [x, y, z]: [f64; 3]) -> Option<[f64; 2]> {
         if z <= 0.0 || !z.is_finite() {
             return None;
@@ -74,6 +77,7 @@ impl Camera {
     }
 
     /// OpenCV's radial factor and tangential shift at a direction.
+    #[inline]
     fn distortion_at(&self, [x, y]: [f64; 2]) -> (f64, [f64; 2]) {
         let coefficient = |index: usize| self.distortion.get(index).copied().unwrap_or(0.0);
         let [k1, k2, p1, p2, k3] = std::array::from_fn(coefficient);
@@ -84,8 +88,12 @@ impl Camera {
         (radial, tangential)
     }
 
-    /// Rejects numbers that no camera can have; the message says which.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Checks that the numbers can be those of a camera.
+    ///
+    /// # Errors
+    /// What is wrong: the number of distortion coefficients, a number that is not finite, a focal length of 0 or less, or a
+    /// rotation that is none.
+    pub fn check(&self) -> Result<(), String> {
         if !(4..=5).contains(&self.distortion.len()) {
             let length = self.distortion.len();
             return Err(format!("D has length {length}; give OpenCV's k1, k2, p1, p2 and, if known, k3"));

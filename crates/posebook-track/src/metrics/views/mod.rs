@@ -5,7 +5,7 @@
 //! of one view are scored on 12 joints in that camera's axes, so that a wrong orientation or depth counts. Does not
 //! depend on how people were detected or stored.
 
-pub(crate) mod camera;
+mod camera;
 #[cfg(test)]
 mod tests;
 mod truth;

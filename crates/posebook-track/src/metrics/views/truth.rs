@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Points of one frame; `None` where one could not be triangulated.
-pub(super) type Points = Vec<Option<[f64; 3]>>;
+pub type Points = Vec<Option<[f64; 3]>>;
 
 /// Ground truth of a scene that several calibrated cameras filmed.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

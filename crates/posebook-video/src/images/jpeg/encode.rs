@@ -6,23 +6,39 @@ use super::dct::{Quantizer, forward_dct};
 use super::layout::{BLOCK_SIDE, Block, Layout};
 use super::tables::{HUFFMAN_SPECS, ZIGZAG, quant_tables};
 
-/// Replaces the content of `file` by the JPEG of an image at `quality` (1 to 100).
+/// An image that a JPEG cannot hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a JPEG side cannot have {side} pixels; supported are 1 to 65535")]
+pub struct JpegSizeError {
+    /// The width or height in pixels.
+    pub side: usize,
+}
+
+/// The bytes of the JPEG file that OpenCV's `cv2.imwrite` writes for an image at `quality` (1 to 100): baseline, chroma
+/// subsampled 4:2:0.
 ///
 /// # Shapes
 /// `rgb`: `height * width * 3`, row by row.
 ///
 /// # Errors
 /// If a side is 0 or longer than a JPEG's 65,535 pixels.
+pub fn encode_jpeg(rgb: &[u8], width: usize, height: usize, quality: u8) -> Result<Vec<u8>, JpegSizeError> {
+    let mut file = Vec::new();
+    encode(rgb, width, height, quality, &mut file)?;
+    Ok(file)
+}
+
+/// As [`encode_jpeg`], replacing the content of `file`.
 pub fn encode(
     rgb: &[u8],
     width: usize,
     height: usize,
     quality: u8,
     file: &mut Vec<u8>,
-) -> Result<(), String> {
+) -> Result<(), JpegSizeError> {
     for side in [width, height] {
         if !(1..=usize::from(u16::MAX)).contains(&side) {
-            return Err(format!("a JPEG side cannot have {side} pixels"));
+            return Err(JpegSizeError { side });
         }
     }
     let layout = Layout { width, height };

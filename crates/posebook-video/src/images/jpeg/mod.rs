@@ -14,6 +14,11 @@
 //! - the quantization and Huffman tables of annex K; edge samples repeated, blocks outside the image with a DC
 //!   coefficient only (`jcprepct.c`, `jccoefct.c`).
 //!
+//! The crate `libjpeg-turbo-rs` 0.9.0 encoded 1,020 images to the same bytes and decoded all but 24 of 1,624 files to the
+//! same pixels, but it panics on those 24: valid CMYK files with subsampled inks, which OpenCV reads
+//! (`cmyk-subsampled.jpg` of the goldens).
+//! It also accepts damaged files that are an error here, and its authors state no guarantee of memory safety.
+//!
 //! Two decoders: [`decode_extracted`] reads only what [`encode`] writes (baseline, 4:2:0) into a given buffer;
 //! [`decode_any`] reads JPEG files from other programs. The tests compare bytes and pixels with digests of OpenCV's.
 
@@ -30,7 +35,7 @@ mod scan;
 mod tables;
 
 pub use baseline::decode_extracted;
-pub use encode::encode;
+pub use encode::{JpegSizeError, encode, encode_jpeg};
 pub use general::decode_any;
 
 #[cfg(test)]

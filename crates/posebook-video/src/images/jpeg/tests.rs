@@ -53,8 +53,8 @@ fn files_that_posebook_did_not_write_are_rejected() {
     let (width, height) = (40, 24);
     let rgb = test_image(width, height);
     let mut file = Vec::new();
-    assert!(encode(&rgb, 0, 1, 95, &mut file).unwrap_err().contains("0 pixels"));
-    assert!(encode(&rgb, 1, 70_000, 95, &mut file).unwrap_err().contains("70000 pixels"));
+    assert!(encode(&rgb, 0, 1, 95, &mut file).unwrap_err().to_string().contains("0 pixels"));
+    assert!(encode(&rgb, 1, 70_000, 95, &mut file).unwrap_err().to_string().contains("70000 pixels"));
     encode(&rgb, width, height, 95, &mut file).unwrap();
     let mut back = vec![0; rgb.len()];
     assert!(!decode_extracted(&file, &mut back[3..]).unwrap(), "another size");

@@ -17,12 +17,13 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use super::jpeg;
-use crate::sources::image_header::{ImageFormat, ImageHeader};
-use limits::check_size;
-use orientation::Orientation;
 use posebook_core::frame::Frame;
 use posebook_core::provenance::sha256_of_bytes;
+
+use super::header::{ImageFormat, ImageHeader};
+use super::jpeg;
+use limits::check_size;
+use orientation::Orientation;
 
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 31;

@@ -5,8 +5,8 @@
 //! stride of 1 use Winograd's method, with 16 products instead of 36. Sums have a fixed order, so that results do not
 //! depend on the number of threads.
 //!
-//! [`crate::nn::conv`] has kernels for unpadded maps and rectangular filters; the vocabulary (filter, panel, tile, tap) is
-//! the same.
+//! BlazePose has its own kernels (`blazepose::conv`), for unpadded maps, rectangular and depthwise filters: they sum in
+//! another order, and each order is part of the results of its network.
 
 mod direct;
 mod map;

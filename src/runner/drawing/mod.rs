@@ -1,0 +1,8 @@
+//! Draws the results of a run over its frames.
+//!
+//! In: frames and the rows of the table `people`. Out: the overlay video ([`overlay`]), or a few images for the report
+//! ([`contact_sheets`]). Both draw a frame with [`people`].
+
+pub mod contact_sheets;
+pub mod overlay;
+pub mod people;
