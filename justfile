@@ -66,7 +66,7 @@ test *filter:
 test-checked:
     cargo test --profile checked --locked --lib -p posebook-core -p posebook-video -p posebook-track -p posebook-models -- \
         archive:: npz:: pickle:: tflite:: tfjs:: motchallenge:: sources:: images:: probe::stream_info probe::listing \
-        probe::codec_headers probe::container
+        probe::container
 
 # run the slow tests: whole experiments, interrupted and resumed
 test-slow:

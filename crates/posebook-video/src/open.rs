@@ -95,7 +95,7 @@ pub fn open_probed(
         let message = "video.hwaccel is for video files, and this is a folder of images; leave it out";
         return Err(wrong(VideoErrorKind::InvalidSettings(message.into())));
     }
-    let options = DecodeOptions::for_video(&probe, hwaccel);
+    let options = DecodeOptions::new(hwaccel);
     let context = ReaderContext::new(probe, selection);
     if context.probe.images().is_some() {
         // an image is decoded into a separate buffer and then copied

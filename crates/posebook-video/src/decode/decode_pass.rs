@@ -69,14 +69,8 @@ impl DecodePass {
         starts
     }
 
-    /// The command line for a start at key frame `from`, with raw frames in `pixel_format` on stdout.
-    pub fn command(
-        &self,
-        probe: &Probe,
-        from: usize,
-        pixel_format: &str,
-        hwaccel: Option<&str>,
-    ) -> FfmpegCommand {
+    /// The command line for a start at key frame `from`, with RGB24 frames on stdout.
+    pub fn command(&self, probe: &Probe, from: usize, hwaccel: Option<&str>) -> FfmpegCommand {
         let mut command = child::ffmpeg_command();
         if let Some(name) = hwaccel {
             command.args(["-hwaccel", name]);
@@ -96,7 +90,7 @@ impl DecodePass {
         if !self.end.is_multiple_of(probe.file_frames()) {
             command.arg("-frames:v").arg(self.frame_count().to_string());
         }
-        command.args(["-f", "rawvideo", "-pix_fmt", pixel_format, "pipe:1"]);
+        command.args(["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]);
         command
     }
 

@@ -41,7 +41,6 @@ impl ExtractReader {
     fn extract(&mut self, rgb: &mut [u8]) -> Result<(), VideoError> {
         let ReaderContext { probe, selection, child, stats } = &self.context;
         let error = |index, kind| VideoError::at_frame(&probe.path, index, kind);
-        stats.record_internal_buffer_bytes(self.options.yuv_buffer_bytes(probe));
         self.folder.create().map_err(|kind| error(selection.range.start, kind))?;
         let mut decoder = FrameDecoder::start(probe, &self.options, selection.clone(), child.clone())?;
         while let Some(index) = decoder.read(rgb)? {

@@ -73,7 +73,6 @@ impl IndexedReader {
     }
 
     fn with_cost(context: ReaderContext, options: DecodeOptions, cost: DecodeCost) -> IndexedReader {
-        context.stats.record_internal_buffer_bytes(options.yuv_buffer_bytes(&context.probe));
         IndexedReader { context, options, decoder: None, cost }
     }
 
@@ -128,7 +127,7 @@ impl IndexedReader {
     /// A reader with so many frames in its mean that further measurements do not change `frame_secs`. With 0 it never
     /// restarts; with 1 it restarts whenever that saves a frame.
     pub fn with_frame_secs(context: ReaderContext, frame_secs: f64) -> IndexedReader {
-        let options = DecodeOptions::for_video(&context.probe, None);
+        let options = DecodeOptions::default();
         let cost = DecodeCost { start_secs: 0.0, frame_secs, frames: usize::MAX >> 12 };
         IndexedReader::with_cost(context, options, cost)
     }

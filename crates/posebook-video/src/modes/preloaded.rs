@@ -52,7 +52,6 @@ impl PreloadedDelivery {
 
     fn decode_all(&mut self) -> Result<(), VideoError> {
         let ReaderContext { probe, selection, child, stats } = &self.context;
-        stats.record_internal_buffer_bytes(self.options.yuv_buffer_bytes(probe));
         self.frames.reserve_exact(selection.frame_count());
         let mut decoder = FrameDecoder::start(probe, &self.options, selection.clone(), child.clone())?;
         let mut spare = None;

@@ -70,7 +70,7 @@ impl ReaderStats {
         self.disk_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Most bytes that the reader held at once in pixel buffers that do not become frames (YUV planes, say).
+    /// Most bytes that the reader held at once in pixel buffers that do not become frames (a decoded image that is copied, say).
     pub fn internal_buffer_bytes(&self) -> u64 {
         self.internal_buffer_bytes.load(Ordering::Relaxed)
     }

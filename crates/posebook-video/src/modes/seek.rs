@@ -24,10 +24,7 @@ pub struct SeekReader {
 impl SeekReader {
     pub fn new(context: ReaderContext, options: DecodeOptions) -> SeekReader {
         let margin_ticks = margin_frames(&context.probe) as i64;
-        SeekReader {
-            context,
-            options: DecodeOptions { seek_margin_ticks: margin_ticks, ..options.without_yuv() },
-        }
+        SeekReader { context, options: DecodeOptions { seek_margin_ticks: margin_ticks, ..options } }
     }
 }
 

@@ -17,8 +17,7 @@ impl SequentialReader {
     /// # Errors
     /// If ffmpeg cannot be started.
     pub fn start(context: ReaderContext, options: &DecodeOptions) -> Result<SequentialReader, VideoError> {
-        let ReaderContext { probe, selection, child, stats } = &context;
-        stats.record_internal_buffer_bytes(options.yuv_buffer_bytes(probe));
+        let ReaderContext { probe, selection, child, .. } = &context;
         let decoder = FrameDecoder::start(probe, options, selection.clone(), child.clone())?;
         Ok(SequentialReader { context, decoder: Some(decoder) })
     }

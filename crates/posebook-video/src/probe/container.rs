@@ -3,9 +3,8 @@
 //! Symphonia supports MP4/MOV and Matroska/WebM. For MP4 it gives decode timestamps only (composition offsets and edit lists
 //! are not read), so timestamps never come from here. Does not depend on ffmpeg.
 //!
-//! It finds two things that ffprobe as called here does not report: an MP4 with its header in front that was cut between
-//! two packets (ffprobe lists fewer packets than declared without an error, as it does for an edit list), and codec headers
-//! that change inside a track ([`super::codec_headers`]).
+//! It finds what ffprobe as called here does not report: an MP4 with its header in front that was cut between two packets.
+//! ffprobe lists fewer packets than declared without an error, as it does for an edit list.
 
 use std::fs::File;
 use std::path::Path;
@@ -72,7 +71,7 @@ pub fn count_packets_in_source(source: impl MediaSource + 'static) -> Option<usi
 }
 
 /// A reader of the container; `None` where symphonia does not support it.
-pub fn open(source: impl MediaSource + 'static) -> Option<Box<dyn FormatReader>> {
+fn open(source: impl MediaSource + 'static) -> Option<Box<dyn FormatReader>> {
     let stream = MediaSourceStream::new(Box::new(source), Default::default());
     symphonia::default::get_probe().probe(&Hint::new(), stream, Default::default(), Default::default()).ok()
 }
@@ -84,7 +83,7 @@ fn duration_secs(track: &Track) -> Option<f64> {
 }
 
 /// ffmpeg's name of a symphonia codec; `None` where ffmpeg's name is not known here.
-pub fn codec_name(codec: symphonia::core::codecs::video::VideoCodecId) -> Option<&'static str> {
+fn codec_name(codec: symphonia::core::codecs::video::VideoCodecId) -> Option<&'static str> {
     let names = [
         (known::CODEC_ID_H264, "h264"),
         (known::CODEC_ID_HEVC, "hevc"),

@@ -152,7 +152,7 @@ fn is_in_display_order(
 
 /// Why a decoder cannot start inside the file; `None` if it can.
 fn why_not_seekable(info: &StreamInfo) -> Option<&'static str> {
-    if info.color_info.pixel_format.as_deref() == Some("pal8") {
+    if info.pixel_format.as_deref() == Some("pal8") {
         Some("the palette may be sent only once")
     } else if ["gif", "apng"].contains(&info.codec.as_str()) {
         Some("each frame is drawn over those before it")

@@ -2,11 +2,9 @@
 //!
 //! [`inspect`] makes a [`Probe`] of a video file: from what [`stream_info`] and [`listing`] read with ffprobe, what
 //! [`container`] reads with symphonia, and timestamps that [`timestamps`] repairs. [`image_folder`] makes one of a folder of
-//! images. From a probe follow the selected frames ([`range`]), their display times ([`timeline`]), and whether headers
-//! change within the file ([`codec_headers`]). Frames are addressed by their index in presentation order. Does not depend on
-//! the reading modes or on how frames are decoded.
+//! images. From a probe follow the selected frames ([`range`]) and their display times ([`timeline`]). Frames are
+//! addressed by their index in presentation order. Does not depend on the reading modes or on how frames are decoded.
 
-pub mod codec_headers;
 pub mod container;
 pub mod image_folder;
 pub mod inspect;
@@ -17,11 +15,11 @@ pub mod timeline;
 pub mod timestamps;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::probe::listing::FrameTimes;
-use crate::probe::stream_info::{ColorInfo, StreamInfo};
+use crate::probe::stream_info::StreamInfo;
 use crate::probe::timestamps::PtsAndKeyFlag;
 use crate::settings::DEFAULT_STALL_TIMEOUT;
 
@@ -61,13 +59,8 @@ pub struct Probe {
     pub(super) stall_timeout: Duration,
     /// How many times the file is read in a row, as one video ([`Probe::looped`]).
     pub loops: usize,
-    pub(super) color_info: ColorInfo,
-    /// Whether frames come as pairs of fields.
-    pub(super) interlaced: bool,
     /// Whether decode order differs from display order (B-frames).
     pub(super) reorders_frames: bool,
-    /// Whether the codec headers are the same in the whole track; computed once, on demand.
-    constant_headers: Arc<OnceLock<bool>>,
     /// Whether frames can be sought and identified by their timestamps. If not, they are counted from the file's start.
     seekable: bool,
     /// The frame after the first break in the file's timestamps; from there on timestamps are not the file's own.
@@ -147,10 +140,7 @@ impl Probe {
             ffmpeg_version: info.ffmpeg_version,
             stall_timeout: DEFAULT_STALL_TIMEOUT,
             loops: 1,
-            color_info: info.color_info,
-            interlaced: info.interlaced,
             reorders_frames: info.reorders_frames,
-            constant_headers: Arc::default(),
             seekable: !frames.needs_counting,
             clock_discontinuity: frames.discontinuities.first_frame,
             time_base: (info.time_base.0, info.time_base.1.saturating_mul(frames.tick_subdivision.max(1))),
@@ -188,10 +178,7 @@ impl Probe {
             ffmpeg_version: String::new(),
             stall_timeout: DEFAULT_STALL_TIMEOUT,
             loops: 1,
-            color_info: ColorInfo::default(),
-            interlaced: false,
             reorders_frames: false,
-            constant_headers: Arc::default(),
             seekable: true,
             clock_discontinuity: None,
             time_base,
@@ -243,16 +230,6 @@ impl Probe {
     /// Bytes of one decoded RGB24 frame: `width * height * 3`.
     pub fn frame_bytes(&self) -> usize {
         self.width * self.height * 3
-    }
-
-    /// Whether the codec headers state the same color properties and layout in the whole track. Reads the file once.
-    pub(super) fn has_constant_headers(&self) -> bool {
-        let stored_size = match self.rotation_degrees.rem_euclid(180) {
-            90 => (self.height, self.width),
-            _ => (self.width, self.height),
-        };
-        let check = || codec_headers::are_constant(&self.path, &self.codec, stored_size, self.file_frames);
-        *self.constant_headers.get_or_init(check)
     }
 
     /// PTS of frame `n` in ticks of [`Probe::time_base`].
@@ -363,7 +340,7 @@ impl Probe {
             declared_frames: None,
             has_audio: false,
             other_tracks: None,
-            color_info: ColorInfo::default(),
+            pixel_format: None,
             interlaced: false,
             reorders_frames: false,
             ffmpeg_version: String::new(),

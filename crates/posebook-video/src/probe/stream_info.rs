@@ -38,27 +38,14 @@ pub struct StreamInfo {
     pub has_audio: bool,
     /// A note on video tracks that are not read; `None` if there are none.
     pub other_tracks: Option<String>,
-    /// Pixel format and color properties.
-    pub color_info: ColorInfo,
+    /// ffmpeg's name of the pixel format, such as `yuv420p`.
+    pub pixel_format: Option<String>,
     /// Whether frames come as pairs of fields, which may be in packets of their own.
     pub interlaced: bool,
     /// Whether decode order differs from display order (B-frames).
     pub reorders_frames: bool,
     /// ffprobe's version.
     pub ffmpeg_version: String,
-}
-
-/// A video stream's pixel format and color properties, by ffmpeg's names; `None` where the stream gives none.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ColorInfo {
-    /// Such as `yuv420p`.
-    pub pixel_format: Option<String>,
-    /// Color space, that is the YUV matrix: `bt709`, `smpte170m`.
-    pub space: Option<String>,
-    /// `tv` (limited) or `pc` (full).
-    pub range: Option<String>,
-    /// Position of the chroma samples: `left`.
-    pub chroma_location: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -92,9 +79,6 @@ struct Track {
     field_order: Option<String>,
     has_b_frames: Option<u8>,
     pix_fmt: Option<String>,
-    color_space: Option<String>,
-    color_range: Option<String>,
-    chroma_location: Option<String>,
     #[serde(default)]
     disposition: Disposition,
     #[serde(default)]
@@ -121,7 +105,7 @@ pub fn read(path: &Path, stall_timeout: Duration) -> Result<StreamInfo, VideoErr
     command.args(["-show_program_version", "-of", "json", "-show_entries"]);
     command.arg(
         "stream=codec_type,codec_name,width,height,sample_aspect_ratio,avg_frame_rate,time_base,nb_frames,field_order,\
-         has_b_frames,pix_fmt,color_space,color_range,chroma_location:stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
+         has_b_frames,pix_fmt:stream_disposition=attached_pic:stream_side_data=rotation:format=format_name",
     );
     command.args(input_args(path));
     let (output, stderr) = run(command, stall_timeout)?;
@@ -168,12 +152,7 @@ pub fn parse(output: &[u8], stderr: String) -> Result<StreamInfo, VideoErrorKind
         declared_frames: video.nb_frames.as_deref().and_then(|n| n.parse().ok()),
         has_audio: audio > 0,
         other_tracks: other_tracks(&videos),
-        color_info: ColorInfo {
-            pixel_format: video.pix_fmt.clone(),
-            space: video.color_space.clone(),
-            range: video.color_range.clone(),
-            chroma_location: video.chroma_location.clone(),
-        },
+        pixel_format: video.pix_fmt.clone(),
         interlaced: !matches!(video.field_order.as_deref(), None | Some("progressive" | "unknown")),
         reorders_frames: video.has_b_frames.is_some_and(|frames| frames > 0),
         ffmpeg_version: output.program_version.version,

@@ -9,7 +9,7 @@ use crate::{Probe, probe};
 
 /// The number of frames that ffmpeg reports to have decoded in `pass`.
 fn decoded_frames(pass: &DecodePass, probe: &Probe, from: usize) -> usize {
-    let command = pass.command(probe, from, "rgb24", None);
+    let command = pass.command(probe, from, None);
     let verbose = command.get_args().map(|word| if word == "error" { "verbose".as_ref() } else { word });
     let output = Command::new("ffmpeg").args(verbose).output().expect("tests need ffmpeg on the PATH");
     let stderr = String::from_utf8_lossy(&output.stderr).to_string();
