@@ -165,13 +165,13 @@ enum PartError {
     #[error("{0} needs a GPU")]
     NeedsGpu(&'static str),
     #[error(transparent)]
-    Project(RunnerError),
+    Project(Box<RunnerError>),
     #[error(transparent)]
     Override(#[from] OverrideError),
     #[error("{name}")]
-    Load { name: &'static str, source: ExperimentError },
+    Load { name: &'static str, source: Box<ExperimentError> },
     #[error("{name}")]
-    Execute { name: &'static str, source: RunnerError },
+    Execute { name: &'static str, source: Box<RunnerError> },
     #[error("{0} was interrupted")]
     Interrupted(&'static str),
     #[error("cannot copy the report into {}", folder.display())]
@@ -335,16 +335,16 @@ fn execute(
     if request.device == "cpu" {
         return Err(PartError::NeedsGpu(name));
     }
-    let project = Project::find(&request.folder).map_err(PartError::Project)?;
+    let project = Project::find(&request.folder).map_err(|error| PartError::Project(Box::new(error)))?;
     let device = Override::parse_all(&[format!("device={}", request.device)])?;
     // this experiment sweeps the device
     let device = if name == "gpu-agreement" { Vec::new() } else { device };
     let experiment = Experiment::load(&project.experiment(name), &device)
-        .map_err(|source| PartError::Load { name, source })?;
+        .map_err(|source| PartError::Load { name, source: Box::new(source) })?;
     let mut progress = listener.experiment_listener();
     let interrupt = interrupt::install();
     let finished = runner::execute(&project, &experiment, &request.options, interrupt, progress.as_mut())
-        .map_err(|source| PartError::Execute { name, source })?;
+        .map_err(|source| PartError::Execute { name, source: Box::new(source) })?;
     drop(progress);
     let page = finished.page.as_ref().ok_or(PartError::Interrupted(name))?;
     let copy_folder = folder.join(name);

@@ -120,7 +120,7 @@ pub enum Activation {
 
 impl Activation {
     /// The activation as limits of the output.
-    pub fn clamp(self) -> Clamp {
+    pub(super) fn clamp(self) -> Clamp {
         match self {
             Activation::None => Clamp::NONE,
             Activation::Relu => Clamp::RELU,
