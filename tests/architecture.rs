@@ -243,9 +243,7 @@ fn external_crates_are_used_where_the_table_allows() {
             let is_within =
                 |user: &&str| own.starts_with(&user.split("::").map(String::from).collect::<Vec<_>>());
             for (external, users) in USERS {
-                if !users.iter().any(is_within)
-                    && paths_from(&source.code, external).next().is_some()
-                {
+                if !users.iter().any(is_within) && paths_from(&source.code, external).next().is_some() {
                     problems.push(format!("{} may not use {external}", source.file.display()));
                 }
             }

@@ -4,6 +4,7 @@ mod common;
 
 use candle_core::npy::NpzTensors;
 use common::Project;
+use image::ImageEncoder as _;
 use posebook::experiment::Override;
 use posebook::runner::images::{ReconstructRequest, ReconstructionEvent, reconstruct};
 use posebook_core::geometry::{IDENTITY, Vec3, add};
@@ -12,7 +13,6 @@ use posebook_models::body::Body;
 use posebook_models::hmr2::Settings;
 use posebook_notebook::tables::{ImagePersonRow, files};
 use posebook_synth::render::{Camera, DrawCall, Light, Mesh, Raster, RgbImage, vertex_normals};
-use posebook_video::encode_jpeg;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,11 +61,18 @@ fn render_people(width: usize, height: usize, positions: &[Vec3]) -> (RgbImage, 
     (RgbImage { width, height, rgb: raster.rgb().to_vec() }, boxes.collect())
 }
 
-fn save(path: &Path, image: &RgbImage) {
+fn save(path: &Path, picture: &RgbImage) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let bytes = match path.extension().unwrap().to_str() {
-        Some("jpg") => encode_jpeg(&image.rgb, image.width, image.height, 95).unwrap(),
-        _ => image.to_png().unwrap(),
+        Some("jpg") => {
+            let (width, height) = (picture.width as u32, picture.height as u32);
+            let mut bytes = Vec::new();
+            image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 95)
+                .write_image(&picture.rgb, width, height, image::ExtendedColorType::Rgb8)
+                .unwrap();
+            bytes
+        }
+        _ => picture.to_png().unwrap(),
     };
     std::fs::write(path, bytes).unwrap();
 }

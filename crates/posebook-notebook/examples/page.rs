@@ -4,6 +4,7 @@
 
 use posebook_core::labels::Outcome;
 use posebook_notebook::cell::{Cell, CellToml};
+use posebook_notebook::format;
 use posebook_notebook::report::{self, Notebook};
 use posebook_notebook::tables::{ReportTables, RunRow, files};
 use std::error::Error;
@@ -59,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // a query without a report
     let largest = ReportTables::new(&folder).query_number("select max(heap_peak_bytes) from runs")?;
-    println!("largest heap: {largest:?}");
+    println!("largest heap: {}", largest.map_or_else(|| "unknown".to_string(), format::bytes));
 
     let Cells { cell } = toml::from_str(CELLS)?;
     let cells = cell.into_iter().map(Cell::from_toml).collect::<Result<Vec<_>, _>>()?;

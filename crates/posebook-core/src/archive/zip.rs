@@ -172,10 +172,17 @@ impl Zip {
     }
 }
 
+/// The crate's message for an entry whose checksum is wrong.
+const CHECKSUM_MESSAGE: &str = "Invalid checksum";
+
 /// An error while an entry was read.
 pub(super) fn entry_error(path: &Path, name: &str, error: &io::Error) -> ArchiveError {
-    // messages may contain names of the archive
-    ArchiveError::unsafe_entry(path, name, format!("cannot be read ({})", error.to_string().escape_debug()))
+    let reason = match error.to_string().as_str() {
+        CHECKSUM_MESSAGE => "has another checksum than the directory says".to_string(),
+        // messages may contain names of the archive
+        message => format!("cannot be read ({})", message.escape_debug()),
+    };
+    ArchiveError::unsafe_entry(path, name, reason)
 }
 
 /// Checks that an entry was read completely.
