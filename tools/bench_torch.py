@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures HMR2's network in PyTorch, for comparison with Posebook (`just gpu`).
 
-The network is reimplemented here with the dimensions of `Config::hmr2()` (src/hmr2/config.rs) and random
+The network is reimplemented here with the dimensions of `Config::hmr2()` (crates/posebook-models/src/hmr2/config.rs) and random
 weights: ViT-H on 256 x 192 of a 256 x 256 crop, and the decoder head. Attention uses
 scaled_dot_product_attention. It is timed in eager mode and with torch.compile, in each precision and
 batch size. For comparison, the matrix products of the same shapes are timed alone, and one large product

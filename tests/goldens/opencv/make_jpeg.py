@@ -12,7 +12,7 @@ import numpy as np
 
 
 def picture(width, height):
-    """Saturated patches, a ramp, and noise on the right; `src/video/jpeg/tests.rs` draws the same."""
+    """Saturated patches, a ramp, and noise on the right; `images/jpeg/tests.rs` of posebook-video draws the same."""
     y, x, c = np.mgrid[0:height, 0:width, 0:3].astype(np.uint64)
     mask = np.uint64(0xFFFFFFFF)
     noise = ((x * np.uint64(73856093)) ^ (y * np.uint64(19349663)) ^ (c * np.uint64(83492791))) & mask
