@@ -1,7 +1,7 @@
 //! Tracks persons in video with PHALP's tracker, and computes the metrics of tracking and pose.
 //!
 //! All functions take plain values: boxes, persons, points. Nothing here decodes video, runs a network or writes a table:
-//! the crate depends on `posebook-core` alone of the workspace, not on candle and not on polars. A tracker or metric can
+//! of this workspace it depends on `posebook-core` only, and not on candle or polars. A tracker or metric can
 //! therefore be used and tested without weights. Results equal those of the original Python code, ties of the assignment
 //! included.
 //!

@@ -22,9 +22,9 @@
 //! A video is a file, decoded by ffmpeg, or a folder of images or a single image, read by [`still`]: one frame per
 //! image, at a constant rate.
 //!
-//! Frame `n` is the `n`-th frame, from 0, in presentation order that ffmpeg decodes from the first video track
-//! other than cover images, after edit lists and rotation, before any frame-rate conversion. It is the same frame
-//! in every mode, and the same bytes in the lossless ones.
+//! Frame `n` is the `n`-th frame, counted from 0, that ffmpeg decodes from the first video track, in presentation order.
+//! Cover images are no video tracks. Edit lists and rotation are applied; the frame rate is not converted. Every mode
+//! gives the same frames, and the lossless modes give the same bytes.
 //!
 //! # Modules
 //! A module uses only those above it.

@@ -107,6 +107,9 @@ fn comparison_key(run: &EndedRun) -> Option<String> {
 /// The people of a run, by frame of the clip.
 fn read_people(run: &EndedRun) -> Result<Vec<Vec<TrackedPerson>>, RunnerError> {
     let Some(folder) = &run.tables else { return Ok(Vec::new()) };
+    // a table that does not exist would be read as one without rows
+    let path = files::parquet_path::<PersonRow>(folder);
+    std::fs::metadata(&path).map_err(RunnerError::file(&path))?;
     let mut all: Vec<Vec<TrackedPerson>> = Vec::new();
     for row in files::read_rows::<PersonRow>(folder)? {
         let row = row?;
@@ -174,6 +177,16 @@ mod tests {
         assert_eq!(jpeg.agree_identities, Some(1.0));
         assert_eq!(runs[1].row.metrics.agreement.agree_joint_max_mm, Some(0.0));
         assert_eq!(runs[2].row.metrics.agreement.reference_run_id, None);
+    }
+
+    #[test]
+    fn a_missing_table_of_people_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut runs =
+            vec![run(folder.path(), "stream-seek", 0.0), run(folder.path(), "stream-sequential", 0.0)];
+        std::fs::remove_file(folder.path().join("stream-seek/people.parquet")).unwrap();
+        let error = fill_columns(&mut runs).unwrap_err().to_string();
+        assert!(error.contains("people.parquet"), "{error}");
     }
 
     #[test]

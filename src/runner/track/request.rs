@@ -64,7 +64,7 @@ pub struct TrackRequest {
     pub out: Option<PathBuf>,
     /// Settings of the run.
     pub settings: Settings,
-    /// What the settings leave open; [`crate::runner::track()`] and [`crate::runner::estimate_resources()`] decide it.
+    /// Which settings the user did not give; [`crate::runner::track()`] and [`crate::runner::estimate_resources()`] choose them.
     pub open: OpenChoices,
     /// Notes for the user about translated settings.
     pub notes: Vec<String>,

@@ -1,7 +1,7 @@
 //! Executes one run in a process of its own: opens device, networks and video, runs the pipeline, writes the report.
 //!
-//! Input: the job in the run's folder. Output: row logs and the report in the same folder, and what
-//! [`posebook_core::memory::live`] publishes for the supervisor meanwhile.
+//! Input: the job in the run's folder. Output: row logs and the report in the same folder. During the run,
+//! [`posebook_core::memory::live`] writes memory and the current frame to a file that the supervisor reads.
 
 pub mod pipeline;
 pub mod result_writer;

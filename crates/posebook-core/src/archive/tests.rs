@@ -425,7 +425,7 @@ fn zips_with_data_descriptors_and_names_in_old_encodings_are_read() {
     let mut named = zip_of(&[part("a", b"1234")], false);
     (named[30], named[35 + 46]) = (0x81, 0x81);
     assert_eq!(ArchiveFolder::new(&named).open().unwrap().names().collect::<Vec<_>>(), ["ü"]);
-    // the same name in code page 437 and in UTF-8
+    // two entries have the same name, one encoded in code page 437 and one in UTF-8
     let mut twice = zip_of(&[part("ü", b"1"), part("u", b"2")], false);
     (twice[63], twice[159]) = (0x81, 0x81);
     let said = ArchiveFolder::new(&twice).open().err().unwrap().to_string();

@@ -7,7 +7,7 @@
 //! - a directory that is too large, before the crate allocates memory for it;
 //! - data before or after the archive (executables with an archive at their end);
 //! - two entries of the same name, of which the crate would keep the last;
-//! - entries that overlap, as of a file of a few megabytes that unpacks to petabytes;
+//! - entries that overlap: with them, a file of a few megabytes can unpack to petabytes;
 //! - local headers that differ from the directory, since other programs may read those;
 //! - an entry that is shorter than declared, although its checksum fits.
 

@@ -1,4 +1,4 @@
-//! Decodes the images of a folder as the frames of a video, as [`crate::images::still`] decodes images, without ffmpeg.
+//! Reads the images of a folder as the frames of a video. [`crate::images::still`] decodes them; ffmpeg is not used.
 
 use std::path::Path;
 use std::sync::Arc;
