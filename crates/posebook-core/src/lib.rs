@@ -10,6 +10,7 @@
 //! | **values** | |
 //! | [`geometry`] | vectors, rotations, pinhole projection on plain arrays |
 //! | [`person`] | boxes, detections, SMPL parameters, recovered persons, masks |
+//! | [`appearance`] | textures and embeddings of persons, and the networks that the tracker calls |
 //! | [`landmarks`] | BlazePose's 33 points of one person |
 //! | [`truth`] | ground truth of the people in a frame |
 //! | [`frame`] | a decoded frame in host memory or on a device, and the traits that a GPU library implements |
@@ -29,6 +30,7 @@
 //! | **measurements** | |
 //! | [`memory`] | heap, resident memory, GPU memory, disk |
 
+pub mod appearance;
 pub mod archive;
 pub mod children;
 pub mod download;

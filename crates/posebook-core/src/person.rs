@@ -2,6 +2,7 @@
 //!
 //! Does not depend on how a person was detected or tracked.
 
+use crate::appearance::Appearance;
 use crate::geometry::{Mat3, Vec3};
 use serde::{Deserialize, Serialize};
 
@@ -191,6 +192,9 @@ pub struct Person {
     pub confidence: Option<LandmarkConfidence>,
     /// Pixels that the person covers; `None` if the network does not predict a mask.
     pub mask: Option<FrameMask>,
+    /// Texture and embedding; `None` unless the settings ask for appearance.
+    #[serde(skip)]
+    pub appearance: Option<Appearance>,
 }
 
 /// Confidence of a landmark network in a person, and of the fitted joints.
