@@ -13,9 +13,10 @@ const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("models", &["core"], &["polars", "clap"]),
     ("synth", &["core", "models", "track"], &["polars", "clap"]),
     ("notebook", &["core"], &["candle-core", "clap"]),
+    ("export", &["core", "models"], &["candle-core", "polars", "clap"]),
     (
         "root",
-        &["core", "video", "track", "models", "synth", "notebook"],
+        &["core", "video", "track", "models", "synth", "notebook", "export"],
         &["polars", "plotters", "symphonia"],
     ),
 ];

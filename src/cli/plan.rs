@@ -2,7 +2,7 @@
 
 use super::experiment::project;
 use super::track::split;
-use crate::experiment::Override;
+use crate::experiment::phalp_settings::CommandLine;
 use crate::runner::interrupt;
 use crate::runner::progress::stderr_listener;
 use crate::runner::{
@@ -34,7 +34,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let (source, settings) = split(&args.given);
-    let request = TrackRequest::parse(source.as_deref(), &Override::parse_all(settings)?)?;
+    let request = TrackRequest::parse(source.as_deref(), &CommandLine::parse(source.as_deref(), settings)?)?;
     for note in &request.notes {
         eprintln!("note: {note}");
     }

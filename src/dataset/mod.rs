@@ -4,7 +4,7 @@
 //! draws, with complete ground truth; `files` are the user's videos; `footage` is fetched from published packages, and
 //! views of one scene may have 3D ground truth ([`views`]). Out, for all kinds the same: a video file, ground truth
 //! ([`TruthReader`]) and input boxes ([`BoxReader`]), both read frame by frame, so that a run has one frame's people in
-//! memory at a time. [`mot`] converts MOTChallenge files into both.
+//! memory at a time. [`mot`] converts MOTChallenge files into both; [`ImageList`] reads PHALP's .pkl of frames and boxes.
 //!
 //! ```ignore
 //! let dataset = Dataset::load(Path::new("datasets/walkers.toml"), &changes)?;
@@ -16,6 +16,7 @@
 //!
 //! Does not depend on networks or runs.
 
+mod box_pickle;
 mod boxes;
 mod cache;
 mod clip;
@@ -26,6 +27,7 @@ mod footage;
 mod footage_source;
 mod frame_hash;
 mod frame_lines;
+mod image_list;
 mod load;
 pub mod mot;
 mod record;
@@ -41,6 +43,7 @@ pub use file_clip::{FileClip, FileClipSpec, FilesDataset};
 pub use footage::{FootageClipSpec, FootageDataset, ViewsSpec};
 pub use footage_source::{FootageClip, FootageSource};
 pub use frame_hash::{DrawnLock, RecordOutcome};
+pub use image_list::ImageList;
 pub use load::Dataset;
 pub use record::Progress;
 pub use truth::{IgnoredBox, TruthFile, TruthReader, TruthWriter};

@@ -1,13 +1,14 @@
 //! Experiment files: TOML and `key=value` arguments in, validated [`Experiment`]s out.
 //!
 //! `file` parses the file, `search` its searches, and [`posebook_notebook::cell`] its cells; `settings` contains the
-//! settings of all stages; [`overrides`] parses `key=value` arguments in Hydra's syntax, PHALP's names included.
+//! settings of all stages; [`overrides`] parses `key=value` arguments; [`phalp_settings`] translates PHALP's own settings.
 //!
 //! Does not depend on how runs are made.
 
 mod error;
 mod file;
 pub mod overrides;
+pub mod phalp_settings;
 mod search;
 mod settings;
 mod source;

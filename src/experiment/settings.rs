@@ -45,6 +45,12 @@ pub struct Settings {
     /// PHALP's tracker.
     #[serde(default)]
     pub phalp: posebook_track::phalp::Settings,
+    /// Encoder of people's textures, for the tracker's appearance cues.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub appearance: posebook_models::appearance::Settings,
+    /// PHALP's learned pose predictor, for the tracker's pose cue.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pose_predictor: posebook_models::pose_predictor::Settings,
     /// Whether results are written frame by frame or at the end.
     #[serde(default)]
     pub results: ResultStorage,

@@ -10,6 +10,8 @@ use flate2::Crc;
 pub enum Values<'a> {
     /// dtype `<f4`.
     F32(&'a [f32]),
+    /// dtype `<f8`.
+    F64(&'a [f64]),
     /// dtype `<i8`.
     I64(&'a [i64]),
     /// dtype `<U`, a single string.
@@ -22,6 +24,9 @@ impl Values<'_> {
         match self {
             Values::F32(values) => {
                 ("<f4".into(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+            Values::F64(values) => {
+                ("<f8".into(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
             }
             Values::I64(values) => {
                 ("<i8".into(), values.iter().flat_map(|value| value.to_le_bytes()).collect())
@@ -41,6 +46,7 @@ impl Values<'_> {
     fn len(self) -> usize {
         match self {
             Values::F32(values) => values.len(),
+            Values::F64(values) => values.len(),
             Values::I64(values) => values.len(),
             Values::Text(_) => 1,
         }

@@ -87,6 +87,7 @@ pub(super) mod tests {
             joints_in_square: Vec::new(),
             confidence: None,
             mask: None,
+            appearance: None,
         }
     }
 

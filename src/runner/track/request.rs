@@ -1,7 +1,8 @@
 //! The request of `posebook track`: video, boxes, settings, and the defaults for what is left open.
 
 use super::super::{Project, RunnerError};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, ImageList};
+use crate::experiment::phalp_settings::{ChosenByPreset, CommandLine, Preset, TrackOptions};
 use crate::experiment::{Override, Settings};
 use crate::runner::project::defaults;
 use crate::runner::project::progress::{ProgressEvent, ProgressListener};
@@ -15,6 +16,9 @@ use toml::{Table, Value};
 
 /// Minimum interval between two notes about the progress of a fetch.
 const FETCH_NOTE_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Characters of a YouTube address that identify the video.
+const YOUTUBE_ID_CHARS: usize = 11;
 
 /// The command line of `posebook track` or `posebook plan` is invalid.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,12 @@ pub enum TrackRequestError {
          text, `frame,identity,left,top,width,height` (identity -1 where unknown), or detect.model=nanodet"
     )]
     NoBoxes,
+    /// `phalp.use_gt` without boxes.
+    #[error(
+        "use_gt pairs people by the identities of given boxes, and there are none: add boxes=FILE or truth=FILE with \
+         identities (MOTChallenge text), or give a .pkl with gt_track_id as the source; or leave use_gt out"
+    )]
+    NoIdentities,
 }
 
 /// A video to track, and the settings.
@@ -66,6 +76,12 @@ pub struct TrackRequest {
     pub settings: Settings,
     /// Which settings the user did not give; [`crate::runner::track()`] and [`crate::runner::estimate_resources()`] choose them.
     pub open: OpenChoices,
+    /// Whose defaults were asked for.
+    pub preset: Option<Preset>,
+    /// Names of the results, and other options in PHALP's terms.
+    pub options: TrackOptions,
+    /// Settings that the preset chose and that are changed where they do not fit.
+    pub chosen_by_preset: ChosenByPreset,
     /// Notes for the user about translated settings.
     pub notes: Vec<String>,
 }
@@ -80,19 +96,18 @@ pub struct OpenChoices {
 }
 
 impl TrackRequest {
-    /// Parses the command line's `[SOURCE] key=value...`. PHALP's `video.source=` is an alias of the source; `boxes=`,
-    /// `truth=` and `out=` are paths, `benchmark=` selects the rules of boxes and truth, `fps=` is for folders of images,
-    /// everything else is a setting.
+    /// Reads the command line's `[SOURCE] key=value...`, with PHALP's spelling already translated. `video.source=` is an
+    /// alias of the source; `boxes=`, `truth=` and `out=` are paths, `benchmark=` selects the rules of boxes and truth,
+    /// `fps=` is for folders of images, everything else is a setting.
     ///
     /// # Errors
     /// If there is no source or two, or a setting is invalid.
-    pub fn parse(source: Option<&Path>, given: &[Override]) -> Result<TrackRequest, RunnerError> {
+    pub fn parse(source: Option<&Path>, line: &CommandLine) -> Result<TrackRequest, RunnerError> {
         let mut paths: BTreeMap<&str, PathBuf> = BTreeMap::new();
         let mut table = Table::from_iter([("dataset".to_string(), Value::String("one video".into()))]);
-        let mut notes = Vec::new();
+        let mut notes = line.notes.clone();
         let (mut fps, mut benchmark) = (None, None);
-        for Override { key, value, translation } in given {
-            notes.extend(translation.clone());
+        for Override { key, value, .. } in &line.overrides {
             let text = || value.as_str().map_or_else(|| value.to_string(), str::to_string);
             match key.as_str() {
                 "video.source" | "boxes" | "truth" | "out" => {
@@ -137,8 +152,52 @@ impl TrackRequest {
             out: take("out"),
             settings,
             open,
+            preset: line.preset,
+            options: line.options.clone(),
+            chosen_by_preset: line.chosen_by_preset,
             notes,
         })
+    }
+
+    /// The video's name in the names of results. Under a preset it is PHALP's: of a file the part before the first dot, of
+    /// an address the last 11 characters, the name of a folder.
+    pub fn video_name(&self) -> String {
+        let source = &self.source;
+        if self.preset.is_none() || source.is_dir() {
+            return sources::display_name(source);
+        }
+        let text = source.to_string_lossy();
+        if sources::is_address(source) {
+            let skipped = text.chars().count().saturating_sub(YOUTUBE_ID_CHARS);
+            return text
+                .chars()
+                .skip(skipped)
+                .map(|c| if matches!(c, '/' | '\\') { '_' } else { c })
+                .collect();
+        }
+        let name = source.file_name().unwrap_or_default().to_string_lossy();
+        let first = name.split('.').next().unwrap_or_default();
+        if first.is_empty() { sources::display_name(source) } else { first.to_string() }
+    }
+
+    /// Name of the .pkl, `<track_dataset>_<video>.pkl`.
+    pub fn pkl_name(&self) -> String {
+        format!("{}_{}.pkl", self.options.track_dataset, self.video_name())
+    }
+
+    /// Name of the rendered video in PHALP's terms, `<base_tracker>_<video>.mp4`.
+    pub fn rendered_name(&self) -> String {
+        format!("{}_{}.mp4", self.options.base_tracker, self.video_name())
+    }
+
+    /// The .pkl of an earlier run in the folder of the results, or of its newest report, if it is there and
+    /// `overwrite=False`: there is nothing to do then.
+    pub fn finished_result(&self, project: &Project) -> Option<PathBuf> {
+        let default = || project.reports("track").join(self.video_name());
+        let out = self.out.clone().unwrap_or_else(default);
+        let results = [out.join("results"), out.join("latest").join("results")];
+        let mut paths = results.iter().map(|folder| folder.join(self.pkl_name()));
+        paths.find(|path| !self.options.overwrite && path.is_file())
     }
 
     /// The video as a dataset of one clip.
@@ -166,29 +225,58 @@ impl TrackRequest {
             let note = "detect.model=nanodet: no boxes are given, so NanoDet finds the people";
             listener.on_event(ProgressEvent::Note(note));
         }
+        let is_nanodet = request.settings.detect.model == detect::Model::Nanodet;
+        if is_nanodet && self.chosen_by_preset.least_score {
+            let least = std::mem::take(&mut request.settings.detect.least_score);
+            let score = request.settings.detect.nanodet.score;
+            let note = format!(
+                "phalp.low_th_c={least} is meant for ViTDet, which is not built in: NanoDet's scores are lower, and its own \
+                 threshold, detect.nanodet.score={score}, is used"
+            );
+            listener.on_event(ProgressEvent::Note(&note));
+        }
         request.open = OpenChoices::default();
         request
     }
 
     fn has_boxes(&self) -> bool {
-        self.boxes.is_some() || self.truth.is_some()
+        self.boxes.is_some() || self.truth.is_some() || is_pickle(&self.source)
     }
 
-    /// Checks that there are boxes if `detect.model` needs them.
+    /// Checks that there are boxes if `detect.model` or `phalp.use_gt` needs them.
     pub(super) fn check_boxes(&self) -> Result<(), TrackRequestError> {
+        if self.settings.phalp.use_gt && !self.has_boxes() {
+            return Err(TrackRequestError::NoIdentities);
+        }
         let needs_boxes = self.settings.detect.model == detect::Model::Provided;
         if needs_boxes && !self.has_boxes() { Err(TrackRequestError::NoBoxes) } else { Ok(()) }
     }
 
-    /// The request with a local path as its source: a web address is fetched.
+    /// The request with a video or a folder of images as its source: a web address is fetched, PHALP's .pkl of frames and
+    /// boxes is read, and under a preset the images of a folder are those that PHALP reads, in its order.
     ///
     /// # Errors
-    /// If it cannot be fetched.
+    /// If the address cannot be fetched, or the .pkl or its images cannot be read.
     pub(in crate::runner) fn with_local_source(
         &self,
         project: &Project,
         listener: &mut dyn ProgressListener,
     ) -> Result<TrackRequest, RunnerError> {
+        let list = match &self.source {
+            source if is_pickle(source) => {
+                let base_path = self.options.base_path.as_deref();
+                Some(ImageList::from_pickle(source, base_path, &project.downloads())?)
+            }
+            folder if self.preset.is_some() && folder.is_dir() => {
+                Some(ImageList::from_folder(folder, &project.downloads())?)
+            }
+            _ => None,
+        };
+        if let Some(ImageList { folder, boxes, notes }) = list {
+            notes.iter().for_each(|note| listener.on_event(ProgressEvent::Note(note)));
+            let boxes = self.boxes.clone().or(boxes);
+            return Ok(TrackRequest { source: folder, boxes, ..self.clone() });
+        }
         let mut last_note = Instant::now();
         let mut on_bytes = |bytes: u64| {
             if last_note.elapsed() >= FETCH_NOTE_INTERVAL {
@@ -201,4 +289,9 @@ impl TrackRequest {
         let source = sources::resolve(&self.source, self.fps, &project.downloads(), &mut on_bytes)?;
         Ok(TrackRequest { source, ..self.clone() })
     }
+}
+
+/// Whether a source is PHALP's .pkl of frames and boxes, by its name.
+fn is_pickle(source: &Path) -> bool {
+    source.extension().is_some_and(|extension| extension == "pkl") && source.is_file()
 }

@@ -5,6 +5,7 @@
 
 pub mod pipeline;
 pub mod result_writer;
+pub mod shots;
 pub mod stages;
 
 use super::RunnerError;

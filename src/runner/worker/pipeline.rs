@@ -1,10 +1,12 @@
 //! Takes the frames of one video through the stages: decode, detect, recover, track, write.
 //!
 //! Decoding runs ahead in a thread of [`posebook_video`], writing follows in a thread of [`ResultWriter`]; detection,
-//! recovery and tracking run here. Every queue between them is bounded, so that memory does not grow with the length of
+//! recovery and tracking run here. Whether a shot starts with a frame is known some frames later ([`ShotMarks`]); the frame
+//! waits for it between recovery and tracking. Every queue between them is bounded, so that memory does not grow with the length of
 //! the video, except by what the video mode and `results = "accumulate"` hold by design.
 
 use super::result_writer::{ProcessedFrame, ResultWriter};
+use super::shots::ShotMarks;
 use super::stages::{DetectedFrame, Stages};
 use crate::runner::RunnerError;
 use crate::runner::job::WorkerReport;
@@ -16,6 +18,8 @@ use posebook_notebook::tables::FrameRow;
 use posebook_notebook::tables::metrics::{HostMemory, Timing, TrackingAccuracy};
 use posebook_track::phalp::{FrameTrack, FrameTracks};
 use posebook_video::FrameSource;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// `bytes` of heap if the program counts its heap, else `None`.
@@ -28,6 +32,19 @@ struct BatchedFrame {
     detected: DetectedFrame,
     timestamps: FrameTimestamps,
     /// A copy of the frame, if an overlay is drawn.
+    image: Option<Frame>,
+}
+
+/// A frame whose people are recovered, and which is not tracked yet.
+struct RecoveredFrame {
+    people: FramePeople,
+    index: usize,
+    size: FrameSize,
+    timestamps: FrameTimestamps,
+    detect_secs: f64,
+    recover_secs: f64,
+    network_started: Instant,
+    network_ended: Instant,
     image: Option<Frame>,
 }
 
@@ -48,6 +65,9 @@ struct FrameTimestamps {
 pub struct Pipeline<'r> {
     run_id: String,
     stages: Stages,
+    shots: ShotMarks,
+    /// Frames that wait for [`ShotMarks`], in order.
+    recovered: VecDeque<RecoveredFrame>,
     /// `None` only while a frame is handed over.
     results: Option<ResultWriter>,
     /// Start of all relative times.
@@ -72,6 +92,7 @@ impl<'r> Pipeline<'r> {
     pub fn new(
         run_id: String,
         stages: Stages,
+        shots: ShotMarks,
         results: ResultWriter,
         frames_per_batch: usize,
         opened: Instant,
@@ -80,6 +101,8 @@ impl<'r> Pipeline<'r> {
         Pipeline {
             run_id,
             stages,
+            shots,
+            recovered: VecDeque::new(),
             results: Some(results),
             opened,
             frames_per_batch,
@@ -106,6 +129,8 @@ impl<'r> Pipeline<'r> {
     pub fn run(mut self, source: &mut FrameSource, publisher: &Publisher) -> Result<(), RunnerError> {
         while self.read_frame(source, publisher)? {}
         self.process_batch()?;
+        self.shots.finish();
+        self.track_decided()?;
         let tracks = self.stages.finish();
         let Some(results) = self.results.take() else { return Err(RunnerError::WriterDied) };
         let totals = results.finish(tracks)?;
@@ -138,6 +163,7 @@ impl<'r> Pipeline<'r> {
             // The file starts again (`video.loops`): boxes of its last frame are unrelated to its first.
             self.stages.reset_previous_frame();
         }
+        self.shots.observe(&frame)?;
         let image = if self.copies_frames { Some(copy_to_host(&frame)?) } else { None };
         let detected = self.stages.detect(frame, file_frame)?;
         self.batch.push(BatchedFrame { detected, timestamps, image });
@@ -169,38 +195,77 @@ impl<'r> Pipeline<'r> {
         let batch_people = recovered.iter().map(|frame| frame.persons.len()).sum::<usize>().max(1) as f64;
         for (people, context) in recovered.into_iter().zip(contexts) {
             let (timestamps, index, size, detect_secs, crop_secs, image) = context;
-            let FramePeople { persons, without_body } = people;
-            let track_started = Instant::now();
-            let before_bytes = heap::thread_balance_bytes();
-            let tracks = self.stages.track(index, size, &persons)?;
-            self.tracker_bytes += heap::thread_balance_bytes() - before_bytes - tracks_bytes(&tracks);
-            let track_ended = Instant::now();
-            let row = FrameRow {
-                run_id: self.run_id.clone(),
-                frame: index as u64,
-                time_secs: timestamps.time_secs,
-                decode_secs: timestamps.decode_secs,
+            // the frame's share of the forward pass, by its number of people
+            let recover_secs = crop_secs + network_secs * people.persons.len() as f64 / batch_people;
+            self.recovered.push_back(RecoveredFrame {
+                people,
+                index,
+                size,
+                timestamps,
                 detect_secs,
-                // the frame's share of the forward pass, by its number of people
-                recover_secs: crop_secs + network_secs * persons.len() as f64 / batch_people,
-                track_secs: (track_ended - track_started).as_secs_f64(),
-                latency_secs: (track_ended - timestamps.arrived).as_secs_f64(),
-                decode_from_secs: timestamps.decoded.map(|(start, _)| self.secs_since_open(start)),
-                decode_to_secs: timestamps.decoded.map(|(_, end)| self.secs_since_open(end)),
-                taken_at_secs: self.secs_since_open(timestamps.arrived),
-                network_from_secs: self.secs_since_open(network_started),
-                network_to_secs: self.secs_since_open(network_ended),
-                followed_at_secs: self.secs_since_open(track_ended),
-                people: (persons.len() + without_body.len()) as u64,
-                heap_bytes: if_counted(heap::current_bytes()),
-                heap_peak_bytes: if_counted(heap::peak_bytes()),
-                ..FrameRow::default()
-            };
-            self.add_to_metrics(&row);
-            let Some(results) = self.results.take() else { return Err(RunnerError::WriterDied) };
-            self.results =
-                Some(results.push(ProcessedFrame { row, size, persons, without_body, tracks, image })?);
+                recover_secs,
+                network_started,
+                network_ended,
+                image,
+            });
         }
+        self.track_decided()
+    }
+
+    /// Tracks the recovered frames of which it is known whether a shot starts with them.
+    fn track_decided(&mut self) -> Result<(), RunnerError> {
+        while let Some(shot) = self.recovered.front().and_then(|frame| self.shots.take(frame.index)) {
+            let Some(frame) = self.recovered.pop_front() else { break };
+            self.track_frame(frame, shot)?;
+        }
+        Ok(())
+    }
+
+    /// Tracks one frame and hands it to the result writer. `shot` is whether a shot starts with it, if that is detected.
+    fn track_frame(&mut self, frame: RecoveredFrame, shot: Option<bool>) -> Result<(), RunnerError> {
+        let RecoveredFrame { people, index, size, timestamps, .. } = frame;
+        let FramePeople { mut persons, without_body } = people;
+        let track_started = Instant::now();
+        let before_bytes = heap::thread_balance_bytes();
+        if shot == Some(true) {
+            self.stages.begin_shot();
+        }
+        let tracks = self.stages.track(index, size, &persons)?;
+        self.tracker_bytes += heap::thread_balance_bytes() - before_bytes - tracks_bytes(&tracks);
+        let track_ended = Instant::now();
+        // the textures are dropped: only the tracker needs them
+        let mut embeddings: Vec<Option<Arc<[f32]>>> = persons
+            .iter_mut()
+            .map(|person| person.appearance.take().map(|appearance| appearance.embedding))
+            .collect();
+        if !self.stages.writes_embeddings() {
+            embeddings.clear();
+        }
+        let row = FrameRow {
+            run_id: self.run_id.clone(),
+            frame: index as u64,
+            time_secs: timestamps.time_secs,
+            decode_secs: timestamps.decode_secs,
+            detect_secs: frame.detect_secs,
+            recover_secs: frame.recover_secs,
+            track_secs: (track_ended - track_started).as_secs_f64(),
+            latency_secs: (track_ended - timestamps.arrived).as_secs_f64(),
+            decode_from_secs: timestamps.decoded.map(|(start, _)| self.secs_since_open(start)),
+            decode_to_secs: timestamps.decoded.map(|(_, end)| self.secs_since_open(end)),
+            taken_at_secs: self.secs_since_open(timestamps.arrived),
+            network_from_secs: self.secs_since_open(frame.network_started),
+            network_to_secs: self.secs_since_open(frame.network_ended),
+            followed_at_secs: self.secs_since_open(track_ended),
+            people: (persons.len() + without_body.len()) as u64,
+            shot,
+            heap_bytes: if_counted(heap::current_bytes()),
+            heap_peak_bytes: if_counted(heap::peak_bytes()),
+            ..FrameRow::default()
+        };
+        self.add_to_metrics(&row);
+        let Some(results) = self.results.take() else { return Err(RunnerError::WriterDied) };
+        let image = frame.image;
+        self.results = Some(results.push(ProcessedFrame { row, size, persons, embeddings, without_body, tracks, image })?);
         Ok(())
     }
 

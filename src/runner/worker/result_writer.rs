@@ -13,6 +13,7 @@ use posebook_notebook::tables::{FrameRow, PersonRow, RowLog};
 use posebook_track::phalp::{FrameTrack, FrameTracks};
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -28,6 +29,8 @@ pub struct ProcessedFrame {
     pub size: FrameSize,
     /// The people with a body.
     pub persons: Vec<Person>,
+    /// Their appearance embeddings; empty without `appearance.results`.
+    pub embeddings: Vec<Option<Arc<[f32]>>>,
     /// Detections that the body network rejected.
     pub without_body: Vec<Detection>,
     /// The frames whose tracks became final with this one.
@@ -146,6 +149,7 @@ struct PendingFrame {
     time_secs: f64,
     size: FrameSize,
     persons: Vec<Person>,
+    embeddings: Vec<Option<Arc<[f32]>>>,
     without_body: Vec<Detection>,
     image: Option<Frame>,
 }
@@ -172,9 +176,10 @@ pub struct RowWriter {
 impl RowWriter {
     fn push(&mut self, frame: ProcessedFrame) -> Result<(), RunnerError> {
         let started = Instant::now();
-        let ProcessedFrame { mut row, size, persons, without_body, tracks, image } = frame;
+        let ProcessedFrame { mut row, size, persons, embeddings, without_body, tracks, image } = frame;
         let (frame, time_secs) = (row.frame, row.time_secs);
-        self.pending.push_back(PendingFrame { frame, time_secs, size, persons, without_body, image });
+        let pending = PendingFrame { frame, time_secs, size, persons, embeddings, without_body, image };
+        self.pending.push_back(pending);
         self.write_final(tracks)?;
         row.write_secs = started.elapsed().as_secs_f64();
         row.write_from_secs = (started - self.opened).as_secs_f64();
@@ -278,6 +283,7 @@ fn person_row(
         .iter()
         .map(|&point| pixel_from_square(point, frame.size.width, frame.size.height));
     let confidence = person.confidence.as_ref();
+    let embedding = frame.embeddings.get(index).and_then(Option::as_ref);
     PersonRow {
         track: track.map(|track| u64::from(track.track_id)),
         betas: person.params.betas.to_vec(),
@@ -289,6 +295,7 @@ fn person_row(
         joints_px: pixels.flatten().collect(),
         presence: confidence.map(|confidence| confidence.presence),
         joints_sd_mm: confidence.map_or_else(Vec::new, |confidence| confidence.joints_sd_mm.to_vec()),
+        appearance: embedding.map_or_else(Vec::new, |embedding| embedding.to_vec()),
         mask_counts: person.mask.as_ref().map(|mask| mask.counts.clone()),
         ..detection_row(run_id, frame, index, &person.detection)
     }
@@ -323,6 +330,7 @@ mod tests {
             row: FrameRow { frame, ..FrameRow::default() },
             size: FrameSize::new(64, 48),
             persons: Vec::new(),
+            embeddings: Vec::new(),
             without_body: Vec::new(),
             tracks: tracks.collect(),
             image: None,

@@ -1,9 +1,9 @@
 //! Converts a parsed tflite model to our own [`Graph`] and a list of weight tensors.
 
-use super::conv;
 use super::graph::{Activation, Graph, Node, Op, Outputs, Window};
 use super::variant::{HEATMAP_SHAPE, LANDMARK_VALUES, Variant, WORLD_VALUES};
 use super::{BlazePoseError, ConvertedNetwork, WeightTensor};
+use crate::conv;
 use crate::tflite::{self, DType, Kind, Model, Padding};
 use half::f16;
 use std::collections::HashMap;

@@ -4,7 +4,7 @@
 //! not depend on the number of threads or on other crops.
 
 use super::BlazePoseError;
-use super::conv::{self, Depthwise, FeatureMap, Filter, Padding, Shape, Threads};
+use crate::conv::{self, Depthwise, FeatureMap, Filter, Padding, Shape, Threads};
 use super::graph::{Graph, Node, Op, Window, to_pads, to_shape};
 use super::plan::{Plan, Step};
 use super::store::WeightSource;

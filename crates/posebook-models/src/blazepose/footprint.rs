@@ -1,6 +1,6 @@
 //! Computes the CPU memory that a network needs from its graph alone, before weights are loaded.
 
-use super::conv::{Depthwise, Filter};
+use crate::conv::{Depthwise, Filter};
 use super::graph::{Graph, Op};
 use super::plan::Plan;
 use super::variant::{INPUT_SHAPE, INPUT_SIDE, Variant};

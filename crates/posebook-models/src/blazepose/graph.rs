@@ -3,7 +3,7 @@
 //! Independent of the file format that the graph was converted from and of the backend that executes it.
 
 use super::BlazePoseError;
-use super::conv::{Clamp, Padding, Shape, output_size};
+use crate::conv::{Clamp, Padding, Shape, output_size};
 use serde::{Deserialize, Serialize};
 
 // limits on untrusted files, several times the values of BlazePose heavy

@@ -2,20 +2,19 @@
 //! Grishchenko et al. 2022; Google's networks lite, full and heavy of 2021).
 //!
 //! The published tflite files are converted once ([`convert()`]) to a safetensors file that contains the graph, which
-//! [`BlazePose::load`] reads. On the CPU the network runs on our own kernels (`conv`), elsewhere on candle.
+//! [`BlazePose::load`] reads. On the CPU the network runs on the crate's own kernels (`crate::conv`), elsewhere on candle.
 //!
 //! Input: a frame and boxes (optionally the regions of the previous frame). Output: one [`PoseObservation`] per box.
 //!
 //! | part | what it does |
 //! |---|---|
 //! | `convert`, `store`, `graph`, `variant` | converts a tflite file to a graph and weights; stores and loads them |
-//! | `plan`, `cpu`, `conv`, `candle_network`, `network`, `footprint` | executes the graph; computes its memory use |
+//! | `plan`, `cpu`, `candle_network`, `network`, `footprint` | executes the graph; computes its memory use |
 //! | `region`, `decode`, `observe`, `settings` | crops regions of a frame and decodes the outputs to landmarks |
 //!
 //! Does not depend on the source of the boxes or on the use of the landmarks.
 
 mod candle_network;
-mod conv;
 mod convert;
 mod cpu;
 mod decode;

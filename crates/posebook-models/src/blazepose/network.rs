@@ -1,7 +1,7 @@
 //! Runs a network on a device: our own kernels on the CPU, candle on a GPU. Input: normalized crops; output: raw outputs.
 
 use super::candle_network::{BatchOutput, CandleNetwork};
-use super::conv::Threads;
+use crate::conv::Threads;
 use super::cpu::{CpuNetwork, Output};
 use super::footprint::Footprint;
 use super::graph::{Graph, Node};

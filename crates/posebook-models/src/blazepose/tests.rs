@@ -1,5 +1,5 @@
 use super::candle_network::CandleNetwork;
-use super::conv::Threads;
+use crate::conv::Threads;
 use super::cpu::CpuNetwork;
 use super::plan::Plan;
 use super::store::WeightsFile;

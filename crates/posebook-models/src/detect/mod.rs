@@ -12,6 +12,7 @@ mod settings_error;
 pub use provided_boxes::{DetectError, FrameDetections, ProvidedBoxes};
 pub use settings_error::SettingsError;
 
+use posebook_core::person::Detection;
 use serde::{Deserialize, Serialize};
 
 /// The source of detections.
@@ -47,7 +48,7 @@ pub struct Settings {
     /// `given` (provided boxes) or `nanodet`. `posebook track` uses `nanodet` if no boxes are provided.
     #[serde(skip_serializing_if = "Model::is_provided")]
     pub model: Model,
-    /// Settings of `nanodet`; those below apply to provided boxes.
+    /// Settings of `nanodet`; jitter, misses and false alarms apply to provided boxes.
     #[serde(skip_serializing_if = "is_default")]
     pub nanodet: nanodet::Settings,
     /// Standard deviation of a box's center, and of the logarithm of its size, as a fraction of its size.
@@ -63,6 +64,9 @@ pub struct Settings {
     pub smallest_width: f64,
     /// Minimum height of a box, pixels.
     pub smallest_height: f64,
+    /// A detection is removed unless its score is greater (PHALP's `low_th_c`). 0 keeps all; provided boxes have score 1.
+    #[serde(skip_serializing_if = "is_default")]
+    pub least_score: f64,
 }
 
 impl Default for Settings {
@@ -76,6 +80,7 @@ impl Default for Settings {
             false_alarms: 0.0,
             smallest_width: 0.0,
             smallest_height: 0.0,
+            least_score: 0.0,
         }
     }
 }
@@ -98,8 +103,46 @@ impl Settings {
             ("false_alarms", self.false_alarms, 0.0..=100.0, "a number from 0 to 100"),
             ("smallest_width", self.smallest_width, 0.0..=f64::MAX, not_negative),
             ("smallest_height", self.smallest_height, 0.0..=f64::MAX, not_negative),
+            ("least_score", self.least_score, 0.0..=1.0, "a number from 0 to 1"),
         ];
         let invalid = checks.into_iter().find(|(_, value, range, _)| !range.contains(value));
         invalid.map_or(Ok(()), |(name, value, _, range)| Err(SettingsError { name, value, range }))
+    }
+
+    /// Whether a detection of any detector is kept, by its score and by the size of its box, which is not padded or clipped.
+    pub fn keeps(&self, detection: &Detection) -> bool {
+        // `least_score = 0` keeps scores of 0
+        let is_certain = self.least_score == 0.0 || f64::from(detection.score) > self.least_score;
+        is_certain
+            && f64::from(detection.bbox.width()) >= self.smallest_width
+            && f64::from(detection.bbox.height()) >= self.smallest_height
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use posebook_core::person::BBox;
+
+    #[test]
+    fn detections_are_kept_by_score_and_size_as_in_phalp() {
+        let detection = |score: f32, width: f32, height: f32| {
+            let bbox = BBox { x1: 10.0, y1: 5.0, x2: 10.0 + width, y2: 5.0 + height };
+            Detection { bbox, score, input_id: None }
+        };
+        let all = Settings::default();
+        assert!(all.keeps(&detection(0.0, 1.0, 1.0)));
+        let phalp = Settings {
+            least_score: 0.5,
+            smallest_width: 50.0,
+            smallest_height: 100.0,
+            ..Settings::default()
+        };
+        assert!(phalp.keeps(&detection(0.75, 50.0, 100.0)));
+        assert!(!phalp.keeps(&detection(0.5, 50.0, 100.0)), "the score has to be greater");
+        assert!(!phalp.keeps(&detection(1.0, 49.0, 100.0)) && !phalp.keeps(&detection(1.0, 50.0, 99.0)));
+        assert!(Settings { least_score: 1.5, ..Settings::default() }.check().is_err());
+        let text = serde_json::to_string(&Settings::default()).unwrap();
+        assert!(!text.contains("least_score"), "committed settings do not change: {text}");
     }
 }

@@ -27,9 +27,9 @@ pub struct Square {
     pub side: f32,
 }
 
-/// Enlarges width or height so that their ratio is 192:256 (4D-Humans' `expand_to_aspect_ratio`).
-fn expand_to_aspect(width: f32, height: f32) -> [f32; 2] {
-    let [target_width, target_height] = ASPECT;
+/// Enlarges width or height so that their ratio is `aspect` (4D-Humans' `expand_to_aspect_ratio`).
+fn expand_to_aspect(width: f32, height: f32, aspect: [f32; 2]) -> [f32; 2] {
+    let [target_width, target_height] = aspect;
     if height / width < target_height / target_width {
         [width, (width * target_height / target_width).max(height)]
     } else {
@@ -37,24 +37,34 @@ fn expand_to_aspect(width: f32, height: f32) -> [f32; 2] {
     }
 }
 
-/// A box padded to 192:256 around its center (PHALP's `expand_bbox_to_aspect_ratio`).
+/// A box padded to 192:256 around its center, as 4D-Humans does (`expand_bbox_to_aspect_ratio`).
 pub fn pad_to_aspect(bbox: &BBox) -> BBox {
+    pad_to(bbox, ASPECT)
+}
+
+/// A box padded to the ratio `aspect` of width and height around its center.
+pub fn pad_to(bbox: &BBox, aspect: [f32; 2]) -> BBox {
     let [x, y] = bbox.center();
-    let [width, height] = expand_to_aspect(bbox.width(), bbox.height());
+    let [width, height] = expand_to_aspect(bbox.width(), bbox.height(), aspect);
     BBox { x1: x - width / 2.0, y1: y - height / 2.0, x2: x + width / 2.0, y2: y + height / 2.0 }
 }
 
 impl Square {
-    /// The square that PHALP crops for a box: the longer side of the padded box, around its center.
+    /// The square that 4D-Humans' tracker crops for a box: the longer side of the box padded to 192:256, around its center.
     pub fn phalp(bbox: &BBox) -> Square {
-        let padded = pad_to_aspect(bbox);
+        Square::around(bbox, Some(ASPECT))
+    }
+
+    /// The square of the longer side of a box padded to the ratio `aspect` (`expand_bbox_shape`); `None` does not pad.
+    pub fn around(bbox: &BBox, aspect: Option<[f32; 2]>) -> Square {
+        let padded = aspect.map_or(*bbox, |aspect| pad_to(bbox, aspect));
         Square { center: padded.center(), side: padded.width().max(padded.height()) }
     }
 
     /// The square that 4D-Humans' demo crops: as PHALP's, with the rounding of its division by 200.
     pub fn demo(bbox: &BBox) -> Square {
         let [width, height] = [bbox.width(), bbox.height()].map(|length| length / 200.0 * 200.0);
-        let [width, height] = expand_to_aspect(width, height);
+        let [width, height] = expand_to_aspect(width, height, ASPECT);
         Square { center: bbox.center(), side: width.max(height) }
     }
 
@@ -82,7 +92,7 @@ impl Square {
 }
 
 /// The normalized value of each 8-bit value of red, green and blue.
-pub(super) fn normalization_table() -> [[f32; 256]; 3] {
+pub fn normalization_table() -> [[f32; 256]; 3] {
     let normalized =
         |channel: usize, byte: usize| ((byte as f64 - MEAN[channel]) / DEVIATION[channel]) as f32;
     std::array::from_fn(|channel| std::array::from_fn(|byte| normalized(channel, byte)))
@@ -150,6 +160,8 @@ mod tests {
         assert_eq!((tall.width(), tall.height(), tall.center()), (300.0, 400.0, [5.0, 200.0]));
         let wide = Square::phalp(&BBox { x1: 10.0, y1: 20.0, x2: 100.0, y2: 30.0 });
         assert_eq!(wide, Square { center: [55.0, 25.0], side: 120.0 });
+        let unpadded = Square::around(&BBox { x1: 10.0, y1: 20.0, x2: 100.0, y2: 30.0 }, None);
+        assert_eq!(unpadded, Square { center: [55.0, 25.0], side: 90.0 });
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! [`crate::warp`] separates into rows and columns, and its sums are integers below 2^24, which `f32` adds without
 //! rounding. Both give the same bytes.
 
-use super::Hmr2Error;
 use super::crop::{self, Square, normalization_table};
+use super::{BoxAspect, Hmr2Error};
 use crate::device::frame_tensor;
 use crate::warp::{Taps, axis_taps};
 use candle_core::{DType, Device, Result, Tensor};
@@ -39,7 +39,7 @@ enum Crops {
 }
 
 impl FrameCrops {
-    /// Extracts PHALP's crops of all detections, of `size` pixels a side.
+    /// Extracts PHALP's crops of all detections, of `size` pixels a side, from boxes widened as `aspect` says.
     ///
     /// # Errors
     /// If a box has no area or is not finite, or the device fails.
@@ -47,8 +47,9 @@ impl FrameCrops {
         frame: &Frame,
         detections: &[Detection],
         size: usize,
+        aspect: BoxAspect,
     ) -> std::result::Result<FrameCrops, Hmr2Error> {
-        let squares = squares(frame, detections, Square::phalp)?;
+        let squares = squares(frame, detections, |bbox| Square::around(bbox, aspect.ratio()))?;
         let crops = match frame_tensor(frame)? {
             None => Crops::Host(squares.par_iter().map(|square| square.crop(frame, size)).collect()),
             Some(rgb) => {
@@ -133,7 +134,7 @@ impl FrameCrops {
 fn squares(
     frame: &Frame,
     detections: &[Detection],
-    to_square: fn(&BBox) -> Square,
+    to_square: impl Fn(&BBox) -> Square,
 ) -> std::result::Result<Vec<Square>, Hmr2Error> {
     let square = |detection: &Detection| {
         let (square, bbox) = (to_square(&detection.bbox), detection.bbox);
@@ -232,8 +233,8 @@ mod tests {
             .collect();
         for size in [64, 256] {
             let (on_host, on_device) = (
-                FrameCrops::extract(&host, &detections, size).unwrap(),
-                FrameCrops::extract(&device, &detections, size).unwrap(),
+                FrameCrops::extract(&host, &detections, size, BoxAspect::default()).unwrap(),
+                FrameCrops::extract(&device, &detections, size, BoxAspect::default()).unwrap(),
             );
             for index in 0..boxes.len() {
                 let bytes = |crops: &FrameCrops| {

@@ -29,4 +29,4 @@ pub use head::{Prediction, SmplHead, rotations_from_6d};
 pub use network::Network;
 pub use posebook_core::labels::Precision;
 pub use recover::{Hmr2, person_from_params};
-pub use settings::{Attention, Settings};
+pub use settings::{Attention, BoxAspect, Settings, Unchanged};

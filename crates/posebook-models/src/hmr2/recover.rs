@@ -3,7 +3,7 @@
 use super::camera::{HMAR_IMAGE_SIZE, HmarSquare, project_to_hmar};
 use super::crop::{Square, normalize};
 use super::frame_crops::{FrameCrops, Normalizer};
-use super::{Config, Hmr2Error, Network, Prediction, Settings};
+use super::{BoxAspect, Config, Hmr2Error, Network, Prediction, Settings};
 use crate::body::Body;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -20,6 +20,7 @@ pub struct Hmr2 {
     device: Device,
     dtype: DType,
     batch: usize,
+    expand_bbox_shape: BoxAspect,
 }
 
 impl Hmr2 {
@@ -34,8 +35,9 @@ impl Hmr2 {
         let normalizer = Normalizer::new(dtype, &device)?;
         let network = Network::load(config, weights)?;
         let network = network.with_attention(settings.attention.path());
-        let (image_size, batch) = (config.image_size, settings.batch);
-        Ok(Hmr2 { network, normalizer, image_size, device, dtype, batch })
+        let Settings { batch, expand_bbox_shape, .. } = *settings;
+        let image_size = config.image_size;
+        Ok(Hmr2 { network, normalizer, image_size, device, dtype, batch, expand_bbox_shape })
     }
 
     /// The device that the network runs on.
@@ -48,7 +50,7 @@ impl Hmr2 {
     /// # Errors
     /// If a box has no area or is not finite, or the device fails.
     pub fn extract_crops(&self, frame: &Frame, detections: &[Detection]) -> Result<FrameCrops, Hmr2Error> {
-        FrameCrops::extract(frame, detections, self.image_size)
+        FrameCrops::extract(frame, detections, self.image_size, self.expand_bbox_shape)
     }
 
     /// As [`Hmr2::extract_crops`], with the method of 4D-Humans' demo for images.
@@ -168,6 +170,7 @@ pub fn person_from_params(
             .collect(),
         confidence: None,
         mask: None,
+        appearance: None,
     }
 }
 

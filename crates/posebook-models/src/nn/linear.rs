@@ -56,6 +56,18 @@ impl Module for Linear {
 }
 
 impl Linear {
+    /// A layer of existing tensors: `weight` `(outputs, inputs)` and `bias` `(outputs)`.
+    ///
+    /// # Errors
+    /// If the shapes do not fit each other, or there is no memory.
+    pub fn new(weight: &Tensor, bias: Option<Tensor>) -> Result<Linear> {
+        let (outputs, _) = weight.dims2()?;
+        if let Some(bias) = bias.as_ref().filter(|bias| bias.dims() != [outputs]) {
+            bail!("linear: a bias of {:?} for {outputs} outputs", bias.dims());
+        }
+        Ok(Linear { weight: weight.contiguous()?, bias })
+    }
+
     /// The exact GELU of [`Module::forward`], in the same pass where no gradient is needed.
     ///
     /// # Shapes

@@ -2,7 +2,7 @@
 //! by Python 2, contain all three.
 
 use super::PickleError;
-use super::elements::{array_from_nodes, read_dtype, read_shape};
+use super::elements::{array_from_bytes, array_from_nodes, read_dtype, read_shape};
 use super::joblib::{is_wrapper, read_joblib_array};
 use super::machine::Policy;
 use super::tree::{Handle, Node, Object, Tree};
@@ -58,6 +58,36 @@ fn is_multiarray(module: &str) -> bool {
 /// If it is not an array, or its parts are inconsistent.
 pub fn read_array(tree: &Tree, handle: Handle, what: &str) -> Result<Array, PickleError> {
     read_nested_array(tree, handle, what, MAX_CHUMPY_DEPTH)
+}
+
+/// Reads a number: an integer, a float, a scalar of numpy, or an array with a single element; `what` names it in errors.
+///
+/// # Errors
+/// If it is something else.
+pub fn read_number(tree: &Tree, handle: Handle, what: &str) -> Result<f64, PickleError> {
+    let array = match tree.node(handle) {
+        Node::Float(value) => return Ok(*value),
+        Node::Int(value) => return Ok(*value as f64),
+        Node::Bool(value) => return Ok(f64::from(u8::from(*value))),
+        Node::Object(object) if is_scalar(tree, object) => {
+            // `scalar(dtype, bytes)`
+            let arguments = tree.elements(object.arguments).unwrap_or_default();
+            let [dtype, data] = arguments else {
+                return Err(PickleError::invalid(what, "a scalar without its type and its bytes"));
+            };
+            let bytes = tree.bytes(*data).ok_or_else(|| tree.unexpected(what, *data, "the bytes of a scalar"))?;
+            array_from_bytes(Vec::new(), read_dtype(tree, *dtype, what)?, false, bytes, what)?
+        }
+        _ => read_array(tree, handle, what)?,
+    };
+    match array.to_f64()[..] {
+        [value] => Ok(value),
+        _ => Err(tree.unexpected(what, handle, "a number")),
+    }
+}
+
+fn is_scalar(tree: &Tree, object: &Object) -> bool {
+    tree.global(object.callable).is_some_and(|(module, name)| is_multiarray(module) && name == "scalar")
 }
 
 /// [`read_array`] with a limit on nested chumpy objects: a crafted object may contain itself.

@@ -175,6 +175,8 @@ table! {
         pub write_to_secs: f64,
         /// Number of detections
         pub people: u64,
+        /// Whether a shot starts with this frame; null without `shots.detect`
+        pub shot: Option<bool>,
         /// Heap at the end of the frame
         pub heap_bytes: Option<u64>,
         /// Peak heap since the video was opened
@@ -261,6 +263,8 @@ table! {
         pub joints_sd_mm: Vec<f32>,
         /// Segmentation mask as COCO run lengths; null if the network gives none
         pub mask_counts: Option<String>,
+        /// Embedding of the appearance, 4096 values; empty without `appearance.results`
+        pub appearance: Vec<f32>,
         /// 44 joints smoothed along the track, as `joints_m`; empty without `smoothing.results`
         pub smooth_joints_m: Vec<f32>,
         /// Translation of the smoothed body, as `translation_m`; empty without `smoothing.results`

@@ -50,6 +50,12 @@ pub enum TrainError {
     /// The network failed.
     #[error(transparent)]
     Model(#[from] Hmr2Error),
+    /// Sampling or encoding a texture failed.
+    #[error(transparent)]
+    Appearance(#[from] posebook_models::appearance::AppearanceError),
+    /// An encoder of textures failed.
+    #[error("the encoder of textures failed: {0}")]
+    Encoder(#[from] posebook_core::appearance::NetworkError),
     /// The body model failed.
     #[error(transparent)]
     Body(#[from] posebook_models::body::BodyError),

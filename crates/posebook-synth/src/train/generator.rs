@@ -5,7 +5,7 @@ use super::mirror::Mirror;
 use super::part_map::{CELL_PIXELS, PartMap, ProjectedVertex};
 use super::people::{PersonState, Walk, random_stream};
 use super::{Example, SynthesisSettings};
-use crate::people::{Clothes, rest_positions};
+use crate::people::{Appearance, Clothes, rest_positions};
 use crate::render::{Camera, DrawCall, Mesh, Raster, ShadowMap, Surface, vertex_normals};
 use crate::scenery::{CameraView, Scenery};
 use posebook_core::geometry::{Vec3, add};
@@ -29,7 +29,9 @@ pub struct CropGenerator {
     drawing: SynthesisSettings,
     seed: u64,
     side: usize,
+    /// [`POOL_SIZE`] walks that crops reuse, and one of [`CropGenerator::observe`].
     walks: Vec<Option<(u64, Walk)>>,
+    /// As the walks.
     sceneries: Vec<Option<(u64, Scenery)>>,
     rasters: Vec<Raster>,
     shadows: ShadowMap,
@@ -57,8 +59,8 @@ impl CropGenerator {
             drawing: drawing.clone(),
             seed,
             side,
-            walks: (0..POOL_SIZE).map(|_| None).collect(),
-            sceneries: (0..POOL_SIZE).map(|_| None).collect(),
+            walks: (0..=POOL_SIZE).map(|_| None).collect(),
+            sceneries: (0..=POOL_SIZE).map(|_| None).collect(),
             rasters: Vec::new(),
             shadows: ShadowMap::new(96),
             normals: Default::default(),
@@ -84,6 +86,26 @@ impl CropGenerator {
         let mut draws = random_stream(self.seed, "light", number);
         example.rgb = degrade(example.rgb, self.side, &self.drawing, &mut draws);
         example
+    }
+
+    /// A crop of the walk `person` in the scenery `place` from a random direction, without degradation; `dressed_as` is the
+    /// number of another person whose clothes this one wears. `None` if too little of the person is inside the frame.
+    pub fn observe(
+        &mut self,
+        person: u64,
+        place: u64,
+        dressed_as: Option<u64>,
+        draws: &mut RandomStream,
+    ) -> Option<Example> {
+        let mut walk = Walk::generate(&self.body, self.seed, person);
+        if let Some(other) = dressed_as {
+            walk.appearance.clothes = Appearance::sample(self.seed, other).clothes;
+        }
+        self.walks[POOL_SIZE] = Some((person, walk));
+        if self.sceneries[POOL_SIZE].as_ref().is_none_or(|(held, _)| *held != place) {
+            self.sceneries[POOL_SIZE] = Some((place, Scenery::sample(self.seed, place, None)));
+        }
+        self.try_generate(POOL_SIZE, place, std::f64::consts::PI, draws)
     }
 
     /// The crop `number` before degradation.

@@ -4,7 +4,10 @@
 //! settings give the same examples. The network of [`posebook_models::hmr2`] trains on them. The state is saved in a checkpoint
 //! that training resumes from, and the averaged weights are exported as a model set. Benchmark clips use other seeds, so
 //! none of them is seen in training.
+//!
+//! `appearance` trains a small encoder of textures on the same people.
 
+mod appearance;
 mod auxiliary;
 mod batch;
 mod checkpoint;
@@ -23,6 +26,10 @@ mod people;
 mod settings;
 mod trainer;
 
+pub use appearance::{
+    AppearanceProgress, AppearanceSettings, EncoderLearning, HeldOut, Separation, ViewSettings,
+    train_appearance,
+};
 pub use error::TrainError;
 pub use evaluate::Evaluation;
 use example::Example;

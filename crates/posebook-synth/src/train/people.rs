@@ -68,7 +68,7 @@ impl PersonState {
 }
 
 /// Perturbs every joint rotation (limbs more) and the orientation.
-fn perturb_pose(params: &mut SmplParams, size: f64, draws: &mut RandomStream) {
+pub fn perturb_pose(params: &mut SmplParams, size: f64, draws: &mut RandomStream) {
     const LIMBS: [usize; 8] = [1, 2, 4, 5, 16, 17, 18, 19];
     let strongly = draws.bernoulli(0.3);
     for joint in 1..24 {

@@ -1,6 +1,6 @@
 //! The people of a clip: appearance, skeleton and motion.
 
-use super::spec::WalkersClip;
+use super::spec::{Outfit, WalkersClip};
 use super::variation::vary_plan;
 use crate::motion::{Plan, RestSkeleton, Walker};
 use crate::people::Appearance;
@@ -30,7 +30,10 @@ pub fn create_actors(clip: &WalkersClip, body: &Body) -> Vec<Actor> {
     let horizon = BLOCK_SECS * ((secs + 10.0) / BLOCK_SECS).ceil();
     let mut actors: Vec<Actor> = Vec::new();
     for id in 0..clip.people {
-        let appearance = Appearance::sample(clip.seed, id as u64);
+        let mut appearance = Appearance::sample(clip.seed, id as u64);
+        if let (Outfit::Same, Some(first)) = (clip.scene.outfit, actors.first()) {
+            appearance.clothes = first.appearance.clothes.clone();
+        }
         let skeleton = RestSkeleton::from_body(body, &appearance.betas);
         let walker = match clip.scene.person.get(id) {
             Some(script) => {

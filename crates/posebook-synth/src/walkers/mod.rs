@@ -17,7 +17,7 @@ mod variation;
 
 pub use encoding::Encoding;
 pub use renderer::SceneRenderer;
-pub use spec::{CameraSpec, Pan, PersonSpec, Scene, StageSpec, WalkersClip, WalkersDataset};
+pub use spec::{CameraSpec, Cut, Outfit, Pan, PersonSpec, Scene, StageSpec, WalkersClip, WalkersDataset};
 
 /// Seeds of benchmark clips. Training takes its seeds from [`crate::TRAINING_SEEDS`] only, so that no network is
 /// trained on a benchmark clip.

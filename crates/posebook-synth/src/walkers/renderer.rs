@@ -1,7 +1,7 @@
 //! Draws the frames of a clip and computes their ground truth. Does not depend on files.
 
 use super::actors::{Actor, create_actors};
-use super::spec::WalkersClip;
+use super::spec::{WalkersClip, world};
 use crate::people::{Clothes, rest_positions};
 use crate::render::{
     Camera, DrawCall, Light, Mesh, Raster, Rgb, ShadowMap, Silhouette, Surface, silhouette, vertex_normals,
@@ -59,17 +59,23 @@ impl SceneRenderer {
 
     /// The camera's pose in a frame.
     pub fn view(&self, frame: usize) -> CameraView {
-        let spec = &self.clip.scene.camera;
-        let yaw_deg = spec.pan.as_ref().map_or(0.0, |pan| {
-            let turned = frame as f64 / self.clip.fps / pan.secs;
+        let scene = &self.clip.scene;
+        let cut = scene.cut.iter().rfind(|cut| cut.frame <= frame);
+        let (spec, first, at, turned_deg) = match cut {
+            Some(cut) => (&cut.camera, cut.frame, world(cut.from), cut.yaw_deg),
+            None => (&scene.camera, 0, [0.0; 2], 0.0),
+        };
+        let pan_deg = spec.pan.as_ref().map_or(0.0, |pan| {
+            let turned = (frame - first) as f64 / self.clip.fps / pan.secs;
             let share = 0.5 - 0.5 * libm::cos(std::f64::consts::PI * turned);
             pan.from_deg + (pan.to_deg - pan.from_deg) * share
         });
+        let yaw_deg = turned_deg + pan_deg;
         let half_width = self.clip.width as f64 / 2.0;
         let focal = (half_width / libm::tan(spec.field_of_view_deg.to_radians() / 2.0)) as f32;
         let (cx, cy) = (half_width as f32, self.clip.height as f32 / 2.0);
         let camera = Camera { fx: focal, fy: focal, cx, cy };
-        let eye = [0.0, spec.height as f32, 0.0];
+        let eye = [at[0] as f32, spec.height as f32, at[1] as f32];
         CameraView::looking(eye, yaw_deg.to_radians(), spec.tilt_deg.to_radians(), camera)
     }
 

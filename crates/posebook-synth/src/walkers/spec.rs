@@ -78,10 +78,50 @@ pub struct Scene {
     /// Scripted people.
     #[serde(default)]
     pub person: Vec<PersonSpec>,
+    /// Whose clothes people wear.
+    #[serde(default, skip_serializing_if = "Outfit::is_own")]
+    pub outfit: Outfit,
+    /// Cuts to other poses of the camera, ordered by frame; people continue across a cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<Cut>,
 }
 
 fn usual_area() -> [[f64; 2]; 2] {
     [[-2.8, 4.4], [2.8, 8.5]]
+}
+
+/// Whose clothes (and skin and hair colors) the people of a scene have. Body shapes are always their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outfit {
+    /// Everybody has their own.
+    #[default]
+    Own,
+    /// Everybody has those of person 0.
+    Same,
+}
+
+impl Outfit {
+    fn is_own(&self) -> bool {
+        *self == Outfit::Own
+    }
+}
+
+/// A cut: from `frame` on, the camera has another pose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    /// First frame of the new shot, from 1.
+    pub frame: usize,
+    /// Ground position below the camera.
+    #[serde(default)]
+    pub from: [f64; 2],
+    /// Direction of view: 0 straight ahead as the scene's first camera, 90 to its right.
+    #[serde(default)]
+    pub yaw_deg: f64,
+    /// Height, tilt, field of view; a pan starts at the cut, and its angles are added to `yaw_deg`.
+    #[serde(default)]
+    pub camera: CameraSpec,
 }
 
 /// Pose and movement of the camera.
@@ -260,12 +300,21 @@ impl Scene {
         {
             return Err("a name consists of letters, digits, - and _".into());
         }
-        let camera = &self.camera;
-        if !(5.0..=150.0).contains(&camera.field_of_view_deg) || !(0.1..=50.0).contains(&camera.height) {
-            return Err("camera: field_of_view_deg must be 5 to 150, height 0.1 to 50".into());
-        }
-        if camera.tilt_deg.abs() > 80.0 || camera.pan.as_ref().is_some_and(|pan| pan.secs <= 0.0) {
-            return Err("camera: tilt_deg must be -80 to 80, pan.secs above 0".into());
+        self.camera.check()?;
+        let mut first = 1;
+        for cut in &self.cut {
+            if cut.frame < first {
+                return Err(format!("cut: frame = {} must be {first} or more, cuts are in order", cut.frame));
+            }
+            first = cut.frame + 1;
+            let is_near = cut.from.iter().all(|position| (-1000.0..=1000.0).contains(position));
+            if !is_near || !(-360.0..=360.0).contains(&cut.yaw_deg) {
+                return Err(format!(
+                    "cut at frame {}: from must be -1000 to 1000, yaw_deg -360 to 360",
+                    cut.frame
+                ));
+            }
+            cut.camera.check().map_err(|problem| format!("cut at frame {}: {problem}", cut.frame))?;
         }
         if (0..2).any(|i| self.area[0][i] >= self.area[1][i]) {
             return Err("area: the first corner must be left of and nearer than the second".into());
@@ -282,6 +331,20 @@ impl Scene {
     pub fn wander_area(&self) -> Area {
         let [near, far] = self.area;
         Area { low: [near[0], -far[1]], high: [far[0], -near[1]] }
+    }
+}
+
+impl CameraSpec {
+    fn check(&self) -> Result<(), String> {
+        if !(5.0..=150.0).contains(&self.field_of_view_deg) || !(0.1..=50.0).contains(&self.height) {
+            return Err("camera: field_of_view_deg must be 5 to 150, height 0.1 to 50".into());
+        }
+        // written so that NaN is refused, too
+        let is_possible = self.tilt_deg.abs() <= 80.0;
+        if !is_possible || self.pan.as_ref().is_some_and(|pan| pan.secs <= 0.0) {
+            return Err("camera: tilt_deg must be -80 to 80, pan.secs above 0".into());
+        }
+        Ok(())
     }
 }
 

@@ -1,3 +1,4 @@
+use super::actors::create_actors;
 use super::*;
 use posebook_core::provenance::sha256_of_bytes;
 use posebook_models::body::Body;
@@ -93,4 +94,67 @@ fn another_seed_changes_every_walk() {
     }
     assert_ne!(varied[0], varied[1]);
     assert_eq!(varied[0], positions(scripted, 10008, true));
+}
+
+/// After a cut the people are where they were, and the camera sees them from its new pose.
+#[test]
+fn people_continue_across_a_cut() {
+    let moved = "[[clip.cut]]\nframe = 10\nfrom = [4.0, 6.0]\nyaw_deg = -90\ncamera = { height = 2.0 }\n";
+    let mut plain = SceneRenderer::new(&tiny("people = 2"), Body::built_in());
+    let mut cut = SceneRenderer::new(&tiny(&format!("people = 2\n{moved}")), Body::built_in());
+    assert_eq!(hash_of(&mut plain, 9), hash_of(&mut cut, 9));
+    let (before, after) = (plain.draw(10), cut.draw(10));
+    let view = cut.view(10);
+    assert_eq!(view.eye_in_world, [4.0, 2.0, -6.0]);
+    let mut shared = 0;
+    for person in &after {
+        let Some(same) = before.iter().find(|other| other.id == person.id) else { continue };
+        let (here, there) = (person.body.as_ref().unwrap(), same.body.as_ref().unwrap());
+        let back = posebook_core::geometry::transpose(&view.camera_from_world);
+        let old = plain.view(10);
+        let old_back = posebook_core::geometry::transpose(&old.camera_from_world);
+        use posebook_core::geometry::{add, apply, norm, sub};
+        for (a, b) in here.joints_in_camera.iter().zip(&there.joints_in_camera) {
+            let a = add(apply(&back, *a), view.eye_in_world);
+            let b = add(apply(&old_back, *b), old.eye_in_world);
+            assert!(norm(sub(a, b)) < 1e-3, "{a:?} {b:?}");
+        }
+        shared += 1;
+    }
+    assert!(shared > 0);
+}
+
+#[test]
+fn cuts_are_checked() {
+    let base =
+        "kind = 'walkers'\nabout = 'tiny'\nseed = 10007\nwidth = 160\nheight = 90\nframes = 20\nfps = 30.0\n";
+    let refused = |cuts: &str| {
+        let walkers: WalkersDataset =
+            toml::from_str(&format!("{base}[[clip]]\nname = 'a'\npeople = 1\n{cuts}")).unwrap();
+        walkers.clips().unwrap_err()
+    };
+    let two = "[[clip.cut]]\nframe = 5\n[[clip.cut]]\nframe = 5\n";
+    assert_eq!(refused(two), "clip `a`: cut: frame = 5 must be 6 or more, cuts are in order");
+    assert!(refused("[[clip.cut]]\nframe = 0\n").contains("1 or more"));
+    assert!(refused("[[clip.cut]]\nframe = 5\nyaw_deg = nan\n").contains("yaw_deg"));
+    let camera = "[[clip.cut]]\nframe = 5\ncamera = { tilt_deg = nan }\n";
+    assert!(refused(camera).contains("cut at frame 5: camera: tilt_deg"));
+}
+
+#[test]
+fn people_can_dress_alike() {
+    let actors = |outfit| create_actors(&tiny(&format!("people = 3\n{outfit}")), &Body::built_in());
+    let (own, same) = (actors(""), actors("outfit = 'same'"));
+    for (i, (own, same)) in own.iter().zip(&same).enumerate() {
+        assert_eq!(own.appearance.betas, same.appearance.betas);
+        assert_eq!(own.appearance.clothes == same.appearance.clothes, i == 0);
+    }
+    assert_eq!(same[1].appearance.clothes, same[0].appearance.clothes);
+}
+
+/// What a clip is made from is its cache key: new keys of a scene must not change the keys of other scenes.
+#[test]
+fn unused_keys_are_not_serialized() {
+    let text = toml::to_string(&tiny("people = 2")).unwrap();
+    assert!(!text.contains("cut") && !text.contains("outfit"), "{text}");
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The cues that enter the cost, and how each is predicted. A cue that is off has distance zero.
 ///
-/// The defaults are those of PHALP with `predict = L`.
+/// The defaults are those of PHALP with `predict = L`. [`Cues::from_letters`] reads PHALP's letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cues {
@@ -38,6 +38,8 @@ pub enum PoseCue {
     /// The pose of the last match, which is the reference's fallback without its pose transformer.
     #[default]
     Last,
+    /// Predicted by a network from the track's history: the `pose` of [`Networks`](super::Networks).
+    Predictor,
 }
 
 /// How the appearance of a track's person is compared.
@@ -47,4 +49,80 @@ pub enum TextureCue {
     /// Appearance is ignored.
     #[default]
     Off,
+    /// The embeddings of the last match and of the person.
+    Embedding,
+    /// The track's texture map, mixed from all its matches, and the person's: both are encoded where both are visible, by
+    /// the `texture` of [`Networks`](super::Networks).
+    Uv,
+}
+
+/// Letters of PHALP's `phalp.predict` that mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("phalp.predict is \"{letters}\", but \"{unknown}\" is no cue; use the letters T or A, P and L")]
+pub struct CueLettersError {
+    /// The given letters.
+    pub letters: String,
+    /// The first that is unknown.
+    pub unknown: char,
+}
+
+impl Cues {
+    /// The cues of PHALP's `phalp.predict`: `T` compares texture maps, `A` embeddings (only where there is no `T`), `P`
+    /// predicts the pose and `L` the location. Without `P` or `L` the last value is compared.
+    ///
+    /// # Errors
+    /// If there is another letter, which the reference ignores.
+    pub fn from_letters(letters: &str) -> Result<Cues, CueLettersError> {
+        if let Some(unknown) = letters.chars().find(|letter| !"TAPL".contains(*letter)) {
+            return Err(CueLettersError { letters: letters.into(), unknown });
+        }
+        let has = |letter: char| letters.contains(letter);
+        Ok(Cues {
+            location: if has('L') { LocationCue::Ridge } else { LocationCue::Last },
+            pose: if has('P') { PoseCue::Predictor } else { PoseCue::Last },
+            texture: match (has('T'), has('A')) {
+                (true, _) => TextureCue::Uv,
+                (false, true) => TextureCue::Embedding,
+                (false, false) => TextureCue::Off,
+            },
+        })
+    }
+
+    /// PHALP's letters for these cues; `None` if it has none: PHALP always compares pose and location.
+    pub fn letters(self) -> Option<String> {
+        let texture = match self.texture {
+            TextureCue::Off => "",
+            TextureCue::Embedding => "A",
+            TextureCue::Uv => "T",
+        };
+        let pose = match self.pose {
+            PoseCue::Off => return None,
+            PoseCue::Last => "",
+            PoseCue::Predictor => "P",
+        };
+        let location = match self.location {
+            LocationCue::Off => return None,
+            LocationCue::Last => "",
+            LocationCue::Ridge => "L",
+        };
+        Some([texture, pose, location].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phalps_letters_and_back() {
+        for letters in ["", "T", "A", "P", "L", "TP", "AL", "PL", "TPL", "APL"] {
+            assert_eq!(Cues::from_letters(letters).unwrap().letters().as_deref(), Some(letters));
+        }
+        assert_eq!(Cues::from_letters("LPAT").unwrap().letters().as_deref(), Some("TPL"));
+        assert_eq!(Cues::from_letters("L").unwrap(), Cues::default());
+        let off = Cues { pose: PoseCue::Off, ..Cues::default() };
+        assert_eq!(off.letters(), None);
+        let error = Cues::from_letters("TPl").unwrap_err();
+        assert!(error.to_string().contains("\"l\" is no cue"), "{error}");
+    }
 }

@@ -9,26 +9,38 @@
 //! [`Tracker::update`] returns the tracks of a frame once they are final: at most `n_init - 1` frames later. Memory
 //! is bounded by the number of people in a frame, not by the length of the video.
 //!
+//! Appearance and learned poses come from networks behind traits: [`Networks`].
+//!
 //! Input: the [`Person`](posebook_core::person::Person)s of each frame, or only their boxes
 //! ([`Tracker::update_boxes`]), frame by frame in order. Output: [`FrameTracks`]. Does not depend on detectors or pixels.
 
+mod association;
 mod cost;
 mod cues;
+mod error;
 mod features;
+mod networks;
 mod pending;
 mod ridge;
 mod settings;
+#[cfg(test)]
+mod testing;
+mod texture;
 mod track;
 mod tracker;
 
+pub use association::{Association, AssociationRecord};
 pub use cost::{CostEquation, CostTerms};
-pub use cues::{Cues, LocationCue, PoseCue, TextureCue};
+pub use cues::{CueLettersError, Cues, LocationCue, PoseCue, TextureCue};
+pub use error::TrackError;
 pub use features::{
-    LOCATION_LENGTH, Location, Observation, POSE_LENGTH, Prediction, location_vector,
+    JOINTS_LENGTH, LOCATION_LENGTH, Location, Observation, POSE_LENGTH, Pose, Prediction, location_vector,
     params_from_pose_vector, pose_vector,
 };
+pub use networks::Networks;
 pub use pending::{FrameTrack, FrameTracks};
 pub use ridge::predict;
-pub use settings::{Settings, SettingsError};
+pub use settings::{AppearanceNeeded, PoseDistance, Settings, SettingsError};
+pub use texture::{mix, uv_distances};
 pub use track::{Track, TrackState};
-pub use tracker::{Association, TrackError, Tracker};
+pub use tracker::Tracker;

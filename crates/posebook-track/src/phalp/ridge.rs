@@ -55,7 +55,7 @@ fn fit(times: &[f64], values: &[f64], alpha: f64, time: f64) -> Fit {
     Fit { value: on_line(time), interval }
 }
 
-/// Predicts a track `misses + 1` frames after its last match; the pose is that of the last match.
+/// Predicts a track `misses + 1` frames after its last match; the pose is that of the last match. Without appearance.
 ///
 /// The horizon is limited to 48 misses. Intervals are divided by one plus the number of repeated times in `history`
 /// (a young track's history repeats its first observation), which makes young tracks look more certain than they
@@ -89,6 +89,8 @@ pub fn predict<'a>(
             in_square: [x.value as f32, y.value as f32],
             in_camera: [in_meters(x.value), in_meters(y.value), depth as f32],
         },
+        texture: None,
+        embedding: None,
         interval: [x.interval, y.interval, log_depth.interval.exp()].map(|width| (width / narrowed) as f32),
     }
 }
@@ -96,11 +98,11 @@ pub fn predict<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::phalp::POSE_LENGTH;
+    use crate::phalp::{Pose, PoseDistance};
 
     fn observation(frame_index: usize, x: f32) -> Observation {
         let location = Location { in_square: [x, 0.5], in_camera: [0.0, 0.0, 30.0] };
-        Observation { frame_index, pose: Box::new([0.0; POSE_LENGTH]), location, annotated: false }
+        Observation::at(frame_index, Pose::zero(PoseDistance::Smpl), location)
     }
 
     #[test]

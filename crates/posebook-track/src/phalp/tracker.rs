@@ -1,72 +1,36 @@
-//! The tracker: assigns the people of each frame to tracks (`deep_sort_/tracker.py`,
-//! `deep_sort_/linear_assignment.py`, `PHALP.track`).
+//! The tracker: assigns the people of each frame to tracks (`deep_sort_/tracker.py`, `PHALP.track`).
 
-use super::cost::CostTerms;
-use super::features::Observation;
+use super::association::{self, Association, AssociationRecord, Pairing};
+use super::cost::{CostEquation, CostTerms};
+use super::cues::{PoseCue, TextureCue};
+use super::error::TrackError;
+use super::features::{Observation, Pose, Prediction, squared_distance};
+use super::networks::Networks;
 use super::pending::{FrameTrack, FrameTracks, PendingFrames};
-use super::settings::{Settings, SettingsError};
+use super::settings::{AppearanceNeeded, Settings, SettingsError};
+use super::texture;
 use super::track::{Track, TrackState};
-use crate::assignment::{Costs, jonker_volgenant};
+use crate::assignment::Costs;
+use posebook_core::appearance::{Appearance, EMBEDDING_LENGTH, NetworkError, UvMap};
 use posebook_core::frame::FrameSize;
 use posebook_core::person::{BBox, Person, TrackId, pixel_from_square};
+use std::collections::HashMap;
 
-/// Costs above the threshold are set to the threshold plus this value.
-const ABOVE_THRESHOLD: f64 = 1e-5;
-
-/// A frame that cannot be tracked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TrackError {
-    /// Frames have to be given in ascending order.
-    #[error("frame {frame_index} comes after frame {last}; give the tracker frames in ascending order")]
-    Order {
-        /// The frame.
-        frame_index: usize,
-        /// The previous frame.
-        last: usize,
-    },
-    /// A person cannot be tracked.
-    #[error(
-        "frame {frame_index}: person {person_index} has a pose or location that is missing or not finite; \
-         leave the person out"
-    )]
-    Person {
-        /// The frame.
-        frame_index: usize,
-        /// Index of the person in the frame.
-        person_index: usize,
-    },
-    /// A box cannot be tracked.
-    #[error("frame {frame_index}: box {box_index} is empty or not finite; leave the box out")]
-    Box {
-        /// The frame.
-        frame_index: usize,
-        /// Index of the box in the frame.
-        box_index: usize,
-    },
-}
-
-/// The assignment of one frame's people to tracks.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Association {
-    /// Matched tracks with the index of their person, ascending by track.
-    pub matches: Vec<(TrackId, usize)>,
-    /// Tracks without a person.
-    pub unmatched_tracks: Vec<TrackId>,
-    /// People without a track, in the order in which new tracks are created for them.
-    pub unmatched_persons: Vec<usize>,
-    /// Tracks deleted in this frame.
-    pub deleted: Vec<TrackId>,
-}
+/// Embeddings are divided by 1000 before they are compared.
+const EMBEDDING_SCALE: f64 = 1.0 / (1000.0 * 1000.0);
 
 /// Assigns identities to people, frame by frame.
 #[derive(Debug, Clone)]
 pub struct Tracker {
     settings: Settings,
+    networks: Networks,
     tracks: Vec<LiveTrack>,
     next_id: u32,
     last_frame: Option<usize>,
     shot: bool,
     pending: PendingFrames,
+    /// `None` unless associations are recorded.
+    records: Option<Vec<AssociationRecord>>,
 }
 
 /// A live track with the box and person index of its last match.
@@ -77,21 +41,66 @@ struct LiveTrack {
     person_index: usize,
 }
 
+/// What the texture distance of a frame is computed from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TextureSource {
+    /// Nothing: it is 0, or does not enter the cost.
+    Nothing,
+    Embeddings,
+    Maps,
+}
+
+/// A prediction and a person whose cost needs their texture distance.
+struct OpenPair<'a> {
+    track: usize,
+    prediction: &'a Prediction,
+    person: usize,
+    bare: CostTerms,
+}
+
 impl Tracker {
-    /// A tracker without tracks.
+    /// A tracker without tracks and networks.
     ///
     /// # Errors
-    /// If a setting is outside the tracker's limits.
+    /// If a setting is outside the tracker's limits, or a cue needs a network.
     pub fn new(settings: Settings) -> Result<Tracker, SettingsError> {
-        settings.check()?;
-        let (tracks, pending) = (Vec::new(), PendingFrames::default());
-        Ok(Tracker { settings, tracks, next_id: 1, last_frame: None, shot: false, pending })
+        Tracker::with_networks(settings, Networks::default())
     }
 
-    /// Marks the next frame as the first of a new shot. Only tests call this, because there is no
-    /// shot detection yet.
+    /// A tracker without tracks. Networks that no cue needs are ignored.
+    ///
+    /// # Errors
+    /// If a setting is outside the tracker's limits, or a cue needs a network that is missing.
+    pub fn with_networks(settings: Settings, networks: Networks) -> Result<Tracker, SettingsError> {
+        settings.check()?;
+        networks.check(settings.cues)?;
+        Ok(Tracker {
+            settings,
+            networks,
+            tracks: Vec::new(),
+            next_id: 1,
+            last_frame: None,
+            shot: false,
+            pending: PendingFrames::default(),
+            records: None,
+        })
+    }
+
+    /// Marks the next frame as the first of a new shot: matched tracks forget where they were before, and
+    /// [`CostEquation::Eq010`] compares only embeddings and poses in that frame.
     pub fn begin_shot(&mut self) {
         self.shot = true;
+    }
+
+    /// Records the association of every frame from now on. Whoever asks for it has to call
+    /// [`Tracker::take_association_records`] regularly, because the records grow with the video.
+    pub fn record_associations(&mut self) {
+        self.records.get_or_insert_default();
+    }
+
+    /// Removes and returns the records since the last call, oldest first; none unless they are asked for.
+    pub fn take_association_records(&mut self) -> Vec<AssociationRecord> {
+        self.records.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Tracks the people of one frame of `size`.
@@ -100,37 +109,64 @@ impl Tracker {
     /// frame, at the latest `n_init - 1` frames later.
     ///
     /// # Errors
-    /// If frames are out of order, or a person's values are missing or not finite.
+    /// If frames are out of order, a person's values are missing or not finite, or a network fails. After a failed network
+    /// the tracker must not be used any more.
     pub fn update(
         &mut self,
         frame_index: usize,
         size: FrameSize,
         persons: &[Person],
     ) -> Result<Vec<FrameTracks>, TrackError> {
+        self.update_annotated(frame_index, size, persons, |_| false)
+    }
+
+    /// As [`Tracker::update`]; `is_annotated` says of a person's index whether an annotation was given for that person, which
+    /// confirms its track at once.
+    ///
+    /// # Errors
+    /// As [`Tracker::update`].
+    pub fn update_annotated(
+        &mut self,
+        frame_index: usize,
+        size: FrameSize,
+        persons: &[Person],
+        is_annotated: impl Fn(usize) -> bool,
+    ) -> Result<Vec<FrameTracks>, TrackError> {
+        let needed = self.settings.appearance_needed(self.shot);
         let arrivals = persons.iter().enumerate().map(|(person_index, person)| {
-            let observation = Observation::from_person(frame_index, person);
-            let observation = observation.ok_or(TrackError::Person { frame_index, person_index })?;
+            let observation = Observation::from_person(frame_index, person, self.settings.pose_distance);
+            let mut observation = observation.ok_or(TrackError::Person { frame_index, person_index })?;
+            if needed > AppearanceNeeded::Nothing && !observation.appearance.as_ref().is_some_and(is_usable) {
+                return Err(TrackError::Appearance { frame_index, person_index });
+            }
+            observation.annotated = is_annotated(person_index);
             Ok((observation, person.detection.bbox))
         });
-        self.update_with_arrivals(frame_index, size, arrivals.collect::<Result<_, TrackError>>()?)
+        let arrivals = arrivals.collect::<Result<_, TrackError>>()?;
+        self.update_with_arrivals(frame_index, size, arrivals)
     }
 
     /// As [`Tracker::update`], for people of whom only the boxes are known, in pixels of the frame: see
     /// [`Observation::from_box`]. The pose cue then has no effect.
     ///
     /// # Errors
-    /// If frames are out of order, or a box is empty or not finite.
+    /// If frames are out of order, a box is empty or not finite, or the settings compare appearances, which boxes do not have.
     pub fn update_boxes(
         &mut self,
         frame_index: usize,
         size: FrameSize,
         boxes: &[BBox],
     ) -> Result<Vec<FrameTracks>, TrackError> {
+        let needs_appearance = self.settings.appearance_needed(self.shot) > AppearanceNeeded::Nothing;
         let arrivals = boxes.iter().enumerate().map(|(box_index, bbox)| {
-            let observation = Observation::from_box(frame_index, size, bbox);
+            if needs_appearance {
+                return Err(TrackError::Appearance { frame_index, person_index: box_index });
+            }
+            let observation = Observation::from_box(frame_index, size, bbox, self.settings.pose_distance);
             Ok((observation.ok_or(TrackError::Box { frame_index, box_index })?, *bbox))
         });
-        self.update_with_arrivals(frame_index, size, arrivals.collect::<Result<_, TrackError>>()?)
+        let arrivals = arrivals.collect::<Result<_, TrackError>>()?;
+        self.update_with_arrivals(frame_index, size, arrivals)
     }
 
     fn update_with_arrivals(
@@ -139,7 +175,8 @@ impl Tracker {
         size: FrameSize,
         arrivals: Vec<(Observation, BBox)>,
     ) -> Result<Vec<FrameTracks>, TrackError> {
-        let costs = self.costs(arrivals.iter().map(|(observation, _)| observation));
+        self.check_order(frame_index)?;
+        let costs = self.costs(arrivals.iter().map(|(observation, _)| observation))?;
         self.update_with_costs(frame_index, size, arrivals, &costs)?;
         Ok(self.take_final())
     }
@@ -165,19 +202,139 @@ impl Tracker {
     }
 
     /// Cost matrix of tracks (rows, ascending by id) and people (columns), before gating.
-    pub fn costs<'a>(&self, observations: impl Iterator<Item = &'a Observation>) -> Costs {
-        let observations: Vec<&Observation> = observations.collect();
+    ///
+    /// Texture distances that cannot change the assignment are left out: where a cost exceeds `hungarian_th` without the
+    /// texture, it is the cost without the texture. Texture can only raise it, and such pairs are never matched.
+    ///
+    /// # Errors
+    /// If an appearance that the cost needs is missing, or the texture encoder fails.
+    pub fn costs<'a>(
+        &self,
+        observations: impl Iterator<Item = &'a Observation>,
+    ) -> Result<Costs, TrackError> {
+        self.cost_matrix(&observations.collect::<Vec<_>>(), self.settings.hungarian_th)
+    }
+
+    /// As [`Tracker::costs`], with all texture distances, as the reference computes them: two encodings per pair.
+    ///
+    /// # Errors
+    /// As [`Tracker::costs`].
+    pub fn unpruned_costs<'a>(
+        &self,
+        observations: impl Iterator<Item = &'a Observation>,
+    ) -> Result<Costs, TrackError> {
+        self.cost_matrix(&observations.collect::<Vec<_>>(), f64::INFINITY)
+    }
+
+    /// Least costs over each track's predictions; those above `threshold` may lack the texture.
+    fn cost_matrix(&self, persons: &[&Observation], threshold: f64) -> Result<Costs, TrackError> {
         let Settings { cues, distance_type, .. } = self.settings;
-        Costs::from_fn(self.tracks.len(), observations.len(), |track, person| {
-            let terms = CostTerms::between(self.tracks[track].track.prediction(), observations[person], cues);
-            distance_type.cost(&terms, self.shot)
-        })
+        let source = self.texture_source();
+        let mut least = vec![f64::MAX; self.tracks.len() * persons.len()];
+        let mut open = Vec::new();
+        for (track, member) in self.tracks.iter().enumerate() {
+            let row = &mut least[track * persons.len()..][..persons.len()];
+            for prediction in member.track.predictions() {
+                for (person, (least, observation)) in row.iter_mut().zip(persons).enumerate() {
+                    let bare = CostTerms::between(prediction, observation, cues);
+                    let cost = match source {
+                        TextureSource::Nothing => Some(distance_type.cost(&bare, self.shot)),
+                        _ => distance_type.cost_without_texture(&bare, self.shot, threshold),
+                    };
+                    match cost {
+                        Some(cost) => *least = least.min(cost),
+                        None => open.push(OpenPair { track, prediction, person, bare }),
+                    }
+                }
+            }
+        }
+        let textures = match source {
+            TextureSource::Nothing => Vec::new(),
+            TextureSource::Embeddings => self.embedding_distances(persons, &open)?,
+            TextureSource::Maps => self.map_distances(persons, &open)?,
+        };
+        for (pair, texture) in open.iter().zip(textures) {
+            let cost = distance_type.cost(&CostTerms { texture, ..pair.bare }, self.shot);
+            let least = &mut least[pair.track * persons.len() + pair.person];
+            *least = least.min(cost);
+        }
+        Ok(Costs::from_fn(self.tracks.len(), persons.len(), |track, person| {
+            least[track * persons.len() + person]
+        }))
+    }
+
+    fn texture_source(&self) -> TextureSource {
+        match (self.settings.distance_type, self.settings.cues.texture) {
+            (CostEquation::Eq010, _) if self.shot => TextureSource::Embeddings,
+            (CostEquation::Eq010 | CostEquation::Eq019 | CostEquation::A0, TextureCue::Embedding) => {
+                TextureSource::Embeddings
+            }
+            (CostEquation::Eq010 | CostEquation::Eq019 | CostEquation::A0, TextureCue::Uv) => {
+                TextureSource::Maps
+            }
+            _ => TextureSource::Nothing,
+        }
+    }
+
+    /// Squared distances of the embeddings.
+    fn embedding_distances(
+        &self,
+        persons: &[&Observation],
+        pairs: &[OpenPair],
+    ) -> Result<Vec<f64>, TrackError> {
+        let distance = |pair: &OpenPair| {
+            let track =
+                pair.prediction.embedding.as_ref().ok_or_else(|| self.no_appearance(persons, pair))?;
+            let person = appearance(persons, pair.person)?;
+            Ok(EMBEDDING_SCALE * squared_distance(track, &person.embedding))
+        };
+        pairs.iter().map(distance).collect()
+    }
+
+    /// Distances of the texture maps, each pair of maps compared once.
+    fn map_distances(&self, persons: &[&Observation], pairs: &[OpenPair]) -> Result<Vec<f64>, TrackError> {
+        let Some(encoder) = self.networks.texture.as_deref().filter(|_| !pairs.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        // a lost track's predictions share one map
+        let (mut maps, mut map_numbers) = (Vec::new(), HashMap::new());
+        let (mut unique, mut numbers) = (Vec::new(), HashMap::new());
+        let mut pair_numbers = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let map = pair.prediction.texture.as_deref().ok_or_else(|| self.no_appearance(persons, pair))?;
+            let map_number = *map_numbers.entry(std::ptr::from_ref(map)).or_insert_with(|| {
+                maps.push(map);
+                maps.len() - 1
+            });
+            pair_numbers.push(*numbers.entry((map_number, pair.person)).or_insert_with(|| {
+                unique.push((map_number, pair.person));
+                unique.len() - 1
+            }));
+        }
+        let uvs = (0..persons.len()).map(|person| Ok(&*appearance(persons, person)?.uv));
+        let uvs: Vec<&UvMap> = uvs.collect::<Result<_, TrackError>>()?;
+        let frame_index = persons.first().map_or(0, |of| of.frame_index);
+        let distances = texture::uv_distances(encoder, &maps, &uvs, &unique)
+            .map_err(|source| TrackError::Network { frame_index, source })?;
+        Ok(pair_numbers.into_iter().map(|number| distances[number]).collect())
+    }
+
+    fn no_appearance(&self, persons: &[&Observation], pair: &OpenPair) -> TrackError {
+        let frame_index = persons[pair.person].frame_index;
+        TrackError::TrackAppearance { frame_index, track_id: self.tracks[pair.track].track.id().0 }
+    }
+
+    fn check_order(&self, frame_index: usize) -> Result<(), TrackError> {
+        match self.last_frame {
+            Some(last) if last >= frame_index => Err(TrackError::Order { frame_index, last }),
+            _ => Ok(()),
+        }
     }
 
     /// Tracks one frame with given costs: the second half of [`Tracker::update`].
     ///
     /// # Errors
-    /// If frames are out of order.
+    /// If frames are out of order, or the pose predictor fails.
     ///
     /// # Panics
     /// If the cost matrix is not tracks x arrivals.
@@ -188,9 +345,7 @@ impl Tracker {
         arrivals: Vec<(Observation, BBox)>,
         costs: &Costs,
     ) -> Result<Association, TrackError> {
-        if let Some(last) = self.last_frame.filter(|&last| last >= frame_index) {
-            return Err(TrackError::Order { frame_index, last });
-        }
+        self.check_order(frame_index)?;
         assert_eq!(
             (costs.rows(), costs.columns()),
             (self.tracks.len(), arrivals.len()),
@@ -198,33 +353,94 @@ impl Tracker {
         );
         self.last_frame = Some(frame_index);
         let shot = std::mem::take(&mut self.shot);
-        let mut arrivals: Vec<Option<(Observation, BBox)>> = arrivals.into_iter().map(Some).collect();
-        let pairing = associate(costs, self.settings.hungarian_th);
-        let mut update =
-            Association { unmatched_persons: pairing.free_persons.clone(), ..Association::default() };
+        let pairing = self.pair(frame_index, costs, &arrivals);
+        let ids = |tracks: &[usize]| tracks.iter().map(|&track| self.tracks[track].track.id()).collect();
+        let mut update = Association {
+            matches: pairing
+                .matches
+                .iter()
+                .map(|&(at, person)| (self.tracks[at].track.id(), person))
+                .collect(),
+            unmatched_tracks: ids(&pairing.free_tracks),
+            unmatched_persons: pairing.free_persons.clone(),
+            deleted: Vec::new(),
+        };
 
-        for (member, person) in self.tracks.iter_mut().zip(&pairing.person_of_track) {
-            member.track.increment_time_since_update();
-            let arrival = person.and_then(|person| Some((person, arrivals[person].take()?)));
-            if let Some((person_index, (observation, bbox))) = arrival {
-                update.matches.push((member.track.id(), person_index));
-                member.track.update(observation, shot, &self.settings);
-                (member.bbox, member.person_index) = (bbox, person_index);
-            } else {
-                update.unmatched_tracks.push(member.track.id());
-                member.track.mark_missed(&self.settings);
-            }
-            member.track.predict(&self.settings);
+        self.tracks.iter_mut().for_each(|member| member.track.increment_time_since_update());
+        for &(track, person_index) in &pairing.matches {
+            let (observation, bbox) = arrivals[person_index].clone();
+            let member = &mut self.tracks[track];
+            member.track.update(observation, shot, &self.settings);
+            (member.bbox, member.person_index) = (bbox, person_index);
         }
+        for &track in &pairing.free_tracks {
+            self.tracks[track].track.mark_missed(&self.settings);
+        }
+        // two batches, as in the reference: the learned pose predictor reads all tracks of a batch at the first one's times
+        let mut matched: Vec<usize> = pairing.matches.iter().map(|&(track, _)| track).collect();
+        matched.dedup();
+        self.predict(frame_index, &matched)?;
+        self.predict(frame_index, &pairing.free_tracks)?;
         for person_index in pairing.free_persons {
-            if let Some((observation, bbox)) = arrivals[person_index].take() {
-                let track = Track::new(TrackId(self.next_id), observation, &self.settings);
-                self.tracks.push(LiveTrack { track, bbox, person_index });
-                self.next_id += 1;
-            }
+            let (observation, bbox) = arrivals[person_index].clone();
+            let track = Track::new(TrackId(self.next_id), observation, &self.settings);
+            self.tracks.push(LiveTrack { track, bbox, person_index });
+            self.next_id += 1;
         }
         self.record(frame_index, size, &mut update);
         Ok(update)
+    }
+
+    /// Pairs tracks with people, and records how if that was asked for.
+    fn pair(&mut self, frame_index: usize, costs: &Costs, arrivals: &[(Observation, BBox)]) -> Pairing {
+        let clipped = association::clip(costs, self.settings.hungarian_th);
+        let identities = || {
+            let tracks = self.tracks.iter().map(|member| member.track.last().ground_truth);
+            let persons = arrivals.iter().map(|(observation, _)| observation.ground_truth);
+            (tracks.collect::<Vec<_>>(), persons.collect::<Vec<_>>())
+        };
+        let pairing = if self.settings.use_gt {
+            let (tracks, persons) = identities();
+            association::pair_by_identity(&tracks, &persons)
+        } else {
+            association::pair_by_costs(&clipped, self.settings.hungarian_th)
+        };
+        if self.records.is_some() {
+            let (track_identities, person_identities) = identities();
+            let record = AssociationRecord {
+                frame_index,
+                costs: (clipped.rows() > 0 && clipped.columns() > 0).then_some(clipped),
+                matches: pairing.matches.clone(),
+                unmatched_tracks: pairing.free_tracks.clone(),
+                unmatched_persons: pairing.free_persons.clone(),
+                track_identities,
+                person_identities,
+                track_ids: self.tracks().map(Track::id).collect(),
+            };
+            self.records.get_or_insert_default().push(record);
+        }
+        pairing
+    }
+
+    /// Predicts the given tracks in one batch.
+    fn predict(&mut self, frame_index: usize, tracks: &[usize]) -> Result<(), TrackError> {
+        let mut poses = match (self.settings.cues.pose, &self.networks.pose) {
+            (PoseCue::Predictor, Some(predictor)) if !tracks.is_empty() => {
+                let histories = tracks.iter().map(|&track| self.tracks[track].track.pose_history());
+                let poses = histories.collect::<Option<Vec<_>>>().ok_or_else(|| NetworkError {
+                    message: "the pose predictor needs pose vectors, not joints".into(),
+                    is_out_of_memory: false,
+                });
+                let poses = poses.and_then(|histories| super::networks::predict(&**predictor, &histories));
+                poses.map_err(|source| TrackError::Network { frame_index, source })?
+            }
+            _ => Vec::new(),
+        }
+        .into_iter();
+        for &track in tracks {
+            self.tracks[track].track.predict(&self.settings, poses.next().map(|pose| Pose::from(*pose)));
+        }
+        Ok(())
     }
 
     /// Removes and returns the frames that became final since the last call.
@@ -233,6 +449,10 @@ impl Tracker {
     }
 
     /// Records the tracks of this frame, and removes deleted tracks.
+    ///
+    /// As the reference does, a track is written back into the frames in which it was tentative when its matches are exactly
+    /// `n_init`. They skip this number if `n_init` is 1, or if `use_gt` matches a track several times in a frame: then it
+    /// begins with the frame that confirms it.
     fn record(&mut self, frame_index: usize, size: FrameSize, update: &mut Association) {
         self.pending.begin_frame(frame_index);
         for LiveTrack { track, bbox, person_index } in &self.tracks {
@@ -242,6 +462,13 @@ impl Tracker {
                 continue;
             }
             let confirmed = track.state() == TrackState::Confirmed;
+            if confirmed && track.hits() > self.settings.n_init {
+                self.pending.discard(track.id());
+            } else if confirmed {
+                self.pending.confirm(track.id());
+            } else if track.hits() >= self.settings.n_init {
+                continue;
+            }
             let identity = FrameTrack {
                 track_id: track.id(),
                 person_index: (track.time_since_update() == 0).then_some(*person_index),
@@ -254,190 +481,23 @@ impl Tracker {
                 ),
             };
             self.pending.add(identity, confirmed);
-            if confirmed {
-                self.pending.confirm(track.id());
-            }
         }
         self.tracks.retain(|member| member.track.state() != TrackState::Deleted);
     }
 }
 
-/// The assignment of one frame.
-struct Pairs {
-    person_of_track: Vec<Option<usize>>,
-    /// People without a track: first those left over by the assignment, then those whose assignment costs more than
-    /// the threshold, in the order of the tracks. New tracks are numbered in this order.
-    free_persons: Vec<usize>,
+/// Whether the embedding has the right length and finite values.
+fn is_usable(appearance: &Appearance) -> bool {
+    let embedding = &appearance.embedding;
+    embedding.len() == EMBEDDING_LENGTH && embedding.iter().all(|value| value.is_finite())
 }
 
-/// Assignment of least total cost, after costs above `threshold` are made equal; assignments above it are undone.
-fn associate(costs: &Costs, threshold: f64) -> Pairs {
-    let clipped = Costs::from_fn(costs.rows(), costs.columns(), |track, person| {
-        let cost = costs.get(track, person);
-        if cost > threshold { threshold + ABOVE_THRESHOLD } else { cost }
-    });
-    let mut person_of_track = jonker_volgenant(&clipped);
-    let mut left_over = vec![true; costs.columns()];
-    person_of_track.iter().flatten().for_each(|&person| left_over[person] = false);
-    let mut free_persons: Vec<usize> = (0..costs.columns()).filter(|&person| left_over[person]).collect();
-    for (track, slot) in person_of_track.iter_mut().enumerate() {
-        if let Some(person) = slot.take_if(|person| clipped.get(track, *person) > threshold) {
-            free_persons.push(person);
-        }
-    }
-    Pairs { person_of_track, free_persons }
+fn appearance<'a>(persons: &[&'a Observation], person_index: usize) -> Result<&'a Appearance, TrackError> {
+    let observation = persons[person_index];
+    let missing = TrackError::Appearance { frame_index: observation.frame_index, person_index };
+    observation.appearance.as_ref().ok_or(missing)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use posebook_core::geometry::IDENTITY;
-    use posebook_core::person::{Detection, SmplParams};
-    use proptest::prelude::*;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    const SIZE: FrameSize = FrameSize::new(640, 480);
-
-    /// A person at column `x` (0 to 1) of the image, 30 m from PHALP's camera.
-    fn person(x: f32) -> Person {
-        let params = SmplParams { betas: [0.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] };
-        let bbox = BBox { x1: 640.0 * x - 20.0, y1: 100.0, x2: 640.0 * x + 20.0, y2: 200.0 };
-        Person {
-            detection: Detection { bbox, score: 1.0, input_id: None },
-            params,
-            crop_camera: [0.9, 0.0, 0.0],
-            translation: [(x - 0.5) * 30.0 * 256.0 / 5000.0, 0.0, 30.0],
-            joints: vec![[0.0; 3]; 44],
-            joints_in_square: vec![[x, 0.5]; 45],
-            confidence: None,
-            mask: None,
-        }
-    }
-
-    fn tracker() -> Tracker {
-        Tracker::new(Settings::default()).unwrap()
-    }
-
-    #[test]
-    fn a_confirmed_track_covers_its_tentative_frames() {
-        let mut tracker = tracker();
-        for frame in 0..4 {
-            assert!(tracker.update(frame, SIZE, &[person(0.5)]).unwrap().is_empty());
-        }
-        let final_frames = tracker.update(4, SIZE, &[person(0.5)]).unwrap();
-        assert_eq!(final_frames.iter().map(|of| of.frame_index).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
-        assert!(final_frames.iter().all(|of| of.tracks.len() == 1 && of.tracks[0].person_index == Some(0)));
-        let lost = &tracker.update(5, SIZE, &[]).unwrap()[0].tracks[0];
-        assert!(lost.is_lost());
-        assert_eq!((lost.time_since_update, lost.bbox), (1, person(0.5).detection.bbox));
-        assert!((lost.predicted_in_image[0] - 320.0).abs() < 1.0);
-    }
-
-    #[test]
-    fn a_tentative_track_that_is_missed_is_dropped() {
-        let mut tracker = tracker();
-        for frame in 0..3 {
-            tracker.update(frame, SIZE, &[person(0.5)]).unwrap();
-        }
-        let final_frames = tracker.update(3, SIZE, &[]).unwrap();
-        assert_eq!(final_frames.len(), 4);
-        assert!(final_frames.iter().all(|of| of.tracks.is_empty()));
-        tracker.update(4, SIZE, &[person(0.5)]).unwrap();
-        assert_eq!(tracker.finish(), [FrameTracks { frame_index: 4, tracks: Vec::new() }]);
-    }
-
-    #[test]
-    fn a_lost_track_is_deleted_after_its_maximum_age() {
-        let mut tracker = tracker();
-        for frame in 0..10 {
-            tracker.update(frame, SIZE, &[person(0.5)]).unwrap();
-        }
-        let lost_frames =
-            (10..100).filter(|&frame| !tracker.update(frame, SIZE, &[]).unwrap()[0].tracks.is_empty());
-        assert_eq!(lost_frames.count(), 50);
-    }
-
-    #[test]
-    fn untrackable_input_is_an_error() {
-        let mut tracker = tracker();
-        tracker.update(3, SIZE, &[]).unwrap();
-        let again = tracker.update(3, SIZE, &[]).unwrap_err();
-        assert_eq!(
-            again.to_string(),
-            "frame 3 comes after frame 3; give the tracker frames in ascending order"
-        );
-        let mut broken = person(0.5);
-        broken.translation[2] = f32::NAN;
-        let error = tracker.update(4, SIZE, &[person(0.2), broken]).unwrap_err();
-        assert_eq!(error, TrackError::Person { frame_index: 4, person_index: 1 });
-        let boxes = [person(0.2).detection.bbox, BBox { x1: 9.0, y1: 9.0, x2: 9.0, y2: 20.0 }];
-        let error = tracker.update_boxes(4, SIZE, &boxes).unwrap_err();
-        assert_eq!(error.to_string(), "frame 4: box 1 is empty or not finite; leave the box out");
-    }
-
-    /// Three walking people: per frame those detected (0, 1, 2) and their column.
-    fn walk(detected: &[[bool; 3]], speeds: [f32; 3]) -> Vec<Vec<(usize, f32)>> {
-        let column = |index: usize, frame: usize| 0.2 + 0.3 * index as f32 + speeds[index] * frame as f32;
-        let frame = |(frame, detected): (usize, &[bool; 3])| {
-            (0..3).filter(|&index| detected[index]).map(|index| (index, column(index, frame))).collect()
-        };
-        detected.iter().enumerate().map(frame).collect()
-    }
-
-    /// Tracks `frames`; per frame the pairs of person and track.
-    fn identities(frames: &[Vec<(usize, f32)>]) -> Vec<BTreeSet<(usize, TrackId)>> {
-        let mut tracker = tracker();
-        let mut final_frames = Vec::new();
-        for (frame, people) in frames.iter().enumerate() {
-            let persons: Vec<Person> = people.iter().map(|&(_, x)| person(x)).collect();
-            final_frames.extend(tracker.update(frame, SIZE, &persons).unwrap());
-            assert!(tracker.pending_frames() <= 4);
-        }
-        final_frames.extend(tracker.finish());
-        assert_eq!(final_frames.len(), frames.len());
-        let row = |(people, of): (&Vec<(usize, f32)>, FrameTracks)| {
-            let ids: BTreeSet<TrackId> = of.tracks.iter().map(|of| of.track_id).collect();
-            assert_eq!(ids.len(), of.tracks.len(), "an identity twice in frame {}", of.frame_index);
-            let persons: BTreeSet<usize> = of.tracks.iter().filter_map(|of| of.person_index).collect();
-            assert_eq!(persons.len(), of.tracks.iter().filter(|of| !of.is_lost()).count());
-            of.tracks.iter().filter_map(|of| Some((people[of.person_index?].0, of.track_id))).collect()
-        };
-        frames.iter().zip(final_frames).map(row).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn the_order_of_people_changes_track_numbers_only(
-            detected in prop::collection::vec(prop::array::uniform3(prop::bool::weighted(0.9)), 1..40),
-            speeds in prop::array::uniform3(-0.004f32..0.004),
-            rotations in prop::collection::vec(0usize..3, 40),
-        ) {
-            let frames = walk(&detected, speeds);
-            let mut reordered = frames.clone();
-            for (people, rotation) in reordered.iter_mut().zip(rotations) {
-                let by = rotation % people.len().max(1);
-                people.rotate_left(by);
-            }
-            let (original, reordered) = (identities(&frames), identities(&reordered));
-            let mut renumbered = BTreeMap::new();
-            for (original, reordered) in original.iter().zip(&reordered) {
-                prop_assert_eq!(original.len(), reordered.len());
-                for ((index, original), (same, reordered)) in original.iter().zip(reordered) {
-                    prop_assert_eq!(index, same);
-                    prop_assert_eq!(*renumbered.entry(*original).or_insert(*reordered), *reordered);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn memory_does_not_grow_with_the_video() {
-        let mut tracker = tracker();
-        for frame in 0..2000 {
-            let flicker = if frame % 3 == 0 { vec![person(0.2)] } else { vec![person(0.2), person(0.8)] };
-            tracker.update(frame, SIZE, &flicker).unwrap();
-            assert!(tracker.tracks().len() <= 3 && tracker.pending_frames() <= 4);
-            assert!(tracker.tracks().all(|track| track.history().len() == 7));
-        }
-    }
-}
+#[path = "tracker_tests.rs"]
+mod tests;

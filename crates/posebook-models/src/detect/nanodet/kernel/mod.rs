@@ -5,7 +5,7 @@
 //! stride of 1 use Winograd's method, with 16 products instead of 36. Sums have a fixed order, so that results do not
 //! depend on the number of threads.
 //!
-//! BlazePose has its own kernels (`blazepose::conv`), for unpadded maps, rectangular and depthwise filters: they sum in
+//! BlazePose has its own kernels (`crate::conv`), for unpadded maps, rectangular and depthwise filters: they sum in
 //! another order, and each order is part of the results of its network.
 
 mod direct;

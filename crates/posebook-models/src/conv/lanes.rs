@@ -128,12 +128,12 @@ macro_rules! lanes_kernel {
         $(#[$doc])*
         $visible fn $name($($arg: $type),*) {
             #[inline(always)]
-            fn body<$l: $crate::blazepose::conv::lanes::Lanes>($($arg: $type),*) $body
+            fn body<$l: $crate::conv::lanes::Lanes>($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
                 fn with_avx2($($arg: $type),*) {
-                    body::<$crate::blazepose::conv::lanes::Avx2Lanes>($($arg),*)
+                    body::<$crate::conv::lanes::Avx2Lanes>($($arg),*)
                 }
                 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                     #[expect(unsafe_code, reason = "calls code compiled for AVX2 and FMA after checking the processor")]
@@ -141,7 +141,7 @@ macro_rules! lanes_kernel {
                     return unsafe { with_avx2($($arg),*) };
                 }
             }
-            body::<$crate::blazepose::conv::lanes::PortableLanes>($($arg),*)
+            body::<$crate::conv::lanes::PortableLanes>($($arg),*)
         }
     };
 }
