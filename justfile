@@ -78,7 +78,7 @@ lint:
     cargo clippy --release --locked --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps
 
-# run the benchmarks: all, or one of render, video, hmr2, fit, blazepose
+# run the benchmarks: all, or one of render, video, hmr2, fit, blazepose, association
 bench *name:
     cargo bench --locked --workspace {{ if name == "" { "--benches" } else { "--bench " + name } }}
 

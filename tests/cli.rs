@@ -39,6 +39,8 @@ fn the_help_of_every_command_is_complete() {
         "dataset",
         "model",
         "model import",
+        "model import hmr2",
+        "model import phalp",
         "model fetch",
         "device",
         "parity",

@@ -4,9 +4,11 @@
 
 mod arguments;
 mod completions;
+mod convert;
 mod dataset;
 mod device;
 mod experiment;
+mod export;
 mod fetching;
 mod frames;
 mod gpu;
@@ -49,6 +51,10 @@ enum Command {
     Track(track::Args),
     /// Reconstruct the bodies of the people in images: renderings, meshes, parameters
     Reconstruct(reconstruct::Args),
+    /// Export tracked bodies: glTF, npz, BVH, CSV, MOTChallenge text, PHALP's .pkl
+    Export(export::Args),
+    /// Convert a .pkl of PHALP to tables, and back
+    Convert(convert::Args),
     /// Estimate memory, disk and time of a run over a video in every mode
     Plan(plan::Args),
     /// List the frames that a run would read from a video: time, key frame, hash
@@ -87,6 +93,8 @@ impl Cli {
             Command::Experiment(args) => experiment::run(args),
             Command::Track(args) => success(track::run(args)),
             Command::Reconstruct(args) => success(reconstruct::run(args)),
+            Command::Export(args) => success(export::run(args)),
+            Command::Convert(args) => success(convert::run(args)),
             Command::Plan(args) => success(plan::run(args)),
             Command::Frames(args) => success(frames::run(args)),
             Command::Metrics(args) => success(metrics::run(args)),

@@ -188,3 +188,80 @@ fn invalid(what: impl Into<String>, reason: impl Into<String>) -> PickleError {
 fn unexpected(tree: &Tree, what: &str, found: Handle, wanted: &'static str) -> PickleError {
     PickleError::Unexpected { what: what.to_string(), found: tree.describe(found), wanted }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written by joblib 1.5 with numpy 2: `joblib.dump(boxes, path, compress=3)` of `{"b10.jpg": {"gt_bbox":
+    /// np.float32 array [[10, 20, 30, 40], [1.5, 2, 30, 60]], "extra_data": {"gt_class": [], "gt_track_id": np.array([7, 8])}},
+    /// "b2.jpg": [[10.0, 20.0, 30.0, 40.0]] without identities, "a.jpg": no boxes, "c.jpg": [np.array([5, 6, 7, 8])] with class
+    /// [[3]] and identity np.int64(-1)}`.
+    const JOBLIB: &str = "\
+     785e65524f4bdc50108ffb27bb6e2d5584962aa51e2a6c2fa1150f3d94ba6a416820072f3d85302f49f74593cd23c943f720d883760bef \
+     d6d98ba77e947ea182dfa04ef212adecc07b33c3ccbcf9fde6cd6567fed7d0728143d563efdf5927628c95332e3cc6d27354eb27298b23 \
+     664d6422a69e88fcd33844b5e694ee7e96c1f46b06428419fec2b7dfabda7e2e991f439ea3ea5655a87a9300ca5c4a52dd9c8308d16ed9 \
+     9d6bf2d22ca062b5744876504c29c2078d45d9ad6fbbf873f6038f7168b7d5d247741ce7cb3f92eab28d02991a401ca7675e9280c099da \
+     d448ab7e1ec4d17892841362332dc21ced55c97a652589616ced1bc66f3ab774b60e0ce3cf1ecd62a47d713017f574d4203c2f32f00228 \
+     4033a4e968862eaa27e450d43ff5a200b9a987c097f90a7f6ab7ae903fe3ab7c8dafab56f4e181097fb1c883bf9cf18d12a0a9f1f5eaf6 \
+     fd5acf6f6a434a65b29de6af78db2518c3a3d11b1d3e1aed36c6a7c6f8ac8d10f86609ee958bfcb58bf44e17fe7f6621ea3f8a3ee6d6b9 \
+     e7b67d8f7ca51e6da5ba355cb3d60b7c9c3af080ca45bb0d506253cfab6fb43c3fcd422b917111e90d5266ee430ce5bef1edc37ed310af \
+     6945404a69dd011d8b033e";
+
+    fn from_hex(hex: &str) -> Vec<u8> {
+        let digits: Vec<char> = hex.chars().filter(char::is_ascii_hexdigit).collect();
+        let byte = |pair: &[char]| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap();
+        digits.chunks(2).map(byte).collect()
+    }
+
+    #[test]
+    fn joblibs_file_of_lists_and_arrays_is_read() {
+        let read = parse(&from_hex(JOBLIB)).unwrap();
+        let names: Vec<&str> = read.frames.iter().map(|frame| frame.name.as_str()).collect();
+        assert_eq!(names, ["a.jpg", "b10.jpg", "b2.jpg", "c.jpg"], "sorted by characters, as Python does");
+        let given = |x1, y1, x2, y2, id| PickledBox { bbox: BBox { x1, y1, x2, y2 }, id };
+        let boxes: Vec<_> = read.frames.iter().map(|frame| frame.boxes.clone()).collect();
+        assert_eq!(boxes[0], []);
+        let two = [given(10.0, 20.0, 40.0, 60.0, Some(7)), given(1.5, 2.0, 31.5, 62.0, Some(8))];
+        assert_eq!(boxes[1], two);
+        assert_eq!(boxes[2], [given(10.0, 20.0, 40.0, 60.0, None)]);
+        assert_eq!(boxes[3], [given(5.0, 6.0, 12.0, 14.0, None)]);
+        assert!(!read.have_identities());
+        assert_eq!(read.notes, ["gt_class of 1 frames is not used: it labels actions"]);
+    }
+
+    /// A pickle of protocol 0, whose opcodes are text.
+    fn refused(pickle: &str) -> String {
+        parse(pickle.as_bytes()).unwrap_err().to_string()
+    }
+
+    /// A pickle of one frame with this entry.
+    fn frame(name: &str, entry: &str) -> String {
+        format!("(dV{name}\n(d{entry}ss.")
+    }
+
+    #[test]
+    fn damaged_and_hostile_files_are_refused() {
+        let bbox = |numbers: &str| format!("Vgt_bbox\n(l(l{numbers}aas");
+        let four = "F1\naF2\naF3\naF4\na";
+        assert_eq!(parse(frame("a.jpg", &bbox(four)).as_bytes()).unwrap().frames.len(), 1);
+        for (pickle, hint) in [
+            (frame("../a.jpg", &bbox(four)), "names without folders"),
+            (frame("a/b.jpg", &bbox(four)), "names without folders"),
+            (frame("a.jpg", &bbox("F1\naF2\na")), "x, y, width, height"),
+            (frame("a.jpg", &bbox("F1\naF2\naF-3\naF4\na")), "no area"),
+            (frame("a.jpg", &bbox("F1\naFnan\naF3\naF4\na")), "no area"),
+            (frame("a.jpg", "Vother\n(ls"), "no `gt_bbox`"),
+            ("cos\nsystem\n(S'echo'\ntR.".to_string(), "os.system"),
+            ("(d.".to_string(), "no frames"),
+            ("(l.".to_string(), "a dictionary of frame names"),
+            ("(dVa".to_string(), "truncated"),
+        ] {
+            let message = refused(&pickle);
+            assert!(message.contains(hint), "{pickle}: {message}");
+        }
+        let id = |ids: &str| format!("{}Vextra_data\n(dVgt_track_id\n(l{ids}ss", bbox(four));
+        assert!(refused(&frame("a.jpg", &id("I1\naI2\na"))).contains("2 identities for 1 boxes"));
+        assert!(refused(&frame("a.jpg", &id("F1.5\na"))).contains("not a whole number"));
+    }
+}

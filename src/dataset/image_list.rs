@@ -204,3 +204,87 @@ fn link(image: &Path, link: &Path) -> io::Result<()> {
         std::fs::copy(image, link).map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_of(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        folder
+    }
+
+    /// The contents of the images that are read, which are their first names.
+    fn contents(list: &ImageList) -> Vec<String> {
+        let files = ImageFiles::list(&list.folder).unwrap().files;
+        files.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
+
+    /// A pickle of protocol 0 with these frames, each with one box, or none if the name begins with `-`.
+    fn write_pickle(path: &Path, names: &[&str]) {
+        let frame = |name: &&str| {
+            let boxes = if name.starts_with('-') { "(l" } else { "(l(lF1\naF2\naF30\naF40\naa" };
+            format!("V{}\n(dVgt_bbox\n{boxes}ss", name.trim_start_matches('-'))
+        };
+        let frames: String = names.iter().map(frame).collect();
+        std::fs::write(path, format!("(d{frames}.")).unwrap();
+    }
+
+    #[test]
+    fn a_pickle_names_the_frames_and_their_boxes() {
+        let cache = tempfile::tempdir().unwrap();
+        let images = folder_of(&["1.jpg", "2.jpg", "10.jpg", "other.jpg"]);
+        let pickle = images.path().join("my.clip.pkl");
+        write_pickle(&pickle, &["2.jpg", "-1.jpg", "10.jpg"]);
+        let list = ImageList::from_pickle(&pickle, Some(images.path()), cache.path()).unwrap();
+        assert_eq!(contents(&list), ["1.jpg", "10.jpg", "2.jpg"], "by characters, without the others");
+        assert_eq!(list.folder.file_name().unwrap(), "my");
+        assert_eq!(
+            std::fs::read_to_string(list.boxes.as_ref().unwrap()).unwrap(),
+            "2,-1,1,2,30,40,1\n3,-1,1,2,30,40,1\n"
+        );
+        assert!(list.notes[0].starts_with("1 of 3 frames have no boxes"), "{:?}", list.notes);
+        // the same list is stored once; the folder is found next to the file
+        let again = ImageList::from_pickle(&pickle, None, cache.path()).unwrap();
+        assert_eq!(again.folder, list.folder);
+        assert!(again.notes[0].starts_with("video.base_path is not given"), "{:?}", again.notes);
+        assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
+        // all images of a folder in its order need no links
+        write_pickle(&pickle, &["1.jpg", "2.jpg"]);
+        let whole = folder_of(&["1.jpg", "2.jpg"]);
+        let list = ImageList::from_pickle(&pickle, Some(whole.path()), cache.path()).unwrap();
+        assert_eq!(list.folder, whole.path());
+    }
+
+    #[test]
+    fn missing_frames_and_other_files_are_refused() {
+        let cache = tempfile::tempdir().unwrap();
+        let images = folder_of(&["1.jpg", "notes.txt"]);
+        let pickle = images.path().join("a.pkl");
+        for (names, hint) in
+            [(["1.jpg", "3.jpg"], "video.base_path=FOLDER"), (["1.jpg", "notes.txt"], "no .jpg or .png")]
+        {
+            write_pickle(&pickle, &names);
+            let message = ImageList::from_pickle(&pickle, None, cache.path()).unwrap_err().to_string();
+            assert!(message.contains("a.pkl") && message.contains(hint), "{message}");
+        }
+        assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_is_read_in_phalps_order() {
+        let cache = tempfile::tempdir().unwrap();
+        let images = folder_of(&["1.jpg", "2.jpg", "10.jpg", "3.png"]);
+        let list = ImageList::from_folder(images.path(), cache.path()).unwrap();
+        assert_eq!(contents(&list), ["1.jpg", "10.jpg", "2.jpg"]);
+        assert!(list.notes[0].starts_with("1 images are left out"), "{:?}", list.notes);
+        let ordered = folder_of(&["01.jpg", "02.jpg"]);
+        let list = ImageList::from_folder(ordered.path(), cache.path()).unwrap();
+        assert_eq!((list.folder.as_path(), list.notes.len()), (ordered.path(), 0));
+        let none = folder_of(&["1.png"]);
+        assert!(ImageList::from_folder(none.path(), cache.path()).is_err());
+    }
+}

@@ -51,6 +51,9 @@ pub struct Settings {
     /// PHALP's learned pose predictor, for the tracker's pose cue.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pose_predictor: posebook_models::pose_predictor::Settings,
+    /// Detection of shots, at whose starts the tracker is told of a cut.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub shots: posebook_video::shots::Settings,
     /// Whether results are written frame by frame or at the end.
     #[serde(default)]
     pub results: ResultStorage,

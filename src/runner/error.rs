@@ -1,5 +1,6 @@
 //! Why an experiment, a video or an image could not be processed.
 
+use super::export::ResultsError;
 use super::images::{BoxesError, ReconstructRequestError};
 use super::store::key::KeyError;
 use super::track::TrackRequestError;
@@ -205,6 +206,12 @@ pub enum RunnerError {
     /// A report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// Results cannot be exported, or a `.pkl` cannot be read.
+    #[error(transparent)]
+    Export(#[from] posebook_export::ExportError),
+    /// There are no results, or not the ones that are needed.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
 }
 
 impl RunnerError {

@@ -19,6 +19,7 @@
 //! | `scheduler` | an experiment | its plan; its executed runs and its report folder |
 //! | `track` | a request for one video | a folder with tables, overlay and summary |
 //! | `estimate` | a request for one video | memory, disk and time of every video mode |
+//! | [`export`] | tables of a run or a `.pkl` of PHALP | glTF, npz, BVH, CSV, MOTChallenge text, `.pkl`; tables; uses `project` and `scoring` only |
 //! | [`images`] | a request for images | renderings, meshes and parameters; uses `project` and `store` only |
 //!
 //! Does not depend on the drawing of charts.
@@ -26,6 +27,7 @@
 mod drawing;
 mod error;
 mod estimate;
+pub mod export;
 pub mod images;
 mod job;
 mod project;

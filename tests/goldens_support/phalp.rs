@@ -1,10 +1,12 @@
-//! PHALP's goldens: predicted locations, track states, assignment; costs, whole clips and tracking scores are in
-//! separate files.
+//! PHALP's goldens: predicted locations, track states, assignment; costs, whole clips, textures and tracking scores are
+//! in separate files.
 
 #[path = "phalp_clips.rs"]
 mod clips;
 #[path = "phalp_costs.rs"]
 mod costs;
+#[path = "phalp_cues.rs"]
+mod cues;
 #[path = "phalp_scores.rs"]
 mod scores;
 
@@ -13,7 +15,9 @@ use crate::sets::{Set, sets};
 use posebook_core::frame::FrameSize;
 use posebook_core::person::{BBox, TrackId};
 use posebook_track::assignment::{Costs, crouse};
-use posebook_track::phalp::{self, Location, Observation, POSE_LENGTH, Settings, Track, TrackState, Tracker};
+use posebook_track::phalp::{
+    self, Location, Observation, Pose, PoseDistance, Settings, Track, TrackState, Tracker,
+};
 use serde_json::Value;
 
 /// Focal length divided by image side of PHALP's camera.
@@ -122,12 +126,7 @@ fn history(set: &str, name: &str, times: [usize; 7]) -> Vec<Observation> {
             }
             let in_camera = [(x - 0.5) * z / DEPTH_K, (y - 0.5) * z / DEPTH_K, z].map(|value| value as f32);
             let location = Location { in_square: [x as f32, y as f32], in_camera };
-            Observation {
-                frame_index: times[q],
-                pose: Box::new([0.0; POSE_LENGTH]),
-                location,
-                annotated: false,
-            }
+            Observation::at(times[q], Pose::zero(PoseDistance::Smpl), location)
         })
         .collect()
 }
@@ -201,7 +200,7 @@ fn replay(script: &str, log: &[Value], positions: &[f64]) -> Track {
     let observation = |time: usize, annotated| {
         let location =
             Location { in_square: [positions[(time + 3).min(6)] as f32, 0.5], in_camera: [0.0, 0.0, 30.0] };
-        Observation { frame_index: time, pose: Box::new([0.0; POSE_LENGTH]), location, annotated }
+        Observation { annotated, ..Observation::at(time, Pose::zero(PoseDistance::Smpl), location) }
     };
     let born_annotated = script.contains("at_birth");
     let mut track = Track::new(TrackId(1), observation(0, born_annotated), &settings);
@@ -272,8 +271,7 @@ fn assigned(tracks: usize, costs: &Costs) -> (Vec<(usize, usize)>, Vec<usize>, V
     let mut tracker = Tracker::new(Settings::default()).unwrap();
     let arrivals = |frame_index: usize, count: usize| {
         let location = Location { in_square: [0.5; 2], in_camera: [0.0, 0.0, 30.0] };
-        let observation =
-            Observation { frame_index, pose: Box::new([0.0; POSE_LENGTH]), location, annotated: false };
+        let observation = Observation::at(frame_index, Pose::zero(PoseDistance::Smpl), location);
         vec![(observation, BBox { x1: 0.0, y1: 0.0, x2: 9.0, y2: 9.0 }); count]
     };
     let none = Costs::from_fn(0, tracks, |_, _| 0.0);

@@ -7,21 +7,22 @@ use posebook_core::frame::FrameSize;
 use posebook_core::person::{BBox, TrackId};
 use posebook_track::assignment::Costs;
 use posebook_track::phalp::{
-    Association, CostEquation, FrameTracks, Location, Observation, POSE_LENGTH, Settings, TrackState, Tracker,
+    Association, CostEquation, FrameTracks, Location, Observation, POSE_LENGTH, Pose, Settings, TrackState,
+    Tracker,
 };
 use serde_json::Value;
 use std::f64::consts::TAU;
 
-const CLIPS: [&str; 6] = ["walk3", "cross", "leave", "shot", "shot_EQ_010", "annot"];
-const SIZE: FrameSize = FrameSize::new(1280, 720);
+pub const CLIPS: [&str; 6] = ["walk3", "cross", "leave", "shot", "shot_EQ_010", "annot"];
+pub const SIZE: FrameSize = FrameSize::new(1280, 720);
 const SIDE: f64 = 1280.0;
 const TOP: f64 = 280.0;
 
 /// A scenario of the goldens: people on trajectories given by formulas.
-struct Scenario<'a>(&'a Value);
+pub struct Scenario<'a>(pub &'a Value);
 
 impl Scenario<'_> {
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.0["name"].as_str().unwrap()
     }
 
@@ -49,7 +50,7 @@ impl Scenario<'_> {
         [place[0] + 0.002 * (2.0 * noise[0] - 1.0), place[1] + 0.002 * (2.0 * noise[1] - 1.0), place[2]]
     }
 
-    fn detection(&self, p: usize, t: usize) -> (Observation, BBox) {
+    pub fn detection(&self, p: usize, t: usize) -> (Observation, BBox) {
         let [x, y, z] = self.state(p, t);
         let name = format!("{}/p{p}", self.name());
         let in_camera = [(x - 0.5) * z / DEPTH_K, (y - 0.5) * z / DEPTH_K, z].map(|value| value as f32);
@@ -67,7 +68,7 @@ impl Scenario<'_> {
         });
         let annotated = self.0["persons"][p]["annotations"].as_array().is_some_and(|of| !of.is_empty());
         let place = Location { in_square: [x as f32, y as f32], in_camera };
-        let observation = Observation { frame_index: t, pose: Box::new(pose), location: place, annotated };
+        let observation = Observation { annotated, ..Observation::at(t, Pose::from(pose), place) };
         let (height, left, top) = (9000.0 / z, x * SIDE, y * SIDE - TOP);
         let width = 0.45 * height;
         let corners = [left - width / 2.0, top - height / 2.0, left + width / 2.0, top + height / 2.0];
@@ -76,7 +77,7 @@ impl Scenario<'_> {
     }
 }
 
-fn settings(config: &Value) -> Settings {
+pub fn settings(config: &Value) -> Settings {
     let equation = match config["distance_type"].as_str().unwrap() {
         "EQ_010" => CostEquation::Eq010,
         "EQ_019" => CostEquation::Eq019,
@@ -88,6 +89,8 @@ fn settings(config: &Value) -> Settings {
         max_age_track: number(&config["max_age_track"]) as usize,
         hungarian_th: number(&config["hungarian_th"]),
         distance_type: equation,
+        alpha: number(&config["alpha"]),
+        past_lookback: number(&config["past_lookback"]) as usize,
         ..Settings::default()
     }
 }
@@ -103,7 +106,7 @@ fn clips_with_recorded_costs() {
             let mut final_frames = Vec::new();
             let mut worst = Worst::default();
             for frame in golden["frames"].as_array().unwrap() {
-                let (t, update) = advance(&mut tracker, &golden, frame, |_, recorded| recorded);
+                let (t, update) = advance(&mut tracker, &golden, frame, |_, _, recorded| recorded);
                 check_association(&format!("{}/{clip} frame {t}", set.name), frame, &update);
                 check_tracks(&format!("{}/{clip} frame {t}", set.name), frame, &tracker, &mut worst);
                 final_frames.extend(tracker.take_final());
@@ -119,12 +122,12 @@ fn clips_with_recorded_costs() {
     }
 }
 
-/// Replays one recorded frame; `choose` picks between the tracker's costs and the recorded ones.
+/// Replays one recorded frame; `choose` is given the recorded costs and returns those to use.
 fn advance(
     tracker: &mut Tracker,
     golden: &Value,
     frame: &Value,
-    choose: impl Fn(Costs, Costs) -> Costs,
+    choose: impl Fn(&Tracker, &[(Observation, BBox)], Costs) -> Costs,
 ) -> (usize, Association) {
     let t = number(&frame["t"]) as usize;
     let scenario = Scenario(&golden["scenario"]);
@@ -135,11 +138,11 @@ fn advance(
     }
     let cost = matrix(&frame["cost"]);
     let recorded = Costs::from_fn(tracker.tracks().len(), arrivals.len(), |row, column| cost[row][column]);
-    let costs = choose(tracker.costs(arrivals.iter().map(|(observation, _)| observation)), recorded);
+    let costs = choose(tracker, &arrivals, recorded);
     (t, tracker.update_with_costs(t, SIZE, arrivals, &costs).unwrap())
 }
 
-fn check_association(what: &str, frame: &Value, update: &Association) {
+pub fn check_association(what: &str, frame: &Value, update: &Association) {
     let ids = |ids: &[TrackId]| ids.iter().map(|id| id.0 as usize).collect::<Vec<_>>();
     let matches: Vec<(u32, usize)> = update.matches.iter().map(|(id, person)| (id.0, *person)).collect();
     assert_eq!(serde_json::to_value(matches).unwrap(), frame["matches"], "{what}");
@@ -148,7 +151,7 @@ fn check_association(what: &str, frame: &Value, update: &Association) {
     assert_eq!(ids(&update.deleted), integers(&frame["deleted"]), "{what}");
 }
 
-fn check_tracks(what: &str, frame: &Value, tracker: &Tracker, worst: &mut Worst) {
+pub fn check_tracks(what: &str, frame: &Value, tracker: &Tracker, worst: &mut Worst) {
     let want = frame["tracks"].as_array().unwrap();
     assert_eq!(tracker.tracks().len(), want.len(), "{what}");
     for (track, want) in tracker.tracks().zip(want) {
@@ -216,7 +219,10 @@ fn clips_with_the_trackers_own_costs() {
             let golden = json(&set, &format!("g7_e2e_{clip}.json"));
             let mut tracker = Tracker::new(settings(&golden["config"])).unwrap();
             for frame in golden["frames"].as_array().unwrap() {
-                let (t, update) = advance(&mut tracker, &golden, frame, |own, _| own);
+                let own = |tracker: &Tracker, arrivals: &[(Observation, BBox)], _| {
+                    tracker.costs(arrivals.iter().map(|(observation, _)| observation)).unwrap()
+                };
+                let (t, update) = advance(&mut tracker, &golden, frame, own);
                 check_association(&format!("{}/{clip} frame {t}", set.name), frame, &update);
             }
         }

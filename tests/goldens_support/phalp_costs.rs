@@ -3,22 +3,24 @@
 use super::{DEPTH_K, Worst, json, matrix, numbers, uniform};
 use crate::formula::{fill, fill_f64};
 use crate::sets::sets;
-use posebook_track::phalp::{CostEquation, CostTerms, Cues, Location, Observation, POSE_LENGTH, Prediction};
+use posebook_track::phalp::{
+    CostEquation, CostTerms, Cues, Location, Observation, POSE_LENGTH, Pose, Prediction,
+};
 use serde_json::Value;
 
 /// The tracks and detections of `pdist_inputs`, with the appearance vectors of both.
-struct Distances {
+pub struct Distances {
     tracks: Vec<(Prediction, Vec<f32>)>,
     detections: Vec<(Observation, Vec<f32>)>,
 }
 
-fn pose_of(name: &str, index: usize) -> Box<[f32; POSE_LENGTH]> {
+fn pose_of(name: &str, index: usize) -> Pose {
     let pose = fill(&format!("{name}/pose"), POSE_LENGTH, &[0.0], 0.06 + 0.02 * index as f64);
-    Box::new(pose.try_into().unwrap())
+    Pose::from(<[f32; POSE_LENGTH]>::try_from(pose).unwrap())
 }
 
 impl Distances {
-    fn of(set: &str) -> Distances {
+    pub fn of(set: &str) -> Distances {
         let place = |name: &str, x: f64, z: f64| {
             let joints = fill_f64(&format!("{name}/joints"), 90, &[x, 0.5], 0.05);
             let (x, y) = (joints[88], joints[89]);
@@ -32,21 +34,20 @@ impl Distances {
             let wide = uniform(&format!("{name}/pi"), 3, 0);
             let interval =
                 [0.02 + 0.05 * wide[0], 0.02 + 0.05 * wide[1], 1.0 + 0.3 * wide[2]].map(|x| x as f32);
-            (Prediction { pose: pose_of(&name, index), location: place, interval }, appearance_vector(&name))
+            let pose = pose_of(&name, index);
+            let prediction = Prediction { pose, location: place, interval, texture: None, embedding: None };
+            (prediction, appearance_vector(&name))
         });
         let detections = (0..4).map(|index| {
             let name = format!("{set}/pdist/d{index}");
             let place = place(&name, 0.28 + 0.16 * index as f64, 24.0 + 4.0 * index as f64);
             let pose = pose_of(&name, index);
-            (
-                Observation { frame_index: 0, pose, location: place, annotated: false },
-                appearance_vector(&name),
-            )
+            (Observation::at(0, pose, place), appearance_vector(&name))
         });
         Distances { tracks: tracks.collect(), detections: detections.collect() }
     }
 
-    fn terms(&self, texture: &dyn Fn(usize, usize) -> f64) -> Vec<Vec<CostTerms>> {
+    pub fn terms(&self, texture: &dyn Fn(usize, usize) -> f64) -> Vec<Vec<CostTerms>> {
         let row = |track: usize| {
             let columns = self.detections.iter().enumerate();
             let terms = columns.map(|(detection, (observation, _))| CostTerms {
@@ -65,7 +66,7 @@ impl Distances {
     }
 }
 
-fn check_matrix(what: &str, got: &[Vec<f64>], want: &Value, allowed: impl Fn(f64) -> f64) {
+pub fn check_matrix(what: &str, got: &[Vec<f64>], want: &Value, allowed: impl Fn(f64) -> f64) {
     let mut worst = Worst::default();
     for (row, want) in matrix(want).iter().enumerate() {
         for (column, &want) in want.iter().enumerate() {

@@ -63,7 +63,8 @@ impl FrameSink for AmassWriter {
             if (last - first) as usize >= MOST_VALUES / (3 * NUM_JOINTS) {
                 return Err(ExportError::TooLarge { path, limit: "4 GiB" });
             }
-            write_atomically(&path, &archive(track, &self.body, &self.video)).map_err(ExportError::file(&path))?;
+            write_atomically(&path, &archive(track, &self.body, &self.video))
+                .map_err(ExportError::file(&path))?;
             exported.notes.extend(filled_note(track));
             exported.files.push(path);
             exported.tracks += 1;
@@ -129,7 +130,9 @@ mod tests {
             chunks.map(|bytes| f64::from_le_bytes(*bytes) as f32).collect()
         };
         let (poses, trans, betas) = (floats("poses.npy"), floats("trans.npy"), floats("betas.npy"));
-        let rotation = |joint: usize| rotation_from_axis_angle([poses[3 * joint], poses[3 * joint + 1], poses[3 * joint + 2]]);
+        let rotation = |joint: usize| {
+            rotation_from_axis_angle([poses[3 * joint], poses[3 * joint + 1], poses[3 * joint + 2]])
+        };
         let params = SmplParams {
             betas: betas.try_into().unwrap(),
             global_orient: rotation(0),

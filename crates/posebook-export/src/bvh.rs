@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Half a turn about x: camera axes (y down, z away) to y up, z towards the camera.
-pub(crate) const Y_UP: Quaternion = [1.0, 0.0, 0.0, 0.0];
+const Y_UP: Quaternion = [1.0, 0.0, 0.0, 0.0];
 const CM: f64 = 100.0;
 /// Length of a bone that ends a chain, as a part of the bone before it; BVH needs one, and SMPL has none.
 const END_PART: f32 = 0.5;
@@ -121,7 +121,11 @@ fn write_joint(
     }
     if is_end {
         let end = bone.map(|value| END_PART * value);
-        writeln!(out, "{indent}  End Site\n{indent}  {{\n{indent}    OFFSET {}\n{indent}  }}", centimeters(end))?;
+        writeln!(
+            out,
+            "{indent}  End Site\n{indent}  {{\n{indent}    OFFSET {}\n{indent}  }}",
+            centimeters(end)
+        )?;
     }
     writeln!(out, "{indent}}}")
 }
@@ -170,7 +174,8 @@ mod tests {
             let mut turned: Vec<Mat3> = Vec::new();
             for (index, (joint, parent, offset)) in joints.iter().enumerate() {
                 let angles = &values[3 + 3 * index..];
-                let local = multiply(&multiply(&turn(2, angles[0]), &turn(0, angles[1])), &turn(1, angles[2]));
+                let local =
+                    multiply(&multiply(&turn(2, angles[0]), &turn(0, angles[1])), &turn(1, angles[2]));
                 match parent {
                     None => {
                         placed.push((joint.clone(), [values[0], values[1], values[2]]));

@@ -24,7 +24,9 @@ pub enum ExportError {
         source: PickleError,
     },
     /// A `.pkl` is a pickle of something else than PHALP's results.
-    #[error("{path} is {found}, where PHALP's results are needed: a dictionary of frames; give results/demo_<video>.pkl")]
+    #[error(
+        "{path} is {found}, where PHALP's results are needed: a dictionary of frames; give results/demo_<video>.pkl"
+    )]
     NotResults {
         /// The file.
         path: PathBuf,

@@ -59,7 +59,9 @@ impl FromStr for Format {
         let found = Format::ALL.into_iter().find(|format| format.name() == text);
         found.ok_or_else(|| match text {
             "glb" => "the format of .glb files is called gltf".to_string(),
-            "fbx" => "FBX has no open writer; export gltf, open it in Blender, and export FBX there".to_string(),
+            "fbx" => {
+                "FBX has no open writer; export gltf, open it in Blender, and export FBX there".to_string()
+            }
             _ => format!("`{text}` is no format; there are {names}"),
         })
     }

@@ -26,7 +26,7 @@ pub struct VideoInfo {
 impl VideoInfo {
     /// A video called `name`, with PHALP's default settings.
     pub fn new(name: &str, fps: f64) -> VideoInfo {
-        VideoInfo { name: name.into(), source: name.into(), fps, n_init: 5, max_age_track: 24 }
+        VideoInfo { name: name.into(), source: name.into(), fps, n_init: 5, max_age_track: 50 }
     }
 }
 

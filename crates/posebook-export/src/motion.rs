@@ -89,9 +89,12 @@ impl Motion {
             }
             let (before, from) = (self.numbers[next - 1], pose(next - 1));
             let part = f64::from(number - before) / f64::from(self.numbers[next] - before);
-            let mix = |axis: usize| from.translation[axis] + part * (to.translation[axis] - from.translation[axis]);
+            let mix =
+                |axis: usize| from.translation[axis] + part * (to.translation[axis] - from.translation[axis]);
             Pose {
-                rotations: std::array::from_fn(|joint| between(&from.rotations[joint], &to.rotations[joint], part)),
+                rotations: std::array::from_fn(|joint| {
+                    between(&from.rotations[joint], &to.rotations[joint], part)
+                }),
                 translation: std::array::from_fn(mix),
                 seen: false,
             }
@@ -159,7 +162,9 @@ impl Motions {
         }
         let frames = self.times.len();
         Err(ExportError::Tracks(match self.only {
-            Some(id) => format!("no track {id} in {frames} frames; posebook export ... --as csv lists the tracks that there are"),
+            Some(id) => format!(
+                "no track {id} in {frames} frames; posebook export ... --as csv lists the tracks that there are"
+            ),
             None => format!(
                 "no track in {frames} frames, so there is nothing to export: tracks are confirmed after phalp.n_init frames; use a \
                  longer video, or a lower phalp.n_init"

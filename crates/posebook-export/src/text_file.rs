@@ -34,9 +34,8 @@ impl TextFile {
     ) -> Result<(), ExportError> {
         frame.check()?;
         let track = self.track;
-        let wanted = |person: &&ExportPerson| {
-            person.tracked_time == 0 && track.is_none_or(|track| track == person.id)
-        };
+        let wanted =
+            |person: &&ExportPerson| person.tracked_time == 0 && track.is_none_or(|track| track == person.id);
         let mut count = 0;
         for person in frame.people.iter().filter(wanted) {
             write(&mut self.file, person).map_err(ExportError::file(&self.path))?;

@@ -15,7 +15,8 @@ pub struct TrackFiles {
 impl TrackFiles {
     /// `out` is a folder if it exists as one or ends with a slash.
     pub fn new(out: &Path, extension: &'static str) -> TrackFiles {
-        let is_folder = out.is_dir() || out.as_os_str().to_string_lossy().ends_with(['/', std::path::MAIN_SEPARATOR]);
+        let is_folder =
+            out.is_dir() || out.as_os_str().to_string_lossy().ends_with(['/', std::path::MAIN_SEPARATOR]);
         TrackFiles { out: out.to_path_buf(), is_folder, extension }
     }
 
@@ -37,7 +38,11 @@ impl TrackFiles {
             )));
         }
         let path = |track: &Motion| {
-            if self.is_folder { self.out.join(format!("track_{}.{}", track.id, self.extension)) } else { self.out.clone() }
+            if self.is_folder {
+                self.out.join(format!("track_{}.{}", track.id, self.extension))
+            } else {
+                self.out.clone()
+            }
         };
         Ok(tracks.into_iter().map(|track| (track, path(track))).collect())
     }

@@ -7,6 +7,7 @@ use posebook_models::hmr2::formula::{self, hash};
 use posebook_models::pose_predictor::{
     BatchTime, FormulaNetwork, LongSpan, PoseTransformer, Settings, SmoothingWindow,
 };
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -97,8 +98,8 @@ fn max_difference(found: &Tensor, expected: &Tensor) -> f32 {
     difference.flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
 }
 
-fn rows(poses: &[Box<Pose>]) -> Tensor {
-    let values: Vec<f32> = poses.iter().flat_map(|pose| pose.iter().copied()).collect();
+fn rows<P: Borrow<Pose>>(poses: &[P]) -> Tensor {
+    let values: Vec<f32> = poses.iter().flat_map(|pose| *pose.borrow()).collect();
     Tensor::from_vec(values, (poses.len(), POSE_VECTOR_LENGTH), &Device::Cpu).unwrap()
 }
 

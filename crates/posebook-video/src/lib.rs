@@ -41,6 +41,7 @@
 //! | `encode` | [`Encoder`], [`AudioSegment`] |
 //! | `modes` | how frames get from the decoder to the consumer |
 //! | `frame_source`, `open` | [`FrameSource`], [`open`] |
+//! | [`shots`] | where a new shot starts: [`shots::ShotDetector`], [`shots::scan_file`] |
 //!
 //! The crate depends on `posebook-core` and on no other crate of Posebook. It knows neither models nor tables; frames are
 //! copied to a GPU through the trait [`FrameUploader`](posebook_core::frame::FrameUploader). The programs `ffmpeg` and
@@ -60,6 +61,7 @@ mod modes;
 mod open;
 mod probe;
 mod settings;
+pub mod shots;
 
 #[cfg(test)]
 #[path = "../../../tests/common/skip.rs"]

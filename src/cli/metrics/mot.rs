@@ -1,6 +1,8 @@
 //! `posebook metrics mot`: tracking scores of a pair of MOTChallenge files.
 
+use crate::runner::export::pkl_boxes_as_mot;
 use anyhow::Result;
+use posebook_export::pkl::is_pkl;
 use posebook_track::metrics::TrackingScores;
 use posebook_track::metrics::mot::{self, MotSequence};
 use posebook_track::motchallenge::{Benchmark, BenchmarkChoice, ChoiceReason, MotError};
@@ -12,7 +14,7 @@ pub(super) struct Args {
     /// Ground truth: lines of `frame,identity,left,top,width,height[,confidence[,class]]`, frames from 1
     #[arg(long, value_name = "FILE")]
     truth: PathBuf,
-    /// Tracks in the same format
+    /// Tracks in the same format, or a .pkl of PHALP
     #[arg(long, value_name = "FILE")]
     tracks: PathBuf,
     /// Benchmark whose rules apply: mot15, mot16, mot17, mot20, dancetrack. By default detected from the path of the
@@ -38,7 +40,7 @@ struct Scored {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let (truth, tracks) = (MotSequence::read(&args.truth)?, MotSequence::read(&args.tracks)?);
+    let (truth, tracks) = (MotSequence::read(&args.truth)?, read_tracks(&args.tracks)?);
     let choice = BenchmarkChoice::detect(args.benchmark, &truth.file);
     let mut notes: Vec<String> = [&truth, &tracks].iter().flat_map(|side| side.file.notes.clone()).collect();
     notes.extend(choice.note(&args.truth, "--benchmark"));
@@ -57,6 +59,14 @@ pub(super) fn run(args: Args) -> Result<()> {
         print!("{}", table(&scores));
     }
     Ok(())
+}
+
+/// The tracks: MOTChallenge text, or the people of a `.pkl` of PHALP who were seen in their frame.
+fn read_tracks(path: &Path) -> Result<MotSequence> {
+    if is_pkl(path) {
+        return Ok(mot::parse(&pkl_boxes_as_mot(path)?, path)?);
+    }
+    Ok(MotSequence::read(path)?)
 }
 
 /// A note if a path names another benchmark than the one whose rules are applied.

@@ -1,7 +1,9 @@
 //! `posebook metrics pose`: scores a table of people against the ground truth of calibrated views.
 
+use crate::runner::export::pkl_people_for_views;
 use anyhow::{Context, Error, Result, bail};
 use posebook_core::geometry::Vec3;
+use posebook_export::pkl::is_pkl;
 use posebook_notebook::tables::{ParquetColumns, TableError};
 use posebook_track::metrics::views::{ViewPerson, ViewScores, ViewsTruth};
 use serde::Serialize;
@@ -16,7 +18,7 @@ pub(super) struct Args {
     /// Ground truth: a JSON file with calibrated cameras and points in meters of some frames
     #[arg(long, value_name = "FILE")]
     truth: PathBuf,
-    /// People: a people.parquet of `track` or an experiment
+    /// People: a people.parquet of `track` or an experiment, or a .pkl of PHALP
     #[arg(long, value_name = "FILE")]
     people: PathBuf,
     /// Name of their camera in the ground truth
@@ -56,7 +58,11 @@ pub(super) fn run(args: Args) -> Result<()> {
 
 fn score(args: &Args) -> Result<ViewScores> {
     let truth = ViewsTruth::read(&args.truth)?;
-    let people = read_people(&args.people, args.run.as_deref())?;
+    let people = if is_pkl(&args.people) {
+        pkl_people_for_views(&args.people)?
+    } else {
+        read_people(&args.people, args.run.as_deref())?
+    };
     Ok(truth.score(&args.view, &people)?)
 }
 

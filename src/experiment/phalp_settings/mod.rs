@@ -72,6 +72,8 @@ pub struct TrackOptions {
     pub overwrite: bool,
     /// Folder of the frames that a .pkl with boxes names.
     pub base_path: Option<PathBuf>,
+    /// Whether the overlay video is drawn, and the .pkl has PHALP's keys of a run with rendering.
+    pub render: bool,
 }
 
 impl Default for TrackOptions {
@@ -81,6 +83,7 @@ impl Default for TrackOptions {
             base_tracker: "PHALP".into(),
             overwrite: true,
             base_path: None,
+            render: true,
         }
     }
 }

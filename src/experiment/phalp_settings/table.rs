@@ -91,6 +91,8 @@ const IMPORT_BODY: &str =
 const OLD_NETWORK: &str =
     "belongs to the network that PHALP used before HMR2; 4D-Humans builds it and never runs it";
 const ACTIONS: &str = "names of actions, which only LART's postprocessor reads";
+const OVERLAY: &str =
+    "the overlay draws bodies, boxes and track ids over the video, in its size and at its rate";
 const MATERIAL: &str = "the renderer has no metallic material; leave it out";
 
 /// All settings, in the configuration's order.
@@ -140,18 +142,18 @@ pub const KEYS: &[PhalpKey] = &[
     dead("ava_config.ava_labels_path", "phalp/ava/ava_labels.pkl", ACTIONS),
     dead("ava_config.ava_class_mappping_path", "phalp/ava/ava_class_mapping.pkl", ACTIONS),
     file("hmr.hmar_path", "phalp/weights/hmar_v2_weights.pth", "the appearance encoder is imported once: `posebook model import phalp --from-cache`"),
-    setting("render.enable", "true", "render.enable"),
-    setting("render.type", "HUMAN_MESH", "render.type"),
+    translated("render.enable", "true", translate::render, "`false`: no overlay video is drawn"),
+    dead("render.type", "HUMAN_MESH", OVERLAY),
     dead("render.up_scale", "2", "PHALP computes it from `render.output_resolution`"),
     fixed("render.res", "256", "locations and 2D joints of PHALP assume 256, so that other values give inconsistent results"),
     dead("render.side_view_each", "false", NOBODY_READS),
     fixed("render.metallicfactor", "0.0", MATERIAL),
     fixed("render.roughnessfactor", "0.7", MATERIAL),
-    setting("render.colors", "phalp", "render.colors"),
-    fixed("render.head_mask", "false", "drawing heads alone is not built in; `render.type` selects what is drawn"),
+    dead("render.colors", "phalp", OVERLAY),
+    fixed("render.head_mask", "false", "drawing heads alone is not built in"),
     dead("render.head_mask_path", "phalp/3D/head_faces.npy", "only `render.head_mask` reads it"),
-    setting("render.output_resolution", "1440", "render.output_resolution"),
-    setting("render.fps", "30", "render.fps").plain("null"),
+    dead("render.output_resolution", "1440", OVERLAY),
+    dead("render.fps", "30", OVERLAY),
     fixed("render.blur_faces", "false", "faces are not detected; blur them in the written video"),
     dead("render.show_keypoints", "false", "only LART's labels read it"),
     dead("post_process.apply_smoothing", "true", "only LART's postprocessor reads it; here it is `smoothing.results=true`"),

@@ -183,6 +183,7 @@ fn options_of_the_command_are_not_settings() {
         "video.output_dir='my out'",
         "device=cuda",
         "use_gt=True",
+        "render.enable=False",
     ]);
     assert_eq!(
         line.options,
@@ -191,6 +192,7 @@ fn options_of_the_command_are_not_settings() {
             base_tracker: "Mine".into(),
             overwrite: false,
             base_path: Some("frames".into()),
+            render: false,
         }
     );
     assert_eq!(value(&line, "out"), Some(Value::String("my out".into())));
@@ -253,6 +255,18 @@ fn without_a_preset_the_bounds_are_posebooks() {
     let sliced = settings_of(&["phalp.start_frame=20", "phalp.end_frame=30"]).video;
     assert_eq!((sliced.start_frame, sliced.end_frame), (Some(20), Some(30)));
     assert!(refused(&["phalp.start_frame=0", "video.start_time=3"]).contains("video.start_time and"));
+}
+
+#[test]
+fn shots_are_searched_in_the_whole_file_only_where_phalp_streams() {
+    use posebook_video::shots::Scan;
+    let shots = |given: &[&str]| settings_of(given).shots;
+    assert!(!shots(&["preset=phalp"]).detect);
+    let found = shots(&["preset=phalp", "detect_shots=True", "video.extract_video=False"]);
+    assert_eq!((found.detect, found.scan), (true, Scan::File));
+    let found = shots(&["preset=phalp", "detect_shots=True"]);
+    assert_eq!((found.detect, found.scan), (true, Scan::Range));
+    assert_eq!(shots(&["detect_shots=True", "video.extract_video=False"]).scan, Scan::Range);
 }
 
 #[test]

@@ -73,12 +73,18 @@ pub(super) fn device(given: &Given, line: &mut CommandLine) -> Result<(), String
 pub(super) fn use_gt(given: &Given, line: &mut CommandLine) -> Result<(), String> {
     if given.bool()? {
         line.translate(given, "phalp.use_gt", Value::Boolean(true));
+        line.note("use_gt=True: the costs of all pairs are not written to a `_distance.pkl`".to_string());
     }
     Ok(())
 }
 
 pub(super) fn overwrite(given: &Given, line: &mut CommandLine) -> Result<(), String> {
     line.options.overwrite = given.bool()?;
+    Ok(())
+}
+
+pub(super) fn render(given: &Given, line: &mut CommandLine) -> Result<(), String> {
+    line.options.render = given.bool()?;
     Ok(())
 }
 

@@ -128,7 +128,7 @@ pub fn estimate_resources(
     if let Some(error) = placement.unavailable {
         return Err(error.into());
     }
-    let request = &request.with_defaults(project, listener).with_local_source(project, listener)?;
+    let request = &request.with_defaults(project, listener)?.with_local_source(project, listener)?;
     let settings = &request.settings;
     weights::fetch_model(project, &settings.model, listener)?;
     let detector = match settings.detect.model {

@@ -152,8 +152,12 @@ impl<'r> Reconstruction<'r> {
         } else {
             None
         };
-        let settings =
-            recovery::Settings { hmr2: &request.hmr2, blazepose: &request.blazepose, fit: &request.fit };
+        let settings = recovery::Settings {
+            hmr2: &request.hmr2,
+            blazepose: &request.blazepose,
+            fit: &request.fit,
+            appearance: None,
+        };
         let network = BodyNetwork::load(&set, &opened, settings)?;
         let body = set.load_body()?;
         let times = StageTimes { load_secs: started.elapsed().as_secs_f64(), ..StageTimes::default() };

@@ -5,6 +5,7 @@
 
 pub mod detections;
 
+mod cues;
 mod request;
 mod summary;
 
@@ -71,7 +72,7 @@ pub fn track(
     }
     // the summary names the source as the user did
     let original_source = &request.source;
-    let request = &request.with_defaults(project, listener);
+    let request = &request.with_defaults(project, listener)?;
     request.check_boxes()?;
     let request = &request.with_local_source(project, listener)?;
     let (clip, probe) = prepare_clip(project, request, listener)?;
@@ -91,7 +92,8 @@ pub fn track(
     let (number, total, label) = (1, 1, planned.label.as_str());
     listener.on_event(ProgressEvent::RunStarted { number, total, label, time_left: planned.time });
     let context = RunContext { project, program: &options.program, interrupt };
-    let overlay_path = Some(work.folder.join(overlay::FILE_NAME));
+    let draws = request.options.render;
+    let overlay_path = draws.then(|| work.folder.join(overlay::FILE_NAME));
     let row = run_job::run_and_record(context, &planned, &clip, &work, row, overlay_path, listener)?;
     let row = row.ok_or(RunnerError::Interrupted)?;
     listener.on_event(ProgressEvent::RunEnded { number, total, label, row: &row, reused: false });
@@ -103,7 +105,7 @@ pub fn track(
     report_folder::join_tables(&folder, std::iter::once(work.folder.as_path()))?;
     detections::write(&folder)?;
     let mut notes = probe.notes.clone();
-    if row.outcome == Outcome::Ok {
+    if row.outcome == Outcome::Ok && draws {
         let reported = notes.len();
         notes.extend(overlay::notes(&probe, &row, &request.settings)?);
         if !overlay::move_to(&folder, &work.folder)? {

@@ -1,12 +1,14 @@
 //! The request of `posebook track`: video, boxes, settings, and the defaults for what is left open.
 
 use super::super::{Project, RunnerError};
+use super::cues::{self, OpenCues};
 use crate::dataset::{Dataset, ImageList};
 use crate::experiment::phalp_settings::{ChosenByPreset, CommandLine, Preset, TrackOptions};
 use crate::experiment::{Override, Settings};
 use crate::runner::project::defaults;
 use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use posebook_models::detect;
+use posebook_models::recovery::PhalpSetError;
 use posebook_track::motchallenge::Benchmark;
 use posebook_video::sources;
 use std::collections::BTreeMap;
@@ -55,6 +57,9 @@ pub enum TrackRequestError {
          identities (MOTChallenge text), or give a .pkl with gt_track_id as the source; or leave use_gt out"
     )]
     NoIdentities,
+    /// The cue P without an imported pose predictor.
+    #[error("{0}; or leave P out: phalp.predict=TL")]
+    Predictor(PhalpSetError),
 }
 
 /// A video to track, and the settings.
@@ -93,6 +98,10 @@ pub struct OpenChoices {
     pub model: bool,
     /// `detect.model` was not given.
     pub detector: bool,
+    /// `phalp.cues.texture` was not given.
+    pub texture: bool,
+    /// `appearance.encoder` was not given.
+    pub encoder: bool,
 }
 
 impl TrackRequest {
@@ -137,9 +146,12 @@ impl TrackRequest {
             (Some(path), None) => path.to_path_buf(),
             (None, Some(path)) => path,
         };
+        let is_open = |group: &str, key: &str| table.get(group).and_then(|group| group.get(key)).is_none();
         let open = OpenChoices {
             model: !table.contains_key("model"),
-            detector: table.get("detect").and_then(|detect| detect.get("model")).is_none(),
+            detector: is_open("detect", "model"),
+            texture: table.get("phalp").is_none_or(|phalp| phalp.get("cues").is_none()),
+            encoder: is_open("appearance", "encoder"),
         };
         let settings = Settings::from_table(table)?;
         let mut take = |key: &str| paths.remove(key);
@@ -207,12 +219,15 @@ impl TrackRequest {
     }
 
     /// The request with defaults for what was left open, each reported in a note: HMR2 if it is imported, otherwise
-    /// BlazePose; NanoDet if no boxes are provided.
+    /// BlazePose; NanoDet if no boxes are provided; the cues that can be computed here.
+    ///
+    /// # Errors
+    /// If the pose predictor was asked for and is not imported.
     pub(in crate::runner) fn with_defaults(
         &self,
         project: &Project,
         listener: &mut dyn ProgressListener,
-    ) -> TrackRequest {
+    ) -> Result<TrackRequest, RunnerError> {
         let mut request = self.clone();
         if self.open.model {
             let (model, note) = defaults::default_model(project);
@@ -236,7 +251,16 @@ impl TrackRequest {
             listener.on_event(ProgressEvent::Note(&note));
         }
         request.open = OpenChoices::default();
-        request
+        request.chosen_by_preset = ChosenByPreset::default();
+        let open_cues = OpenCues {
+            has_preset: self.preset.is_some(),
+            by_preset: self.chosen_by_preset.cues,
+            texture: self.open.texture,
+            encoder: self.open.encoder,
+        };
+        cues::choose(&mut request.settings, open_cues, project, listener)
+            .map_err(TrackRequestError::Predictor)?;
+        Ok(request)
     }
 
     fn has_boxes(&self) -> bool {

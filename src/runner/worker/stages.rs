@@ -52,8 +52,12 @@ impl Stages {
     pub fn load(job: &JobSpec, device: &Device) -> Result<Stages, RunnerError> {
         let settings = &job.settings;
         let set = ModelSet::load(&job.model)?;
-        let networks =
-            recovery::Settings { hmr2: &settings.hmr2, blazepose: &settings.blazepose, fit: &settings.fit };
+        let networks = recovery::Settings {
+            hmr2: &settings.hmr2,
+            blazepose: &settings.blazepose,
+            fit: &settings.fit,
+            appearance: None,
+        };
         Ok(Stages {
             detector: Detector::load(job, device)?,
             network: BodyNetwork::load(&set, device, networks)?,

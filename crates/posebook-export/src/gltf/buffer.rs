@@ -34,11 +34,20 @@ pub(super) enum Kind {
 enum Source<'m> {
     Bytes(Vec<u8>),
     /// Times of a track's keys.
-    Times { track: &'m Motion, times: &'m [f32] },
+    Times {
+        track: &'m Motion,
+        times: &'m [f32],
+    },
     /// A joint's rotations.
-    Rotations { track: &'m Motion, joint: usize },
+    Rotations {
+        track: &'m Motion,
+        joint: usize,
+    },
     /// The pelvis: its place in the rest pose and the body's translation.
-    Translations { track: &'m Motion, pelvis: [f32; 3] },
+    Translations {
+        track: &'m Motion,
+        pelvis: [f32; 3],
+    },
 }
 
 struct Section<'m> {
@@ -78,9 +87,9 @@ impl Section<'_> {
     fn count(&self) -> usize {
         match &self.source {
             Source::Bytes(bytes) => bytes.len() / self.kind.layout().2,
-            Source::Times { track, .. } | Source::Rotations { track, .. } | Source::Translations { track, .. } => {
-                track.numbers.len()
-            }
+            Source::Times { track, .. }
+            | Source::Rotations { track, .. }
+            | Source::Translations { track, .. } => track.numbers.len(),
         }
     }
 
@@ -89,9 +98,8 @@ impl Section<'_> {
     }
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let mut floats = |values: &[f32]| {
-            values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))
-        };
+        let mut floats =
+            |values: &[f32]| values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()));
         match &self.source {
             Source::Bytes(bytes) => out.write_all(bytes),
             Source::Times { track, times } => {
@@ -111,9 +119,11 @@ impl Section<'_> {
         match (&self.source, self.kind) {
             (Source::Bytes(bytes), Kind::Vertex3 { with_bounds: true } | Kind::Times) => {
                 let components = if self.kind == Kind::Times { 1 } else { 3 };
-                let values: Vec<f32> = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                let values: Vec<f32> =
+                    bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
                 let by = |pick: fn(f32, f32) -> f32| {
-                    let axis = |axis: usize| values.iter().skip(axis).step_by(components).copied().reduce(pick);
+                    let axis =
+                        |axis: usize| values.iter().skip(axis).step_by(components).copied().reduce(pick);
                     (0..components).map(|index| axis(index).unwrap_or(0.0)).collect()
                 };
                 Some((by(f32::min), by(f32::max)))
@@ -182,8 +192,7 @@ impl<'m> Buffer<'m> {
             if let Some(target) = target {
                 view["target"] = json!(target);
             }
-            let mut accessor =
-                json!({ "bufferView": index, "componentType": component, "count": section.count(), "type": element });
+            let mut accessor = json!({ "bufferView": index, "componentType": component, "count": section.count(), "type": element });
             if let Some((least, most)) = section.bounds() {
                 (accessor["min"], accessor["max"]) = (json!(least), json!(most));
             }

@@ -34,14 +34,16 @@ impl SharedMesh {
         }
         let indices = match u16::try_from(vertices.len()) {
             // 65,535 is reserved
-            Ok(count) if count < u16::MAX => {
-                buffer.push(corners.iter().flat_map(|&corner| (corner as u16).to_le_bytes()).collect(), Kind::Index16)
-            }
+            Ok(count) if count < u16::MAX => buffer.push(
+                corners.iter().flat_map(|&corner| (corner as u16).to_le_bytes()).collect(),
+                Kind::Index16,
+            ),
             _ => buffer.push(corners.iter().flat_map(|corner| corner.to_le_bytes()).collect(), Kind::Index32),
         };
         let uv = body.uv.as_ref().map(|uv| {
             // glTF counts v from the top
-            let turned = points.iter().map(|&point| uv.points[point as usize]).flat_map(|[u, v]| [u, 1.0 - v]);
+            let turned =
+                points.iter().map(|&point| uv.points[point as usize]).flat_map(|[u, v]| [u, 1.0 - v]);
             buffer.push_floats(turned, Kind::Vertex2)
         });
         let four: Vec<[(u8, f32); 4]> =

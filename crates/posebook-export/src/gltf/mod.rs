@@ -1,4 +1,5 @@
-//! Binary glTF 2.0 (`.glb`): for each track a skinned mesh of the body and a skeleton, animated.
+//! Binary glTF 2.0 (`.glb`): for each track a skinned mesh of the body and a skeleton; one animation
+//! moves all of them.
 //!
 //! Meters, y up, z towards the camera, seconds from the first frame. The mesh has the track's mean shape; poses are rotations
 //! of SMPL's 24 joints and a translation of the pelvis. Frames in which a track was not seen have no keys: rotations turn
@@ -13,6 +14,7 @@ mod mesh;
 
 use crate::motion::{Motion, Motions, check_skeleton};
 use crate::{ExportError, ExportFrame, Exported, FrameSink};
+use animation::Animation;
 use buffer::{Buffer, Kind};
 use mesh::SharedMesh;
 use posebook_core::files::AtomicFile;
@@ -94,7 +96,7 @@ fn document<'m>(body: &Body, tracks: &[&'m Motion], times: &'m [f32]) -> (Value,
     let mut buffer = Buffer::default();
     let shared = SharedMesh::new(body, &mut buffer);
     let (mut nodes, mut skins, mut meshes, mut materials) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut animations, mut roots) = (Vec::new(), Vec::new());
+    let (mut animation, mut roots) = (Animation::default(), Vec::new());
     for (index, track) in tracks.iter().enumerate() {
         let (first_node, name) = (index * NODES, format!("track_{}", track.id));
         let betas = track.betas();
@@ -107,12 +109,14 @@ fn document<'m>(body: &Body, tracks: &[&'m Motion], times: &'m [f32]) -> (Value,
             "skeleton": first_node + 1,
             "joints": (first_node + 1..=first_node + NUM_JOINTS).collect::<Vec<_>>(),
         }));
-        meshes.push(json!({ "name": name, "primitives": [shared.primitive(body, &betas, index, &mut buffer)] }));
+        meshes.push(
+            json!({ "name": name, "primitives": [shared.primitive(body, &betas, index, &mut buffer)] }),
+        );
         materials.push(json!({
             "name": name,
             "pbrMetallicRoughness": { "baseColorFactor": color(index), "metallicFactor": 0.0, "roughnessFactor": 0.8 },
         }));
-        animations.push(animation::animation(track, times, &rest, first_node, &name, &mut buffer));
+        animation.add_track(track, times, &rest, first_node + 1, &mut buffer);
     }
     let (views, accessors) = buffer.describe();
     let json = json!({
@@ -123,7 +127,7 @@ fn document<'m>(body: &Body, tracks: &[&'m Motion], times: &'m [f32]) -> (Value,
         "skins": skins,
         "meshes": meshes,
         "materials": materials,
-        "animations": animations,
+        "animations": [animation.describe()],
         "accessors": accessors,
         "bufferViews": views,
         "buffers": [{ "byteLength": buffer.length() }],
@@ -137,8 +141,10 @@ fn push_nodes(nodes: &mut Vec<Value>, body: &Body, rest: &[Vec3], first: usize, 
     nodes.push(json!({ "name": format!("{name}_skeleton"), "rotation": [1.0, 0.0, 0.0, 0.0], "children": [first + 1] }));
     for joint in 0..NUM_JOINTS {
         let offset = body.parents[joint].map_or(rest[joint], |parent| sub(rest[joint], rest[parent]));
-        let children: Vec<usize> =
-            (0..NUM_JOINTS).filter(|&child| body.parents[child] == Some(joint)).map(|child| first + 1 + child).collect();
+        let children: Vec<usize> = (0..NUM_JOINTS)
+            .filter(|&child| body.parents[child] == Some(joint))
+            .map(|child| first + 1 + child)
+            .collect();
         let mut node = json!({ "name": JOINT_NAMES[joint], "translation": offset });
         if !children.is_empty() {
             node["children"] = json!(children);

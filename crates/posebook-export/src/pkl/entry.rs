@@ -1,5 +1,6 @@
 //! The dictionary of one frame: keys, their order and their types as in the original.
 
+use super::opcodes as op;
 use super::pickler::{Dtype, Pickler};
 use super::settings::PklSettings;
 use crate::frames::{ExportFrame, ExportPerson};
@@ -8,7 +9,6 @@ use posebook_core::frame::FrameSize;
 use posebook_core::geometry::Mat3;
 use posebook_core::person::{BBox, FrameMask};
 use posebook_models::hmr2::crop::Square;
-use super::opcodes as op;
 use std::io::{self, Write};
 
 /// The depth in a pose vector is in units of this many meters (PHALP's `smpl_to_pose_camera_vector`).

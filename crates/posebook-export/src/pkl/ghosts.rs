@@ -45,10 +45,8 @@ impl Ghosts {
         }
         self.tracks.retain(|track| track.frames_since <= self.max_age_track);
         let is_confirmed = |track: &&Track| track.hits >= self.n_init || track.frames_since > 0;
-        let entry = |track: &Track| ExportPerson {
-            tracked_time: track.frames_since.into(),
-            ..track.last.clone()
-        };
+        let entry =
+            |track: &Track| ExportPerson { tracked_time: track.frames_since.into(), ..track.last.clone() };
         frame.people.extend(self.tracks.iter().filter(is_confirmed).map(entry));
         frame.people.extend(self.tracks.iter().filter(|track| !is_confirmed(track)).map(entry));
         frame
@@ -64,9 +62,8 @@ mod tests {
     fn filled(n_init: u32, max_age: u32, seen: &[&[u64]]) -> Vec<Vec<(u64, i64)>> {
         let mut ghosts = Ghosts::new(n_init, max_age);
         let frames = seen.iter().enumerate().map(|(number, ids)| frame(number as u64, ids));
-        let people = |frame: ExportFrame| {
-            frame.people.iter().map(|person| (person.id, person.tracked_time)).collect()
-        };
+        let people =
+            |frame: ExportFrame| frame.people.iter().map(|person| (person.id, person.tracked_time)).collect();
         frames.map(|frame| people(ghosts.fill(frame))).collect()
     }
 

@@ -52,9 +52,7 @@ impl fmt::Display for FrameKey {
 pub fn frame_key(kind: KeyKind, frame: &ExportFrame, video: &VideoInfo, output_dir: &str) -> FrameKey {
     let picture = frame.number + 1;
     match kind {
-        KeyKind::Path => {
-            FrameKey::Text(format!("{output_dir}/_DEMO/{}/img/{picture:06}.jpg", video.name))
-        }
+        KeyKind::Path => FrameKey::Text(format!("{output_dir}/_DEMO/{}/img/{picture:06}.jpg", video.name)),
         KeyKind::Pts => {
             FrameKey::Stream(video.source.clone(), frame.pts.unwrap_or_else(|| frame.index.cast_signed()))
         }

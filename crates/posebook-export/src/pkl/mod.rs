@@ -22,3 +22,6 @@ pub use keys::{FrameKey, KeyKind, frame_key};
 pub use reader::{PklFrame, PklSummary, ReadLimits, is_pkl, read, video_name};
 pub use settings::PklSettings;
 pub use writer::PklWriter;
+
+#[cfg(test)]
+mod tests;

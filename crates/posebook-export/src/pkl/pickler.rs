@@ -204,5 +204,4 @@ impl<W: Write> Pickler<W> {
         write(self)?;
         self.code(op::SETITEMS)
     }
-
 }

@@ -106,8 +106,7 @@ pub fn read<E: From<ExportError>>(
     let limits = Limits { nodes: limits.values, memo: limits.values, ..Limits::default() };
     let tree = read_pickle(&bytes, &ArrayPolicy, limits).map_err(pickle_error)?;
     let root = tree.root();
-    let not_results =
-        |found: String| ExportError::NotResults { path: path.to_path_buf(), found };
+    let not_results = |found: String| ExportError::NotResults { path: path.to_path_buf(), found };
     let frames = tree.entries(root).ok_or_else(|| not_results(tree.describe(root)))?;
     let mut summary = PklSummary::default();
     for (number, &(key, entry)) in frames.iter().enumerate() {
@@ -198,10 +197,13 @@ fn read_person(place: &Place, entry: &Entry, index: usize) -> Result<ExportPerso
     let whole = |field: &'static str| -> Result<i64, ExportError> {
         let value = entry.scalar(field, index)?;
         let is_whole = value.fract() == 0.0 && value.abs() < 9e15;
-        is_whole.then_some(value as i64).ok_or_else(|| place.error(field, format!("is {value}, no whole number")))
+        is_whole
+            .then_some(value as i64)
+            .ok_or_else(|| place.error(field, format!("is {value}, no whole number")))
     };
     let id = whole("tid")?;
-    let id = u64::try_from(id).map_err(|_| place.error("tid", format!("is {id}, and tracks count from 0")))?;
+    let id =
+        u64::try_from(id).map_err(|_| place.error("tid", format!("is {id}, and tracks count from 0")))?;
     let [left, top, width, height] = entry.floats::<4>("bbox", index)?;
     let smpl = entry.list("smpl")?[index];
     let part = |name: &'static str| {
@@ -210,7 +212,8 @@ fn read_person(place: &Place, entry: &Entry, index: usize) -> Result<ExportPerso
     };
     let orient = place.floats::<9>(part("global_orient")?, "smpl")?;
     let pose = place.floats::<207>(part("body_pose")?, "smpl")?;
-    let rotation = |values: &[f32]| std::array::from_fn(|row| std::array::from_fn(|column| values[3 * row + column]));
+    let rotation =
+        |values: &[f32]| std::array::from_fn(|row| std::array::from_fn(|column| values[3 * row + column]));
     let joints = entry.floats::<135>("3d_joints", index)?;
     let points = entry.floats::<90>("2d_joints", index)?;
     let embedding = match entry.optional("appe", index) {

@@ -45,10 +45,17 @@ impl Place<'_> {
     }
 
     /// An array of `N` numbers in any shape.
-    pub fn floats<const N: usize>(&self, value: Handle, field: &'static str) -> Result<[f32; N], ExportError> {
+    pub fn floats<const N: usize>(
+        &self,
+        value: Handle,
+        field: &'static str,
+    ) -> Result<[f32; N], ExportError> {
         let array = self.array(value, field)?;
         array.to_f32().try_into().map_err(|_| {
-            self.error(field, format!("has an array of shape {:?}, where {N} numbers are needed", array.shape))
+            self.error(
+                field,
+                format!("has an array of shape {:?}, where {N} numbers are needed", array.shape),
+            )
         })
     }
 
@@ -85,8 +92,9 @@ impl<'a> Entry<'a> {
                            4D-Humans have it";
             self.place.error(field, problem)
         })?;
-        tree.elements(value)
-            .ok_or_else(|| self.place.error(field, format!("is {}, where a list is needed", tree.describe(value))))
+        tree.elements(value).ok_or_else(|| {
+            self.place.error(field, format!("is {}, where a list is needed", tree.describe(value)))
+        })
     }
 
     /// The element of a list that some files lack, or that is shorter in some.

@@ -3,6 +3,7 @@
 use super::entry::write_entry;
 use super::ghosts::Ghosts;
 use super::keys::{FrameKey, KeyKind, frame_key};
+use super::opcodes as op;
 use super::pickler::Pickler;
 use super::settings::PklSettings;
 use crate::ExportError;
@@ -10,7 +11,6 @@ use crate::frames::{ExportFrame, Exported, FrameSink, VideoInfo};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use posebook_core::files::AtomicFile;
-use super::opcodes as op;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,9 +82,10 @@ impl FrameSink for PklWriter {
         if self.settings.appearance
             && let Some(person) = frame.people.iter().find(|person| person.embedding.is_none())
         {
-            let problem = "there is no embedding of the appearance, and others have one; run `posebook track` with \
+            let problem =
+                "there is no embedding of the appearance, and others have one; run `posebook track` with \
                            appearance.results=true for the whole video"
-                .into();
+                    .into();
             return Err(ExportError::Person { frame: frame.index, track: person.id, problem });
         }
         let frame = self.ghosts.fill(frame);

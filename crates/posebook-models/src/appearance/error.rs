@@ -52,13 +52,6 @@ pub enum AppearanceError {
     Network(#[from] NetworkError),
 }
 
-impl AppearanceError {
-    /// Whether a device's memory was full.
-    pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, AppearanceError::Network(error) if error.is_out_of_memory)
-    }
-}
-
 /// An error of candle as the one of [`posebook_core::appearance`]'s traits.
 pub(super) fn network_error(error: &candle_core::Error) -> NetworkError {
     use crate::device::GpuErrorKind;

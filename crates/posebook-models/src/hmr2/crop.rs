@@ -80,8 +80,19 @@ impl Square {
 
     /// Crops a frame: RGB bytes, `size * size * 3`, black outside the frame.
     pub fn crop(&self, frame: &Frame, size: usize) -> Vec<u8> {
-        let image = ImageView::<_, 3>::new(frame.rgb(), frame.width, frame.height);
-        warp_u8(image, &self.affine(size), size)
+        self.crop_rgb(frame.rgb(), frame.width, frame.height, size)
+    }
+
+    /// As [`Square::crop`], from the frame's RGB bytes (`height * width * 3`).
+    pub fn crop_rgb(&self, rgb: &[u8], width: usize, height: usize, size: usize) -> Vec<u8> {
+        warp_u8(ImageView::<_, 3>::new(rgb, width, height), &self.affine(size), size)
+    }
+
+    /// The position in the frame of a position in a crop of `size` pixels; centers of pixels are at integers in both.
+    pub fn frame_position(&self, [x, y]: [f64; 2], size: usize) -> [f64; 2] {
+        let (scale, half) = (f64::from(self.side) / size as f64, size as f64 / 2.0);
+        let [center_x, center_y] = self.center.map(f64::from);
+        [center_x + (x - half) * scale, center_y + (y - half) * scale]
     }
 
     /// Crops a mask of bytes (`height * width`, 0 or 255), interpolated at its edge: `size * size` (PHALP's

@@ -104,6 +104,18 @@ impl FrameCrops {
         self.detections.is_empty()
     }
 
+    /// A copy of the RGB bytes of a crop, `size * size * 3`, on the host; `None` for the demo's crops, which are normalized.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn copy_rgb(&self, index: usize) -> std::result::Result<Option<Vec<u8>>, Hmr2Error> {
+        Ok(match &self.crops {
+            Crops::Host(crops) => Some(crops[index].clone()),
+            Crops::Device(crops) => Some(crops[index].flatten_all()?.to_vec1()?),
+            Crops::Planes(_) => None,
+        })
+    }
+
     /// The bytes of a crop, `size * size * 3`; `None` if it is on a device or normalized already.
     pub(super) fn bytes(&self, index: usize) -> Option<&[u8]> {
         match &self.crops {
@@ -242,6 +254,8 @@ mod tests {
                     crop.flatten_all().unwrap().to_vec1::<u8>().unwrap()
                 };
                 assert!(bytes(&on_host) == bytes(&on_device), "box {index} at {size} pixels");
+                let copies = [&on_host, &on_device].map(|crops| crops.copy_rgb(index).unwrap().unwrap());
+                assert!(copies.iter().all(|copy| *copy == bytes(&on_host)));
             }
         }
     }

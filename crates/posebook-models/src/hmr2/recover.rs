@@ -53,6 +53,24 @@ impl Hmr2 {
         FrameCrops::extract(frame, detections, self.image_size, self.expand_bbox_shape)
     }
 
+    /// As [`Hmr2::extract_crops`], of `size` pixels a side whatever the network's input is.
+    ///
+    /// # Errors
+    /// As [`Hmr2::extract_crops`].
+    pub fn extract_crops_of_size(
+        &self,
+        frame: &Frame,
+        detections: &[Detection],
+        size: usize,
+    ) -> Result<FrameCrops, Hmr2Error> {
+        FrameCrops::extract(frame, detections, size, self.expand_bbox_shape)
+    }
+
+    /// Side of the network's input, pixels.
+    pub fn image_size(&self) -> usize {
+        self.image_size
+    }
+
     /// As [`Hmr2::extract_crops`], with the method of 4D-Humans' demo for images.
     ///
     /// # Errors

@@ -24,6 +24,11 @@ impl SourceFiles {
         SourceFiles(files.into_iter().filter_map(|(role, path)| Some((role, path?.clone()))).collect())
     }
 
+    /// Files with their roles.
+    pub fn new(files: impl Iterator<Item = (&'static str, PathBuf)>) -> SourceFiles {
+        SourceFiles(files.collect())
+    }
+
     /// Hashes all files, until one of `stops` is set.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Imports 4D-Humans' checkpoint and SMPL's body as a model set: safetensors files with a manifest.
+//! Imports 4D-Humans' checkpoint and SMPL's body as a model set, and PHALP's files as a set of its own ([`crate::recovery::PhalpSet`]):
+//! safetensors files with a manifest.
 //!
 //! The original files are under licenses: the output stays on the machine that made it (`.gitignore` covers it), and
 //! the manifest records each source by name and SHA-256. The import gives what 4D-Humans itself would load: if the
@@ -12,11 +13,15 @@ mod checkpoint_reader;
 pub mod fetched;
 mod hashes;
 mod manifest;
+mod phalp;
 mod weights;
 
 pub use crate::pickle::PickleError;
 pub use body::body_arrays;
 pub use cache::{CachedFiles, find_cached_files};
+pub use phalp::{
+    MissingFile, PhalpFile, PhalpRequest, PhalpSummary, PhalpWrittenPart, find_phalp_files, import_phalp,
+};
 
 use crate::body::BodyError;
 use crate::hmr2::Config;
@@ -120,6 +125,17 @@ pub enum ImportError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The weights are not those of a network that is supported; the message names the file.
+    #[error("{0}")]
+    Network(String),
+    /// None of PHALP's parts can be made of the given files.
+    #[error(
+        "nothing can be imported: missing {missing}; give the files by options, or use `--from-cache` where PHALP has run"
+    )]
+    NothingToImport {
+        /// Names of the missing files.
+        missing: String,
+    },
     /// The name cannot be used as a file name.
     #[error(
         "`{0}` is not a valid name of a model set: use letters, digits, `-`, `_` and `.`, starting with a letter or a digit"
@@ -218,18 +234,24 @@ struct OutputPaths {
 }
 
 fn output_paths(name: &str, folder: &Path) -> Result<OutputPaths, ImportError> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let starts_well = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
-    if !starts_well || !name.bytes().all(is_plain) || name.len() > 100 {
-        return Err(ImportError::InvalidName(name.to_string()));
-    }
-    let new_path = |ending: &str| {
-        let path = folder.join(format!("{name}.{ending}"));
-        if path.exists() { Err(ImportError::Exists { path }) } else { Ok(path) }
-    };
+    let new_path = |ending: &str| new_path(name, folder, ending);
     Ok(OutputPaths {
         manifest: new_path("toml")?,
         weights: new_path("safetensors")?,
         body: new_path("body.safetensors")?,
     })
+}
+
+/// The path `NAME.ending` in a folder, for a file that does not exist yet.
+///
+/// # Errors
+/// If the name is not valid, or the file exists.
+fn new_path(name: &str, folder: &Path, ending: &str) -> Result<PathBuf, ImportError> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let starts_well = name.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+    if !starts_well || !name.bytes().all(is_plain) || name.len() > 100 {
+        return Err(ImportError::InvalidName(name.to_string()));
+    }
+    let path = folder.join(format!("{name}.{ending}"));
+    if path.exists() { Err(ImportError::Exists { path }) } else { Ok(path) }
 }

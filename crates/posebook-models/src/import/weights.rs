@@ -49,6 +49,30 @@ pub fn write_weights(
     on_progress: &mut dyn FnMut(u64, u64),
     stop: &AtomicBool,
 ) -> Result<WrittenWeights, ImportError> {
+    let path = source.path().to_path_buf();
+    let mut read = |spec: &TensorSpec| match initial.get(&spec.key) {
+        Some(values) => Ok(values.clone()),
+        None => source.read_f32(&spec.key),
+    };
+    let (file, sha256) = write_tensors(specs, &path, &mut read, to, on_progress, stop)?;
+    let is_unused = |name: &&str| !specs.iter().any(|spec| spec.key == *name);
+    let unused = source.names().into_iter().filter(is_unused).count();
+    Ok(WrittenWeights { file, summary: WeightSummary { sha256, used: specs.len(), unused } })
+}
+
+/// Writes tensors, one at a time as `read` gives them, to a temporary safetensors file for the path `to`; returns it with its
+/// SHA-256. `origin` is named where a value is not finite.
+///
+/// # Errors
+/// If a tensor cannot be read or holds NaN or infinity, the file cannot be written, or `stop` is set.
+pub fn write_tensors(
+    specs: &[TensorSpec],
+    origin: &Path,
+    read: &mut dyn FnMut(&TensorSpec) -> Result<Vec<f32>, ImportError>,
+    to: &Path,
+    on_progress: &mut dyn FnMut(u64, u64),
+    stop: &AtomicBool,
+) -> Result<(AtomicFile, String), ImportError> {
     let mut file = AtomicFile::create(to).map_err(ImportError::file(to))?;
     let mut sha256 = Sha256::new();
     let mut put = |bytes: &[u8]| {
@@ -60,14 +84,8 @@ pub fn write_weights(
     put(header.as_bytes())?;
     let (mut buffer, mut written_bytes) = (Vec::with_capacity(4 * CHUNK_VALUES), 0);
     for spec in specs {
-        let values = match initial.get(&spec.key) {
-            Some(values) => values.clone(),
-            None => source.read_f32(&spec.key)?,
-        };
-        if let Some(index) = values.iter().position(|value| !value.is_finite()) {
-            let (path, key) = (source.path().to_path_buf(), spec.key.clone());
-            return Err(ImportError::NotFinite { path, key, index, value: values[index] });
-        }
+        let values = read(spec)?;
+        check_finite(&values, &spec.key, origin)?;
         for numbers in values.chunks(CHUNK_VALUES) {
             buffer.clear();
             for number in numbers {
@@ -81,10 +99,23 @@ pub fn write_weights(
             return Err(ImportError::Stopped);
         }
     }
-    let is_unused = |name: &&str| !specs.iter().any(|spec| spec.key == *name);
-    let unused = source.names().into_iter().filter(is_unused).count();
-    let summary = WeightSummary { sha256: to_hex(&sha256.finalize()), used: specs.len(), unused };
-    Ok(WrittenWeights { file, summary })
+    Ok((file, to_hex(&sha256.finalize())))
+}
+
+/// Checks that no value of a tensor is NaN or infinite.
+///
+/// # Errors
+/// The first such value.
+pub fn check_finite(values: &[f32], key: &str, origin: &Path) -> Result<(), ImportError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(ImportError::NotFinite {
+            path: origin.to_path_buf(),
+            key: key.to_string(),
+            index,
+            value: values[index],
+        }),
+        None => Ok(()),
+    }
 }
 
 /// A safetensors header that lists these tensors in order, padded so that values are aligned; and the number of bytes

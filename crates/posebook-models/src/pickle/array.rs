@@ -75,7 +75,8 @@ pub fn read_number(tree: &Tree, handle: Handle, what: &str) -> Result<f64, Pickl
             let [dtype, data] = arguments else {
                 return Err(PickleError::invalid(what, "a scalar without its type and its bytes"));
             };
-            let bytes = tree.bytes(*data).ok_or_else(|| tree.unexpected(what, *data, "the bytes of a scalar"))?;
+            let bytes =
+                tree.bytes(*data).ok_or_else(|| tree.unexpected(what, *data, "the bytes of a scalar"))?;
             array_from_bytes(Vec::new(), read_dtype(tree, *dtype, what)?, false, bytes, what)?
         }
         _ => read_array(tree, handle, what)?,
@@ -113,6 +114,7 @@ fn read_nested_array(
     match (module, name) {
         (_, "_reconstruct") if is_multiarray(module) => read_dense(tree, object, what),
         (_, "_frombuffer") => read_from_buffer(tree, object, what),
+        (_, "scalar") if is_multiarray(module) => read_scalar(tree, object, what),
         _ if is_wrapper(module, name) => read_joblib_array(tree, object, what),
         ("chumpy.ch", "Ch") => within("x"),
         // chumpy's slice: elements of another array, by their indices
@@ -145,6 +147,34 @@ fn read_dense(tree: &Tree, object: &Object, what: &str) -> Result<Array, PickleE
     let dtype = read_dtype(tree, *dtype, what)?;
     let fortran = tree.int(*fortran) == Some(1);
     array_from_nodes(tree, *shape, dtype, fortran, *data, what)
+}
+
+/// `scalar(dtype, bytes)`: one number.
+fn read_scalar(tree: &Tree, object: &Object, what: &str) -> Result<Array, PickleError> {
+    let [dtype, data] = tree.elements(object.arguments).unwrap_or_default() else {
+        return Err(PickleError::invalid(what, "a number of numpy without its two arguments"));
+    };
+    let bytes = tree.bytes(*data).ok_or_else(|| tree.unexpected(what, *data, "the bytes of a number"))?;
+    array_from_bytes(Vec::new(), read_dtype(tree, *dtype, what)?, false, bytes, what)
+}
+
+/// The elements of an array of objects, each an array or a number.
+///
+/// # Errors
+/// If it is not an array of objects, or an element is something else.
+pub fn read_object_array(tree: &Tree, handle: Handle, what: &str) -> Result<Vec<Array>, PickleError> {
+    let state = match tree.node(handle) {
+        Node::Object(object) => object.state.and_then(|state| tree.elements(state)).unwrap_or_default(),
+        _ => &[],
+    };
+    let elements = state.get(4).and_then(|elements| tree.elements(*elements));
+    let elements = elements.ok_or_else(|| tree.unexpected(what, handle, "an array of objects"))?;
+    let element = |element: &Handle| match tree.node(*element) {
+        Node::Float(number) => Ok(Array { shape: Vec::new(), values: Values::F64(vec![*number]) }),
+        Node::Int(number) => Ok(Array { shape: Vec::new(), values: Values::Int(vec![*number]) }),
+        _ => read_array(tree, *element, what),
+    };
+    elements.iter().map(element).collect()
 }
 
 /// `_frombuffer(bytes, dtype, shape, order)`, as protocol 5 has it.

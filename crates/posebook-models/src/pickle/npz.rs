@@ -1,10 +1,10 @@
 //! numpy's own files: an .npz is a zip of .npy files; each of these is an array after a header with its type and shape.
 
-use super::array::{Array, read_array};
+use super::array::{Array, ArrayPolicy, read_array, read_object_array};
 use super::elements::{Dtype, array_from_bytes};
 use super::npy::{Header, split_header};
 use super::tree::{Handle, Tree};
-use super::{PickleError, START_BYTES, describe_foreign_file, with_root};
+use super::{Limits, PickleError, START_BYTES, describe_foreign_file, read, with_root};
 use posebook_core::archive::Zip;
 use std::io::Read;
 use std::path::Path;
@@ -72,6 +72,38 @@ pub fn read_start(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut start = Vec::new();
     std::fs::File::open(path)?.take(START_BYTES).read_to_end(&mut start)?;
     Ok(start)
+}
+
+/// The arrays of an .npy file with at most `max_bytes`: one array of numbers, or the elements of an array of objects, as numpy
+/// saves arrays of different shapes.
+///
+/// # Errors
+/// If the file cannot be read, is too large, damaged or not an .npy.
+pub fn read_npy_file(path: &Path, max_bytes: u64) -> Result<Vec<Array>, PickleError> {
+    let failed = |source| PickleError::File { path: path.to_path_buf(), source };
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(max_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
+    let what = "the array";
+    if bytes.len() as u64 > max_bytes {
+        return Err(PickleError::invalid(
+            what,
+            format!("the file has more than {max_bytes} bytes, the limit"),
+        ));
+    }
+    if !bytes.starts_with(b"\x93NUMPY") {
+        let start = &bytes[..bytes.len().min(START_BYTES as usize)];
+        return Err(match describe_foreign_file(start) {
+            Some(kind) => PickleError::WrongFileType(kind),
+            None => PickleError::invalid(what, "the file is not numpy's .npy"),
+        });
+    }
+    let (Header { code, .. }, data) = split_header(&bytes, what)?;
+    if code != "O" {
+        return Ok(vec![read_npy(&bytes, what)?]);
+    }
+    let tree = read(data, &ArrayPolicy, Limits::default())?;
+    read_object_array(&tree, tree.root(), what)
 }
 
 /// Reads an .npy; `what` names it in errors. If it holds one object, reads the array inside that.

@@ -7,6 +7,7 @@
 //! placed at its frame; positions without a pose have the mask token. Two transformers with a pair of convolutions over time
 //! between them give a token per position, from which heads read a pose vector. Does not depend on the tracker.
 
+mod attention;
 mod convolution;
 mod error;
 mod formula;
@@ -23,7 +24,8 @@ pub use error::PosePredictorError;
 pub use formula::FormulaNetwork;
 pub use head::{Heads, Readout, Regressed, Regressor};
 pub use network::{ActivationCallback, Network, Sequences};
+pub use normalize::Normalizer;
 pub use predictor::PoseTransformer;
-pub use settings::{BatchTime, LongSpan, Settings};
+pub use settings::{BatchTime, DEFAULT_MODEL, LongSpan, Settings};
 pub use sizes::{Sizes, Structure};
 pub use smooth::{SmoothedTrack, SmoothingWindow};

@@ -176,7 +176,7 @@ impl PoseTransformer {
         &self,
         sequences: &Sequences,
         targets: &[usize],
-    ) -> Result<Vec<Box<[f32; POSE_VECTOR_LENGTH]>>, PosePredictorError> {
+    ) -> Result<Vec<[f32; POSE_VECTOR_LENGTH]>, PosePredictorError> {
         let tokens = self.network.forward_at(sequences, targets)?;
         pose_vectors(&self.network.heads().read(&tokens)?.poses)
     }
@@ -193,7 +193,8 @@ impl PosePredictor for PoseTransformer {
         let (sequences, targets) = self.sequences(tracks)?;
         let mut predicted = Vec::with_capacity(tracks.len());
         for (positions, targets) in sequences.positions.chunks(BATCH).zip(targets.chunks(BATCH)) {
-            predicted.extend(self.predict_batch(&sequences.part(positions), targets)?);
+            predicted
+                .extend(self.predict_batch(&sequences.part(positions), targets)?.into_iter().map(Box::new));
         }
         Ok(predicted)
     }
@@ -203,9 +204,7 @@ impl PosePredictor for PoseTransformer {
 ///
 /// # Errors
 /// If a value is not finite.
-pub(super) fn pose_vectors(
-    poses: &Tensor,
-) -> Result<Vec<Box<[f32; POSE_VECTOR_LENGTH]>>, PosePredictorError> {
+pub(super) fn pose_vectors(poses: &Tensor) -> Result<Vec<[f32; POSE_VECTOR_LENGTH]>, PosePredictorError> {
     let values = poses.flatten_all()?.to_vec1::<f32>()?;
     if let Some(index) = values.iter().position(|value| !value.is_finite()) {
         return Err(PosePredictorError::Input(format!(
@@ -215,5 +214,5 @@ pub(super) fn pose_vectors(
             index / POSE_VECTOR_LENGTH
         )));
     }
-    Ok(values.as_chunks::<POSE_VECTOR_LENGTH>().0.iter().map(|row| Box::new(*row)).collect())
+    Ok(values.as_chunks::<POSE_VECTOR_LENGTH>().0.to_vec())
 }

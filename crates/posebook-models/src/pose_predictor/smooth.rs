@@ -34,7 +34,7 @@ impl Default for SmoothingWindow {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SmoothedTrack {
     /// The pose vector of each frame.
-    pub poses: Vec<Box<[f32; POSE_VECTOR_LENGTH]>>,
+    pub poses: Vec<[f32; POSE_VECTOR_LENGTH]>,
     /// Scores of action classes of each frame; empty if the weights have no action head.
     pub actions: Vec<Vec<f32>>,
 }

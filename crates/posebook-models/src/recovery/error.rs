@@ -1,5 +1,6 @@
 //! Errors of model sets and body recovery.
 
+use crate::appearance::AppearanceError;
 use crate::blazepose::BlazePoseError;
 use crate::body::BodyError;
 use crate::detect::nanodet::NanoDetError;
@@ -26,6 +27,9 @@ pub enum RecoveryError {
     /// Fitting a body failed.
     #[error(transparent)]
     Fit(#[from] FitError),
+    /// The appearance of people cannot be computed.
+    #[error(transparent)]
+    Appearance(#[from] AppearanceError),
     /// The user's cache cannot be used.
     #[error(transparent)]
     Cache(#[from] FetchError),

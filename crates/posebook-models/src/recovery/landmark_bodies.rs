@@ -7,15 +7,18 @@
 use super::frame_people::FramePeople;
 use super::settings::Settings;
 use super::{RecoveryError, mask};
-use crate::blazepose::{BlazePose, PoseObservation, Region};
+use crate::appearance::sampler::CROP_SIDE;
+use crate::appearance::{AppearanceStage, Crop, View};
+use crate::blazepose::{BlazePose, BlazePoseError, PoseObservation, Region};
 use crate::body::Body;
+use crate::device::copy_to_host;
 use crate::fit::{self, Fit, FitError, Fitter, TrackBetas};
 use crate::hmr2;
 use crate::hmr2::crop::Square;
 use candle_core::Device;
 use posebook_core::frame::Frame;
 use posebook_core::landmarks::{Landmarks, SCORED_LANDMARKS};
-use posebook_core::person::{BBox, Detection, LandmarkConfidence, Person};
+use posebook_core::person::{BBox, Detection, LandmarkConfidence, Person, RegionMask};
 use rayon::prelude::*;
 
 /// Minimum IoU of one person's boxes in consecutive frames.
@@ -87,15 +90,16 @@ impl LandmarkBodies {
         }
     }
 
-    /// Recovers the people of a frame.
+    /// Recovers the people of a frame, and computes their appearance with `appearance` if given.
     ///
     /// # Errors
-    /// If the network or a fit fails.
+    /// If the network, a fit or the encoder of appearance fails.
     pub fn recover(
         &mut self,
         frame: &Frame,
         detections: Vec<Detection>,
         body: &Body,
+        appearance: Option<&AppearanceStage>,
     ) -> Result<FramePeople, RecoveryError> {
         let boxes: Vec<BBox> = detections.iter().map(|detection| detection.bbox).collect();
         let matches = match_previous(&boxes, &self.previous);
@@ -126,6 +130,7 @@ impl LandmarkBodies {
             .collect();
         let mut people = FramePeople::default();
         let mut current = Vec::with_capacity(detections.len());
+        let mut masks = Vec::new();
         for (((detection, observation), previous), fitted) in
             detections.into_iter().zip(observations).zip(matches).zip(fits)
         {
@@ -137,10 +142,49 @@ impl LandmarkBodies {
             betas.push(&fitted.params.betas);
             current.push(PreviousPerson { bbox: detection.bbox, region: observation.next_region, betas });
             people.persons.push(create_person(detection, fitted, &observation, body, frame));
+            if appearance.is_some() {
+                masks.push(observation.mask);
+            }
         }
         self.previous = current;
+        if let Some(appearance) = appearance {
+            add_appearance(appearance, &mut people.persons, &masks, frame, body)?;
+        }
         Ok(people)
     }
+}
+
+/// Computes the appearance of people from PHALP's square crop of each, to which their cameras refer, and their masks in it.
+fn add_appearance(
+    appearance: &AppearanceStage,
+    persons: &mut [Person],
+    masks: &[RegionMask],
+    frame: &Frame,
+    body: &Body,
+) -> Result<(), RecoveryError> {
+    let frame_error = |source| BlazePoseError::Frame { frame: frame.index, source };
+    let rgb = copy_to_host(frame).map_err(frame_error)?;
+    let crops: Vec<Crop> = persons
+        .par_iter()
+        .zip(masks)
+        .map(|(person, mask)| {
+            let square = Square::phalp(&person.detection.bbox);
+            Crop {
+                rgb: square.crop_rgb(&rgb, frame.width, frame.height, CROP_SIDE),
+                mask: Some(mask::to_crop_mask(mask, &square, CROP_SIDE)),
+            }
+        })
+        .collect();
+    let views: Vec<View> = persons
+        .iter()
+        .zip(crops)
+        .map(|(person, crop)| View { params: &person.params, crop_camera: person.crop_camera, crop })
+        .collect();
+    let found = appearance.observe(&views, body)?;
+    for (person, appearance) in persons.iter_mut().zip(found) {
+        person.appearance = Some(appearance);
+    }
+    Ok(())
 }
 
 /// Removes observations of a person who is also observed in a better detection. This happens if two boxes around one person
@@ -217,7 +261,6 @@ fn match_previous(boxes: &[BBox], previous: &[PreviousPerson]) -> Vec<Option<usi
 mod tests {
     use super::*;
     use posebook_core::landmarks::LANDMARKS;
-    use posebook_core::person::RegionMask;
 
     fn detection(x: f32, width: f32, score: f32) -> Detection {
         let bbox = BBox { x1: x, y1: 0.0, x2: x + width, y2: 200.0 };
@@ -243,6 +286,37 @@ mod tests {
         let mut observations = vec![observation(48.0), observation(50.0), observation(200.0)];
         remove_duplicates(&mut observations, &detections);
         assert_eq!(observations.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
+    }
+
+    #[test]
+    fn textures_are_limited_to_the_persons_mask() {
+        use crate::appearance::encoder::Encoder;
+        use crate::appearance::maps::UvMaps;
+        use posebook_core::person::SmplParams;
+        let body = Body::built_in();
+        let stage = AppearanceStage::new(Encoder::raw(), UvMaps::bake(&body).unwrap());
+        // turned half around x, because y points down in the camera's axes
+        let unit = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let half_turn = [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]];
+        let params = SmplParams { betas: [0.0; 10], global_orient: half_turn, body_pose: [unit; 23] };
+        let detection = detection(50.0, 100.0, 0.9);
+        let (square, camera) = (Square::phalp(&detection.bbox), [0.9, 0.0, 0.3]);
+        let person = hmr2::person_from_params(detection, &square, params, camera, &body, (200, 200));
+        let frame = Frame::new(0, 0.0, 200, 200, vec![90; 200 * 200 * 3]);
+        // the whole frame, its left half, and nothing
+        let mask = |end: usize| RegionMask {
+            mask_from_frame: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            size: 200,
+            values: (0..200 * 200).map(|index| if index % 200 < end { 255 } else { 0 }).collect(),
+        };
+        let mut persons = vec![person; 3];
+        add_appearance(&stage, &mut persons, &[mask(200), mask(100), mask(0)], &frame, &body).unwrap();
+        let seen: Vec<usize> = persons
+            .iter()
+            .map(|person| person.appearance.as_ref().map_or(0, |appearance| appearance.uv.seen_texels()))
+            .collect();
+        let share = seen[1] as f64 / seen[0] as f64;
+        assert!(seen[0] > 10_000 && (0.4..0.65).contains(&share) && seen[2] == 0, "{seen:?}");
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Converts a person's mask from a network's region to pixels of the frame.
+//! Converts a person's mask from a network's region to pixels of the frame, or of a crop.
 
+use crate::hmr2::crop::Square;
 use crate::hmr2::mask::encode_runs;
 use posebook_core::person::{FrameMask, RegionMask};
+use rayon::prelude::*;
 
 /// Half of the maximum mask value: pixels above it belong to the person.
 const THRESHOLD: f64 = 127.5;
@@ -28,6 +30,19 @@ pub fn to_frame_mask(mask: &RegionMask, width: usize, height: usize) -> FrameMas
     }
     push(false, ((width - columns.end) * height) as i64);
     FrameMask { width, height, counts: encode_runs(&runs) }
+}
+
+/// The mask of the person in the crop of `square` of `size` pixels a side: 255 where the person covers the pixel, else 0. The
+/// mask is read at the pixels' centers.
+pub fn to_crop_mask(mask: &RegionMask, square: &Square, size: usize) -> Vec<u8> {
+    let mut values = vec![0; size * size];
+    values.par_chunks_mut(size.max(1)).enumerate().for_each(|(row, values)| {
+        for (column, value) in values.iter_mut().enumerate() {
+            let [x, y] = square.frame_position([column as f64, row as f64], size);
+            *value = if covers(mask, x, y) { 255 } else { 0 };
+        }
+    });
+    values
 }
 
 /// The columns of the frame that the region overlaps.
@@ -84,6 +99,14 @@ mod tests {
             }
         }
         assert_eq!(found.counts, rle_counts(&expected, width, height));
+        // in a crop of twice the size, whose middle is between two pixels of the frame
+        let square = Square { center: [14.5, 8.5], side: 10.0 };
+        let crop = to_crop_mask(&mask, &square, 20);
+        let covered = |x: usize, y: usize| crop[y * 20 + x] == 255;
+        // columns 10 to 13 of the frame; at 13.5 the mask is half of its maximum, which is not above the threshold
+        assert!(covered(1, 5) && covered(7, 5) && !covered(0, 5) && !covered(9, 5) && !covered(5, 19));
+        let count = crop.iter().filter(|&&value| value == 255).count();
+        assert_eq!(count, 7 * 15, "columns 10 to 13 and rows 4 to 11 of the frame, in steps of a half");
         // a region outside of the frame covers no pixel
         let outside = RegionMask { mask_from_frame: [[1.0, 0.0, 100.0], [0.0, 1.0, 0.0]], ..mask };
         assert_eq!(

@@ -4,6 +4,7 @@
 //! [`Person`](posebook_core::person::Person), so that later stages do not depend on the network. [`ModelSet`] is a file in
 //! `models/` that specifies network, weights and body; [`BodyNetwork`] is the pipeline stage.
 
+mod appearance_sources;
 mod architecture;
 mod detector;
 mod error;
@@ -15,10 +16,12 @@ mod mask;
 mod model_set;
 mod model_set_file;
 mod network;
+mod phalp_set;
 mod settings;
 mod stamp;
 mod weights;
 
+pub use appearance_sources::appearance_sources;
 pub use architecture::Architecture;
 pub use detector::load_detector;
 pub use error::RecoveryError;
@@ -27,5 +30,6 @@ pub use frame_people::FramePeople;
 pub use imported::{ImportRecord, SourceFile};
 pub use model_set::{BodySource, HMR2_MODEL_SET, ModelSet};
 pub use network::{BodyNetwork, FrameCrops};
+pub use phalp_set::{PhalpPart, PhalpSet, PhalpSetError, PhalpSetFile};
 pub use settings::Settings;
 pub use weights::Weights;

@@ -6,6 +6,7 @@ use super::architecture::Architecture;
 use super::fetched::models_folder;
 use super::imported::ImportRecord;
 use super::model_set_file::ModelSetFile;
+use super::phalp_set::PhalpSet;
 use super::stamp::Stamp;
 use super::weights::Weights;
 use crate::body::Body;
@@ -65,6 +66,9 @@ impl ModelSet {
         let malformed = |message: String| RecoveryError::Malformed { path: path.to_path_buf(), message };
         let text = std::fs::read_to_string(path)
             .map_err(|source| RecoveryError::Unreadable { path: path.to_path_buf(), source })?;
+        if PhalpSet::is_text_of_set(&text) {
+            return Err(malformed("a set of PHALP's files has no network that recovers bodies".into()));
+        }
         let file: ModelSetFile = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         let architecture = file.architecture().map_err(malformed)?;
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -258,13 +262,15 @@ impl ModelSet {
     }
 }
 
-/// The TOML files of a folder, sorted.
+/// The TOML files of a folder that are not sets of PHALP's files, sorted.
 fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, RecoveryError> {
     let unreadable = |source| RecoveryError::Unreadable { path: folder.to_path_buf(), source };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        let is_phalp_set =
+            || std::fs::read_to_string(&path).is_ok_and(|text| PhalpSet::is_text_of_set(&text));
+        if path.extension().is_some_and(|extension| extension == "toml") && !is_phalp_set() {
             paths.push(path);
         }
     }

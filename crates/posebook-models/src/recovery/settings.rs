@@ -1,5 +1,6 @@
 //! Settings of the recovery stage.
 
+use crate::appearance;
 use crate::blazepose;
 use crate::fit;
 use crate::hmr2;
@@ -13,4 +14,6 @@ pub struct Settings<'a> {
     pub blazepose: &'a blazepose::Settings,
     /// Of the fit of bodies to BlazePose's landmarks.
     pub fit: &'a fit::Settings,
+    /// What the appearance of people is computed with; `None`: it is not computed.
+    pub appearance: Option<&'a appearance::Sources>,
 }

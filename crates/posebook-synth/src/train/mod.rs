@@ -33,5 +33,5 @@ pub use appearance::{
 pub use error::TrainError;
 pub use evaluate::Evaluation;
 use example::Example;
-pub use settings::{LearningSettings, LossWeights, Settings, SynthesisSettings};
+pub use settings::{LearningSettings, LossWeights, Settings, SynthesisSettings, TrainingKind};
 pub use trainer::{Progress, run};

@@ -111,6 +111,32 @@ pub struct SynthesisSettings {
     pub pictures_per_walk: usize,
 }
 
+/// What a settings file trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrainingKind {
+    /// HMR2: [`Settings`].
+    Hmr2,
+    /// The encoder of textures, in a file with `kind = "appearance"`: [`super::AppearanceSettings`].
+    Appearance,
+}
+
+impl TrainingKind {
+    /// The kind of a settings file. Other keys are not checked.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not TOML, or has an unknown `kind`.
+    pub fn of_file(path: &Path) -> Result<TrainingKind, TrainError> {
+        let bad = |reason: String| TrainError::Settings { path: path.to_path_buf(), reason };
+        let text = std::fs::read_to_string(path).map_err(|error| bad(error.to_string()))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| bad(error.to_string()))?;
+        match table.get("kind").map(toml::Value::as_str) {
+            None => Ok(TrainingKind::Hmr2),
+            Some(Some("appearance")) => Ok(TrainingKind::Appearance),
+            Some(_) => Err(bad("`kind` must be \"appearance\", or missing for HMR2".into())),
+        }
+    }
+}
+
 impl Default for LearningSettings {
     fn default() -> LearningSettings {
         LearningSettings {
@@ -261,8 +287,16 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/training");
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let trainings = files.filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
-        let read: Vec<Settings> = trainings.map(|path| Settings::load(&path).unwrap()).collect();
-        assert!(!read.is_empty());
+        let mut kinds = Vec::new();
+        for path in trainings {
+            let kind = TrainingKind::of_file(&path).unwrap();
+            match kind {
+                TrainingKind::Hmr2 => drop(Settings::load(&path).unwrap()),
+                TrainingKind::Appearance => drop(crate::train::AppearanceSettings::load(&path).unwrap()),
+            }
+            kinds.push(kind);
+        }
+        assert!(kinds.contains(&TrainingKind::Hmr2) && kinds.contains(&TrainingKind::Appearance));
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! The networks that a tracker calls, by the traits of [`posebook_core::appearance`].
 
 use super::cues::{Cues, PoseCue, TextureCue};
+use super::features::Pose;
 use super::settings::SettingsError;
-use posebook_core::appearance::{
-    NetworkError, POSE_VECTOR_LENGTH, PoseHistory, PosePredictor, TextureEncoder,
-};
+use posebook_core::appearance::{NetworkError, PoseHistory, PosePredictor, TextureEncoder};
 use std::fmt;
 use std::sync::Arc;
 
@@ -45,13 +44,10 @@ impl Networks {
 ///
 /// # Errors
 /// If the network fails, or returns something else than one finite pose per track.
-pub fn predict(
-    predictor: &dyn PosePredictor,
-    tracks: &[PoseHistory<'_>],
-) -> Result<Vec<Box<[f32; POSE_VECTOR_LENGTH]>>, NetworkError> {
+pub fn predict(predictor: &dyn PosePredictor, tracks: &[PoseHistory<'_>]) -> Result<Vec<Pose>, NetworkError> {
     let poses = predictor.predict(tracks)?;
     if poses.len() == tracks.len() && poses.iter().all(|pose| pose.iter().all(|value| value.is_finite())) {
-        return Ok(poses);
+        return Ok(poses.into_iter().map(|pose| Pose::from(*pose)).collect());
     }
     Err(NetworkError {
         message: format!(

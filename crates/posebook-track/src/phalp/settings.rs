@@ -178,7 +178,7 @@ impl Settings {
     /// The most bytes that a tracker stores per track, allocations alone: what
     /// [`Track::state_bytes`](super::Track::state_bytes) can reach; `shots` as for [`Settings::appearance_needed`].
     ///
-    /// With the default settings these are 8 KiB for the history. An embedding adds 16 KiB, a texture map 1 MiB, each times
+    /// With the default settings these are 9 KiB, of which the history takes most. An embedding adds 16 KiB, a texture map 1 MiB, each times
     /// `past_lookback`.
     pub fn bytes_per_track(&self, shots: bool) -> usize {
         let appearance = match self.appearance_needed(shots) {

@@ -25,22 +25,20 @@ pub fn mix(old: &UvMap, new: &UvMap, alpha: f64, score: f32) -> UvMap {
     let (colors, mask) = mixed.values_mut().split_at_mut(3 * UV_TEXELS);
     let planes = old.values().chunks_exact(UV_TEXELS).zip(new.values().chunks_exact(UV_TEXELS));
     for (colors, (old_colors, new_colors)) in colors.chunks_exact_mut(UV_TEXELS).zip(planes) {
-        for (texel, color) in colors.iter_mut().enumerate() {
-            *color = match (old.mask()[texel] == 1.0, new.mask()[texel] == 1.0) {
-                (true, true) => {
-                    let (old, new) = (f64::from(old_colors[texel]), f64::from(new_colors[texel]));
-                    (old_share * old + new_share * new) as f32
-                }
-                (true, false) => old_colors[texel],
-                (false, true) => new_colors[texel],
+        let masks = old.mask().iter().zip(new.mask());
+        let texels = old_colors.iter().zip(new_colors).zip(masks);
+        for (color, ((&old, &new), (&old_mask, &new_mask))) in colors.iter_mut().zip(texels) {
+            let both = (old_share * f64::from(old) + new_share * f64::from(new)) as f32;
+            *color = match (old_mask == 1.0, new_mask == 1.0) {
+                (true, true) => both,
+                (true, false) => old,
+                (false, true) => new,
                 (false, false) => 0.0,
             };
         }
     }
-    for (texel, mask) in mask.iter_mut().enumerate() {
-        if old.mask()[texel] == 1.0 || new.mask()[texel] == 1.0 {
-            *mask = 1.0;
-        }
+    for (mask, (&old, &new)) in mask.iter_mut().zip(old.mask().iter().zip(new.mask())) {
+        *mask = if old == 1.0 || new == 1.0 { 1.0 } else { -1.0 };
     }
     mixed
 }
@@ -74,9 +72,13 @@ impl Visible {
         let mut cut = map.clone();
         for plane in cut.values_mut().chunks_exact_mut(UV_TEXELS) {
             for (texels, word) in plane.chunks_exact_mut(64).zip(&self.bits) {
-                for (bit, texel) in texels.iter_mut().enumerate() {
-                    if word >> bit & 1 == 0 {
-                        *texel = 0.0;
+                match *word {
+                    u64::MAX => {}
+                    0 => texels.fill(0.0),
+                    word => {
+                        for (bit, texel) in texels.iter_mut().enumerate() {
+                            *texel = if word >> bit & 1 == 1 { *texel } else { 0.0 };
+                        }
                     }
                 }
             }

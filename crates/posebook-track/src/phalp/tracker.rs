@@ -4,7 +4,7 @@ use super::association::{self, Association, AssociationRecord, Pairing};
 use super::cost::{CostEquation, CostTerms};
 use super::cues::{PoseCue, TextureCue};
 use super::error::TrackError;
-use super::features::{Observation, Pose, Prediction, squared_distance};
+use super::features::{Observation, Prediction, squared_distance};
 use super::networks::Networks;
 use super::pending::{FrameTrack, FrameTracks, PendingFrames};
 use super::settings::{AppearanceNeeded, Settings, SettingsError};
@@ -438,7 +438,7 @@ impl Tracker {
         }
         .into_iter();
         for &track in tracks {
-            self.tracks[track].track.predict(&self.settings, poses.next().map(|pose| Pose::from(*pose)));
+            self.tracks[track].track.predict(&self.settings, poses.next());
         }
         Ok(())
     }

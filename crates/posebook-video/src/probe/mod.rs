@@ -232,8 +232,11 @@ impl Probe {
         self.width * self.height * 3
     }
 
-    /// PTS of frame `n` in ticks of [`Probe::time_base`].
-    pub(super) fn pts(&self, n: usize) -> i64 {
+    /// Presentation timestamp of frame `n`, in units of the file's time base.
+    ///
+    /// # Panics
+    /// If there is no frame `n`.
+    pub fn pts(&self, n: usize) -> i64 {
         self.frame_times[n].pts()
     }
 

@@ -11,7 +11,7 @@ mod weights;
 pub use weights::formula_tensors;
 
 use super::error::network_error;
-use super::{AppearanceError, EncodeType};
+use super::{AppearanceError, EncodeType, EncoderSource};
 use crate::conv::{Shape, Threads};
 use candle_core::{Device, Tensor};
 use device_network::DeviceNetwork;
@@ -22,8 +22,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use weights::EncoderWeights;
 
-/// The file of the small encoder in the source tree (see [`Encoder::load`]).
+/// The file of the small encoder in the source tree.
 pub const TINY_FILE: &str = "models/appearance-tiny.safetensors";
+
+/// The bytes of [`TINY_FILE`]; `None` in a build without it.
+const TINY: Option<&[u8]> = None;
 
 /// An encoder of textures.
 pub struct Encoder {
@@ -83,9 +86,42 @@ impl Encoder {
         Encoder::from_tensors(&tensors, None, "the formula", &Device::Cpu)
     }
 
+    /// The small encoder that the program contains.
+    ///
+    /// # Errors
+    /// If the build does not contain it, it is of another type, or the device fails.
+    pub fn tiny(encode_type: Option<EncodeType>, device: &Device) -> Result<Encoder, AppearanceError> {
+        let problem = |message: String| AppearanceError::Encoder { origin: TINY_FILE.to_string(), message };
+        let bytes = TINY.ok_or_else(|| {
+            problem(
+                "this build does not contain it; set `appearance.encoder = \"raw\"`, or name another file"
+                    .into(),
+            )
+        })?;
+        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu);
+        let tensors = tensors.map_err(|error| problem(error.to_string()))?;
+        Encoder::from_tensors(&tensors, encode_type, TINY_FILE, device)
+    }
+
     /// The encoder without weights: mean colors of a grid of cells.
     pub fn raw() -> Encoder {
         Encoder { network: Network::Raw }
+    }
+
+    /// The encoder of a source.
+    ///
+    /// # Errors
+    /// As [`Encoder::load_to`].
+    pub fn open(
+        source: &EncoderSource,
+        encode_type: Option<EncodeType>,
+        device: &Device,
+    ) -> Result<Encoder, AppearanceError> {
+        match source {
+            EncoderSource::Raw => Ok(Encoder::raw()),
+            EncoderSource::Tiny => Encoder::tiny(encode_type, device),
+            EncoderSource::File(path) => Encoder::load_to(path, encode_type, device),
+        }
     }
 
     fn new(weights: &EncoderWeights, device: &Device) -> Result<Encoder, AppearanceError> {

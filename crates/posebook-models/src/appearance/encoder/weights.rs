@@ -195,3 +195,73 @@ pub fn formula_tensors(set: &str) -> candle_core::Result<HashMap<String, Tensor>
 fn to_six_digits(value: f64) -> f64 {
     format!("{value:.5e}").parse().unwrap_or(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensors() -> HashMap<String, Tensor> {
+        let sizes = [(3, 2), (2, 5), (5, 3), (3, 4), (4, 4), (4, 16)];
+        let mut tensors = HashMap::new();
+        for (name, (inputs, outputs)) in layer_names(EncodeType::ThreeChannels).zip(sizes) {
+            for (part, shape) in [("weight", vec![outputs, inputs, 3, 3]), ("bias", vec![outputs])] {
+                let key = format!("{PREFIX}{name}.{part}");
+                let tensor = formula::tensor(&key, &shape, &[0.0], 1.0).unwrap();
+                tensors.insert(key, tensor);
+            }
+        }
+        tensors
+    }
+
+    fn message(tensors: &HashMap<String, Tensor>, encode_type: Option<EncodeType>) -> String {
+        match EncoderWeights::from_tensors(tensors, encode_type, "a test") {
+            Ok(_) => panic!("the weights are accepted"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn any_numbers_of_channels_are_read_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("small.safetensors");
+        candle_core::safetensors::save(&tensors(), &path).unwrap();
+        for encode_type in [None, Some(EncodeType::ThreeChannels)] {
+            let weights = EncoderWeights::read(&path, encode_type).unwrap();
+            assert_eq!(weights.input_channels(), 3);
+            let outputs: Vec<usize> = weights.layers.iter().map(|layer| layer.outputs).collect();
+            assert_eq!(outputs, [2, 5, 3, 4, 4, 16]);
+        }
+        let error = EncoderWeights::read(&path, Some(EncodeType::FourChannels)).err().unwrap().to_string();
+        assert!(error.contains("small.safetensors") && error.contains("encode_type = \"3c\""), "{error}");
+        let missing = EncoderWeights::read(&folder.path().join("none"), None).err().unwrap().to_string();
+        assert!(missing.contains("none"), "{missing}");
+    }
+
+    #[test]
+    fn weights_of_another_network_are_errors() {
+        let with = |key: &str, tensor: Option<Tensor>| {
+            let mut tensors = tensors();
+            match tensor {
+                Some(tensor) => tensors.insert(key.to_string(), tensor),
+                None => tensors.remove(key),
+            };
+            message(&tensors, None)
+        };
+        let zeros = |shape: &[usize]| Some(Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap());
+        assert!(message(&HashMap::new(), None).contains("encoding_head.conv1x.weight"));
+        assert!(with("encoding_head.conv4.bias", None).contains("no tensor `encoding_head.conv4.bias`"));
+        assert!(with("encoding_head.conv3.weight", zeros(&[3, 6, 3, 3])).contains("[3, 6, 3, 3]"));
+        assert!(with("encoding_head.conv3.weight", zeros(&[3, 5, 5, 5])).contains("[3, 5, 5, 5]"));
+        assert!(with("encoding_head.conv2.bias", zeros(&[6])).contains("[5] is needed"));
+        assert!(with("encoding_head.conv1.weight", zeros(&[0, 3, 3, 3])).contains("[0, 3, 3, 3]"));
+        let nan = Tensor::new(&[0.0f32, f32::NAN], &Device::Cpu).unwrap();
+        assert!(
+            with("encoding_head.conv1.bias", Some(nan))
+                .contains("value 1 of `encoding_head.conv1.bias` is NaN")
+        );
+        let mut wide = tensors();
+        wide.insert("encoding_head.conv5_1.weight".into(), zeros(&[8, 4, 3, 3]).unwrap());
+        wide.insert("encoding_head.conv5_1.bias".into(), zeros(&[8]).unwrap());
+        assert!(message(&wide, None).contains("8 channels, but 16 are needed"));
+    }
+}

@@ -1,15 +1,12 @@
-//! `posebook model import`: makes a model set from checkpoints and bodies of other projects.
+//! `posebook model import hmr2`: makes a model set from 4D-Humans' checkpoint and SMPL's body.
 
-use super::super::experiment::project;
+use super::{Progress, cache_folder, print_cost, project, warn_unless_ignored};
 use crate::runner::interrupt;
-use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
-use posebook_core::memory::heap;
+use anyhow::{Context, Result};
 use posebook_models::hmr2::Config;
 use posebook_models::import::{self, CachedFiles, ImportRequest};
 use posebook_models::recovery::ModelSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 #[derive(clap::Args)]
@@ -18,8 +15,6 @@ Example: posebook model import hmr2 --checkpoint 'epoch=35-step=1000000.ckpt' --
 Code in these files is never executed. Files under a license agreement must not be published, nor must the model set \
 made from them: do not commit it.")]
 pub struct Args {
-    /// The network
-    network: Network,
     /// Weights: PyTorch's .ckpt or .pth, or .safetensors
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -43,13 +38,7 @@ pub struct Args {
     like: Option<String>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Network {
-    Hmr2,
-}
-
 pub fn run(args: Args) -> Result<()> {
-    let Network::Hmr2 = args.network;
     let start = Instant::now();
     let folder = project()?.root.join("models");
     let architecture = match &args.like {
@@ -75,21 +64,9 @@ pub fn run(args: Args) -> Result<()> {
         mean_params: args.mean_params.or(found.mean_params),
     };
     let stop = interrupt::install();
-    let bar = ProgressBar::new(0);
-    bar.set_style(ProgressStyle::with_template("{bar:24.cyan/dim} {bytes}/{total_bytes}, {eta} left")?);
-    let mut quarters = 0;
-    let mut on_progress = |written_bytes: u64, whole_bytes: u64| {
-        bar.set_length(whole_bytes);
-        bar.set_position(written_bytes);
-        // without a terminal: a line for each quarter
-        let quarter = 4 * written_bytes / whole_bytes.max(1);
-        if bar.is_hidden() && quarter > quarters {
-            quarters = quarter;
-            eprintln!("{}: {} % of the weights are written", request.name, 25 * quarter);
-        }
-    };
-    let imported = import::import_hmr2(&request, &mut on_progress, stop);
-    bar.finish_and_clear();
+    let mut progress = Progress::new(&request.name)?;
+    let imported = import::import_hmr2(&request, &mut |done, total| progress.update(done, total), stop);
+    progress.finish();
     print_outcome(&imported?, &request, start);
     Ok(())
 }
@@ -102,34 +79,13 @@ fn print_outcome(imported: &import::ImportSummary, request: &ImportRequest, star
     if request.mean_params.is_some() && !imported.mean_params_used {
         println!("    the checkpoint's own initial pose, shape and camera are used, as in 4D-Humans");
     }
-    let (secs, heap_mib) = (start.elapsed().as_secs_f64(), heap::peak_bytes() as f64 / f64::from(1 << 20));
-    println!("    imported in {secs:.1} s with a heap peak of {heap_mib:.0} MiB");
-    println!("    `posebook model verify {}` verifies it by its manifest", request.name);
-    if !is_ignored(manifest) {
-        eprintln!("git does not ignore {}: do not commit the imported files", manifest.display());
-    }
-}
-
-/// Whether git ignores a file; true outside of a checkout and without git.
-fn is_ignored(path: &Path) -> bool {
-    let mut git = Command::new("git");
-    git.arg("-C").arg(path.parent().unwrap_or(Path::new("."))).args(["check-ignore", "--quiet"]).arg(path);
-    git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    git.status().map_or(true, |status| status.code() != Some(1))
+    print_cost(start, &request.name);
+    warn_unless_ignored(manifest);
 }
 
 /// Finds the files of 4D-Humans and PHALP, and prints which exist.
 fn from_cache(folder: Option<&Path>) -> Result<CachedFiles> {
-    let folder = match folder {
-        Some(folder) => folder.to_path_buf(),
-        None => {
-            PathBuf::from(std::env::var_os("HOME").context("HOME is not set: use `--from-cache FOLDER`")?)
-                .join(".cache")
-        }
-    };
-    if !folder.is_dir() {
-        bail!("{} is not a folder: give the folder of the files by `--from-cache FOLDER`", folder.display());
-    }
+    let folder = cache_folder(folder)?;
     let found = import::find_cached_files(&folder);
     let files = [
         ("checkpoint", &found.checkpoint),
