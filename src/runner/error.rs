@@ -6,7 +6,7 @@ use super::store::key::KeyError;
 use super::track::TrackRequestError;
 use crate::dataset::DatasetError;
 use crate::experiment::ExperimentError;
-use posebook_models::recovery::RecoveryError;
+use posebook_models::recovery::{PhalpSetError, RecoveryError};
 use posebook_notebook::report::ReportError;
 use posebook_notebook::tables::TableError;
 use posebook_video::VideoError;
@@ -76,6 +76,9 @@ pub enum RunnerError {
     /// The request to reconstruct images is invalid.
     #[error(transparent)]
     ReconstructRequest(#[from] ReconstructRequestError),
+    /// Imported files of PHALP are missing or invalid.
+    #[error(transparent)]
+    Phalp(#[from] PhalpSetError),
     /// Boxes for images are invalid.
     #[error(transparent)]
     Boxes(#[from] BoxesError),

@@ -83,6 +83,7 @@ impl TrialContext<'_> {
             fps: self.probe.fps,
             boxes: Some(boxes),
             model: self.project.model(&self.settings.model),
+            models: self.project.models(),
             detector: self.detector.map(Path::to_path_buf),
             scratch: own.scratch(),
             // `track` draws one: its copies of frames are part of what a run takes

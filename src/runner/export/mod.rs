@@ -71,8 +71,7 @@ pub fn export(
     Ok(sink.finish()?)
 }
 
-/// Writes the results of `track` in `folder` as PHALP's `demo_<video>.pkl` into its folder `results`, and returns its path.
-/// `source` is the video. The keys are those of the run's mode: paths where frames were extracted, timestamps where they
+/// Writes the results of `track` in `folder` as PHALP's .pkl `name` into its folder `results`. `source` is the video. The keys are those of the run's mode: paths where frames were extracted, timestamps where they
 /// were streamed.
 ///
 /// # Errors
@@ -80,6 +79,7 @@ pub fn export(
 pub fn write_phalp_pkl(
     folder: &Path,
     source: &Path,
+    name: &str,
     interrupt: &AtomicBool,
     listener: &mut dyn ProgressListener,
 ) -> Result<Exported, RunnerError> {
@@ -87,7 +87,7 @@ pub fn write_phalp_pkl(
         Results::open(folder, &PklOrTables { source: Some(source.to_path_buf()), ..PklOrTables::default() })?;
     let keys = if results.is_streamed() { KeyKind::Pts } else { KeyKind::Path };
     let request = ExportRequest { format: Format::Pkl, track: None, keys, model: None };
-    let out = folder.join("results").join(format!("demo_{}.pkl", results.video().name));
+    let out = folder.join("results").join(name);
     export(&results, &out, &request, interrupt, listener)
 }
 

@@ -6,6 +6,7 @@
 
 pub mod clips;
 pub mod gpu;
+pub mod phalp_files;
 pub mod planned;
 
 use crate::experiment::Settings;
@@ -35,6 +36,9 @@ pub struct JobSpec {
     pub boxes: Option<PathBuf>,
     /// The model set's file.
     pub model: PathBuf,
+    /// Folder of the model sets, which has the imported files of PHALP.
+    #[serde(default)]
+    pub models: PathBuf,
     /// The detector's weights; `None` where boxes are provided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<PathBuf>,

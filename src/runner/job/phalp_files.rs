@@ -1,95 +1,69 @@
 //! The files of PHALP's networks that a run uses: appearance encoder, UV maps and pose predictor.
 //!
-//! In: settings and the folder of model sets. Out: their paths, and a hash for the run's key. Imported files come from a set
-//! that `posebook model import phalp` made.
+//! In: settings and the folder of model sets. Out: loaded parts, or a hash of the files for the run's key. Imported files come
+//! from a set that `posebook model import phalp` made.
 
 use crate::experiment::Settings;
-use crate::runner::{Project, RunnerError};
+use crate::runner::RunnerError;
+use candle_core::Device;
 use posebook_core::provenance::{sha256_of_bytes, sha256_of_file};
-use posebook_models::appearance::{self, EncoderSource, RAW_ENCODER, Sources, TINY_ENCODER};
-use posebook_models::pose_predictor::DEFAULT_MODEL;
-use posebook_models::recovery::{ModelSet, PhalpSet};
-use posebook_track::phalp::{PoseCue, TextureCue};
-use serde::{Deserialize, Serialize};
+use posebook_models::appearance::{EncoderSource, Sources};
+use posebook_models::body::Body;
+use posebook_models::pose_predictor::PoseTransformer;
+use posebook_models::recovery::{PhalpSet, appearance_sources};
+use posebook_track::phalp::{AppearanceNeeded, PoseCue};
 use std::path::{Path, PathBuf};
 
-/// The files of one run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct PhalpFiles {
-    /// File of the appearance encoder; `None` for those that need none.
-    pub encoder: Option<PathBuf>,
-    /// File of the UV maps; `None` where they are made from the body's atlas.
-    pub maps: Option<PathBuf>,
-    /// The imported set that has the pose predictor; `None` where the cue is not used.
-    pub pose_predictor: Option<PathBuf>,
+/// What the pose predictor is needed for, in messages.
+const PREDICTOR_PURPOSE: &str = "the cue `pose = \"predictor\"`";
+
+/// What appearance is computed with; `None` if a run of `settings` does not need it. `models` is the folder of model sets.
+///
+/// # Errors
+/// If an imported file is missing; the message says what to import.
+pub fn appearance(settings: &Settings, models: &Path, body: &Body) -> Result<Option<Sources>, RunnerError> {
+    let needed = settings.phalp.appearance_needed(settings.shots.detect);
+    if needed == AppearanceNeeded::Nothing && !settings.appearance.results {
+        return Ok(None);
+    }
+    Ok(Some(appearance_sources(&settings.appearance, models, body)?))
 }
 
-/// Whether a run of these settings computes the appearance of people.
-pub fn needs_appearance(settings: &Settings) -> bool {
-    settings.phalp.cues.texture != TextureCue::Off || settings.appearance.results
+/// The pose predictor; `None` if a run of `settings` does not need it.
+///
+/// # Errors
+/// If it is not imported, or the device fails.
+pub fn pose_predictor(
+    settings: &Settings,
+    models: &Path,
+    device: &Device,
+) -> Result<Option<PoseTransformer>, RunnerError> {
+    let Some(set) = predictor_set(settings, models)? else { return Ok(None) };
+    Ok(Some(set.pose_predictor(&settings.pose_predictor, device)?))
 }
 
-impl PhalpFiles {
-    /// Finds the files that a run of `settings` needs.
-    ///
-    /// # Errors
-    /// If one is missing; the message says what to import.
-    pub fn find(project: &Project, settings: &Settings) -> Result<PhalpFiles, RunnerError> {
-        let folder = project.models();
-        let mut files = PhalpFiles::default();
-        if needs_appearance(settings) {
-            let encoder = &settings.appearance.encoder;
-            let is_file = Path::new(encoder).extension().is_some_and(|extension| extension == "safetensors");
-            let mut set = None;
-            if is_file {
-                files.encoder = Some(PathBuf::from(encoder));
-            } else if ![TINY_ENCODER, RAW_ENCODER].contains(&encoder.as_str()) {
-                let found = PhalpSet::find(&folder, encoder, "the appearance encoder")?;
-                files.encoder = Some(found.encoder()?);
-                set = Some(found);
-            }
-            // a body with an atlas, such as the built-in one, has its own maps
-            let has_atlas = ModelSet::load(&project.model(&settings.model))?.load_body()?.uv.is_some();
-            if !has_atlas {
-                let set = match set {
-                    Some(set) => set,
-                    None => PhalpSet::find(&folder, DEFAULT_MODEL, "the texture of a body without an atlas")?,
-                };
-                files.maps = Some(set.maps()?);
-            }
+/// A hash of the files that a run of `settings` reads; `None` if there are none.
+///
+/// # Errors
+/// If a file is missing or cannot be read.
+pub fn sha256(settings: &Settings, models: &Path, body: &Body) -> Result<Option<String>, RunnerError> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    if let Some(Sources { encoder, maps, .. }) = appearance(settings, models, body)? {
+        if let EncoderSource::File(path) = encoder {
+            files.push(path);
         }
-        if settings.phalp.cues.pose == PoseCue::Predictor {
-            let name = settings.pose_predictor.model_name();
-            let set = PhalpSet::find(&folder, name, "the cue `pose = \"predictor\"`")?;
-            set.pose_predictor_sha256();
-            files.pose_predictor = Some(set.path.clone());
-        }
-        Ok(files)
+        files.extend(maps);
     }
+    // the set's file has the hashes of its parts
+    files.extend(predictor_set(settings, models)?.map(|set| set.path));
+    let hashes = files.iter().map(|path| sha256_of_file(path).map_err(RunnerError::file(path)));
+    let hashes = hashes.collect::<Result<Vec<String>, RunnerError>>()?;
+    Ok((!hashes.is_empty()).then(|| sha256_of_bytes(hashes.concat().as_bytes())))
+}
 
-    /// A hash of the files; `None` without any.
-    ///
-    /// # Errors
-    /// If a file cannot be read.
-    pub fn sha256(&self) -> Result<Option<String>, RunnerError> {
-        let files = [&self.encoder, &self.maps, &self.pose_predictor];
-        let hashes = files.into_iter().flatten().map(|path| sha256_of_file(path).map_err(RunnerError::file(path)));
-        let hashes = hashes.collect::<Result<Vec<String>, RunnerError>>()?;
-        Ok((!hashes.is_empty()).then(|| sha256_of_bytes(hashes.concat().as_bytes())))
+fn predictor_set(settings: &Settings, models: &Path) -> Result<Option<PhalpSet>, RunnerError> {
+    if settings.phalp.cues.pose != PoseCue::Predictor {
+        return Ok(None);
     }
-
-    /// What appearance is computed with; `None` if the settings do not need it.
-    pub fn appearance_sources(&self, settings: &Settings) -> Option<Sources> {
-        let appearance::Settings { encoder, encode_type, .. } = &settings.appearance;
-        needs_appearance(settings).then(|| Sources {
-            encoder: match &self.encoder {
-                Some(path) => EncoderSource::File(path.clone()),
-                None if encoder == RAW_ENCODER => EncoderSource::Raw,
-                None => EncoderSource::Tiny,
-            },
-            encode_type: *encode_type,
-            maps: self.maps.clone(),
-        })
-    }
+    Ok(Some(PhalpSet::find(models, settings.pose_predictor.model_name(), PREDICTOR_PURPOSE)?))
 }

@@ -40,6 +40,11 @@ impl Project {
         self.resolve("datasets", name)
     }
 
+    /// Folder of the model sets.
+    pub fn models(&self) -> PathBuf {
+        self.root.join("models")
+    }
+
     /// File of the model set `name`; a `name` that ends with `.toml` is a path already.
     pub fn model(&self, name: &str) -> PathBuf {
         self.resolve("models", name)

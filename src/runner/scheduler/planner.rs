@@ -7,6 +7,7 @@ use super::run_time::{self, History, NetworkCost, RunCost};
 use crate::experiment::Settings;
 use crate::runner::job::clips::{self, Clip};
 use crate::runner::job::gpu::{self, DevicePlacement};
+use crate::runner::job::phalp_files;
 use crate::runner::job::planned::{PlannedRun, RunStatus, mode_name, placeholder_id};
 use crate::runner::project::progress::ProgressListener;
 use crate::runner::project::time_estimate::TimeEstimate;
@@ -33,6 +34,8 @@ pub struct Planner<'p> {
     stored: Vec<StoredRun>,
     models: HashMap<String, Lookup<Model>>,
     detector: Option<Lookup<DetectorWeights>>,
+    /// Hashes of PHALP's imported files, by the settings that choose them.
+    phalp: HashMap<String, Lookup<Option<String>>>,
     clips: HashMap<String, Vec<Clip>>,
     placements: HashMap<(String, Attention), DevicePlacement>,
     /// Measured floating point operations per second, by model set and device.
@@ -66,6 +69,7 @@ impl Planner<'_> {
             stored: RunStore::new(project.runs()).load_all(),
             models: HashMap::new(),
             detector: None,
+            phalp: HashMap::new(),
             clips: HashMap::new(),
             placements: HashMap::new(),
             rates: HashMap::new(),
@@ -131,6 +135,21 @@ impl Planner<'_> {
         self.detector.get_or_insert_with(find).clone().map(Some)
     }
 
+    /// Hash of PHALP's imported files that runs of these settings read; `None` without any.
+    fn phalp(&mut self, settings: &Settings) -> Lookup<Option<String>> {
+        let Settings { model, phalp, appearance, pose_predictor, .. } = settings;
+        let choice = format!("{model} {phalp:?} {appearance:?} {pose_predictor:?} {}", settings.shots.detect);
+        let project = self.project;
+        let find = || -> Result<Option<String>, RunnerError> {
+            // a model set that cannot be loaded blocks the run by itself
+            let Ok(body) = ModelSet::load(&project.model(model)).and_then(|set| set.load_body()) else {
+                return Ok(None);
+            };
+            phalp_files::sha256(settings, &project.models(), &body)
+        };
+        self.phalp.entry(choice).or_insert_with(|| find().map_err(Arc::new)).clone()
+    }
+
     /// Fetches the published weights that runs of these settings need. If that fails there is a note, and the runs
     /// that need them are blocked.
     ///
@@ -156,17 +175,20 @@ impl Planner<'_> {
     ) -> Result<PlannedRun, RunnerError> {
         let model = self.model(&settings.model);
         let detector = self.detector(settings);
+        let phalp = self.phalp(settings);
         let placement = self.placement(settings);
         let settings_json = RunKey::settings_json(settings)?;
         let blocked = |error: &dyn std::fmt::Display| (None, RunStatus::Blocked(error.to_string()));
         let (key, status) = match (&clip, &model, &detector, &placement.unavailable) {
             (_, _, _, Some(error)) => blocked(error),
+            _ if phalp.is_err() => (None, RunStatus::Blocked(phalp.err().map_or_else(String::new, |error| error.to_string()))),
             (Clip::Unavailable { message, .. }, _, _, _) => blocked(message),
             (_, Err(error), _, _) | (_, _, Err(error), _) => blocked(error),
             (Clip::NotGenerated { .. }, Ok(_), _, _) => (None, RunStatus::ClipNotGenerated),
             (Clip::Ready(clip), Ok(model), Ok(detector), None) => {
                 let key = RunKey {
                     detector_sha256: detector.as_ref().map(|detector| detector.sha256.clone()),
+                    phalp_sha256: phalp.ok().flatten(),
                     ..self.key(settings_json.clone(), &placement, repeat, clip, model.clone())
                 };
                 let status = self.status(&key)?;
@@ -295,6 +317,7 @@ impl Planner<'_> {
             model_sha256: model.file_sha256,
             weights_sha256: model.weights_sha256,
             detector_sha256: None,
+            phalp_sha256: None,
             body_sha256: model.body_sha256,
             device: placement.device.clone(),
             gpu: gpu_and_driver(placement),

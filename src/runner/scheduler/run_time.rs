@@ -226,6 +226,7 @@ mod tests {
             model_sha256: "m".into(),
             weights_sha256: "w".into(),
             detector_sha256: None,
+            phalp_sha256: None,
             body_sha256: None,
             device: "cpu".into(),
             gpu: None,

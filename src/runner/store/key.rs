@@ -47,6 +47,9 @@ pub struct RunKey {
     /// SHA-256 of the detector's weights; `None` where boxes are provided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector_sha256: Option<String>,
+    /// Hash of the imported files of PHALP's networks; `None` where none is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phalp_sha256: Option<String>,
     /// SHA-256 of the body model's file; `None` for the built-in body.
     pub body_sha256: Option<String>,
     /// The device: what `auto` resolved to.
@@ -120,6 +123,7 @@ impl RunKey {
             ("the model set", self.model_sha256 != other.model_sha256),
             ("the weights", self.weights_sha256 != other.weights_sha256),
             ("the detector's weights", self.detector_sha256 != other.detector_sha256),
+            ("PHALP's imported files", self.phalp_sha256 != other.phalp_sha256),
             ("the body", self.body_sha256 != other.body_sha256),
             ("the program", self.program_sha256 != other.program_sha256),
             ("the device", self.device != other.device),

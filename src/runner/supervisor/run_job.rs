@@ -86,6 +86,7 @@ fn job_spec(
         fps: clip.fps,
         boxes: input_boxes.map(|source| source.to_box_file(work.boxes())).transpose()?,
         model: project.model(&settings.model),
+        models: project.models(),
         detector: planned.detector.clone(),
         scratch: work.scratch(),
         overlay: None,

@@ -11,7 +11,7 @@ mod summary;
 
 pub use request::{OpenChoices, TrackRequest, TrackRequestError};
 
-use super::{Project, RunnerError};
+use super::{Project, RunnerError, export};
 use crate::runner::drawing::overlay;
 use crate::runner::job::clips::{self, Clip, ReadyClip};
 use crate::runner::job::gpu;
@@ -26,13 +26,14 @@ use crate::runner::supervisor::record;
 use crate::runner::supervisor::run_job::{self, RunContext};
 use crate::runner::supervisor::work_folder::WorkFolder;
 
+use posebook_core::files::AtomicFile;
 use posebook_core::labels::Outcome;
 use posebook_models::detect;
 use posebook_models::recovery::ModelSet;
 use posebook_notebook::tables::RunRow;
 use posebook_video as video;
 use posebook_video::Probe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 /// Result of tracking one video.
@@ -71,7 +72,7 @@ pub fn track(
         report_folder::check_writable(out)?;
     }
     // the summary names the source as the user did
-    let original_source = &request.source;
+    let (original_source, pkl_name) = (&request.source, request.pkl_name());
     let request = &request.with_defaults(project, listener)?;
     request.check_boxes()?;
     let request = &request.with_local_source(project, listener)?;
@@ -115,10 +116,44 @@ pub fn track(
         }
         notes[reported..].iter().for_each(|note| listener.on_event(ProgressEvent::Note(note)));
     }
+    if row.outcome == Outcome::Ok {
+        let problem = write_pkl(&folder, request, &pkl_name, interrupt, listener)?;
+        problem.iter().for_each(|note| listener.on_event(ProgressEvent::Note(note)));
+        notes.extend(problem);
+    }
     let summary = summary::summary(&folder, original_source, &row, &probe, &notes)?;
     report_folder::write_text(&folder, "summary.md", &summary)?;
     report_folder::link_latest(&folder)?;
     Ok(TrackResult { folder, row, summary })
+}
+
+/// Writes PHALP's .pkl into the report folder and, if the user gave a folder, a copy where PHALP has it: in `results` of that
+/// folder. Returns why that failed, because the other results are complete without it.
+///
+/// # Errors
+/// If Ctrl-C is pressed.
+fn write_pkl(
+    folder: &Path,
+    request: &TrackRequest,
+    name: &str,
+    interrupt: &AtomicBool,
+    listener: &mut dyn ProgressListener,
+) -> Result<Option<String>, RunnerError> {
+    let written = export::write_phalp_pkl(folder, &request.source, name, interrupt, listener);
+    let copied = written.and_then(|_| {
+        let Some(out) = &request.out else { return Ok(()) };
+        let results = out.join("results");
+        std::fs::create_dir_all(&results).map_err(RunnerError::file(&results))?;
+        let (from, to) = (folder.join("results").join(name), results.join(name));
+        let file = AtomicFile::create(&to).map_err(RunnerError::file(&to))?;
+        std::fs::copy(&from, file.temporary_path()).map_err(RunnerError::file(&to))?;
+        file.finish().map_err(RunnerError::file(&to))
+    });
+    match copied {
+        Ok(()) => Ok(None),
+        Err(RunnerError::Interrupted) => Err(RunnerError::Interrupted),
+        Err(error) => Ok(Some(format!("results/{name} could not be written: {error}"))),
+    }
 }
 
 /// Probes the video and reads its boxes.

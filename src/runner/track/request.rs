@@ -10,6 +10,7 @@ use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use posebook_models::detect;
 use posebook_models::recovery::PhalpSetError;
 use posebook_track::motchallenge::Benchmark;
+use posebook_track::phalp::TextureCue;
 use posebook_video::sources;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -260,6 +261,11 @@ impl TrackRequest {
         };
         cues::choose(&mut request.settings, open_cues, project, listener)
             .map_err(TrackRequestError::Predictor)?;
+        // PHALP's .pkl has the embeddings if it renders
+        let computes_appearance = request.settings.phalp.cues.texture != TextureCue::Off;
+        if self.preset.is_some() && self.options.render && computes_appearance {
+            request.settings.appearance.results = true;
+        }
         Ok(request)
     }
 

@@ -15,6 +15,7 @@ use crate::runner::drawing::overlay::OverlaySink;
 use crate::runner::job::gpu::DeviceSession;
 use crate::runner::worker::pipeline::{Pipeline, if_counted};
 use crate::runner::worker::result_writer::ResultWriter;
+use crate::runner::worker::shots::ShotMarks;
 use crate::runner::worker::stages::Stages;
 use posebook_core::labels::Outcome;
 use posebook_core::memory::live::Publisher;
@@ -119,7 +120,8 @@ fn run_on_device(
     let draws_overlay = overlay.is_some();
     let (is_threaded, frames_per_batch) = (settings.video.overlap(), settings.hmr2.frames);
     let results = ResultWriter::create(folder, &job.run_id, settings.results, is_threaded, opened, overlay)?;
-    let pipeline = Pipeline::new(job.run_id, stages, results, frames_per_batch, opened, report);
+    let shots = ShotMarks::start(settings.shots, &source)?;
+    let pipeline = Pipeline::new(job.run_id, stages, shots, results, frames_per_batch, opened, report);
     let pipeline = if draws_overlay { pipeline.with_frame_copies() } else { pipeline };
     let result = pipeline.run(&mut source, publisher);
     report.metrics.disk.disk_peak_bytes = Some(source.disk_peak_bytes());

@@ -214,7 +214,8 @@ impl<'r> Pipeline<'r> {
 
     /// Tracks the recovered frames of which it is known whether a shot starts with them.
     fn track_decided(&mut self) -> Result<(), RunnerError> {
-        while let Some(shot) = self.recovered.front().and_then(|frame| self.shots.take(frame.index)) {
+        while !self.recovered.is_empty() {
+            let Some(shot) = self.shots.take() else { break };
             let Some(frame) = self.recovered.pop_front() else { break };
             self.track_frame(frame, shot)?;
         }

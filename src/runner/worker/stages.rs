@@ -5,15 +5,17 @@
 
 use crate::dataset::BoxReader;
 use crate::runner::RunnerError;
-use crate::runner::job::JobSpec;
+use crate::runner::job::{JobSpec, phalp_files};
 use candle_core::Device;
+use posebook_core::appearance::{PosePredictor, TextureEncoder};
 use posebook_core::frame::{Frame, FrameSize};
 use posebook_core::person::{Detection, Person};
 use posebook_models::body::Body;
 use posebook_models::detect::nanodet::NanoDet;
-use posebook_models::detect::{Model, ProvidedBoxes};
+use posebook_models::detect::{self, Model, ProvidedBoxes};
 use posebook_models::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet};
-use posebook_track::phalp::{FrameTracks, Tracker};
+use posebook_track::phalp::{FrameTracks, Networks, Tracker};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Detector, body network, body model and tracker of one run, loaded.
@@ -22,6 +24,9 @@ pub struct Stages {
     network: BodyNetwork,
     body: Body,
     tracker: Tracker,
+    /// Which detections are kept.
+    detection: detect::Settings,
+    writes_embeddings: bool,
 }
 
 /// Source of a frame's detections.
@@ -52,17 +57,27 @@ impl Stages {
     pub fn load(job: &JobSpec, device: &Device) -> Result<Stages, RunnerError> {
         let settings = &job.settings;
         let set = ModelSet::load(&job.model)?;
+        let body = set.load_body()?;
+        let appearance = phalp_files::appearance(settings, &job.models, &body)?;
         let networks = recovery::Settings {
             hmr2: &settings.hmr2,
             blazepose: &settings.blazepose,
             fit: &settings.fit,
-            appearance: None,
+            appearance: appearance.as_ref(),
+        };
+        let network = BodyNetwork::load(&set, device, networks)?;
+        let predictor = phalp_files::pose_predictor(settings, &job.models, device)?;
+        let of_tracker = Networks {
+            texture: network.texture_encoder().map(|encoder| encoder as Arc<dyn TextureEncoder>),
+            pose: predictor.map(|predictor| Arc::new(predictor) as Arc<dyn PosePredictor>),
         };
         Ok(Stages {
             detector: Detector::load(job, device)?,
-            network: BodyNetwork::load(&set, device, networks)?,
-            body: set.load_body()?,
-            tracker: Tracker::new(settings.phalp.clone())?,
+            network,
+            body,
+            tracker: Tracker::with_networks(settings.phalp.clone(), of_tracker)?,
+            detection: settings.detect.clone(),
+            writes_embeddings: settings.appearance.results,
         })
     }
 
@@ -82,6 +97,7 @@ impl Stages {
         if let Detector::NanoDet(_) = self.detector {
             detections = self.network.remove_uncertain(detections);
         }
+        detections.retain(|detection| self.detection.keeps(detection));
         let detect_secs = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let crops = self.network.extract_crops(frame, detections)?;
@@ -108,6 +124,16 @@ impl Stages {
         persons: &[Person],
     ) -> Result<Vec<FrameTracks>, RunnerError> {
         Ok(self.tracker.update(index, size, persons)?)
+    }
+
+    /// Marks the next frame that is tracked as the first of a shot.
+    pub fn begin_shot(&mut self) {
+        self.tracker.begin_shot();
+    }
+
+    /// Whether the embeddings of people's appearance are written to the results.
+    pub fn writes_embeddings(&self) -> bool {
+        self.writes_embeddings
     }
 
     /// See [`BodyNetwork::reset_previous_frame`].

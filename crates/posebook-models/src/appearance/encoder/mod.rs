@@ -22,11 +22,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use weights::EncoderWeights;
 
-/// The file of the small encoder in the source tree.
-pub const TINY_FILE: &str = "models/appearance-tiny.safetensors";
+/// The file of the small encoder in the source tree. Its manifest lies beside it.
+pub const TINY_FILE: &str = "models/appearance/tiny.safetensors";
 
-/// The bytes of [`TINY_FILE`]; `None` in a build without it.
-const TINY: Option<&[u8]> = None;
+/// The bytes of [`TINY_FILE`].
+const TINY: &[u8] = include_bytes!("../../../../../models/appearance/tiny.safetensors");
 
 /// An encoder of textures.
 pub struct Encoder {
@@ -89,16 +89,10 @@ impl Encoder {
     /// The small encoder that the program contains.
     ///
     /// # Errors
-    /// If the build does not contain it, it is of another type, or the device fails.
+    /// If it is of another type than `encode_type`, or the device fails.
     pub fn tiny(encode_type: Option<EncodeType>, device: &Device) -> Result<Encoder, AppearanceError> {
         let problem = |message: String| AppearanceError::Encoder { origin: TINY_FILE.to_string(), message };
-        let bytes = TINY.ok_or_else(|| {
-            problem(
-                "this build does not contain it; set `appearance.encoder = \"raw\"`, or name another file"
-                    .into(),
-            )
-        })?;
-        let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu);
+        let tensors = candle_core::safetensors::load_buffer(TINY, &Device::Cpu);
         let tensors = tensors.map_err(|error| problem(error.to_string()))?;
         Encoder::from_tensors(&tensors, encode_type, TINY_FILE, device)
     }
