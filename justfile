@@ -64,8 +64,8 @@ test *filter:
 
 # run the tests of parsers of untrusted files with overflow checks and debug assertions
 test-checked:
-    cargo test --profile checked --locked --lib -p posebook-core -p posebook-video -p posebook-track -p posebook-models -- \
-        archive:: npz:: pickle:: tflite:: tfjs:: motchallenge:: sources:: images:: probe::stream_info probe::listing \
+    cargo test --profile checked --locked --lib -p posebook-core -p posebook-video -p posebook-track -p posebook-models -p posebook-export -- \
+        archive:: npz:: pickle:: pkl:: tflite:: tfjs:: motchallenge:: sources:: images:: probe::stream_info probe::listing \
         probe::container
 
 # run the slow tests: whole experiments, interrupted and resumed

@@ -29,6 +29,8 @@ pub struct ImageList {
     pub folder: PathBuf,
     /// Boxes as MOTChallenge text, if the source has some.
     pub boxes: Option<PathBuf>,
+    /// Whether every box has an identity.
+    pub has_identities: bool,
     /// What in the source is not used or was assumed.
     pub notes: Vec<String>,
 }
@@ -43,7 +45,9 @@ impl ImageList {
         base_path: Option<&Path>,
         cache: &Path,
     ) -> Result<ImageList, DatasetError> {
-        let PickledBoxes { frames, mut notes } = PickledBoxes::read(path)?;
+        let read = PickledBoxes::read(path)?;
+        let has_identities = read.have_identities();
+        let PickledBoxes { frames, mut notes } = read;
         let folder = base_path.or(path.parent()).unwrap_or(Path::new("."));
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         if base_path.is_none() {
@@ -64,7 +68,7 @@ impl ImageList {
         }
         let text = to_mot(&frames);
         let (folder, boxes) = arrange(&first_part(path), &images, Some(&text), cache)?;
-        Ok(ImageList { folder, boxes, notes })
+        Ok(ImageList { folder, boxes, has_identities, notes })
     }
 
     /// The `.jpg` files of a folder in PHALP's order, by characters.
@@ -93,7 +97,7 @@ impl ImageList {
                 "the images are read in the order of their characters, as PHALP sorts them".to_string(),
             );
         }
-        Ok(ImageList { folder: arranged, boxes: None, notes })
+        Ok(ImageList { folder: arranged, boxes: None, has_identities: false, notes })
     }
 }
 

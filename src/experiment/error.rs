@@ -61,6 +61,9 @@ pub enum SettingsError {
     /// A setting of the tracker is invalid.
     #[error(transparent)]
     Phalp(#[from] posebook_track::phalp::SettingsError),
+    /// A setting of the overlay is invalid.
+    #[error(transparent)]
+    Render(#[from] posebook_synth::render::RenderError),
     /// A limit of memory is 0.
     #[error("`limits.{name}` is 0, so that nothing could run; leave it out for no limit")]
     ZeroLimit {

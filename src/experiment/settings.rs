@@ -54,6 +54,9 @@ pub struct Settings {
     /// Detection of shots, at whose starts the tracker is told of a cut.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shots: posebook_video::shots::Settings,
+    /// What the overlay video shows, and its size and rate.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub render: posebook_synth::render::RenderSettings,
     /// Whether results are written frame by frame or at the end.
     #[serde(default)]
     pub results: ResultStorage,
@@ -160,6 +163,7 @@ impl Settings {
         self.fit.check()?;
         self.smoothing.filter.check()?;
         self.phalp.check()?;
+        self.render.check()?;
         for (name, limit) in [("host_mib", self.limits.host_mib), ("device_mib", self.limits.device_mib)] {
             if limit == Some(0) {
                 return Err(SettingsError::ZeroLimit { name });

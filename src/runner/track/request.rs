@@ -302,7 +302,10 @@ impl TrackRequest {
             }
             _ => None,
         };
-        if let Some(ImageList { folder, boxes, notes }) = list {
+        if let Some(ImageList { folder, boxes, has_identities, notes }) = list {
+            if self.settings.phalp.use_gt && self.boxes.is_none() && self.truth.is_none() && !has_identities {
+                return Err(TrackRequestError::NoIdentities.into());
+            }
             notes.iter().for_each(|note| listener.on_event(ProgressEvent::Note(note)));
             let boxes = self.boxes.clone().or(boxes);
             return Ok(TrackRequest { source: folder, boxes, ..self.clone() });

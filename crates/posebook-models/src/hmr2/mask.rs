@@ -1,4 +1,30 @@
-//! COCO's run-length encoding (RLE) of masks, the format of PHALP's results.
+//! COCO's run-length encoding (RLE) of masks, the format of PHALP's results: writes and reads it.
+
+use thiserror::Error;
+
+/// The counts of a mask cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum MaskError {
+    /// A character that the encoding does not have.
+    #[error("character {position} of the mask's counts is {character:?}, which is not one of COCO's")]
+    Character {
+        /// Position, from 0.
+        position: usize,
+        /// The character.
+        character: char,
+    },
+    /// The counts end within a number.
+    #[error("the mask's counts end within a number")]
+    Truncated,
+    /// The runs do not fit the frame.
+    #[error("the mask's runs do not add up to the {width}x{height} pixels of its frame")]
+    Size {
+        /// Pixels per row.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+}
 
 /// The compressed RLE counts of a mask (pycocotools' `rleToString`): runs of equal pixels in column-major order, the
 /// first one of background.
@@ -45,6 +71,57 @@ fn push_number(text: &mut String, mut number: i64) {
     }
 }
 
+/// The mask that `counts` stand for: `height * width` values, row by row, 1 for the foreground.
+///
+/// # Errors
+/// If `counts` is not COCO's compressed text, or has more or fewer pixels than the frame.
+pub fn mask_of_counts(counts: &str, width: usize, height: usize) -> Result<Vec<u8>, MaskError> {
+    let wrong_size = MaskError::Size { width, height };
+    let pixels = width.checked_mul(height).ok_or(wrong_size.clone())?;
+    let mut mask = vec![0u8; pixels];
+    let (mut start, mut inside) = (0usize, false);
+    for run in decode_runs(counts)? {
+        let end = usize::try_from(run).ok().and_then(|run| start.checked_add(run));
+        let end = end.filter(|&end| end <= pixels).ok_or(wrong_size.clone())?;
+        if inside {
+            // runs go down the columns
+            (start..end).for_each(|i| mask[i % height * width + i / height] = 1);
+        }
+        (start, inside) = (end, !inside);
+    }
+    if start == pixels { Ok(mask) } else { Err(wrong_size) }
+}
+
+/// The run lengths that `counts` stand for; the inverse of [`encode_runs`] for lengths within 0 to 2^50.
+///
+/// # Errors
+/// If a character is not one of COCO's, or the last number is incomplete.
+fn decode_runs(counts: &str) -> Result<Vec<i64>, MaskError> {
+    let mut runs: Vec<i64> = Vec::new();
+    let (mut number, mut shift) = (0i64, 0u32);
+    for (position, character) in counts.chars().enumerate() {
+        let wrong = MaskError::Character { position, character };
+        let group = u32::from(character).checked_sub(48).filter(|group| *group < 64);
+        let group = i64::from(group.ok_or(wrong.clone())?);
+        // no mask has runs of more bits
+        if shift > 50 {
+            return Err(wrong);
+        }
+        number |= (group & 0x1f) << shift;
+        shift += 5;
+        if group & 0x20 != 0 {
+            continue;
+        }
+        if group & 0x10 != 0 {
+            number |= -1 << shift;
+        }
+        let previous = if runs.len() > 2 { runs[runs.len() - 2] } else { 0 };
+        runs.push(number.saturating_add(previous));
+        (number, shift) = (0, 0);
+    }
+    if shift == 0 { Ok(runs) } else { Err(MaskError::Truncated) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +131,39 @@ mod tests {
         // columns 0 0 1 | 1 1 0: runs 2, 3, 1
         assert_eq!(rle_counts(&[0, 1, 0, 1, 1, 0], 2, 3), "231");
         assert_eq!(rle_counts(&[1, 1], 2, 1), "02");
+    }
+
+    #[test]
+    fn masks_survive_the_round_trip() {
+        let disc = |width: usize, height: usize| -> Vec<u8> {
+            let inside = |x: usize, y: usize| {
+                let (dx, dy) = (x as f32 - width as f32 / 2.0, y as f32 - height as f32 / 3.0);
+                dx * dx + dy * dy < (height * height) as f32 / 9.0
+            };
+            (0..width * height).map(|i| u8::from(inside(i % width, i / width))).collect()
+        };
+        for (width, height) in [(1, 1), (7, 5), (320, 180), (181, 321), (1, 900)] {
+            let scattered: Vec<u8> = (0..width * height).map(|i| u8::from(i * i % 7 < 3)).collect();
+            for mask in [disc(width, height), scattered, vec![1; width * height], vec![0; width * height]] {
+                let counts = rle_counts(&mask, width, height);
+                assert_eq!(mask_of_counts(&counts, width, height), Ok(mask), "{width}x{height}");
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_counts_are_errors() {
+        let wrong_size = Err(MaskError::Size { width: 2, height: 3 });
+        assert_eq!(mask_of_counts("231", 2, 3), Ok(vec![0, 1, 0, 1, 1, 0]));
+        // too few, too many, a negative run
+        for counts in ["", "23", "232", "2O5", "ooooooo0"] {
+            assert_eq!(mask_of_counts(counts, 2, 3), wrong_size, "{counts}");
+        }
+        assert_eq!(mask_of_counts("2 1", 2, 3), Err(MaskError::Character { position: 1, character: ' ' }));
+        assert_eq!(mask_of_counts("23p", 2, 3), Err(MaskError::Character { position: 2, character: 'p' }));
+        assert_eq!(mask_of_counts("23o", 2, 3), Err(MaskError::Truncated));
+        let endless = "o".repeat(40) + "0";
+        assert!(matches!(mask_of_counts(&endless, 2, 3), Err(MaskError::Character { .. })));
+        assert!(mask_of_counts("1", usize::MAX, 2).is_err());
     }
 }

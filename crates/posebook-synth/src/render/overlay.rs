@@ -3,6 +3,8 @@
 //! Coordinates are those of the full frame even if the image is smaller, so lines and letters keep their thickness on a
 //! contact sheet.
 
+mod masks;
+
 use super::pen::{contrasting_color, shorten, text_height, text_width};
 use super::raster::{Camera, DrawCall, Mesh, Raster, Shader, Surface};
 use super::rgb_image::RgbImage;
@@ -76,9 +78,21 @@ pub struct BodyMesh<'a> {
     pub color: [u8; 3],
 }
 
+/// The size of the images that are drawn.
+#[derive(Clone, Copy)]
+enum ImageSize {
+    /// That of the frame, shrunk to at most this width.
+    MaxWidth(usize),
+    /// This width and height.
+    Exact(usize, usize),
+}
+
+/// Line width of plain boxes, pixels of the image.
+const PLAIN_LINE: f32 = 2.0;
+
 /// Draws over one frame after the other; buffers are reused.
 pub struct Overlay {
-    max_width: usize,
+    size: ImageSize,
     scale: f32,
     image: RgbImage,
     raster: Option<Raster>,
@@ -88,21 +102,40 @@ pub struct Overlay {
 impl Overlay {
     /// An overlay for images of at most `max_width` pixels; wider frames are shrunk to that.
     pub fn new(max_width: usize) -> Overlay {
+        Overlay::with_size(ImageSize::MaxWidth(max_width.max(1)))
+    }
+
+    /// An overlay for images of exactly `width` by `height` pixels, to which frames are shrunk or enlarged. Coordinates are
+    /// scaled by the widths' quotient, so the frame's aspect ratio has to be the same up to rounding.
+    pub fn sized(width: usize, height: usize) -> Overlay {
+        Overlay::with_size(ImageSize::Exact(width.max(1), height.max(1)))
+    }
+
+    fn with_size(size: ImageSize) -> Overlay {
         let image = RgbImage::filled(1, 1, [0; 3]);
-        Overlay { max_width: max_width.max(1), scale: 1.0, image, raster: None, normals: Vec::new() }
+        Overlay { size, scale: 1.0, image, raster: None, normals: Vec::new() }
     }
 
     /// Starts a new frame.
     pub fn begin(&mut self, frame: &Frame) {
         let same = (frame.width, frame.height) == (self.image.width, self.image.height);
-        if frame.width > self.max_width {
-            self.image = RgbImage::from_frame(frame).fit_within(self.max_width, usize::MAX);
-        } else if same {
-            self.image.rgb.copy_from_slice(frame.rgb());
-        } else {
-            self.image = RgbImage::from_frame(frame);
+        match self.size {
+            ImageSize::MaxWidth(width) if frame.width > width => {
+                self.image = RgbImage::from_frame(frame).fit_within(width, usize::MAX);
+            }
+            ImageSize::Exact(width, height) if (frame.width, frame.height) != (width, height) => {
+                self.image = RgbImage::from_frame(frame).resized(width, height);
+            }
+            _ if same => self.image.rgb.copy_from_slice(frame.rgb()),
+            _ => self.image = RgbImage::from_frame(frame),
         }
         self.scale = self.image.width as f32 / frame.width as f32;
+    }
+
+    /// Starts an image of one color with the size and the coordinates of `other`.
+    pub fn begin_beside(&mut self, other: &Overlay, color: [u8; 3]) {
+        self.image = RgbImage::filled(other.image.width, other.image.height, color);
+        self.scale = other.scale;
     }
 
     /// The current image.
@@ -137,6 +170,45 @@ impl Overlay {
         }
         if !label.is_empty() {
             self.draw_label(label, [x1 - line_width / 2.0, y1 - line_width / 2.0], color);
+        }
+    }
+
+    /// A box of two pixels without a rim, with a label at its upper edge; an empty label is not drawn.
+    pub fn draw_plain_box(&mut self, bbox: &BBox, label: &str, color: [u8; 3]) {
+        let [x1, y1, x2, y2] = [bbox.x1, bbox.y1, bbox.x2, bbox.y2].map(|value| value * self.scale);
+        if ![x1, y1, x2, y2].iter().all(|value| value.is_finite()) {
+            return;
+        }
+        let corners = [[x1, y1], [x2, y1], [x2, y2], [x1, y2]];
+        for i in 0..4 {
+            self.image.draw_line(corners[i], corners[(i + 1) % 4], PLAIN_LINE, color, 1.0);
+        }
+        if !label.is_empty() {
+            self.draw_label(label, [x1 - PLAIN_LINE / 2.0, y1 - PLAIN_LINE / 2.0], color);
+        }
+    }
+
+    /// A label whose lower edge is centered at a point of the frame, moved inside the image.
+    pub fn draw_tag(&mut self, text: &str, point: [f32; 2], color: [u8; 3]) {
+        let [x, y] = point.map(|value| value * self.scale);
+        if x.is_finite() && y.is_finite() {
+            let font_scale = self.font_scale();
+            let width = (text_width(text, font_scale) + 4 * font_scale) as f32;
+            self.draw_label(text, [x - width / 2.0, y], color);
+        }
+    }
+
+    /// A frame of `thickness` pixels along the image's edges.
+    pub fn draw_border(&mut self, thickness: usize, color: [u8; 3]) {
+        let (width, height, line) = (self.image.width as f32, self.image.height as f32, thickness as f32);
+        let below = line.min(height);
+        for (from, to) in [
+            ([0.0, 0.0], [width, below]),
+            ([0.0, (height - line).max(below)], [width, height]),
+            ([0.0, below], [line, height - line]),
+            ([(width - line).max(line), below], [width, height - line]),
+        ] {
+            self.image.fill_rectangle(from, to, color, 1.0);
         }
     }
 
@@ -179,6 +251,16 @@ impl Overlay {
     /// Bodies as shaded surfaces of `opacity` 0 to 1 in depth order, each with its outline; `opacity` 0 draws only outlines.
     /// `camera` is that of the full frame.
     pub fn draw_bodies(&mut self, camera: &Camera, bodies: &[BodyMesh], opacity: f32) {
+        let raster = self.render_bodies(camera, bodies);
+        if opacity > 0.0 {
+            self.blend_surfaces(&raster, opacity);
+        }
+        self.outline(&raster, bodies);
+        self.raster = Some(raster);
+    }
+
+    /// Renders bodies over black; body `i` is object `i`. The raster is kept by the caller for the next call.
+    fn render_bodies(&mut self, camera: &Camera, bodies: &[BodyMesh]) -> Raster {
         let (width, height) = (self.image.width, self.image.height);
         let fits = |raster: &Raster| (raster.width(), raster.height()) == (width, height);
         let mut raster = self.raster.take().filter(fits).unwrap_or_else(|| Raster::new(width, height));
@@ -204,11 +286,7 @@ impl Overlay {
             cy: camera.cy * self.scale,
         };
         raster.render(&scaled, &draws, &|_| [0.0; 3]);
-        if opacity > 0.0 {
-            self.blend_surfaces(&raster, opacity);
-        }
-        self.outline(&raster, bodies);
-        self.raster = Some(raster);
+        raster
     }
 
     fn blend_surfaces(&mut self, raster: &Raster, opacity: f32) {
@@ -304,6 +382,24 @@ mod tests {
                 image.rgb[index * 3] > 150 && image.rgb[index * 3 + 1] < 90
             };
             assert!(red(200.0, 200.0) && red(300.0, 100.0) && red(400.0, 200.0) && !red(300.0, 200.0));
+        }
+    }
+
+    #[test]
+    fn images_have_the_size_that_is_asked_for() {
+        let bbox = BBox { x1: 10.0, y1: 10.0, x2: 50.0, y2: 30.0 };
+        for (width, height) in [(64, 36), (66, 36), (200, 112), (20, 10), (2, 2)] {
+            let mut overlay = Overlay::sized(width, height);
+            overlay.begin(&frame(65, 37));
+            overlay.draw_plain_box(&bbox, "3", [255, 0, 0]);
+            overlay.draw_tag("12", [30.0, 2.0], [0, 255, 0]);
+            overlay.draw_border(4, [0, 0, 255]);
+            let image = overlay.image();
+            assert_eq!((image.width, image.height, image.rgb.len()), (width, height, width * height * 3));
+            assert_eq!((&image.rgb[..3], image.rgb.last()), ([0, 0, 255].as_slice(), Some(&255)));
+            let mut beside = Overlay::sized(width, height);
+            beside.begin_beside(&overlay, [7; 3]);
+            assert_eq!(beside.image().rgb, vec![7; width * height * 3]);
         }
     }
 
