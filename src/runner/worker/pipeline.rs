@@ -293,8 +293,11 @@ impl<'r> Pipeline<'r> {
         let TrackingAccuracy { people, .. } = &mut metrics.tracking;
         *people = Some(people.unwrap_or(0) + row.people);
         let HostMemory { heap_tracks_bytes, .. } = &mut metrics.host;
-        *heap_tracks_bytes =
-            (*heap_tracks_bytes).max(if_counted(u64::try_from(self.tracker_bytes).unwrap_or(0)));
+        let state_bytes = match self.stages.appearance_state_bytes() {
+            Some(bytes) => bytes,
+            None => u64::try_from(self.tracker_bytes).unwrap_or(0),
+        };
+        *heap_tracks_bytes = (*heap_tracks_bytes).max(if_counted(state_bytes));
     }
 }
 

@@ -152,6 +152,7 @@ struct PendingFrame {
     embeddings: Vec<Option<Arc<[f32]>>>,
     without_body: Vec<Detection>,
     image: Option<Frame>,
+    starts_shot: bool,
 }
 
 /// Rows accumulated until the end of the run.
@@ -178,7 +179,9 @@ impl RowWriter {
         let started = Instant::now();
         let ProcessedFrame { mut row, size, persons, embeddings, without_body, tracks, image } = frame;
         let (frame, time_secs) = (row.frame, row.time_secs);
-        let pending = PendingFrame { frame, time_secs, size, persons, embeddings, without_body, image };
+        let starts_shot = row.shot == Some(true);
+        let pending =
+            PendingFrame { frame, time_secs, size, persons, embeddings, without_body, image, starts_shot };
         self.pending.push_back(pending);
         self.write_final(tracks)?;
         row.write_secs = started.elapsed().as_secs_f64();
@@ -204,7 +207,8 @@ impl RowWriter {
                 let tracks = if pending.frame == frame { tracks.as_slice() } else { &[] };
                 self.write_people(&pending, tracks)?;
                 if let (Some(overlay), Some(frame)) = (&self.overlay, pending.image.take()) {
-                    overlay.push(OverlayFrame { frame, people: people_rows(&self.run_id, &pending, tracks) });
+                    let people = people_rows(&self.run_id, &pending, tracks);
+                    overlay.push(OverlayFrame { frame, people, starts_shot: pending.starts_shot });
                 }
             }
         }

@@ -126,6 +126,13 @@ impl Stages {
         Ok(self.tracker.update(index, size, persons)?)
     }
 
+    /// Bytes that the tracker stores, if it stores appearances: they are allocated before tracking, so that a measurement of
+    /// the heap around tracking misses them.
+    pub fn appearance_state_bytes(&self) -> Option<u64> {
+        self.network.texture_encoder()?;
+        Some(self.tracker.tracks().map(|track| track.state_bytes() as u64).sum())
+    }
+
     /// Marks the next frame that is tracked as the first of a shot.
     pub fn begin_shot(&mut self) {
         self.tracker.begin_shot();
