@@ -6,6 +6,7 @@ use super::store::key::KeyError;
 use super::track::TrackRequestError;
 use crate::dataset::DatasetError;
 use crate::experiment::ExperimentError;
+use posebook_models::hmr2::mask::MaskError;
 use posebook_models::recovery::{PhalpSetError, RecoveryError};
 use posebook_notebook::report::ReportError;
 use posebook_notebook::tables::TableError;
@@ -79,6 +80,16 @@ pub enum RunnerError {
     /// Imported files of PHALP are missing or invalid.
     #[error(transparent)]
     Phalp(#[from] PhalpSetError),
+    /// The mask of a person cannot be drawn.
+    #[error("frame {frame}, person {person}: {source}; draw the overlay without masks: render.type=HUMAN_MESH")]
+    Mask {
+        /// The frame.
+        frame: u64,
+        /// The person's number in the frame.
+        person: u64,
+        /// Cause.
+        source: MaskError,
+    },
     /// Boxes for images are invalid.
     #[error(transparent)]
     Boxes(#[from] BoxesError),

@@ -91,8 +91,6 @@ const IMPORT_BODY: &str =
 const OLD_NETWORK: &str =
     "belongs to the network that PHALP used before HMR2; 4D-Humans builds it and never runs it";
 const ACTIONS: &str = "names of actions, which only LART's postprocessor reads";
-const OVERLAY: &str =
-    "the overlay draws bodies, boxes and track ids over the video, in its size and at its rate";
 const MATERIAL: &str = "the renderer has no metallic material; leave it out";
 
 /// All settings, in the configuration's order.
@@ -143,17 +141,17 @@ pub const KEYS: &[PhalpKey] = &[
     dead("ava_config.ava_class_mappping_path", "phalp/ava/ava_class_mapping.pkl", ACTIONS),
     file("hmr.hmar_path", "phalp/weights/hmar_v2_weights.pth", "the appearance encoder is imported once: `posebook model import phalp --from-cache`"),
     translated("render.enable", "true", translate::render, "`false`: no overlay video is drawn"),
-    dead("render.type", "HUMAN_MESH", OVERLAY),
+    setting("render.type", "HUMAN_MESH", "render.type"),
     dead("render.up_scale", "2", "PHALP computes it from `render.output_resolution`"),
     fixed("render.res", "256", "locations and 2D joints of PHALP assume 256, so that other values give inconsistent results"),
-    dead("render.side_view_each", "false", NOBODY_READS),
+    translated("render.side_view_each", "false", translate::side_view, "`render.side_view`: a second panel with the bodies from the side; nothing reads it in PHALP"),
     fixed("render.metallicfactor", "0.0", MATERIAL),
     fixed("render.roughnessfactor", "0.7", MATERIAL),
-    dead("render.colors", "phalp", OVERLAY),
+    setting("render.colors", "phalp", "render.colors").plain("posebook"),
     fixed("render.head_mask", "false", "drawing heads alone is not built in"),
     dead("render.head_mask_path", "phalp/3D/head_faces.npy", "only `render.head_mask` reads it"),
-    dead("render.output_resolution", "1440", OVERLAY),
-    dead("render.fps", "30", OVERLAY),
+    setting("render.output_resolution", "1440", "render.output_resolution").plain("null"),
+    setting("render.fps", "30", "render.fps").plain("null"),
     fixed("render.blur_faces", "false", "faces are not detected; blur them in the written video"),
     dead("render.show_keypoints", "false", "only LART's labels read it"),
     dead("post_process.apply_smoothing", "true", "only LART's postprocessor reads it; here it is `smoothing.results=true`"),

@@ -151,6 +151,9 @@ fn presets_have_the_programs_defaults() {
         assert_eq!((phalp.n_init, phalp.track_history, phalp.max_age_track), (5, 7, 50));
         assert_eq!((phalp.hungarian_th, phalp.alpha, phalp.past_lookback), (100.0, 0.1, 1));
         assert_eq!(phalp.cues, posebook_track::phalp::Cues::from_letters("TPL").unwrap());
+        assert_eq!(settings.render.content, posebook_synth::render::Content::default());
+        assert_eq!(settings.render.colors, posebook_synth::render::Colors::Phalp);
+        assert_eq!((settings.render.output_resolution, settings.render.fps), (Some(1440), Some(30.0)));
         assert!(line.chosen_by_preset.cues && line.chosen_by_preset.least_score);
         assert!(!settings.smoothing.overlay && settings.seed == 42);
         assert_eq!(settings.device, "auto");
@@ -267,6 +270,32 @@ fn shots_are_searched_in_the_whole_file_only_where_phalp_streams() {
     let found = shots(&["preset=phalp", "detect_shots=True"]);
     assert_eq!((found.detect, found.scan), (true, Scan::Range));
     assert_eq!(shots(&["detect_shots=True", "video.extract_video=False"]).scan, Scan::Range);
+}
+
+#[test]
+fn the_overlays_settings_are_phalps() {
+    let given =
+        ["render.type=GHOST_MASK", "render.colors=slahmr", "render.side_view_each=True", "preset=phalp"];
+    let render = settings_of(&given).render;
+    assert_eq!(String::from(render.content), "GHOST_MASK");
+    assert_eq!(render.colors, posebook_synth::render::Colors::Slahmr);
+    assert!(render.side_view && render.output_resolution == Some(1440));
+    let own = settings_of(&["render.fps=12.5", "render.output_resolution=640"]).render;
+    assert_eq!((own.fps, own.output_resolution), (Some(12.5), Some(640)));
+    assert_eq!(settings_of(&[]).render, posebook_synth::render::RenderSettings::default());
+    for (wrong, hint) in [
+        ("render.type=HUMAN_TEX_S", "MESH, MASK and BBOX"),
+        ("render.colors=viridis", "slahmr"),
+        ("render.output_resolution=4", "16 to 8192"),
+        ("render.fps=0", "more than 0"),
+    ] {
+        let mut table = Table::from_iter([("dataset".to_string(), Value::String("one video".into()))]);
+        for Override { key, value, .. } in parse(&[wrong]).overrides {
+            overrides::set(&mut table, &key, value);
+        }
+        let message = Settings::from_table(table).unwrap_err().to_string();
+        assert!(message.contains(hint), "{wrong}: {message}");
+    }
 }
 
 #[test]

@@ -88,6 +88,13 @@ pub(super) fn render(given: &Given, line: &mut CommandLine) -> Result<(), String
     Ok(())
 }
 
+pub(super) fn side_view(given: &Given, line: &mut CommandLine) -> Result<(), String> {
+    if given.bool()? {
+        line.translate(given, "render.side_view", Value::Boolean(true));
+    }
+    Ok(())
+}
+
 pub(super) fn verbose(given: &Given, line: &mut CommandLine) -> Result<(), String> {
     if given.bool()? {
         line.note(format!("{}={}: cost matrices are not printed", given.key, given.text));

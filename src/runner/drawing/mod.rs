@@ -4,5 +4,7 @@
 //! ([`contact_sheets`]). Both draw a frame with [`people`].
 
 pub mod contact_sheets;
+mod lost;
 pub mod overlay;
+mod painter;
 pub mod people;

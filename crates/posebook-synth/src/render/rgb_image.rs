@@ -4,6 +4,7 @@ use super::color::{SrgbEncoder, from_srgb};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use posebook_core::frame::Frame;
+use rayon::prelude::*;
 use thiserror::Error;
 
 /// RGB, 8 bits per channel, rows top to bottom without padding (`height * width * 3` bytes).
@@ -64,21 +65,21 @@ impl RgbImage {
     pub fn resized(&self, width: usize, height: usize) -> RgbImage {
         let (columns, rows) = (taps(self.width, width), taps(self.height, height));
         let mut narrow = vec![[0.0f32; 3]; width * self.height];
-        for y in 0..self.height {
-            for (x, column) in columns.iter().enumerate() {
-                narrow[y * width + x] = column.sum(|i| {
+        narrow.par_chunks_mut(width.max(1)).enumerate().for_each(|(y, row)| {
+            for (pixel, column) in row.iter_mut().zip(&columns) {
+                *pixel = column.sum(|i| {
                     let offset = (y * self.width + i) * 3;
                     from_srgb([self.rgb[offset], self.rgb[offset + 1], self.rgb[offset + 2]])
                 });
             }
-        }
+        });
         let encoder = SrgbEncoder::new();
-        let mut rgb = Vec::with_capacity(width * height * 3);
-        for row in &rows {
-            for x in 0..width {
-                rgb.extend(encoder.encode(row.sum(|i| narrow[i * width + x])));
+        let mut rgb = vec![0u8; width * height * 3];
+        rgb.par_chunks_mut((width * 3).max(1)).zip(&rows).for_each(|(line, row)| {
+            for (x, pixel) in line.chunks_exact_mut(3).enumerate() {
+                pixel.copy_from_slice(&encoder.encode(row.sum(|i| narrow[i * width + x])));
             }
-        }
+        });
         RgbImage { width, height, rgb }
     }
 
