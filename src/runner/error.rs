@@ -81,7 +81,9 @@ pub enum RunnerError {
     #[error(transparent)]
     Phalp(#[from] PhalpSetError),
     /// The mask of a person cannot be drawn.
-    #[error("frame {frame}, person {person}: {source}; draw the overlay without masks: render.type=HUMAN_MESH")]
+    #[error(
+        "frame {frame}, person {person}: {source}; draw the overlay without masks: render.type=HUMAN_MESH"
+    )]
     Mask {
         /// The frame.
         frame: u64,

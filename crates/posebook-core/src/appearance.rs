@@ -106,7 +106,10 @@ pub trait PosePredictor: Send + Sync {
     ///
     /// # Errors
     /// If the network fails, or a history spans more frames than the network has positions.
-    fn predict(&self, tracks: &[PoseHistory<'_>]) -> Result<Vec<Box<[f32; POSE_VECTOR_LENGTH]>>, NetworkError>;
+    fn predict(
+        &self,
+        tracks: &[PoseHistory<'_>],
+    ) -> Result<Vec<Box<[f32; POSE_VECTOR_LENGTH]>>, NetworkError>;
 }
 
 #[cfg(test)]

@@ -190,7 +190,7 @@ pub struct Person {
     pub joints_in_square: Vec<[f32; 2]>,
     /// Confidence of a landmark network and of the body fit; `None` for HMR2, which reports none.
     pub confidence: Option<LandmarkConfidence>,
-    /// Pixels that the person covers; `None` if the network does not predict a mask.
+    /// Pixels that the person covers: the network's mask, or the body's silhouette where HMR2's appearance is computed.
     pub mask: Option<FrameMask>,
     /// Texture and embedding; `None` unless the settings ask for appearance.
     #[serde(skip)]

@@ -65,8 +65,11 @@ fn people_have_an_appearance_only_if_it_is_asked_for() {
             let seen = appearance.uv.seen_texels();
             assert!(seen > 5_000, "{seen} texels were seen");
             assert!(appearance.embedding.iter().any(|&value| value != 0.0));
+            let mask = person.mask.take().unwrap();
+            assert_eq!((mask.width, mask.height), (frame(0).width, frame(0).height));
+            assert!(mask.counts.len() > 20, "{}", mask.counts);
         }
-        // nothing else changes
+        // nothing but appearance and mask changes
         assert!(people == plain);
     }
 }

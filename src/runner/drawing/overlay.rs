@@ -202,7 +202,9 @@ pub fn draw_again(
 ) -> Result<Option<String>, RunnerError> {
     let video = sequential_settings(row, &settings.video);
     let probe = probe.clone().looped(video.loops());
-    let has_sound = AudioSegment::for_selection(&probe, &video::select_frames(&video, &probe)?).is_some();
+    let selection = video::select_frames(&video, &probe)?;
+    let is_paced = timeline(&probe, &selection, &settings.render).1 == Pace::Source;
+    let has_sound = is_paced && AudioSegment::for_selection(&probe, &selection).is_some();
     let draw = |sound: bool| draw_frames(folder, &probe, &video, sound, body, settings);
     match draw(true) {
         Err(RunnerError::Video(error))
@@ -285,3 +287,6 @@ pub fn move_to(folder: &Path, run_folder: &Path) -> Result<bool, RunnerError> {
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

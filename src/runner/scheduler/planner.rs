@@ -181,7 +181,9 @@ impl Planner<'_> {
         let blocked = |error: &dyn std::fmt::Display| (None, RunStatus::Blocked(error.to_string()));
         let (key, status) = match (&clip, &model, &detector, &placement.unavailable) {
             (_, _, _, Some(error)) => blocked(error),
-            _ if phalp.is_err() => (None, RunStatus::Blocked(phalp.err().map_or_else(String::new, |error| error.to_string()))),
+            _ if phalp.is_err() => {
+                (None, RunStatus::Blocked(phalp.err().map_or_else(String::new, |error| error.to_string())))
+            }
             (Clip::Unavailable { message, .. }, _, _, _) => blocked(message),
             (_, Err(error), _, _) | (_, _, Err(error), _) => blocked(error),
             (Clip::NotGenerated { .. }, Ok(_), _, _) => (None, RunStatus::ClipNotGenerated),

@@ -266,7 +266,15 @@ impl<'r> Pipeline<'r> {
         self.add_to_metrics(&row);
         let Some(results) = self.results.take() else { return Err(RunnerError::WriterDied) };
         let image = frame.image;
-        self.results = Some(results.push(ProcessedFrame { row, size, persons, embeddings, without_body, tracks, image })?);
+        self.results = Some(results.push(ProcessedFrame {
+            row,
+            size,
+            persons,
+            embeddings,
+            without_body,
+            tracks,
+            image,
+        })?);
         Ok(())
     }
 

@@ -19,4 +19,4 @@ mod stage;
 
 pub use error::AppearanceError;
 pub use settings::{EncodeType, EncoderSource, RAW_ENCODER, Settings, Sources, TINY_ENCODER};
-pub use stage::{AppearanceStage, Crop, View};
+pub use stage::{AppearanceStage, Crop, Observed, View};

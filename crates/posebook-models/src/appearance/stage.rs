@@ -40,6 +40,15 @@ pub struct Crop {
     pub mask: Option<Vec<u8>>,
 }
 
+/// What is observed of a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// Texture and embedding.
+    pub appearance: Appearance,
+    /// The pixels of the crop that the body covers: `256 * 256`, 255 or 0.
+    pub silhouette: Vec<u8>,
+}
+
 impl AppearanceStage {
     /// Loads an encoder onto a device, and the maps of `body`.
     ///
@@ -63,21 +72,25 @@ impl AppearanceStage {
         self.encoder.clone()
     }
 
-    /// The appearance of each person, in order. A body that cannot be seen has an empty texture.
+    /// The appearance and silhouette of each person, in order. A body that cannot be seen has an empty texture.
     ///
     /// # Errors
     /// If a crop has another size, the maps are of another mesh than `body`, or the encoder fails.
-    pub fn observe(&self, people: &[View], body: &Body) -> Result<Vec<Appearance>, AppearanceError> {
-        let sample = |person: &View| -> Result<UvMap, AppearanceError> {
+    pub fn observe(&self, people: &[View], body: &Body) -> Result<Vec<Observed>, AppearanceError> {
+        let sample = |person: &View| -> Result<(UvMap, Vec<u8>), AppearanceError> {
             let picture = Picture::from_crop(&person.crop.rgb, person.crop.mask.as_deref())?;
             let vertices = body.pose(person.params).vertices;
-            Ok(Scene::new(&self.maps, &vertices, person.crop_camera)?.sample(&picture))
+            let scene = Scene::new(&self.maps, &vertices, person.crop_camera)?;
+            Ok((scene.sample(&picture), scene.silhouette()))
         };
-        let textures = people.par_iter().with_max_len(1).map(sample).collect::<Result<Vec<_>, _>>()?;
-        let embeddings = self.encoder.encode_refs(&textures.iter().collect::<Vec<_>>())?;
-        let appearance =
-            |(uv, embedding): (UvMap, Vec<f32>)| Appearance { uv: Arc::new(uv), embedding: embedding.into() };
-        Ok(textures.into_iter().zip(embeddings).map(appearance).collect())
+        let sampled = people.par_iter().with_max_len(1).map(sample).collect::<Result<Vec<_>, _>>()?;
+        let textures: Vec<&UvMap> = sampled.iter().map(|(texture, _)| texture).collect();
+        let embeddings = self.encoder.encode_refs(&textures)?;
+        let observed = |((uv, silhouette), embedding): ((UvMap, Vec<u8>), Vec<f32>)| Observed {
+            appearance: Appearance { uv: Arc::new(uv), embedding: embedding.into() },
+            silhouette,
+        };
+        Ok(sampled.into_iter().zip(embeddings).map(observed).collect())
     }
 }
 
@@ -102,13 +115,17 @@ mod tests {
         let masked = vec![0; 256 * 256];
         let people = [view(crop(0, None)), view(crop(255, None)), view(crop(255, Some(masked)))];
         let found = stage.observe(&people, &body).unwrap();
+        assert!(found.iter().all(|person| person.silhouette == found[0].silhouette));
+        let covered = found[0].silhouette.iter().filter(|&&value| value == 255).count();
+        assert!((5_000..30_000).contains(&covered), "{covered} pixels");
+        let found: Vec<Appearance> = found.into_iter().map(|person| person.appearance).collect();
         let seen: Vec<usize> = found.iter().map(|appearance| appearance.uv.seen_texels()).collect();
         assert!(seen[0] > 10_000 && seen[1] == seen[0] && seen[2] == 0, "{seen:?}");
         assert!(found.iter().all(|appearance| appearance.embedding.len() == EMBEDDING_LENGTH));
         let reds: Vec<f32> =
             found.iter().map(|appearance| appearance.embedding[..1024].iter().sum()).collect();
         assert!(reds[0] < 0.0 && reds[1] > 0.0 && reds[2] == 0.0, "{reds:?}");
-        assert_eq!(stage.observe(&people[1..2], &body).unwrap(), found[1..2]);
+        assert_eq!(stage.observe(&people[1..2], &body).unwrap()[0].appearance, found[1]);
         assert!(stage.observe(&[], &body).unwrap().is_empty());
         let mut broken = people[0].clone();
         broken.crop.rgb.pop();

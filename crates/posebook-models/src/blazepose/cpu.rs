@@ -4,10 +4,10 @@
 //! not depend on the number of threads or on other crops.
 
 use super::BlazePoseError;
-use crate::conv::{self, Depthwise, FeatureMap, Filter, Padding, Shape, Threads};
 use super::graph::{Graph, Node, Op, Window, to_pads, to_shape};
 use super::plan::{Plan, Step};
 use super::store::WeightSource;
+use crate::conv::{self, Depthwise, FeatureMap, Filter, Padding, Shape, Threads};
 use std::sync::{Mutex, PoisonError};
 
 /// A network with packed weights.

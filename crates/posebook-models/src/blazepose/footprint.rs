@@ -1,9 +1,9 @@
 //! Computes the CPU memory that a network needs from its graph alone, before weights are loaded.
 
-use crate::conv::{Depthwise, Filter};
 use super::graph::{Graph, Op};
 use super::plan::Plan;
 use super::variant::{INPUT_SHAPE, INPUT_SIDE, Variant};
+use crate::conv::{Depthwise, Filter};
 
 /// Heap bytes of a network on the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! Runs a network on a device: our own kernels on the CPU, candle on a GPU. Input: normalized crops; output: raw outputs.
 
 use super::candle_network::{BatchOutput, CandleNetwork};
-use crate::conv::Threads;
 use super::cpu::{CpuNetwork, Output};
 use super::footprint::Footprint;
 use super::graph::{Graph, Node};
 use super::store::{WeightSource, WeightsFile};
 use super::variant::{INPUT_SHAPE, Variant};
 use super::{BlazePoseError, ConvertedNetwork};
+use crate::conv::Threads;
 use candle_core::{DType, Device};
 use rayon::prelude::*;
 use std::path::Path;

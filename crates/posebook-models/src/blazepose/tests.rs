@@ -1,10 +1,10 @@
 use super::candle_network::CandleNetwork;
-use crate::conv::Threads;
 use super::cpu::CpuNetwork;
 use super::plan::Plan;
 use super::store::WeightsFile;
 use super::test_network::{all_operators_network, parse_graph};
 use super::*;
+use crate::conv::Threads;
 use crate::tflite::Model;
 use candle_core::{DType, Device};
 use posebook_core::random;

@@ -8,7 +8,7 @@
 use super::crop::{self, Square, normalization_table};
 use super::{BoxAspect, Hmr2Error};
 use crate::device::frame_tensor;
-use crate::warp::{Taps, axis_taps};
+use crate::warp::{Affine, Taps, axis_taps};
 use candle_core::{DType, Device, Result, Tensor};
 use posebook_core::frame::Frame;
 use posebook_core::person::{BBox, Detection};
@@ -92,6 +92,11 @@ impl FrameCrops {
             squares,
             crops,
         }
+    }
+
+    /// The map from pixels of the frame to pixels of the crop at `index`, if it has `size` pixels a side.
+    pub fn affine(&self, index: usize, size: usize) -> Affine {
+        self.squares[index].affine(size)
     }
 
     /// Number of detections.

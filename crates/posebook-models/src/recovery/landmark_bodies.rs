@@ -181,8 +181,8 @@ fn add_appearance(
         .map(|(person, crop)| View { params: &person.params, crop_camera: person.crop_camera, crop })
         .collect();
     let found = appearance.observe(&views, body)?;
-    for (person, appearance) in persons.iter_mut().zip(found) {
-        person.appearance = Some(appearance);
+    for (person, observed) in persons.iter_mut().zip(found) {
+        person.appearance = Some(observed.appearance);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::frame_people::FramePeople;
 use super::landmark_bodies::{LandmarkBodies, UNCERTAIN_SCORE};
+use super::mask;
 use super::settings::Settings;
 use super::{Architecture, ModelSet, RecoveryError, Weights, models_folder};
 use crate::appearance::encoder::Encoder;
@@ -12,7 +13,8 @@ use crate::body::Body;
 use crate::hmr2::{self, Hmr2};
 use candle_core::Device;
 use posebook_core::frame::Frame;
-use posebook_core::person::{Detection, Person};
+use posebook_core::person::{Detection, FrameMask, Person, RegionMask};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A loaded network that recovers bodies, and computes the appearance of people if the settings ask for it.
@@ -236,24 +238,36 @@ impl BodyNetwork {
 }
 
 /// Computes the appearance of HMR2's people from the crops of their frames. HMR2 has no masks: every pixel of a crop counts as
-/// the person's.
+/// the person's, and the person's mask is the silhouette of the body.
 fn add_appearance<'a>(
     appearance: &AppearanceStage,
     crops: impl Iterator<Item = &'a hmr2::FrameCrops>,
     people: &mut [Vec<Person>],
     body: &Body,
 ) -> Result<(), RecoveryError> {
-    let mut views = Vec::new();
+    let (mut views, mut crop_of_view) = (Vec::new(), Vec::new());
     for (crops, persons) in crops.zip(people.iter()) {
         for (index, person) in persons.iter().enumerate() {
             let rgb = crops.copy_rgb(index)?.unwrap_or_default();
             let (params, crop_camera) = (&person.params, person.crop_camera);
             views.push(View { params, crop_camera, crop: Crop { rgb, mask: None } });
+            crop_of_view.push((crops, index));
         }
     }
     let found = appearance.observe(&views, body)?;
-    for (person, appearance) in people.iter_mut().flatten().zip(found) {
-        person.appearance = Some(appearance);
+    let masks: Vec<FrameMask> = crop_of_view
+        .par_iter()
+        .zip(&found)
+        .map(|((crops, index), observed)| {
+            let values = observed.silhouette.clone();
+            let mask_from_frame = crops.affine(*index, CROP_SIDE);
+            let mask = RegionMask { mask_from_frame, size: CROP_SIDE, values };
+            mask::to_frame_mask(&mask, crops.frame_width, crops.frame_height)
+        })
+        .collect();
+    for ((person, observed), mask) in people.iter_mut().flatten().zip(found).zip(masks) {
+        person.appearance = Some(observed.appearance);
+        person.mask = Some(mask);
     }
     Ok(())
 }

@@ -261,7 +261,7 @@ table! {
         pub presence: Option<f32>,
         /// Standard deviations of 12 joints of the fit to landmarks, millimeters: shoulders, elbows, wrists, hips, knees, ankles, left before right; empty with HMR2
         pub joints_sd_mm: Vec<f32>,
-        /// Segmentation mask as COCO run lengths; null if the network gives none
+        /// Segmentation mask as COCO run lengths; with HMR2 the body's silhouette where its appearance is computed, else null
         pub mask_counts: Option<String>,
         /// Embedding of the appearance, 4096 values; empty without `appearance.results`
         pub appearance: Vec<f32>,

@@ -59,9 +59,9 @@ fn person(track: Option<u64>, index: u64, translation: [f32; 3], body: &Body) ->
 /// Two tracks and a detection without one.
 fn people(body: &Body) -> Vec<PersonRow> {
     vec![
-        person(Some(1), 0, [-0.8, 0.05, 24.0], body),
-        person(Some(2), 1, [0.35, 0.0, 22.0], body),
-        person(None, 2, [1.3, 0.0, 27.0], body),
+        person(Some(1), 0, [-1.0, 0.1, 75.0], body),
+        person(Some(2), 1, [0.3, 0.0, 70.0], body),
+        person(None, 2, [1.3, 0.0, 85.0], body),
     ]
 }
 

@@ -87,6 +87,12 @@ impl<'a> Scene<'a> {
         &self.depth
     }
 
+    /// The pixels of the crop that the body covers: 255, else 0, row by row.
+    pub fn silhouette(&self) -> Vec<u8> {
+        let is_drawn = |&depth: &f32| if f64::from(depth) < depth::FAR { 255 } else { 0 };
+        self.depth.depths().iter().map(is_drawn).collect()
+    }
+
     /// Projects a texel of the maps to the crop.
     pub fn view(&self, texel: &Texel) -> TexelView {
         let mut point = [0.0; 3];

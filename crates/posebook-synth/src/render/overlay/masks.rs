@@ -54,13 +54,31 @@ impl Overlay {
         };
         let (left, right) = range(first_column, last_column, self.image.width);
         let (top, bottom) = range(first_row, last_row, self.image.height);
+        let inside = |x: i32, y: i32| {
+            // beyond the frame's edge the mask goes on
+            let (x, y) = (x.clamp(0, width as i32 - 1) as usize, y.clamp(0, height as i32 - 1) as usize);
+            if mask[y * width + x] != 0 { 1.0 } else { 0.0 }
+        };
+        // enlarged pixels would be stairs: each is averaged with its neighbors
+        let reach = if scale > 1.5 { 1 } else { 0 };
+        let (origin_x, origin_y) = (first_column as i32 - 4, first_row as i32 - 4);
+        let columns = last_column as i32 + 6 - origin_x;
+        let rows = last_row as i32 + 6 - origin_y;
+        let smooth: Vec<f32> = (0..rows)
+            .flat_map(|y| (0..columns).map(move |x| (origin_x + x, origin_y + y)))
+            .map(|(x, y)| {
+                let around = (-reach..=reach).flat_map(|dy| (-reach..=reach).map(move |dx| (x + dx, y + dy)));
+                around.map(|(x, y)| inside(x, y)).sum::<f32>() / ((2 * reach + 1) * (2 * reach + 1)) as f32
+            })
+            .collect();
         let value = |x: i32, y: i32| {
-            let inside = x >= 0 && y >= 0 && (x as usize) < width && (y as usize) < height;
-            if inside && mask[y as usize * width + x as usize] != 0 { 1.0 } else { 0.0 }
+            let (x, y) = (x - origin_x, y - origin_y);
+            let is_near = (0..columns).contains(&x) && (0..rows).contains(&y);
+            if is_near { smooth[(y * columns + x) as usize] } else { 0.0 }
         };
         let mut shares = Vec::with_capacity((right - left) * (bottom - top));
         for y in top..bottom {
-            // centers of pixels are at 0.5; beyond the frame's edge the mask goes on
+            // centers of pixels are at 0.5
             let v = ((y as f32 + 0.5) / scale - 0.5).clamp(0.0, height as f32 - 1.0);
             for x in left..right {
                 let u = ((x as f32 + 0.5) / scale - 0.5).clamp(0.0, width as f32 - 1.0);
@@ -70,8 +88,9 @@ impl Overlay {
                 let upper = value(column, row) * (1.0 - du) + value(column + 1, row) * du;
                 let lower = value(column, row + 1) * (1.0 - du) + value(column + 1, row + 1) * du;
                 let mean = upper * (1.0 - dv) + lower * dv;
-                // interpolation blurs the edge over a pixel of the frame; an edge is one pixel of the image wide
-                shares.push(((mean - 0.5) * scale.max(1.0) + 0.5).clamp(0.0, 1.0));
+                // the edge is blurred over pixels of the frame; it is to be one pixel of the image wide
+                let sharpness = scale.max(1.0) * (2 * reach + 1) as f32;
+                shares.push(((mean - 0.5) * sharpness + 0.5).clamp(0.0, 1.0));
             }
         }
         Some(Cover { left, top, width: right - left, height: bottom - top, shares })
