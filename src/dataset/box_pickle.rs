@@ -237,12 +237,12 @@ mod tests {
 
     /// A pickle of one frame with this entry.
     fn frame(name: &str, entry: &str) -> String {
-        format!("(dV{name}\n(d{entry}ss.")
+        format!("(dV{name}\n(d{entry}s.")
     }
 
     #[test]
     fn damaged_and_hostile_files_are_refused() {
-        let bbox = |numbers: &str| format!("Vgt_bbox\n(l(l{numbers}aas");
+        let bbox = |numbers: &str| format!("Vgt_bbox\n(l(l{numbers}as");
         let four = "F1\naF2\naF3\naF4\na";
         assert_eq!(parse(frame("a.jpg", &bbox(four)).as_bytes()).unwrap().frames.len(), 1);
         for (pickle, hint) in [

@@ -42,6 +42,17 @@ pub enum PoseCue {
     Predictor,
 }
 
+/// What the pose cue compares.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoseDistance {
+    /// The rotation matrices and shape coefficients of SMPL: 226 numbers.
+    #[default]
+    Smpl,
+    /// The person's joints in 3D: 135 numbers, meters.
+    Joints,
+}
+
 /// How the appearance of a track's person is compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! What the tracker stores about a person, and the vectors that the reference packs it into.
 
-use super::settings::PoseDistance;
+use super::cues::PoseDistance;
 use posebook_core::appearance::{Appearance, UvMap};
 use posebook_core::frame::FrameSize;
 use posebook_core::geometry::Vec3;

@@ -31,7 +31,7 @@ mod tracker;
 
 pub use association::{Association, AssociationRecord};
 pub use cost::{CostEquation, CostTerms};
-pub use cues::{CueLettersError, Cues, LocationCue, PoseCue, TextureCue};
+pub use cues::{CueLettersError, Cues, LocationCue, PoseCue, PoseDistance, TextureCue};
 pub use error::TrackError;
 pub use features::{
     JOINTS_LENGTH, LOCATION_LENGTH, Location, Observation, POSE_LENGTH, Pose, Prediction, location_vector,
@@ -40,7 +40,7 @@ pub use features::{
 pub use networks::Networks;
 pub use pending::{FrameTrack, FrameTracks};
 pub use ridge::predict;
-pub use settings::{AppearanceNeeded, PoseDistance, Settings, SettingsError};
+pub use settings::{AppearanceNeeded, Settings, SettingsError};
 pub use texture::{mix, uv_distances};
 pub use track::{Track, TrackState};
 pub use tracker::Tracker;

@@ -1,7 +1,7 @@
 //! The tracker's settings. Names and defaults are PHALP's (`phalp/configs/base.py`).
 
 use super::cost::CostEquation;
-use super::cues::{Cues, PoseCue, TextureCue};
+use super::cues::{Cues, PoseCue, PoseDistance, TextureCue};
 use super::features::{POSE_LENGTH, Prediction};
 use super::ridge;
 use posebook_core::appearance::{EMBEDDING_LENGTH, UV_TEXELS};
@@ -36,17 +36,6 @@ pub struct Settings {
     /// What the pose cue compares.
     #[serde(skip_serializing_if = "is_default_pose_distance")]
     pub pose_distance: PoseDistance,
-}
-
-/// What the pose cue compares.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PoseDistance {
-    /// The rotation matrices and shape coefficients of SMPL: 226 numbers.
-    #[default]
-    Smpl,
-    /// The person's joints in 3D: 135 numbers, meters.
-    Joints,
 }
 
 const DEFAULT_ALPHA: f64 = 0.1;

@@ -9,7 +9,7 @@ use posebook_core::appearance::{EMBEDDING_LENGTH, NetworkError, TextureEncoder, 
 use std::collections::HashMap;
 
 /// Maps that are encoded at once, 1 MiB each.
-const BATCH: usize = 32;
+const BATCH: usize = 8;
 /// Encodings are divided by 1000, and the squared distance is multiplied by 100.
 const DISTANCE_SCALE: f64 = 100.0 / (1000.0 * 1000.0);
 
