@@ -158,7 +158,8 @@ fn arrange(
     let key = serde_json::json!({ "images": absolute, "boxes": boxes, "name": name, "version": 1 });
     let key = format!("frames-{}", &sha256_of_bytes(key.to_string().as_bytes())[..32]);
     let stored = cache.join(&key);
-    if !stored.is_dir() && !(is_whole_folder && boxes.is_none()) {
+    let is_usable = is_whole_folder && boxes.is_none();
+    if !(stored.is_dir() || is_usable) {
         let staging = StagingFolder::create(cache, &key).map_err(io_error(cache))?;
         if let Some(text) = boxes {
             std::fs::write(staging.folder().join(BOXES), text).map_err(io_error(staging.folder()))?;

@@ -37,7 +37,7 @@ impl Runs {
         if count == 0 {
             return;
         }
-        let is_one = self.lengths.len() % 2 == 0 && !self.lengths.is_empty();
+        let is_one = self.lengths.len().is_multiple_of(2) && !self.lengths.is_empty();
         match self.lengths.last_mut() {
             Some(last) if is_one == value => *last += count,
             Some(_) => self.lengths.push(count),

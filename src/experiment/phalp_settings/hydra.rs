@@ -6,7 +6,7 @@
 use crate::experiment::OverrideError;
 use std::path::Path;
 
-/// Keys whose values are paths or names of files. A value that exists as it is written is not unquoted.
+/// Keys whose values are paths or names of files. They are taken literally, unless they are quoted and no file has that name.
 const PATHS: [&str; 6] = ["video.source", "video.output_dir", "video.base_path", "boxes", "truth", "out"];
 
 /// One argument of the command line.
@@ -44,7 +44,9 @@ pub(super) fn parse(given: &str) -> Result<Argument, OverrideError> {
     if !is_key(key) {
         return Err(not_a_pair());
     }
-    let is_literal = PATHS.contains(&key) && Path::new(raw).exists();
+    // blanks at the ends of a path are part of it, quotes around it are not
+    let is_path = PATHS.contains(&key);
+    let is_literal = is_path && (!raw.starts_with(['\'', '"']) || Path::new(raw).exists());
     let text = if is_literal { raw.to_string() } else { unquote(raw) };
     Ok(Argument::Set { key: key.to_string(), text, raw: raw.to_string() })
 }
@@ -105,6 +107,9 @@ mod tests {
             ("a='x y'", set("a", "x y", "'x y'")),
             ("a=[1,2]", set("a", "[1,2]", "[1,2]")),
             ("a=b=c", set("a", "b=c", "b=c")),
+            ("a= b ", set("a", "b", " b ")),
+            ("out= b ", set("out", " b ", " b ")),
+            ("out='b'", set("out", "b", "'b'")),
             ("~a.b", Argument::Reset { key: "a.b".into() }),
             ("~a.b=3", Argument::Reset { key: "a.b".into() }),
             ("hydra/job_logging=none", set("hydra/job_logging", "none", "none")),

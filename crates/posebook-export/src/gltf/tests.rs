@@ -127,7 +127,7 @@ fn export(frames: &[ExportFrame], body: Body) -> (Glb, Exported) {
     let mut writer = Box::new(GltfWriter::create(&path, body, None).unwrap());
     frames.iter().for_each(|frame| writer.push(frame.clone()).unwrap());
     let exported = writer.finish().unwrap();
-    assert_eq!(exported.files, [path.clone()]);
+    assert_eq!(exported.files, std::slice::from_ref(&path));
     (Glb::parse(&std::fs::read(path).unwrap()), exported)
 }
 

@@ -42,6 +42,9 @@ enum Network {
     Device(DeviceNetwork),
 }
 
+/// Receives a layer's name, its height, width and channels, and its values.
+pub type LayerCallback<'a> = dyn FnMut(&'static str, [usize; 3], &[f32]) + 'a;
+
 impl Encoder {
     /// Reads weights from a safetensors file, for the CPU. Keys are those of HMAR's state dict, `encoding_head.conv1x.weight`
     /// and so on; numbers of channels are those of the tensors.
@@ -134,7 +137,7 @@ impl Encoder {
     pub fn encode_observed(
         &self,
         map: &UvMap,
-        callback: &mut dyn FnMut(&'static str, [usize; 3], &[f32]),
+        callback: &mut LayerCallback,
     ) -> Result<Vec<f32>, NetworkError> {
         match &self.network {
             Network::Host(network) => Ok(network.encode_observed(map, &mut |name, shape: Shape, values| {

@@ -159,7 +159,7 @@ mod tests {
     fn person(is_striped: bool) -> Vec<View> {
         let texels: Vec<u16> = (0..=u16::MAX).collect();
         let value = |texel: &u16| match is_striped {
-            true if texel % 256 / 6 % 2 == 0 => [0.4; 3],
+            true if (texel % 256 / 6).is_multiple_of(2) => [0.4; 3],
             true => [-0.4; 3],
             false => [0.0; 3],
         };
