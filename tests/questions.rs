@@ -137,3 +137,22 @@ fn precision() {
         ]
     ));
 }
+
+#[test]
+fn memory_of_results() {
+    insta::assert_snapshot!(quick_results(
+        "memory-of-results",
+        &[
+            ("results", 1.0, 0),
+            ("frames", 1.0, 0),
+            ("people", 1.0, 0),
+            ("heap_results_bytes", 4.0 * TEN_KIB, 0),
+            ("heap_tracks_bytes", TEN_KIB, 0),
+        ]
+    ));
+}
+
+#[test]
+fn cues() {
+    insta::assert_snapshot!(quick_results("cues", &[("clip", 1.0, 0), ("people", 1.0, 0), ("hota", 1.0, 1)]));
+}

@@ -1,6 +1,6 @@
 //! Reads Python pickles as data, without Python and without executing anything.
 //!
-//! A pickle is a program that names functions and calls them. Here calls are recorded instead ([`tree::Node::Object`]): for the
+//! A pickle is a program that names functions and calls them. Here calls are recorded instead (`Node::Object`): for the
 //! few functions that create arrays, tensors and dictionaries the result is derived from the arguments; objects of other
 //! classes keep their state; any other call is an error with the function's name and offset. Nothing is ever called, so
 //! safety does not depend on the lists of names; the lists keep a crafted file from being accepted as a valid one.

@@ -1,7 +1,7 @@
 //! The texture that a crop shows of a posed body (4D-Humans' `HMR2023TextureSampler`).
 //!
 //! In: UV maps, a body's vertices, HMR2's camera in the crop, and the crop with the person's mask; out: a
-//! [`UvMap`](posebook_core::appearance::UvMap). A texel is seen if its point is at most 0.1 mm behind the depth map, read
+//! [`UvMap`]. A texel is seen if its point is at most 0.1 mm behind the depth map, read
 //! between pixels, and the mask is on there. In concave folds that fails for strips of texels, and at silhouettes, where depths
 //! of body and background are mixed, points behind the body pass; the published encoder was trained with that.
 //!
