@@ -1,6 +1,6 @@
 //! `posebook convert`: a `.pkl` of PHALP to tables, and back.
 
-use super::export::{frames_per_second, summary};
+use super::export::{InputArgs, summary};
 use crate::runner::export::{ExportRequest, PklOrTables, Results, convert_to_tables, export};
 use crate::runner::interrupt;
 use crate::runner::progress::stderr_listener;
@@ -27,20 +27,13 @@ pub struct Args {
     /// Keys of the frames of a .pkl to write: path, pts or text
     #[arg(long, value_name = "KIND", default_value = "path")]
     keys: KeyKind,
-    /// The run, if the results have several
-    #[arg(long, value_name = "RUN_ID")]
-    run: Option<String>,
-    /// The video, for the timestamps of --keys pts
-    #[arg(long, value_name = "VIDEO")]
-    source: Option<PathBuf>,
-    /// Frames per second of a .pkl, which has none; 30 by default
-    #[arg(long, value_name = "N", value_parser = frames_per_second)]
-    fps: Option<f64>,
+    #[command(flatten)]
+    input: InputArgs,
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let Args { from, to, keys, run, source, fps } = args;
-    let options = PklOrTables { run, fps, source };
+    let Args { from, to, keys, input } = args;
+    let options = PklOrTables::from(input);
     let interrupt = interrupt::install();
     if is_pkl(&from) {
         let folder = folder_of_tables(&to)?;

@@ -39,6 +39,16 @@ pub struct Args {
     /// (VIDEO_000001.jpg)
     #[arg(long, value_name = "KIND", default_value = "path")]
     keys: KeyKind,
+    #[command(flatten)]
+    input: InputArgs,
+    /// Model set with the body, instead of the run's own
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+}
+
+/// How results are read; shared with `posebook convert`.
+#[derive(clap::Args)]
+pub(super) struct InputArgs {
     /// The run, if the results have several
     #[arg(long, value_name = "RUN_ID")]
     run: Option<String>,
@@ -48,20 +58,23 @@ pub struct Args {
     /// Frames per second of a .pkl, which has none; 30 by default
     #[arg(long, value_name = "N", value_parser = frames_per_second)]
     fps: Option<f64>,
-    /// Model set with the body, instead of the run's own
-    #[arg(long, value_name = "NAME")]
-    model: Option<String>,
+}
+
+impl From<InputArgs> for PklOrTables {
+    fn from(InputArgs { run, source, fps }: InputArgs) -> PklOrTables {
+        PklOrTables { run, fps, source }
+    }
 }
 
 /// A finite number above zero.
-pub(super) fn frames_per_second(text: &str) -> Result<f64, String> {
+fn frames_per_second(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok().filter(|fps| fps.is_finite() && *fps > 0.0);
     number.ok_or_else(|| format!("`{text}` is no number of frames per second, such as 29.97"))
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let Args { result, format, out, track, keys, run, source, fps, model } = args;
-    let results = Results::open(&result, &PklOrTables { run, fps, source })?;
+    let Args { result, format, out, track, keys, input, model } = args;
+    let results = Results::open(&result, &input.into())?;
     let model = model.map(|name| project().map(|project| project.model(&name))).transpose()?;
     let request = ExportRequest { format, track, keys, model };
     let interrupt = interrupt::install();

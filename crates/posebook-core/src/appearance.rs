@@ -105,7 +105,7 @@ pub trait PosePredictor: Send + Sync {
     /// reference; all histories have the same length.
     ///
     /// # Errors
-    /// If the network fails, or a history spans more frames than the network has positions.
+    /// If the network fails, or a history spans more frames than the network has positions and its settings do not shorten it.
     fn predict(
         &self,
         tracks: &[PoseHistory<'_>],

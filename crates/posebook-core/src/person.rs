@@ -143,7 +143,7 @@ pub struct Detection {
     pub bbox: BBox,
     /// Confidence, 0 to 1.
     pub score: f32,
-    /// Id of the input box ([`InputBox::id`]), if the box was provided; never used for tracking.
+    /// Id of the input box ([`InputBox::id`]), if the box was provided; used for tracking only with `phalp.use_gt`.
     pub input_id: Option<u32>,
 }
 

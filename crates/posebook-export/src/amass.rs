@@ -5,9 +5,9 @@
 //! degrees about x. Besides, `seen` (N) is 1 for poses of the video and 0 for interpolated ones, and `first_frame` is the
 //! frame of the first row.
 
-use crate::motion::{Motion, Motions, check_skeleton};
+use crate::motion::Motion;
 use crate::rotation::{Quaternion, axis_angle, product};
-use crate::track_files::{TrackFiles, filled_note};
+use crate::track_files::TrackCollector;
 use crate::{ExportError, ExportFrame, Exported, FrameSink, VideoInfo};
 use posebook_core::files::write_atomically;
 use posebook_core::npz::{NpzWriter, Values};
@@ -22,12 +22,7 @@ const Z_UP: Quaternion = [-FRAC_1_SQRT_2, 0.0, 0.0, FRAC_1_SQRT_2];
 const MOST_VALUES: usize = 400_000_000;
 
 /// Writes one `.npz` per track. Holds the tracks in memory.
-pub struct AmassWriter {
-    files: TrackFiles,
-    video: VideoInfo,
-    body: Body,
-    motions: Motions,
-}
+pub struct AmassWriter(TrackCollector);
 
 impl AmassWriter {
     /// Collects tracks for the file or folder `out`.
@@ -40,36 +35,23 @@ impl AmassWriter {
         body: Body,
         track: Option<u64>,
     ) -> Result<AmassWriter, ExportError> {
-        check_skeleton(&body, "npz")?;
-        let (files, motions) = (TrackFiles::new(out, "npz"), Motions::new(track));
-        Ok(AmassWriter { files, video, body, motions })
+        Ok(AmassWriter(TrackCollector::create(out, "npz", video, body, track)?))
     }
 }
 
 impl FrameSink for AmassWriter {
     fn push(&mut self, frame: ExportFrame) -> Result<(), ExportError> {
-        self.motions.push(&frame)
+        self.0.push(&frame)
     }
 
     fn finish(self: Box<Self>) -> Result<Exported, ExportError> {
-        let mut exported = Exported {
-            frames: self.motions.times().len() as u64,
-            people: self.motions.people(),
-            notes: self.motions.uneven_note(&self.video).into_iter().collect(),
-            ..Exported::default()
-        };
-        for (track, path) in self.files.assign(&self.motions)? {
+        self.0.finish(|path, track, body, video| {
             let (first, last) = track.span();
             if (last - first) as usize >= MOST_VALUES / (3 * NUM_JOINTS) {
-                return Err(ExportError::TooLarge { path, limit: "4 GiB" });
+                return Err(ExportError::TooLarge { path: path.to_path_buf(), limit: "4 GiB" });
             }
-            write_atomically(&path, &archive(track, &self.body, &self.video))
-                .map_err(ExportError::file(&path))?;
-            exported.notes.extend(filled_note(track));
-            exported.files.push(path);
-            exported.tracks += 1;
-        }
-        Ok(exported)
+            write_atomically(path, &archive(track, body, video)).map_err(ExportError::file(path))
+        })
     }
 }
 
@@ -105,6 +87,7 @@ fn archive(track: &Motion, body: &Body, video: &VideoInfo) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::frames::tests::frame;
+    use crate::motion::Motions;
     use posebook_core::geometry::{Vec3, add, rotation_from_axis_angle};
     use posebook_core::person::SmplParams;
 

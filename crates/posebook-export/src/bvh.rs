@@ -4,9 +4,9 @@
 //! degrees in the order z, x, y; y up, z towards the camera. BVH has a fixed rate and no gaps: frames in which the track was
 //! not seen are interpolated.
 
-use crate::motion::{Motion, Motions, check_skeleton};
+use crate::motion::Motion;
 use crate::rotation::{Quaternion, product, zxy_degrees};
-use crate::track_files::{TrackFiles, filled_note};
+use crate::track_files::TrackCollector;
 use crate::{ExportError, ExportFrame, Exported, FrameSink, VideoInfo};
 use posebook_core::files::AtomicFile;
 use posebook_core::geometry::{Vec3, sub};
@@ -21,12 +21,7 @@ const CM: f64 = 100.0;
 const END_PART: f32 = 0.5;
 
 /// Writes one BVH file per track. Holds the tracks in memory.
-pub struct BvhWriter {
-    files: TrackFiles,
-    video: VideoInfo,
-    body: Body,
-    motions: Motions,
-}
+pub struct BvhWriter(TrackCollector);
 
 impl BvhWriter {
     /// Collects tracks for the file or folder `out`.
@@ -39,36 +34,24 @@ impl BvhWriter {
         body: Body,
         track: Option<u64>,
     ) -> Result<BvhWriter, ExportError> {
-        check_skeleton(&body, "BVH")?;
-        let (files, motions) = (TrackFiles::new(out, "bvh"), Motions::new(track));
-        Ok(BvhWriter { files, video, body, motions })
+        Ok(BvhWriter(TrackCollector::create(out, "bvh", video, body, track)?))
     }
 }
 
 impl FrameSink for BvhWriter {
     fn push(&mut self, frame: ExportFrame) -> Result<(), ExportError> {
-        self.motions.push(&frame)
+        self.0.push(&frame)
     }
 
     fn finish(self: Box<Self>) -> Result<Exported, ExportError> {
-        let mut exported = Exported {
-            frames: self.motions.times().len() as u64,
-            people: self.motions.people(),
-            notes: self.motions.uneven_note(&self.video).into_iter().collect(),
-            ..Exported::default()
-        };
-        for (track, path) in self.files.assign(&self.motions)? {
+        self.0.finish(|path, track, body, video| {
             let write = || {
-                let mut file = AtomicFile::create(&path)?;
-                write_track(&mut file, track, &self.body, self.video.fps)?;
+                let mut file = AtomicFile::create(path)?;
+                write_track(&mut file, track, body, video.fps)?;
                 file.finish()
             };
-            write().map_err(ExportError::file(&path))?;
-            exported.notes.extend(filled_note(track));
-            exported.files.push(path);
-            exported.tracks += 1;
-        }
-        Ok(exported)
+            write().map_err(ExportError::file(path))
+        })
     }
 }
 
@@ -139,6 +122,7 @@ fn centimeters(offset: Vec3) -> String {
 mod tests {
     use super::*;
     use crate::frames::tests::frame;
+    use crate::motion::Motions;
     use posebook_core::geometry::{Mat3, add, apply, multiply, rotation_from_axis_angle};
 
     fn turn(axis: usize, degrees: f32) -> Mat3 {

@@ -1,7 +1,8 @@
 //! The files of formats that hold one track.
 
-use crate::ExportError;
-use crate::motion::{Motion, Motions};
+use crate::motion::{Motion, Motions, check_skeleton};
+use crate::{ExportError, ExportFrame, Exported, VideoInfo};
+use posebook_models::body::Body;
 use std::path::{Path, PathBuf};
 
 /// The files of a format that holds one track: the file that was named, or `track_<id>.<extension>` in a folder.
@@ -48,8 +49,65 @@ impl TrackFiles {
     }
 }
 
+/// Collects tracks for formats with one file per track, and writes them at the end. Holds the tracks in memory.
+pub struct TrackCollector {
+    files: TrackFiles,
+    video: VideoInfo,
+    body: Body,
+    motions: Motions,
+}
+
+impl TrackCollector {
+    /// Collects tracks for the file or folder `out`; `track` selects one.
+    ///
+    /// # Errors
+    /// If the body has not SMPL's skeleton.
+    pub fn create(
+        out: &Path,
+        extension: &'static str,
+        video: VideoInfo,
+        body: Body,
+        track: Option<u64>,
+    ) -> Result<TrackCollector, ExportError> {
+        check_skeleton(&body, extension)?;
+        let (files, motions) = (TrackFiles::new(out, extension), Motions::new(track));
+        Ok(TrackCollector { files, video, body, motions })
+    }
+
+    /// Adds a frame.
+    ///
+    /// # Errors
+    /// As [`Motions::push`].
+    pub fn push(&mut self, frame: &ExportFrame) -> Result<(), ExportError> {
+        self.motions.push(frame)
+    }
+
+    /// Writes each track to its file with `write`.
+    ///
+    /// # Errors
+    /// If there is no track or too many, or `write` fails.
+    pub fn finish(
+        self,
+        write: impl Fn(&Path, &Motion, &Body, &VideoInfo) -> Result<(), ExportError>,
+    ) -> Result<Exported, ExportError> {
+        let mut exported = Exported {
+            frames: self.motions.times().len() as u64,
+            people: self.motions.people(),
+            notes: self.motions.uneven_note(&self.video).into_iter().collect(),
+            ..Exported::default()
+        };
+        for (track, path) in self.files.assign(&self.motions)? {
+            write(&path, track, &self.body, &self.video)?;
+            exported.notes.extend(filled_note(track));
+            exported.files.push(path);
+            exported.tracks += 1;
+        }
+        Ok(exported)
+    }
+}
+
 /// A note about the frames of a track that were filled.
-pub(crate) fn filled_note(track: &Motion) -> Option<String> {
+fn filled_note(track: &Motion) -> Option<String> {
     let missing = track.missing();
     let (first, last) = track.span();
     (missing > 0).then(|| {

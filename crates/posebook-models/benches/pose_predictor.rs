@@ -36,7 +36,7 @@ fn predict(bencher: Bencher, tracks: usize) {
     bencher.bench_local(|| predictor.predict(&histories).expect("the histories are valid"));
 }
 
-/// A track of 150 frames, with the window of PHALP's smoothing.
+/// Time to smooth a track of 150 frames; window and step are PHALP's.
 #[divan::bench(sample_count = 5)]
 fn smooth(bencher: Bencher) {
     let predictor = PoseTransformer::from_formula("a", FormulaNetwork::Pp256, &Settings::default())

@@ -289,7 +289,7 @@ fn check_depth(case: &str, golden: &Value, depth: &DepthMap, goldens: &Goldens) 
     }
 }
 
-/// Counts and sums over the texels that do not depend on rounding.
+/// Checks counts and sums over all texels except those whose visibility depends on rounding (`unsure`).
 fn check_sums(case: &str, golden: &Value, texture: &UvMap, unsure: &[bool]) {
     let sure = |index: &usize| !unsure[*index];
     let on = (0..TEXELS).filter(sure).filter(|&index| texture.mask()[index] == 1.0).count();

@@ -37,7 +37,7 @@ fn progress_bar(unit: &str) -> Result<ProgressBar> {
     Ok(bar)
 }
 
-/// Prints a line above the bar, or alone where the bar is hidden.
+/// Prints a line above the progress bar, or to standard error if the bar is hidden (no terminal).
 fn print_above(bar: &ProgressBar, line: String) {
     if bar.is_hidden() { eprintln!("{line}") } else { bar.println(line) }
 }

@@ -2,14 +2,14 @@
 
 use super::super::{Project, RunnerError};
 use super::cues::{self, OpenCues};
-use crate::dataset::{Dataset, ImageList};
+use crate::dataset::{Dataset, DatasetError, ImageList};
 use crate::experiment::phalp_settings::{ChosenByPreset, CommandLine, Preset, TrackOptions};
 use crate::experiment::{Override, Settings};
 use crate::runner::project::defaults;
 use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use posebook_models::detect;
 use posebook_models::recovery::PhalpSetError;
-use posebook_track::motchallenge::Benchmark;
+use posebook_track::motchallenge::{Benchmark, MotFile};
 use posebook_track::phalp::TextureCue;
 use posebook_video::sources;
 use std::collections::BTreeMap;
@@ -274,12 +274,22 @@ impl TrackRequest {
     }
 
     /// Checks that there are boxes if `detect.model` or `phalp.use_gt` needs them.
-    pub(super) fn check_boxes(&self) -> Result<(), TrackRequestError> {
-        if self.settings.phalp.use_gt && !self.has_boxes() {
-            return Err(TrackRequestError::NoIdentities);
+    ///
+    /// # Errors
+    /// If there are none, or boxes for `phalp.use_gt` have no identities: boxes are numbered then, and these numbers would pair
+    /// different people.
+    pub(super) fn check_boxes(&self) -> Result<(), RunnerError> {
+        if self.settings.phalp.use_gt {
+            if !self.has_boxes() {
+                return Err(TrackRequestError::NoIdentities.into());
+            }
+            if let (Some(boxes), None) = (&self.boxes, &self.truth) {
+                let file = MotFile::read(boxes).map_err(DatasetError::from)?;
+                file.check_identities().map_err(DatasetError::from)?;
+            }
         }
         let needs_boxes = self.settings.detect.model == detect::Model::Provided;
-        if needs_boxes && !self.has_boxes() { Err(TrackRequestError::NoBoxes) } else { Ok(()) }
+        if needs_boxes && !self.has_boxes() { Err(TrackRequestError::NoBoxes.into()) } else { Ok(()) }
     }
 
     /// The request with a video or a folder of images as its source: a web address is fetched, PHALP's .pkl of frames and

@@ -132,6 +132,9 @@ impl<'r> Pipeline<'r> {
         self.shots.finish();
         self.track_decided()?;
         let tracks = self.stages.finish();
+        if let Some(remark) = self.stages.predictor_remark() {
+            self.report.add_remark(&remark);
+        }
         let Some(results) = self.results.take() else { return Err(RunnerError::WriterDied) };
         let totals = results.finish(tracks)?;
         self.report.metrics.timing.write_secs = Some(totals.secs);

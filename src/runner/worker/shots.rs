@@ -27,6 +27,8 @@ pub enum ShotMarks {
         starts: Vec<usize>,
         /// Number of the next frame, counted from the start of the *range*: PHALP compares these with the numbers in the file.
         position: usize,
+        /// Number of frames of the file, which may be read several times (`video.loops`).
+        file_frames: usize,
     },
 }
 
@@ -44,8 +46,9 @@ impl ShotMarks {
                 Ok(ShotMarks::Range { detector: detector.map(Box::new), decided: VecDeque::new() })
             }
             (true, Scan::File) => {
-                let starts = scan_file(probe, settings, None, |_| true)?;
-                Ok(ShotMarks::File { starts, position: 0 })
+                let file = probe.clone().looped(1);
+                let starts = scan_file(&file, settings, None, |_| true)?;
+                Ok(ShotMarks::File { starts, position: 0, file_frames: file.file_frames() })
             }
         }
     }
@@ -74,8 +77,8 @@ impl ShotMarks {
         match self {
             ShotMarks::Off => Some(None),
             ShotMarks::Range { decided, .. } => decided.pop_front().map(|frame| Some(frame.starts_shot)),
-            ShotMarks::File { starts, position } => {
-                let starts_shot = starts.binary_search(position).is_ok();
+            ShotMarks::File { starts, position, file_frames } => {
+                let starts_shot = starts.binary_search(&(*position % *file_frames)).is_ok();
                 *position += 1;
                 Some(Some(starts_shot))
             }

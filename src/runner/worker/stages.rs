@@ -13,6 +13,7 @@ use posebook_core::person::{Detection, Person};
 use posebook_models::body::Body;
 use posebook_models::detect::nanodet::NanoDet;
 use posebook_models::detect::{self, Model, ProvidedBoxes};
+use posebook_models::pose_predictor::PoseTransformer;
 use posebook_models::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet};
 use posebook_track::phalp::{FrameTracks, Networks, Tracker};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub struct Stages {
     /// Which detections are kept.
     detection: detect::Settings,
     writes_embeddings: bool,
+    predictor: Option<Arc<PoseTransformer>>,
 }
 
 /// Source of a frame's detections.
@@ -67,9 +69,10 @@ impl Stages {
         };
         let network = BodyNetwork::load(&set, device, networks)?;
         let predictor = phalp_files::pose_predictor(settings, &job.models, device)?;
+        let predictor = predictor.map(Arc::new);
         let of_tracker = Networks {
             texture: network.texture_encoder().map(|encoder| encoder as Arc<dyn TextureEncoder>),
-            pose: predictor.map(|predictor| Arc::new(predictor) as Arc<dyn PosePredictor>),
+            pose: predictor.clone().map(|predictor| predictor as Arc<dyn PosePredictor>),
         };
         Ok(Stages {
             detector: Detector::load(job, device)?,
@@ -78,6 +81,7 @@ impl Stages {
             tracker: Tracker::with_networks(settings.phalp.clone(), of_tracker)?,
             detection: settings.detect.clone(),
             writes_embeddings: settings.appearance.results,
+            predictor,
         })
     }
 
@@ -131,6 +135,17 @@ impl Stages {
     pub fn appearance_state_bytes(&self) -> Option<u64> {
         self.network.texture_encoder()?;
         Some(self.tracker.tracks().map(|track| track.state_bytes() as u64).sum())
+    }
+
+    /// A remark about the pose predictor at the end of a run; `None` if there is nothing to say.
+    pub fn predictor_remark(&self) -> Option<String> {
+        let shortened = self.predictor.as_ref()?.shortened_histories();
+        (shortened > 0).then(|| {
+            format!(
+                "{shortened} predictions of poses left out the oldest observations, because the track's history spans more \
+                 frames than the predictor has positions (pose_predictor.long_span)"
+            )
+        })
     }
 
     /// Marks the next frame that is tracked as the first of a shot.

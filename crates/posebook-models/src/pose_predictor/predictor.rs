@@ -112,7 +112,8 @@ impl PoseTransformer {
     /// is one after the last pose and the frames missed since, at most the last position.
     ///
     /// # Errors
-    /// If a history is empty, has unsorted frames or values that are not finite, or is too long and has to be an error.
+    /// If a history is empty, its frames are not ascending, a value is not finite, or it spans too many frames and the settings
+    /// do not shorten it ([`LongSpan::Error`]).
     pub fn sequences(
         &self,
         tracks: &[PoseHistory<'_>],

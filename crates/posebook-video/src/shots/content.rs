@@ -1,6 +1,7 @@
 //! The content value of a frame: how much it differs from the previous one.
 //!
-//! In: RGB frames of one size. Out: the mean absolute difference of hue, saturation and value of the shrunk frames. Shrinking
+//! In: RGB frames of one size. Out: for each frame, the mean absolute difference of hue, saturation and value (HSV) from the
+//! previous frame, computed on frames resized to a width of about 256 pixels. Resizing
 //! and conversion give the bytes of OpenCV's `resize` (`INTER_LINEAR`) and `cvtColor` (`COLOR_BGR2HSV`) for 8-bit images,
 //! because both round to bytes, and a sum of small differences is sensitive to rounding.
 

@@ -9,7 +9,7 @@ use super::{CROP_SIDE, project};
 
 /// Fragments up to this depth are not drawn, meters.
 pub const NEAR: f64 = 0.1;
-/// Fragments from this depth on are not drawn, meters; also the depth of a pixel that shows nothing.
+/// Far plane, meters: points at this depth or beyond are not drawn. Pixels without a surface have this depth.
 pub const FAR: f64 = 100.0;
 
 /// Depths of `CROP_SIDE` x `CROP_SIDE` pixels.

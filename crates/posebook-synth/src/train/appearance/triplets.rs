@@ -102,7 +102,8 @@ fn sample_triplet<'a>(
     }
 }
 
-/// A random order of the three colors: clothes of all hues come from those that were drawn.
+/// A random permutation of the color channels. Permuting the channels of a drawn person gives clothes of other hues, which
+/// augments the training data.
 fn random_order(draws: &mut RandomStream) -> [usize; 3] {
     let mut order = [0, 1, 2];
     order.swap(0, draws.below(3));
