@@ -43,6 +43,14 @@ const POINTS: &[(&str, &[&str])] = &[
     ("long-video", &["video.loops=30", "results=stream"]),
     ("filmed", &["model=blazepose-lite", "dataset={ name = \"pose2sim\", only = [\"cam04\"] }"]),
     ("frames-together", &["sweep.hmr2.frames=[1,4]", "repeats=1"]),
+    (
+        "cues",
+        &[
+            "dataset={ name = \"cues\", only = [\"crossing\", \"cut\"] }",
+            "sweep.dataset.seed=[31000]",
+            "sweep.phalp.cues=[{ location = \"ridge\", pose = \"last\", texture = \"uv\" }]",
+        ],
+    ),
 ];
 
 /// All its runs are of searches, whose values depend on the machine's libraries. `tests/questions.rs` checks its verdicts.
