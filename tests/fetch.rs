@@ -544,7 +544,22 @@ fn all_manifests_are_valid_and_mistakes_are_reported() {
         }
     }
     names.sort();
-    assert_eq!(names, ["blazepose", "hmr2", "hmr2a", "nanodet", "phalp", "pose2sim", "sports2d", "vtest"]);
+    assert_eq!(
+        names,
+        [
+            "blazepose",
+            "hmr2",
+            "hmr2a",
+            "nanodet",
+            "phalp",
+            "pose2sim",
+            "regnety",
+            "sports2d",
+            "vitdet",
+            "vtest",
+            "x101"
+        ]
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.toml");
     for (file, expected) in [

@@ -5,6 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use posebook_core::provenance::sha256_of_file;
 use posebook_core::scratch::Owner;
 use posebook_models::body::Body;
+use posebook_models::detect::mask_rcnn;
 use posebook_models::hmr2::formula;
 use posebook_models::import::PickleError;
 use posebook_models::import::{self, ImportError, ImportRequest, body_arrays};
@@ -503,6 +504,51 @@ fn the_command_imports_from_a_cache() {
         !done && said.contains("is not the checkpoint of this network") && said.contains("[1, 193, 1280]"),
         "{said}"
     );
+}
+
+#[test]
+fn the_command_imports_a_detector_from_the_cache_of_detectron2() {
+    let project = project();
+    let folder = project.path();
+    let start =
+        "kind = \"detector\"\ndetector = \"x101\"\ndescription = \"\"\nlicence = \"\"\norigin = \"\"\n";
+    let config = mask_rcnn::Config::small(mask_rcnn::Architecture::X101);
+    let sizes = toml::to_string(&HashMap::from([("config", &config)])).unwrap();
+    let text = format!("{start}weights = {{ formula = \"a\" }}\n{sizes}");
+    std::fs::write(folder.join("models/like.toml"), text).unwrap();
+    let weights = mask_rcnn::formula::weights("a", &config, DType::F32, &Device::Cpu).unwrap();
+    let tensors: Vec<_> =
+        weights.iter().map(|(key, tensor)| (key.as_str(), tensor.dims(), numbers(tensor))).collect();
+    let published = "torch/detectron2/COCO-InstanceSegmentation/mask_rcnn_X_101_32x8d_FPN_3x/139653917/model_final_2d9806.pkl";
+    std::fs::create_dir_all(folder.join(published).parent().unwrap()).unwrap();
+    std::fs::write(folder.join(published), torch_zip(&tensors)).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = posebook(folder, arguments);
+        let said = [&output.stdout[..], &output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (done, said) = run(&["model", "import", "x101", "--from-cache", "torch", "--like", "like"]);
+    assert!(done && said.contains(&format!("checkpoint: {published}")), "{said}");
+    assert!(said.contains(&format!("x101.toml: {} tensors, 6 classes", tensors.len())), "{said}");
+    assert!(said.contains("imported in") && said.contains("100 % of the weights"), "{said}");
+    let (done, said) = run(&["model", "verify", "x101", "like"]);
+    assert!(done && said.contains("x101: ok") && said.contains("like: ok"), "{said}");
+    let (_, said) = run(&["model", "list"]);
+    assert!(
+        said.contains("detector x101, ") && said.contains("checkpoint model_final_2d9806.pkl, "),
+        "{said}"
+    );
+    let (done, said) = run(&["model", "show", "x101", "--image", "64x48"]);
+    assert!(done && said.contains("64x48") && said.contains("6 classes"), "{said}");
+    let (done, said) = run(&["model", "import", "vitdet", "--from-cache", "torch"]);
+    assert!(
+        !done && said.contains("checkpoint: not in torch") && said.contains("model fetch vitdet"),
+        "{said}"
+    );
+    let (done, said) = run(&["model", "import", "regnety", "--checkpoint", published, "--like", "like"]);
+    assert!(!done && said.contains("like is the detector x101"), "{said}");
+    let (done, said) = run(&["model", "verify", "regnety"]);
+    assert!(!done && said.contains("posebook model import regnety"), "{said}");
 }
 
 /// The import's heap does not grow with the size of the checkpoint.

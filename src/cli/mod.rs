@@ -6,6 +6,7 @@ mod arguments;
 mod completions;
 mod convert;
 mod dataset;
+mod detect;
 mod device;
 mod experiment;
 mod export;
@@ -49,6 +50,8 @@ enum Command {
     Experiment(experiment::Args),
     /// Track the people in a video: writes a table, an overlay and a summary
     Track(track::Args),
+    /// Detect the people in a video once: writes boxes, scores and masks that `track boxes=` starts from
+    Detect(detect::Args),
     /// Reconstruct the bodies of the people in images: renderings, meshes, parameters
     Reconstruct(reconstruct::Args),
     /// Export tracked bodies: glTF, npz, BVH, CSV, MOTChallenge text, PHALP's .pkl
@@ -92,6 +95,7 @@ impl Cli {
         match self.command {
             Command::Experiment(args) => experiment::run(args),
             Command::Track(args) => success(track::run(args)),
+            Command::Detect(args) => success(detect::run(args)),
             Command::Reconstruct(args) => success(reconstruct::run(args)),
             Command::Export(args) => success(export::run(args)),
             Command::Convert(args) => success(convert::run(args)),

@@ -8,13 +8,15 @@ use crate::runner::images::{
 };
 use crate::runner::interrupt;
 use anyhow::{Result, bail};
+use posebook_models::detect::Model;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Boxes are left,top,width,height in pixels of the upright image. They are given on the command line for one image, in \
 one file of MOTChallenge text for several (frame n is the n-th image), or in IMAGE.boxes.txt next to each image. Without \
-boxes NanoDet detects people; with detect.model=given the whole image is the box of one person.
+boxes NanoDet detects people, or an imported detector (detect.model=vitdet, regnety); with detect.model=given the whole \
+image is the box of one person.
 
 Results go into a new folder below reports/reconstruct or OUT: for every image NAME_all.png, for every \
 person NAME_0.png (crop, overlay, side view), NAME_0.obj and NAME_0.npz, and people.parquet for all.
@@ -43,7 +45,7 @@ pub fn run(args: Args) -> Result<()> {
     let interrupt = interrupt::install();
     let mut on_event = |event: ReconstructionEvent| match event {
         ReconstructionEvent::Done { number, total, image } => {
-            eprintln!("[{number}/{total}] {}", describe_done(image));
+            eprintln!("[{number}/{total}] {}", describe_done(image, request.detect.model));
             image.notes.iter().for_each(|note| eprintln!("note: {note}"));
         }
         ReconstructionEvent::Note(text) => eprintln!("note: {text}"),
@@ -60,13 +62,13 @@ pub fn run(args: Args) -> Result<()> {
     end(&outcome)
 }
 
-fn describe_done(done: &ReconstructedImage) -> String {
+fn describe_done(done: &ReconstructedImage, detector: Model) -> String {
     let path = done.picture.display();
     let people = if done.people == 0 { "no people".into() } else { counted(done.people, "person", "people") };
     let origin = match &done.boxes {
         BoxOrigin::Setting => String::new(),
         BoxOrigin::PerImage(file) => format!(", boxes of {}", file.display()),
-        BoxOrigin::Detector => ", detected by NanoDet".to_string(),
+        BoxOrigin::Detector => format!(", detected by {}", detector.title()),
         BoxOrigin::WholeImage => {
             "; no boxes are given, so the whole image is the box of one person (boxes=left,top,width,height)"
                 .to_string()

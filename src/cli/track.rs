@@ -11,17 +11,19 @@ use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
-Without boxes NanoDet detects people. Bodies are recovered by HMR2 if it is imported, otherwise by BlazePose and a fit; \
+Without boxes NanoDet detects people, or an imported detector (detect.model=vitdet, regnety; `posebook model import \
+vitdet`). Bodies are recovered by HMR2 if it is imported, otherwise by BlazePose and a fit; \
 both free networks are fetched once into $POSEBOOK_CACHE, $XDG_CACHE_HOME/posebook or ~/.cache/posebook.
 
 Examples:
   posebook track my.mp4
   posebook track my.mp4 model=blazepose-heavy smoothing.results=true out=results
+  posebook track my.mp4 detect.model=vitdet detect.budget_mib=512
   posebook track my.mp4 boxes=boxes.txt video.mode=extract-jpeg video.end_frame=300
   posebook track preset=4dhumans video.source=my.mp4 phalp.predict=TL video.output_dir=results")]
 pub struct Args {
     /// The video (a file, a folder of images, or an http(s) address; YouTube through yt-dlp), then settings:
-    /// model=blazepose, boxes=FILE (MOTChallenge text), truth=FILE, benchmark=mot20 (whose rules the files follow: mot15, mot16, mot17,
+    /// model=blazepose, boxes=FILE (MOTChallenge text, or what `posebook detect` writes), truth=FILE, benchmark=mot20 (whose rules the files follow: mot15, mot16, mot17,
     /// mot20, dancetrack), out=FOLDER, fps=30 for images, and any setting of a run;
     /// every setting of PHALP in its spelling (docs/PHALP_SETTINGS.md), and preset=phalp or preset=4dhumans for its defaults
     #[arg(value_name = "SOURCE | KEY=VALUE", required_unless_present_any = ["cfg", "info", "multirun"])]

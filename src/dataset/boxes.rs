@@ -1,8 +1,8 @@
 //! Input boxes of a clip: detections that a run is provided with instead of detecting people itself.
 //!
 //! `boxes.jsonl` has one line per frame of the clip, `{"frame": n, "boxes": [..]}`, so that a run has one frame's boxes
-//! in memory at a time. It is made from the user's MOTChallenge text ([`super::mot::read_boxes`]), or from the clip's
-//! ground truth ([`BoxSource::GroundTruth`]). Does not depend on detectors.
+//! in memory at a time. It is made from the user's MOTChallenge text ([`super::mot::read_boxes`]) or detections
+//! ([`super::coco`]), or from the clip's ground truth ([`BoxSource::GroundTruth`]). Does not depend on detectors.
 
 use super::DatasetError;
 use super::frame_lines::{FrameLine, FrameLineReader};
@@ -101,7 +101,10 @@ impl BoxSource<'_> {
 
 /// Boxes of a frame's ground truth as input boxes. Their ids are the identities of the ground truth.
 fn boxes_from_truth(people: &[TruthPerson]) -> Vec<InputBox> {
-    people.iter().map(|person| InputBox { id: person.id, bbox: person.bbox, score: None }).collect()
+    people
+        .iter()
+        .map(|person| InputBox { id: person.id, bbox: person.bbox, score: None, mask: None })
+        .collect()
 }
 
 /// Reads input boxes, one frame at a time.
@@ -180,7 +183,7 @@ mod tests {
     use posebook_core::person::BBox;
 
     fn input_box(id: u32, score: Option<f32>) -> InputBox {
-        InputBox { id, bbox: BBox { x1: -3.25, y1: 1.0 / 3.0, x2: 20.1, y2: 77.7 }, score }
+        InputBox { id, bbox: BBox { x1: -3.25, y1: 1.0 / 3.0, x2: 20.1, y2: 77.7 }, score, mask: None }
     }
 
     fn write(path: &Path, frames: &[Vec<InputBox>]) {
@@ -249,7 +252,7 @@ mod tests {
         std::fs::write(&path, line).unwrap();
         let boxes = BoxReader::open(&path).unwrap().read_frame(0).unwrap();
         let bbox = BBox { x1: 1.0, y1: 2.0, x2: 3.0, y2: 4.0 };
-        assert_eq!(boxes, [InputBox { id: 4, bbox, score: None }]);
+        assert_eq!(boxes, [InputBox { id: 4, bbox, score: None, mask: None }]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::DatasetError;
 use super::boxes::{BoxFile, BoxWriter};
 use super::cache::StagingFolder;
+use super::coco::{self, DetectionsAbout};
 use super::footage_source::FootageClip;
 use super::frame_hash::decoded_sha256;
 use super::mot::{self, MotBoxes, MotTruth, VideoExtent};
@@ -65,7 +66,7 @@ pub struct FileClipSpec {
     /// Boxes and identities as MOTChallenge text, for scoring, and as input boxes unless `boxes` are provided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<PathBuf>,
-    /// Boxes as MOTChallenge text to recover bodies from instead of the ground truth's.
+    /// Boxes to recover bodies from instead of the ground truth's: MOTChallenge text, or what `posebook detect` writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<PathBuf>,
     /// Benchmark of this clip's ground truth and boxes, if not the dataset's.
@@ -88,7 +89,7 @@ pub struct FileClip {
     pub fps: Option<f64>,
     /// Boxes and identities, MOTChallenge text.
     pub truth: Option<PathBuf>,
-    /// Input boxes, MOTChallenge text.
+    /// Input boxes, MOTChallenge text or detections in COCO's results format.
     pub boxes: Option<PathBuf>,
     /// Benchmark of ground truth and boxes; `None` if their paths or columns have to indicate it.
     pub benchmark: Option<Benchmark>,
@@ -247,9 +248,22 @@ impl FileClip {
         }
         let mut boxes = None;
         if let Some(path) = &self.boxes {
-            let mut read = mot::read_boxes(path, extent, self.benchmark)?;
-            notes.append(&mut read.notes);
-            boxes = Some(write_boxes(read, staged(BOXES), extent.frames)?);
+            if coco::is_results(path)? {
+                if let Some(about) = DetectionsAbout::beside(path)? {
+                    let sha256 = |fps: f64| match &folder {
+                        Some(frames) => Ok(frames.images.sha256(fps)?),
+                        None => Ok(video_sha256.clone()),
+                    };
+                    about.check_video(path, extent, sha256)?;
+                }
+                let (read, mut read_notes) = coco::to_box_file(path, extent, staged(BOXES))?;
+                notes.append(&mut read_notes);
+                boxes = Some(read);
+            } else {
+                let mut read = mot::read_boxes(path, extent, self.benchmark)?;
+                notes.append(&mut read.notes);
+                boxes = Some(write_boxes(read, staged(BOXES), extent.frames)?);
+            }
         }
         let views = self.footage.as_ref().and_then(|footage| footage.views());
         let record = Record {

@@ -37,12 +37,14 @@ pub struct ImageList {
 
 impl ImageList {
     /// The frames and boxes of PHALP's .pkl at `path`. Its names are looked up in `base_path`, or next to it.
+    /// `detects_without_boxes` is whether people are detected in frames without boxes.
     ///
     /// # Errors
     /// If the file is invalid, an image is missing or of another format, or links cannot be made in `cache`.
     pub fn from_pickle(
         path: &Path,
         base_path: Option<&Path>,
+        detects_without_boxes: bool,
         cache: &Path,
     ) -> Result<ImageList, DatasetError> {
         let read = PickledBoxes::read(path)?;
@@ -59,7 +61,7 @@ impl ImageList {
         let images: Vec<PathBuf> = frames.iter().map(|frame| folder.join(&frame.name)).collect();
         check_images(path, &images, base_path.is_none())?;
         let without = frames.iter().filter(|frame| frame.boxes.is_empty()).count();
-        if without > 0 {
+        if without > 0 && !detects_without_boxes {
             notes.push(format!(
                 "{without} of {} frames have no boxes in {}: nobody is there in these frames; PHALP would detect people in them",
                 frames.len(),
@@ -244,7 +246,7 @@ mod tests {
         let images = folder_of(&["1.jpg", "2.jpg", "10.jpg", "other.jpg"]);
         let pickle = images.path().join("my.clip.pkl");
         write_pickle(&pickle, &["2.jpg", "-1.jpg", "10.jpg"]);
-        let list = ImageList::from_pickle(&pickle, Some(images.path()), cache.path()).unwrap();
+        let list = ImageList::from_pickle(&pickle, Some(images.path()), false, cache.path()).unwrap();
         assert_eq!(contents(&list), ["1.jpg", "10.jpg", "2.jpg"], "by characters, without the others");
         assert_eq!(list.folder.file_name().unwrap(), "my");
         assert_eq!(
@@ -253,14 +255,14 @@ mod tests {
         );
         assert!(list.notes[0].starts_with("1 of 3 frames have no boxes"), "{:?}", list.notes);
         // the same list is stored once; the folder is found next to the file
-        let again = ImageList::from_pickle(&pickle, None, cache.path()).unwrap();
+        let again = ImageList::from_pickle(&pickle, None, false, cache.path()).unwrap();
         assert_eq!(again.folder, list.folder);
         assert!(again.notes[0].starts_with("video.base_path is not given"), "{:?}", again.notes);
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
         // all images of a folder in its order need no links
         write_pickle(&pickle, &["1.jpg", "2.jpg"]);
         let whole = folder_of(&["1.jpg", "2.jpg"]);
-        let list = ImageList::from_pickle(&pickle, Some(whole.path()), cache.path()).unwrap();
+        let list = ImageList::from_pickle(&pickle, Some(whole.path()), false, cache.path()).unwrap();
         assert_eq!(list.folder, whole.path());
     }
 
@@ -273,7 +275,7 @@ mod tests {
             [(["1.jpg", "3.jpg"], "video.base_path=FOLDER"), (["1.jpg", "notes.txt"], "no .jpg or .png")]
         {
             write_pickle(&pickle, &names);
-            let message = ImageList::from_pickle(&pickle, None, cache.path()).unwrap_err().to_string();
+            let message = ImageList::from_pickle(&pickle, None, false, cache.path()).unwrap_err().to_string();
             assert!(message.contains("a.pkl") && message.contains(hint), "{message}");
         }
         assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 0);

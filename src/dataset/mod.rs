@@ -4,7 +4,8 @@
 //! draws, with complete ground truth; `files` are the user's videos; `footage` is fetched from published packages, and
 //! views of one scene may have 3D ground truth ([`views`]). Out, for all kinds the same: a video file, ground truth
 //! ([`TruthReader`]) and input boxes ([`BoxReader`]), both read frame by frame, so that a run has one frame's people in
-//! memory at a time. [`mot`] converts MOTChallenge files into both; [`ImageList`] reads PHALP's .pkl of frames and boxes.
+//! memory at a time. [`mot`] converts MOTChallenge files into both, [`coco`] reads and writes
+//! detections; [`ImageList`] reads PHALP's .pkl of frames and boxes.
 //!
 //! ```ignore
 //! let dataset = Dataset::load(Path::new("datasets/walkers.toml"), &changes)?;
@@ -20,6 +21,7 @@ mod box_pickle;
 mod boxes;
 mod cache;
 mod clip;
+pub mod coco;
 mod drawn;
 mod error;
 mod file_clip;

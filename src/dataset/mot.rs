@@ -137,7 +137,7 @@ fn to_boxes(
                 let boxes = boxes.entry(frame).or_default();
                 let id = u32::try_from(row.id).unwrap_or(boxes.len() as u32);
                 let score = row.confidence.filter(|_| role == Role::Boxes).map(|score| score as f32);
-                boxes.push(InputBox { id, bbox, score });
+                boxes.push(InputBox { id, bbox, score, mask: None });
             }
             Ok(())
         })?;

@@ -152,6 +152,39 @@ mod tests {
     }
 
     #[test]
+    fn committed_references_are_paired_with_runs_that_have_newer_columns() {
+        use crate::reference::{ComparedTables, folder, names};
+        let reports = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("reports");
+        let names = names(&reports).unwrap();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            let old = ComparedTables::load(&folder(&reports, &name)).unwrap().runs;
+            let mut new = old.clone();
+            for row in &mut new {
+                row.detector.get_or_insert_with(|| "given".into());
+                row.cues.get_or_insert_with(|| "location + pose".into());
+            }
+            let pairs = pair_runs(&to_maps(&old), &to_maps(&new));
+            let all = (0..old.len()).map(|index| (index, index)).collect();
+            assert_eq!(pairs, Pairs { both: all, ..Pairs::default() }, "{name}");
+        }
+    }
+
+    #[test]
+    fn runs_that_differ_by_cues_or_detector_are_paired_with_equal_ones() {
+        let with = |detector: &str, cues: &str| RunRow {
+            detector: Some(detector.into()),
+            cues: Some(cues.into()),
+            ..run("stream-sequential", 60, None)
+        };
+        let rows = [with("given", "pose"), with("given", "texture"), with("nanodet", "pose")];
+        let [a, b, c] = rows.clone();
+        let pairs = pair_runs(&to_maps(&rows), &to_maps(&[c, a, b]));
+        assert_eq!(pairs.both, [(0, 1), (1, 2), (2, 0)]);
+        assert_eq!(labels(&to_maps(&rows))[2], "nanodet pose");
+    }
+
+    #[test]
     fn columns_that_the_reference_lacks_are_ignored() {
         let old = RunRow { results: String::new(), ..run("extract-jpeg", 60, None) };
         assert_eq!(pair_runs(&to_maps(&[old]), &to_maps(&[run("extract-jpeg", 60, None)])).both, [(0, 0)]);

@@ -20,7 +20,7 @@ pub enum Rule {
     Provenance,
 }
 
-const POINT: [&str; 24] = [
+const POINT: [&str; 26] = [
     "mode",
     "repeat",
     "search_key",
@@ -39,6 +39,8 @@ const POINT: [&str; 24] = [
     "dataset_people",
     "jpeg_quality",
     "model",
+    "detector",
+    "cues",
     "precision",
     "hmr2_batch",
     "hmr2_frames",
@@ -49,7 +51,7 @@ const POINT: [&str; 24] = [
 
 const ENCODING: [&str; 4] = ["gop", "b_frames", "crf", "bit_rate_kbps"];
 
-const PROVENANCE: [&str; 21] = [
+const PROVENANCE: [&str; 20] = [
     "run_id",
     "experiment",
     "error",
@@ -58,7 +60,6 @@ const PROVENANCE: [&str; 21] = [
     "search_edge",
     "clip_sha256",
     "clip_bytes",
-    "detector",
     "detector_sha256",
     "device",
     "limit_device_mib",

@@ -184,11 +184,29 @@ pub enum RunnerError {
     #[error(transparent)]
     Model(#[from] RecoveryError),
     /// The detector is requested without its weights.
-    #[error("detect.model = \"nanodet\" is requested and no weights are named; this is a bug of posebook")]
+    #[error("a detector is requested and no weights are named; this is a bug of posebook")]
     NoDetector,
-    /// The detector fails.
+    /// The detector cannot be loaded, or fails.
     #[error(transparent)]
-    NanoDet(#[from] posebook_models::detect::nanodet::NanoDetError),
+    Detector(#[from] super::project::detector::DetectorError),
+    /// People cannot be detected, or not written.
+    #[error(transparent)]
+    Detections(#[from] super::detections::DetectionsError),
+    /// The set of a published detector is missing or invalid.
+    #[error(transparent)]
+    DetectorSet(#[from] posebook_models::recovery::DetectorSetError),
+    /// A detector set is that of another detector.
+    #[error(
+        "{path} is a set of {found}, and detect.model is {model}; set detect.model={found}, or name another set"
+    )]
+    OtherDetector {
+        /// The set's file.
+        path: PathBuf,
+        /// Its detector.
+        found: &'static str,
+        /// The requested detector.
+        model: &'static str,
+    },
     /// Ground truth from calibrated views is invalid.
     #[error(transparent)]
     Views(#[from] posebook_track::metrics::views::ViewsError),

@@ -2,7 +2,7 @@
 //!
 //! [`plan()`] lists the runs of an experiment, which of them are done and why others cannot run. [`execute()`] makes the
 //! missing ones, one at a time, each in a process of its own that is sampled and limited, and writes a report folder.
-//! [`track()`] processes one video in the same way. [`estimate_resources()`] predicts memory, disk and time of a run from
+//! [`track()`] processes one video in the same way. [`detections`] only finds its people, and writes them. [`estimate_resources()`] predicts memory, disk and time of a run from
 //! short trial runs. [`images`] reconstructs single images in this process.
 //!
 //! Groups of files, from the lowest to the highest. A group uses groups above it in this table, never below it.
@@ -18,12 +18,14 @@
 //! | `supervisor` | a planned run | its process, started, sampled, limited and classified; its row and tables |
 //! | `scheduler` | an experiment | its plan; its executed runs and its report folder |
 //! | `track` | a request for one video | a folder with tables, overlay and summary |
+//! | [`detections`] | a request for one video | a file of boxes, scores and masks; uses `project`, `supervisor` and `track` only |
 //! | `estimate` | a request for one video | memory, disk and time of every video mode |
 //! | [`export`] | tables of a run or a `.pkl` of PHALP | glTF, npz, BVH, CSV, MOTChallenge text, `.pkl`; tables; uses `project` and `scoring` only |
 //! | [`images`] | a request for images | renderings, meshes and parameters; uses `project` and `store` only |
 //!
 //! Does not depend on the drawing of charts.
 
+pub mod detections;
 mod drawing;
 mod error;
 mod estimate;

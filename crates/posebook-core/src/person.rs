@@ -136,7 +136,7 @@ impl std::fmt::Display for TrackId {
     }
 }
 
-/// A detected person: box and score.
+/// A detected person: box, score, and the mask of a detector that has one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// Pixels of the frame.
@@ -145,6 +145,9 @@ pub struct Detection {
     pub score: f32,
     /// Id of the input box ([`InputBox::id`]), if the box was provided; used for tracking only with `phalp.use_gt`.
     pub input_id: Option<u32>,
+    /// Pixels that the person covers, if the detector finds them or the input provides them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<FrameMask>,
 }
 
 /// A box of a person that a run is provided with instead of detecting it.
@@ -158,6 +161,9 @@ pub struct InputBox {
     /// PHALP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
+    /// Pixels that the person covers, if the input has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<FrameMask>,
 }
 
 /// SMPL's parameters, rotations as matrices (Loper et al. 2015).
@@ -190,7 +196,8 @@ pub struct Person {
     pub joints_in_square: Vec<[f32; 2]>,
     /// Confidence of a landmark network and of the body fit; `None` for HMR2, which reports none.
     pub confidence: Option<LandmarkConfidence>,
-    /// Pixels that the person covers: the network's mask, or the body's silhouette where HMR2's appearance is computed.
+    /// Pixels that the person covers: the detector's mask (moved here from [`Detection::mask`]), else the body network's, else
+    /// the body's silhouette where HMR2's appearance is computed.
     pub mask: Option<FrameMask>,
     /// Texture and embedding; `None` unless the settings ask for appearance.
     #[serde(skip)]

@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let settings = Settings::default();
     let weights = set.load_weights(settings.precision, &Device::Cpu)?;
     let hmr2 = Hmr2::new(set.hmr2_config("this example")?, weights, &settings)?;
-    let crops = hmr2.extract_crops(&frame, &[Detection { bbox, score: 1.0, input_id: None }])?;
+    let crops = hmr2.extract_crops(&frame, &[Detection { bbox, score: 1.0, input_id: None, mask: None }])?;
     let person = hmr2.recover(&[crops], &body)?.concat().pop().ok_or("nobody was recovered")?;
 
     println!(

@@ -241,6 +241,7 @@ impl Walker {
                 bbox: BBox { x1: 0.0, y1: 0.0, x2: 80.0, y2: 200.0 },
                 score: 0.9,
                 input_id: None,
+                mask: None,
             },
             params,
             crop_camera: [0.9, 0.0, 0.0],

@@ -4,15 +4,19 @@ use super::super::experiment::project;
 use super::super::parity::precision;
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};
+use posebook_core::frame::FrameSize;
 use posebook_core::memory::heap::{self, HeapInterval};
+use posebook_models::detect::mask_rcnn::Architecture as DetectorArchitecture;
 use posebook_models::hmr2::Footprint;
 use posebook_models::hmr2::{Config, Precision};
-use posebook_models::recovery::{Architecture, HMR2_MODEL_SET, ModelSet, RecoveryError};
+use posebook_models::recovery::{Architecture, DetectorSet, HMR2_MODEL_SET, ModelSet, RecoveryError};
 use serde::Serialize;
 use std::path::Path;
 
 /// A model set with the dimensions of the published network and weights from a formula.
 const BY_FORMULA: &str = "hmr2-formula";
+/// Longest side of an image.
+const MAX_SIDE: usize = 1 << 16;
 /// Batch sizes whose peaks are reported.
 const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
 const NOTE: &str = "peaks are of the heap in a forward pass on the CPU; a GPU holds the same buffers, plus rounding \
@@ -24,16 +28,29 @@ pub struct Args {
     name: String,
     /// Available memory, separated by commas: 8GiB, 6000MB
     #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = bytes, default_value = "4GiB,8GiB,16GiB,24GiB")]
-    budget: Vec<u64>,
-    /// Also run forward passes with these batch sizes, separated by commas, and measure their heap
+    pub budget: Vec<u64>,
+    /// Also run forward passes with these batch sizes, separated by commas, and measure their heap; of a detector, passes over
+    /// one image of each size
     #[arg(long, value_name = "CROPS", value_delimiter = ',', num_args = 0.., default_missing_value = "1,2,4")]
-    measure: Option<Vec<usize>>,
+    pub measure: Option<Vec<usize>>,
     /// Precisions, separated by commas: f32, bf16, f16
     #[arg(long, value_delimiter = ',', value_parser = precision, default_value = "f32,bf16,f16")]
-    precision: Vec<Precision>,
+    pub precision: Vec<Precision>,
+    /// Sizes of the images of a detector, separated by commas
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_delimiter = ',', value_parser = image_size, default_value = "640x480,1280x720,1920x1080")]
+    pub image: Vec<FrameSize>,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+}
+
+/// Parses the size of an image.
+fn image_size(text: &str) -> Result<FrameSize, String> {
+    let side = |side: &str| side.trim().parse().ok().filter(|side| (1..=MAX_SIDE).contains(side));
+    let sides = text.split_once('x').and_then(|(width, height)| Some((side(width)?, side(height)?)));
+    let (width, height) =
+        sides.ok_or_else(|| format!("`{text}` is not the size of an image; write 1920x1080"))?;
+    Ok(FrameSize { width, height })
 }
 
 /// Parses a number of bytes with an optional unit.
@@ -98,7 +115,11 @@ struct LargestBatch {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let set = find_set(&project()?.root.join("models"), &args.name)?;
+    let folder = project()?.root.join("models");
+    if let Some(set) = find_detector(&folder, &args.name)? {
+        return super::show_detector::run(&set, args);
+    }
+    let set = find_set(&folder, &args.name)?;
     let config = match &set.architecture {
         Architecture::Hmr2(config) => config.clone(),
         Architecture::BlazePose(variant) => return super::show_blazepose::run(&set, *variant, args.json),
@@ -125,6 +146,24 @@ pub fn run(args: &Args) -> Result<()> {
         print(&report);
     }
     Ok(())
+}
+
+/// Finds the detector `name`; `None` if the name is that of another set. If a published one is not imported, weights by formula
+/// have the same dimensions.
+fn find_detector(folder: &Path, name: &str) -> Result<Option<DetectorSet>> {
+    let text = std::fs::read_to_string(folder.join(format!("{name}.toml")));
+    let is_published = DetectorArchitecture::ALL.iter().any(|architecture| architecture.name() == name);
+    match text {
+        Ok(text) if DetectorSet::is_text_of_set(&text) => Ok(Some(DetectorSet::find(folder, name)?)),
+        Err(_) if is_published => {
+            let by_formula = format!("{name}-formula");
+            eprintln!(
+                "{name} is not imported (`posebook model import {name}`); showing {by_formula}, which has the same dimensions:"
+            );
+            Ok(Some(DetectorSet::find(folder, &by_formula)?))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Finds the model set `name`. If the published one is not imported, a set with the same dimensions is used.
@@ -255,7 +294,8 @@ fn print(report: &NetworkReport) {
     println!("\n{}", report.note);
 }
 
-fn mib(bytes: u64) -> String {
+/// Bytes in MiB.
+pub fn mib(bytes: u64) -> String {
     let mib = bytes as f64 / f64::from(1u32 << 20);
     if mib < 99.95 { format!("{mib:.1}") } else { format!("{mib:.0}") }
 }
@@ -263,6 +303,14 @@ fn mib(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_of_images_are_parsed() {
+        assert_eq!(image_size("1920x1080"), Ok(FrameSize { width: 1920, height: 1080 }));
+        for wrong in ["1920", "0x10", "10x", "axb", "1x99999999"] {
+            assert!(image_size(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn budgets_are_parsed_with_units() {

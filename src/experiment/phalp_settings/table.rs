@@ -128,7 +128,7 @@ pub const KEYS: &[PhalpKey] = &[
     setting("phalp.n_init", "5", "phalp.n_init"),
     setting("phalp.encode_type", "4c", "appearance.encode_type"),
     setting("phalp.past_lookback", "1", "phalp.past_lookback"),
-    translated("phalp.detector", "vitdet", translate::detector, "the published detectors are not built in: `detect.model=nanodet`, or `boxes=FILE`").plain("nanodet"),
+    translated("phalp.detector", "vitdet", translate::detector, "`detect.model`; `maskrcnn` is `regnety`. A preset uses `vitdet` where it is imported (`posebook model import vitdet`), otherwise NanoDet").plain("nanodet"),
     dead("phalp.shot", "0", "PHALP overwrites it in every frame"),
     frames("phalp.start_frame", "-1", "added to the first frame of the range; -1 selects the whole range"),
     frames("phalp.end_frame", "10", "end within the range, if `phalp.start_frame` is not -1"),

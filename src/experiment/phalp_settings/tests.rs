@@ -66,8 +66,8 @@ fn every_published_key_is_understood_with_its_default() {
         let of_humans = Preset::FourDHumans.default_of(known);
         let is_same = is_same_value(default, of_humans) || is_default_path(default, of_humans);
         assert!(is_same, "{key}: {default} is published, not {of_humans}");
-        // the detector and the sources are not accepted as they are
-        if !matches!(key, "phalp.detector" | "video.source") {
+        // the source is not accepted as it is
+        if key != "video.source" {
             settings_of(&["preset=4dhumans", pair]);
             parse(&[pair]);
         }
@@ -91,8 +91,7 @@ fn every_key_that_has_no_effect_says_so() {
 fn impossible_values_are_refused_with_what_to_do() {
     for (given, hint) in [
         ("phalp.distance_type=EQ_020", "EQ_019 or EQ_010"),
-        ("phalp.detector=vitdet", "detect.model=nanodet, or boxes=FILE"),
-        ("phalp.detector=maskrcnn", "detect.model=nanodet, or boxes=FILE"),
+        ("phalp.detector=yolo", "vitdet, maskrcnn (detect.model=regnety), or detect.model=nanodet"),
         ("phalp.predict=TXL", "letters T or A, P and L"),
         ("phalp.low_th_c=high", "a number from 0 to 1"),
         ("EXTRA.FOCAL_LENGTH=1000", "only 5000 is possible"),
@@ -174,6 +173,26 @@ fn the_users_values_replace_the_presets() {
     let line = parse(&["phalp.n_init=3", "preset=phalp", "~phalp.n_init"]);
     assert_eq!(value(&line, "phalp.n_init"), Some(Value::Integer(5)));
     assert_eq!(line.notes, ["~phalp.n_init: the default is used"]);
+}
+
+#[test]
+fn phalps_detectors_have_names_here() {
+    use posebook_models::detect::Model;
+    for (given, model) in [
+        ("phalp.detector=vitdet", Model::Vitdet),
+        ("phalp.detector=maskrcnn", Model::Regnety),
+        ("phalp.detector=regnety", Model::Regnety),
+        ("phalp.detector=nanodet", Model::Nanodet),
+    ] {
+        let line = parse(&[given]);
+        assert_eq!(settings(&line).detect.model, model, "{given}");
+        assert!(line.notes[0].contains("became detect.model="), "{:?}", line.notes);
+    }
+    // a preset's detector is looked up when the video is tracked
+    assert_eq!(value(&parse(&["preset=phalp"]), "detect.model"), None);
+    let own =
+        settings_of(&["preset=phalp", "detect.model=regnety", "detect.weights=mine", "detect.score=0.4"]);
+    assert_eq!((own.detect.weights.as_deref(), own.detect.score), (Some("mine"), Some(0.4)));
 }
 
 #[test]

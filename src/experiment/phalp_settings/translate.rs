@@ -155,20 +155,18 @@ pub(super) fn least_score(given: &Given, line: &mut CommandLine) -> Result<(), S
 }
 
 pub(super) fn detector(given: &Given, line: &mut CommandLine) -> Result<(), String> {
-    match given.text {
-        // Which detector replaces it is said when it is chosen.
-        _ if given.is_default => Ok(()),
-        "nanodet" => {
-            line.set("detect.model", Value::String("nanodet".into()));
-            Ok(())
+    let model = match given.text {
+        // The preset's detector is used where it is imported, which is looked up when the video is tracked.
+        _ if given.is_default => return Ok(()),
+        // posebook's own names are accepted, too
+        "vitdet" | "nanodet" | "regnety" => given.text,
+        "maskrcnn" => "regnety",
+        _ => {
+            return Err("there is no such detector; write vitdet, maskrcnn (detect.model=regnety), or detect.model=nanodet".into());
         }
-        "vitdet" | "maskrcnn" => {
-            Err("the published detectors are not built in; write detect.model=nanodet, or boxes=FILE with the boxes of \
-                 your own detector"
-                .into())
-        }
-        _ => Err("there is no such detector; write detect.model=nanodet, or boxes=FILE".into()),
-    }
+    };
+    line.translate(given, "detect.model", Value::String(model.into()));
+    Ok(())
 }
 
 pub(super) fn expand_bbox_shape(given: &Given, line: &mut CommandLine) -> Result<(), String> {

@@ -19,9 +19,12 @@ use crate::runner::project::weights;
 use crate::runner::scheduler::execute::ExecuteOptions;
 use crate::runner::supervisor::work_folder::WorkFolder;
 use extrapolate::FullRun;
+use posebook_core::frame::FrameSize;
 use posebook_core::memory::{disk, process};
 use posebook_core::person::InputBox;
 use posebook_models::detect;
+use posebook_models::detect::mask_rcnn::preprocess::Geometry;
+use posebook_models::detect::mask_rcnn::{Footprint, Options};
 use posebook_video as video;
 use posebook_video::{Mode, Probe, Store};
 use sampling::DecodeRate;
@@ -109,6 +112,9 @@ pub struct ModeEstimate {
 /// Frames of a trial run: a few more than the tracker needs to confirm a track.
 const TRIAL_FRAMES: usize = 8;
 
+/// Frames of a trial run with a published detector, which takes up to a minute for a frame on a CPU.
+const SLOW_TRIAL_FRAMES: usize = 1;
+
 /// Estimates the resources of a run of `request` in each video mode, or in the requested one. Without boxes `people`
 /// people per frame are assumed.
 ///
@@ -131,16 +137,26 @@ pub fn estimate_resources(
     let request = &request.with_defaults(project, listener)?.with_local_source(project, listener)?;
     let settings = &request.settings;
     weights::fetch_model(project, &settings.model, listener)?;
-    let detector = match settings.detect.model {
-        detect::Model::Provided => None,
-        detect::Model::Nanodet => Some(weights::fetch_detector(project, listener)?.path),
-    };
+    let detectors = weights::prepare_detectors(project, &settings.detect, listener)?;
     let probe = video::probe_with_fps(&request.source, request.fps)?.looped(settings.video.loops());
     let range = video::select_frames(&settings.video, &probe)?.range;
     let work = WorkFolder::create(&project.work(), "plan")?;
     let frames = sampling::count_frames(&probe, settings, &work.scratch())?;
     let every = settings.video.every().max(1);
-    let trial_frames = TRIAL_FRAMES.max(settings.hmr2.frames).min(frames.min(range.len().div_ceil(every)));
+    let slow_detector = settings.detect.models().find(|model| model.published().is_some());
+    let wanted_frames = match slow_detector {
+        Some(_) => SLOW_TRIAL_FRAMES.max(settings.detect.batch),
+        None => TRIAL_FRAMES,
+    };
+    let trial_frames = wanted_frames.max(settings.hmr2.frames).min(frames.min(range.len().div_ceil(every)));
+    if let Some(model) = slow_detector {
+        let (model, modes) = (model.name(), requested_modes(settings).len());
+        listener.on_event(ProgressEvent::Note(&format!(
+            "a trial run in each of {modes} modes loads {model} and detects {trial_frames} frame{}: minutes on a CPU; \
+             video.mode=NAME tries one mode",
+            if trial_frames == 1 { "" } else { "s" }
+        )));
+    }
     let workload = match input_boxes(project, request, listener)? {
         Some(boxes) => Workload::from_boxes(&boxes, range.clone(), trial_frames),
         None => Workload::assumed(people, trial_frames, probe.width, probe.height),
@@ -155,7 +171,7 @@ pub fn estimate_resources(
         every,
         workload: &workload,
         program: &options.program,
-        detector: detector.as_deref(),
+        detectors: &detectors,
         interrupt,
     };
     let budget = ResourceBudget::available(settings, &placement, &work);
@@ -165,7 +181,10 @@ pub fn estimate_resources(
         listener.on_event(ProgressEvent::Phase(mode.name()));
         modes.push(estimate_mode(&context, &full_run, mode, &budget, &work)?);
     }
-    let notes = notes(&probe, &workload, &placement, trial_frames);
+    let mut notes = notes(&probe, &workload, &placement, trial_frames);
+    for model in settings.detect.models().filter(|model| model.published().is_some()) {
+        notes.push(detector_note(project, settings, model, FrameSize::new(probe.width, probe.height))?);
+    }
     Ok(ResourceEstimate {
         source: request.source.clone(),
         codec: probe.codec.clone(),
@@ -242,6 +261,30 @@ fn input_boxes(
     let mut frames = Vec::new();
     source.for_each_frame(|boxes| frames.push(boxes))?;
     Ok(Some(frames))
+}
+
+/// What a published detector takes by its sizes: users run out of memory by it.
+fn detector_note(
+    project: &Project,
+    settings: &Settings,
+    model: detect::Model,
+    size: FrameSize,
+) -> Result<String, RunnerError> {
+    let set = weights::published_set(project, &settings.detect, model)?;
+    let Options { precision, budget, batch, .. } = settings.detect.options(model);
+    let footprint = Footprint::new(&set.config, precision);
+    let padded = Geometry::new(&set.config.input, size).padded;
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let peak = mib(footprint.peak_bytes(padded.height, padded.width, batch, budget));
+    let weights = mib(footprint.weights_bytes);
+    let advice = match settings.detect.budget_mib {
+        Some(budget) => format!("with detect.budget_mib={budget}"),
+        None => "detect.budget_mib=N lowers the buffers".to_string(),
+    };
+    let name = &set.name;
+    Ok(format!(
+        "the detector {name} takes up to {peak} MiB of the heap, {weights} MiB of them for weights ({advice})"
+    ))
 }
 
 fn notes(

@@ -8,11 +8,11 @@ use crate::experiment::{ExperimentError, Limits, Settings};
 use crate::runner::drawing::overlay;
 use crate::runner::job::gpu::DevicePlacement;
 use crate::runner::project::progress::NoProgress;
+use crate::runner::project::weights::RunDetectors;
 use crate::runner::supervisor::run_job;
 use crate::runner::supervisor::work_folder::WorkFolder;
 use posebook_core::labels::Outcome;
 use posebook_video::{Mode, Probe};
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 /// What all trial runs share.
@@ -27,8 +27,8 @@ pub(super) struct TrialContext<'a> {
     pub every: usize,
     pub workload: &'a Workload,
     pub program: &'a Program,
-    /// File of the detector's weights; `None` where boxes are provided.
-    pub detector: Option<&'a Path>,
+    /// Weights of the detectors; none where boxes are provided.
+    pub detectors: &'a RunDetectors,
     pub interrupt: &'a AtomicBool,
 }
 
@@ -84,7 +84,8 @@ impl TrialContext<'_> {
             boxes: Some(boxes),
             model: self.project.model(&self.settings.model),
             models: self.project.models(),
-            detector: self.detector.map(Path::to_path_buf),
+            detector: self.detectors.main.clone(),
+            fallback: self.detectors.fallback.clone(),
             scratch: own.scratch(),
             // `track` draws one: its copies of frames are part of what a run takes
             overlay: Some(own.folder.join(overlay::FILE_NAME)),

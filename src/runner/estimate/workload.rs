@@ -55,7 +55,7 @@ impl Workload {
                 x2: middle + person_height * WIDTH / 2.0,
                 y2: top + person_height,
             };
-            InputBox { id: id as u32, bbox, score: None }
+            InputBox { id: id as u32, bbox, score: None, mask: None }
         };
         let all: Vec<InputBox> = (0..people).map(person).collect();
         let frames = vec![all; trial_frames];

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::runner::project::progress::NoProgress;
-use posebook_export::ExportError;
-use posebook_export::pkl::{PklFrame, ReadLimits, read};
+use posebook_export::pkl::{PklFrame, PklWriter, ReadLimits, read};
+use posebook_export::{ExportError, FrameSink, VideoInfo};
 use posebook_notebook::tables::{PersonRow, files};
 use std::path::PathBuf;
 
@@ -69,6 +69,31 @@ fn a_pkl_survives_the_way_through_tables() {
             assert_eq!(exported.tracks, 2);
         }
     }
+}
+
+#[test]
+fn a_detectors_mask_is_exported_with_its_person() {
+    let frame = frames(&data("extract.pkl")).swap_remove(4).frame;
+    let mut row = rows::rows_of("run", &frame).swap_remove(0);
+    // a disc with a hole, as a network's mask may have
+    let inside =
+        |i: usize| (400..2500).contains(&((i % 320).abs_diff(130).pow(2) + (i / 320).abs_diff(110).pow(2)));
+    let bits: Vec<u8> = (0..320 * 200).map(|i| u8::from(inside(i))).collect();
+    let counts = posebook_models::hmr2::mask::rle_counts(&bits, 320, 200);
+    row.mask_counts = Some(counts.clone());
+    let person = rows::person_of(&row, frame.size).unwrap().unwrap();
+    let mask = person.mask.clone().unwrap();
+    assert_eq!((mask.width, mask.height, &mask.counts), (320, 200, &counts));
+    // through a .pkl and back to a row
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("demo_clip.pkl");
+    let video = VideoInfo::new("clip", 30.0);
+    let mut sink = Box::new(PklWriter::create(&path, video, PklSettings::new("out")).unwrap());
+    sink.push(ExportFrame { people: vec![person], ..frame }).unwrap();
+    sink.finish().unwrap();
+    let read = frames(&path).swap_remove(0).frame;
+    assert_eq!(rows::rows_of("run", &read)[0].mask_counts, Some(counts.clone()));
+    assert_eq!(posebook_models::hmr2::mask::mask_of_counts(&counts, 320, 200), Ok(bits));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The input boxes of an image: from the command line, from a file, or the whole image.
 
 use crate::dataset::DatasetError;
+use crate::dataset::coco;
 use crate::dataset::mot::{self, VideoExtent};
 use posebook_core::frame::FrameSize;
 use posebook_core::person::{BBox, InputBox};
@@ -49,6 +50,14 @@ pub enum BoxesError {
         /// What is wrong.
         problem: String,
     },
+    /// A file has detections of a video.
+    #[error(
+        "{path} has COCO's results, which are read for videos; for images give MOTChallenge text (`posebook detect FOLDER --as mot`)"
+    )]
+    Results {
+        /// The file.
+        path: PathBuf,
+    },
     /// A box has no finite, positive area.
     #[error("the box {bbox} has no finite area")]
     NoArea {
@@ -96,7 +105,7 @@ pub enum BoxOrigin {
     /// A file next to the image.
     #[serde(rename = "beside")]
     PerImage(#[serde(serialize_with = "super::serialize::serialize_path")] PathBuf),
-    /// NanoDet, because no boxes are provided.
+    /// The detector, because no boxes are provided.
     Detector,
     /// No boxes and no detector: the whole image is one person's box.
     #[serde(rename = "whole_picture")]
@@ -131,6 +140,9 @@ impl ProvidedBoxes {
     ) -> Result<ProvidedBoxes, BoxesError> {
         let path = Path::new(text);
         if path.is_file() {
+            if coco::is_results(path)? {
+                return Err(BoxesError::Results { path: path.to_path_buf() });
+            }
             let bounds = VideoExtent { size: None, frames: images };
             let (boxes, file_notes) = parse_motchallenge(DecodedText::read(path), path, bounds, benchmark)?;
             notes.extend(file_notes);

@@ -18,6 +18,7 @@ pub use request::{DetectSettings, ReconstructRequest, ReconstructRequestError};
 pub use summary::{FailedImage, ReconstructedImage, ReconstructionEvent, ReconstructionSummary, StageTimes};
 
 use super::{Project, RunnerError};
+use crate::runner::project::detector::{DetectorError, PeopleDetector};
 use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use crate::runner::project::{defaults, weights};
 use crate::runner::store::report_folder;
@@ -27,7 +28,6 @@ use posebook_core::frame::{Frame, FrameSize};
 use posebook_core::person::{Detection, Person};
 use posebook_core::provenance::SourceVersion;
 use posebook_models::body::Body;
-use posebook_models::detect::nanodet::{NanoDet, NanoDetError};
 use posebook_models::device;
 use posebook_models::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet, RecoveryError};
 use posebook_notebook::tables::ImagePersonRow;
@@ -64,7 +64,7 @@ enum ImageError {
     Boxes(#[from] BoxesError),
     /// Detection fails.
     #[error(transparent)]
-    Detector(#[from] NanoDetError),
+    Detector(#[from] DetectorError),
     /// Cropping fails.
     #[error(transparent)]
     Network(#[from] RecoveryError),
@@ -85,7 +85,7 @@ struct Reconstruction<'r> {
     request: &'r ReconstructRequest,
     names: Vec<String>,
     /// Detector for images without boxes; `None` if no image needs it.
-    detector: Option<NanoDet>,
+    detector: Option<PeopleDetector>,
     network: BodyNetwork,
     body: Body,
     /// The columns that all rows share.
@@ -147,8 +147,11 @@ impl<'r> Reconstruction<'r> {
         let (choice, _) = device::resolve(&request.device)?;
         let opened = device::open(&choice)?;
         let detector = if request.needs_detector() {
-            let weights = weights::fetch_detector(project, &mut NoteListener(&mut on_note))?.path;
-            Some(recovery::load_detector(&weights, &opened, &request.detect.nanodet)?)
+            let settings = request.detect.to_run_settings();
+            settings.without_effect().iter().for_each(|key| on_note(&format!("{key} has no effect here")));
+            let weights = weights::prepare_detectors(project, &settings, &mut NoteListener(&mut on_note))?;
+            let weights = weights.main.ok_or(RunnerError::NoDetector)?;
+            Some(PeopleDetector::load(settings.model, &weights, &settings, &opened)?)
         } else {
             None
         };
@@ -235,12 +238,17 @@ impl<'r> Reconstruction<'r> {
         times.read_secs += started.elapsed().as_secs_f64();
         let size = FrameSize::new(still.frame.width, still.frame.height);
         let ImageBoxes { boxes, mut origin, notes } = self.request.boxes.for_image(index, path, size)?;
-        let detection = |bbox| Detection { bbox, score: 1.0, input_id: None };
+        let detection = |bbox| Detection { bbox, score: 1.0, input_id: None, mask: None };
         let mut detections: Vec<Detection> = boxes.into_iter().map(detection).collect();
         if let (BoxOrigin::WholeImage, Some(detector)) = (&origin, &self.detector) {
             let started = Instant::now();
             let detected = detector.detect(&[&still.frame])?.pop();
-            detections = self.network.remove_uncertain(detected.unwrap_or_default());
+            detections = detected.unwrap_or_default();
+            if let PeopleDetector::NanoDet(_) = detector {
+                detections = self.network.remove_uncertain(detections);
+            }
+            let settings = self.request.detect.to_run_settings();
+            detections.retain(|detection| settings.keeps(detection));
             origin = BoxOrigin::Detector;
             times.detect_secs += started.elapsed().as_secs_f64();
         }

@@ -79,7 +79,7 @@ pub(super) mod tests {
         let upright = [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, -1.0]];
         let params = SmplParams { betas: [0.0; 10], global_orient: upright, body_pose: [IDENTITY; 23] };
         Person {
-            detection: Detection { bbox, score: 1.0, input_id: None },
+            detection: Detection { bbox, score: 1.0, input_id: None, mask: None },
             joints: body.pose(&params).joints44,
             params,
             crop_camera,

@@ -3,6 +3,8 @@
 use super::boxes::{ProvidedBoxes, has_boxes_file};
 use crate::experiment::{Override, overrides};
 use crate::runner::RunnerError;
+use crate::runner::project::defaults::DEMO_LEAST_SCORE;
+use posebook_core::labels::Precision;
 use posebook_core::toml_error::explain_toml_error;
 use posebook_models::detect;
 use posebook_models::device;
@@ -26,6 +28,12 @@ pub enum ReconstructRequestError {
     /// `hmr2.frames` has no meaning for images.
     #[error("`hmr2.frames` applies to videos only; for images set `hmr2.batch`")]
     FramesOfImages,
+    /// Masks of provided boxes have no use for images.
+    #[error(
+        "detect.model=x101 computes masks of given boxes, which nothing here uses: leave it out, or set \
+         detect.model=vitdet or regnety for images without boxes"
+    )]
+    MasksOfImages,
     /// A setting of BlazePose is invalid.
     #[error(transparent)]
     BlazePose(#[from] posebook_models::blazepose::BlazePoseError),
@@ -87,11 +95,41 @@ pub struct DetectSettings {
     pub model: detect::Model,
     /// Settings of NanoDet.
     pub nanodet: detect::nanodet::Settings,
+    /// Name of the set of a published detector.
+    pub weights: Option<String>,
+    /// Limit of a published detector's buffers, MiB.
+    pub budget_mib: Option<u64>,
+    /// Precision of a published detector.
+    pub precision: Precision,
+    /// Threshold of a published detector.
+    pub score: Option<f64>,
+    /// A detection is removed unless its score is greater; by default 0.5 for published detectors, as in 4D-Humans' demo.
+    pub least_score: Option<f64>,
 }
 
 impl Default for DetectSettings {
     fn default() -> DetectSettings {
-        DetectSettings { model: detect::Model::Nanodet, nanodet: detect::nanodet::Settings::default() }
+        DetectSettings {
+            model: detect::Model::Nanodet,
+            nanodet: detect::nanodet::Settings::default(),
+            weights: None,
+            budget_mib: None,
+            precision: Precision::F32,
+            score: None,
+            least_score: None,
+        }
+    }
+}
+
+impl DetectSettings {
+    /// The settings of a run with the same detections.
+    pub(super) fn to_run_settings(&self) -> detect::Settings {
+        let DetectSettings { model, nanodet, weights, budget_mib, precision, score, least_score } =
+            self.clone();
+        let default = model.published().map_or(0.0, |_| DEMO_LEAST_SCORE);
+        let least_score = least_score.unwrap_or(default);
+        let others = detect::Settings::default();
+        detect::Settings { model, nanodet, weights, budget_mib, precision, score, least_score, ..others }
     }
 }
 
@@ -120,6 +158,10 @@ impl ReconstructRequest {
         written.blazepose.check().map_err(ReconstructRequestError::from)?;
         written.fit.check().map_err(ReconstructRequestError::from)?;
         written.detect.nanodet.check()?;
+        written.detect.to_run_settings().check()?;
+        if written.detect.model == detect::Model::X101 {
+            return Err(ReconstructRequestError::MasksOfImages.into());
+        }
         device::parse(&written.device)?;
         let (images, mut notes) = collect_images(images)?;
         let boxes = match written.boxes.as_ref().map(text) {

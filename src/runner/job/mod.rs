@@ -10,6 +10,7 @@ pub mod phalp_files;
 pub mod planned;
 
 use crate::experiment::Settings;
+use crate::runner::project::weights::DetectorWeights;
 use posebook_core::labels::Outcome;
 use posebook_notebook::tables::metrics::RunMetrics;
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,10 @@ pub struct JobSpec {
     pub models: PathBuf,
     /// The detector's weights; `None` where boxes are provided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detector: Option<PathBuf>,
+    pub detector: Option<DetectorWeights>,
+    /// Weights of the detector of frames without provided boxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<DetectorWeights>,
     /// Folder for scratch files.
     pub scratch: PathBuf,
     /// Where an overlay video is written; `None` writes none.

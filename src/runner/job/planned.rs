@@ -4,11 +4,11 @@ use super::clips::Clip;
 use super::gpu::DevicePlacement;
 use crate::experiment::Settings;
 use crate::runner::project::time_estimate::TimeEstimate;
+use crate::runner::project::weights::RunDetectors;
 use crate::runner::store::key::RunKey;
 use posebook_core::labels::Outcome;
 use posebook_core::provenance::sha256_of_bytes;
 use std::fmt;
-use std::path::PathBuf;
 
 /// One run of an experiment: settings, clip and repeat.
 #[derive(Debug, Clone)]
@@ -29,8 +29,8 @@ pub struct PlannedRun {
     pub clip: Clip,
     /// Hashes of everything that determines the run; `None` while the clip is not generated, or if the run is blocked.
     pub key: Option<RunKey>,
-    /// File of the detector's weights; `None` where boxes are provided.
-    pub detector: Option<PathBuf>,
+    /// Weights of the detectors; none where boxes are provided.
+    pub detectors: RunDetectors,
     /// Whether the run is done, or why not.
     pub status: RunStatus,
     /// Estimated wall-clock time of the run.

@@ -1,7 +1,10 @@
-//! Default model set for videos and images of real people.
+//! Defaults for videos and images of real people: the model set, and which people of a published detector are kept.
 
 use crate::runner::Project;
 use posebook_models::recovery::HMR2_MODEL_SET;
+
+/// The score above which 4D-Humans' demo keeps the people of a published detector.
+pub const DEMO_LEAST_SCORE: f64 = 0.5;
 
 /// The model set whose weights are freely available.
 const FREE_MODEL: &str = "blazepose";

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Minimum interval between two lines about the same fetch, where there is no bar.
 const FETCH_LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// Minimum interval between two lines about detected frames, where there is no bar.
+const DETECTED_LINE_INTERVAL: Duration = Duration::from_secs(10);
 const MB: u64 = 1_000_000;
 
 /// A progress event.
@@ -51,6 +53,17 @@ pub enum ProgressEvent<'a> {
         number: u64,
         /// Number of frames that the run processes.
         total: u64,
+    },
+    /// The people of a frame are detected and stored.
+    Detected {
+        /// Number of the frame in the video.
+        frame: u64,
+        /// Number of frames that are done, those of an earlier start included.
+        done: u64,
+        /// Number of frames in all.
+        total: u64,
+        /// Mean rate since the start.
+        frames_per_sec: f64,
     },
     /// A run has ended.
     RunEnded {
@@ -140,6 +153,11 @@ impl ProgressListener for BarListener {
                 let frame = format_frame(frame, number, total);
                 self.bar.set_message(format!("{}  {frame}, {}", self.label, self.left.describe()));
             }
+            ProgressEvent::Detected { frame, done, total, frames_per_sec } => {
+                self.bar.set_length(total);
+                self.bar.set_position(done);
+                self.bar.set_message(format_detected(frame, total - done, frames_per_sec));
+            }
             ProgressEvent::RunEnded { number, total, label, row, reused } => {
                 self.bar.set_length(total as u64);
                 self.bar.set_position(number as u64);
@@ -164,12 +182,19 @@ struct LineListener {
     out: Box<dyn std::io::Write>,
     clip: String,
     last_fetch_line: Option<Instant>,
+    last_detected_line: Option<Instant>,
     left: TimeLeft,
 }
 
 impl LineListener {
     fn new(out: Box<dyn std::io::Write>) -> LineListener {
-        LineListener { out, clip: String::new(), last_fetch_line: None, left: TimeLeft::default() }
+        LineListener {
+            out,
+            clip: String::new(),
+            last_fetch_line: None,
+            last_detected_line: None,
+            left: TimeLeft::default(),
+        }
     }
 
     fn print_line(&mut self, line: &str) {
@@ -193,6 +218,14 @@ impl ProgressListener for LineListener {
                     self.print_line(&format!("{name}: {}{of}", format_size(bytes)));
                 }
             }
+            ProgressEvent::Detected { frame, done, total, frames_per_sec } => {
+                let now = Instant::now();
+                if self.last_detected_line.is_none_or(|last| now - last >= DETECTED_LINE_INTERVAL) {
+                    self.last_detected_line = Some(now);
+                    let what = format_detected(frame, total - done, frames_per_sec);
+                    self.print_line(&format!("[{done}/{total}] {what}"));
+                }
+            }
             ProgressEvent::Clip { .. } | ProgressEvent::Frame { .. } => {}
             ProgressEvent::RunStarted { time_left, .. } => self.left.update(time_left),
             ProgressEvent::RunEnded { number, total, label, row, reused } => {
@@ -206,6 +239,12 @@ impl ProgressListener for LineListener {
             ProgressEvent::Phase(name) => self.print_line(name),
         }
     }
+}
+
+/// A frame whose people are detected, such as `frame 40, 30 left, 0.02 frames/s, about 25 min`.
+fn format_detected(frame: u64, left: u64, frames_per_sec: f64) -> String {
+    let time = format_duration(left as f64 / frames_per_sec);
+    format!("frame {frame}, {left} left, {frames_per_sec:.2} frames/s, about {time}")
 }
 
 /// The frame that a run processes, such as `frame 40 (11 of 30)`.

@@ -7,19 +7,33 @@ use super::progress::{ProgressEvent, ProgressListener};
 use crate::experiment::Settings;
 use crate::runner::{Project, RunnerError};
 use posebook_core::fetch::{self, Manifest};
+use posebook_core::provenance::sha256_of_file;
 use posebook_models::detect;
 use posebook_models::import;
-use posebook_models::recovery::{FetchedWeights, ModelSet, Weights, models_folder};
+use posebook_models::recovery::{DetectorSet, FetchedWeights, ModelSet, Weights, models_folder};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A detector's weights, ready to be loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectorWeights {
-    /// The safetensors file.
+    /// NanoDet's safetensors file, or the detector set of a published detector.
     pub path: PathBuf,
-    /// SHA-256 of the weights as they were published.
+    /// SHA-256 of NanoDet's weights as they were published, or what identifies those of the set.
     pub sha256: String,
+    /// SHA-256 of the detector set, which has the network's sizes; `None` for NanoDet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_sha256: Option<String>,
+}
+
+/// The weights of the detectors of one run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunDetectors {
+    /// Those of `detect.model`; `None` where boxes are provided.
+    pub main: Option<DetectorWeights>,
+    /// Those of `detect.fallback`, for frames without provided boxes.
+    pub fallback: Option<DetectorWeights>,
 }
 
 /// SHA-256 of NanoDet's weights as they were published (`nanodet.bin`), which the manifest holds as well.
@@ -34,11 +48,21 @@ fn nanodet_source() -> FetchedWeights {
     }
 }
 
-/// Finds NanoDet's weights in the cache.
+/// Finds the weights of the detectors that runs of these settings use: NanoDet's in the cache, published ones in `models/`.
 ///
 /// # Errors
-/// If they are not there; the message says how to fetch them.
-pub fn find_detector() -> Result<DetectorWeights, RunnerError> {
+/// If they are not there; the message says how to fetch or import them. If a set is of another detector.
+pub fn find_detectors(project: &Project, settings: &detect::Settings) -> Result<RunDetectors, RunnerError> {
+    let find = |model: Option<detect::Model>| match model {
+        None | Some(detect::Model::Provided) => Ok(None),
+        Some(detect::Model::Nanodet) => find_nanodet().map(Some),
+        Some(model) => find_published(project, settings, model).map(Some),
+    };
+    let fallback = settings.fallback.filter(|_| settings.model.needs_boxes());
+    Ok(RunDetectors { main: find(Some(settings.model))?, fallback: find(fallback)? })
+}
+
+fn find_nanodet() -> Result<DetectorWeights, RunnerError> {
     let source = nanodet_source();
     let path = source.converted_path(&models_folder()?);
     if !path.is_file() {
@@ -49,7 +73,46 @@ pub fn find_detector() -> Result<DetectorWeights, RunnerError> {
         }
         .into());
     }
-    Ok(DetectorWeights { path, sha256: source.sha256 })
+    Ok(DetectorWeights { path, sha256: source.sha256, set_sha256: None })
+}
+
+/// Finds the set of the published detector `model`; does not check its weights.
+///
+/// # Errors
+/// If there is none, or it is of another detector.
+pub fn published_set(
+    project: &Project,
+    settings: &detect::Settings,
+    model: detect::Model,
+) -> Result<DetectorSet, RunnerError> {
+    let name = settings.set_name(model);
+    let set = if name.ends_with(".toml") {
+        DetectorSet::load(Path::new(name))?
+    } else {
+        DetectorSet::find(&project.models(), name)?
+    };
+    if Some(set.architecture) != model.published() {
+        let (path, found) = (set.path, set.architecture.name());
+        return Err(RunnerError::OtherDetector { path, found, model: model.name() });
+    }
+    Ok(set)
+}
+
+fn find_published(
+    project: &Project,
+    settings: &detect::Settings,
+    model: detect::Model,
+) -> Result<DetectorWeights, RunnerError> {
+    let set = published_set(project, settings, model)?;
+    set.verify_cached()?;
+    let set_sha256 = sha256_of_file(&set.path).map_err(RunnerError::file(&set.path))?;
+    let path = std::path::absolute(&set.path).map_err(RunnerError::file(&set.path))?;
+    Ok(DetectorWeights { path, sha256: set.identity(), set_sha256: Some(set_sha256) })
+}
+
+/// Whether the set of a published detector is in `models/` under its own name.
+pub fn has_published(project: &Project, model: detect::Model) -> bool {
+    project.model(model.name()).is_file()
 }
 
 /// Fetches the weights that runs of these settings need. What cannot be fetched becomes a note.
@@ -64,14 +127,14 @@ pub fn fetch_for_runs<'s>(
     let (mut models, mut needs_nanodet) = (BTreeSet::new(), false);
     for settings in settings {
         models.insert(settings.model.clone());
-        needs_nanodet |= settings.detect.model == detect::Model::Nanodet;
+        needs_nanodet |= settings.detect.models().any(|model| model == detect::Model::Nanodet);
     }
     let mut results = Vec::new();
     for model in models {
         results.push(fetch_model(project, &model, listener));
     }
     if needs_nanodet {
-        results.push(fetch_detector(project, listener).map(|_| ()));
+        results.push(fetch_nanodet(project, listener).map(|_| ()));
     }
     for result in results {
         match result {
@@ -98,17 +161,32 @@ pub fn fetch_model(
     ensure_converted(project, fetched, listener).map(|_| ())
 }
 
-/// Fetches and converts the detector's weights.
+/// Fetches and converts NanoDet's weights.
 ///
 /// # Errors
 /// As [`fetch_model`].
-pub fn fetch_detector(
+pub fn fetch_nanodet(
     project: &Project,
     listener: &mut dyn ProgressListener,
 ) -> Result<DetectorWeights, RunnerError> {
     let source = nanodet_source();
     let path = ensure_converted(project, &source, listener)?;
-    Ok(DetectorWeights { path, sha256: source.sha256 })
+    Ok(DetectorWeights { path, sha256: source.sha256, set_sha256: None })
+}
+
+/// The weights of the detectors that a run of these settings uses; NanoDet's are fetched if they are missing.
+///
+/// # Errors
+/// As [`fetch_nanodet`] and [`find_detectors`].
+pub fn prepare_detectors(
+    project: &Project,
+    settings: &detect::Settings,
+    listener: &mut dyn ProgressListener,
+) -> Result<RunDetectors, RunnerError> {
+    if settings.models().any(|model| model == detect::Model::Nanodet) {
+        fetch_nanodet(project, listener)?;
+    }
+    find_detectors(project, settings)
 }
 
 /// Forwards the progress of a fetch to `listener`.

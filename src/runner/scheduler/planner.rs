@@ -3,7 +3,7 @@
 //! Input: settings and a clip. Reads the stored runs, model sets and clips; what is looked up once is cached.
 
 use super::frame_count;
-use super::run_time::{self, History, NetworkCost, RunCost};
+use super::run_time::{self, DetectionCost, History, NetworkCost, RunCost};
 use crate::experiment::Settings;
 use crate::runner::job::clips::{self, Clip};
 use crate::runner::job::gpu::{self, DevicePlacement};
@@ -11,7 +11,7 @@ use crate::runner::job::phalp_files;
 use crate::runner::job::planned::{PlannedRun, RunStatus, mode_name, placeholder_id};
 use crate::runner::project::progress::ProgressListener;
 use crate::runner::project::time_estimate::TimeEstimate;
-use crate::runner::project::weights::{self, DetectorWeights};
+use crate::runner::project::weights::{self, DetectorWeights, RunDetectors};
 use crate::runner::store::key::RunKey;
 use crate::runner::store::{RunStore, StoredRun};
 use crate::runner::supervisor::Program;
@@ -19,6 +19,7 @@ use crate::runner::{Project, RunnerError};
 use posebook_core::person::InputBox;
 use posebook_core::provenance::{Machine, SourceVersion, sha256_of_file};
 use posebook_models::detect;
+use posebook_models::detect::mask_rcnn::preprocess::Geometry;
 use posebook_models::hmr2::Attention;
 use posebook_models::recovery::{Architecture, BodySource, HMR2_MODEL_SET, ModelSet};
 use std::collections::HashMap;
@@ -33,7 +34,8 @@ pub struct Planner<'p> {
     project: &'p Project,
     stored: Vec<StoredRun>,
     models: HashMap<String, Lookup<Model>>,
-    detector: Option<Lookup<DetectorWeights>>,
+    /// Weights of detectors, by the settings that choose them.
+    detectors: HashMap<String, Lookup<RunDetectors>>,
     /// Hashes of PHALP's imported files, by the settings that choose them.
     phalp: HashMap<String, Lookup<Option<String>>>,
     clips: HashMap<String, Vec<Clip>>,
@@ -68,7 +70,7 @@ impl Planner<'_> {
             project,
             stored: RunStore::new(project.runs()).load_all(),
             models: HashMap::new(),
-            detector: None,
+            detectors: HashMap::new(),
             phalp: HashMap::new(),
             clips: HashMap::new(),
             placements: HashMap::new(),
@@ -85,6 +87,15 @@ impl Planner<'_> {
     pub fn skip_reason(&mut self, settings: &Settings) -> Option<&'static str> {
         if settings.model == HMR2_MODEL_SET && !self.project.model(HMR2_MODEL_SET).is_file() {
             return Some("need HMR2's weights, which are not imported here (`posebook model import hmr2`)");
+        }
+        let is_missing = |model: detect::Model| {
+            let is_default = settings.detect.set_name(model) == model.name();
+            model.published().is_some() && is_default && !weights::has_published(self.project, model)
+        };
+        if settings.detect.models().any(is_missing) {
+            return Some(
+                "need a published detector, which is not imported here (`posebook model import vitdet`)",
+            );
         }
         gpu::gpu_requirement(settings, &self.placement(settings))
     }
@@ -126,13 +137,13 @@ impl Planner<'_> {
         self.models.entry(name.to_string()).or_insert_with(|| load().map_err(Arc::new)).clone()
     }
 
-    /// The detector's fetched weights; `None` where boxes are provided.
-    fn detector(&mut self, settings: &Settings) -> Lookup<Option<DetectorWeights>> {
-        if settings.detect.model == detect::Model::Provided {
-            return Ok(None);
-        }
-        let find = || weights::find_detector().map_err(Arc::new);
-        self.detector.get_or_insert_with(find).clone().map(Some)
+    /// The weights of the detectors of runs with these settings; none where boxes are provided.
+    fn detectors(&mut self, settings: &Settings) -> Lookup<RunDetectors> {
+        let detect::Settings { model, fallback, weights, .. } = &settings.detect;
+        let choice = format!("{model:?} {fallback:?} {weights:?}");
+        let project = self.project;
+        let find = || weights::find_detectors(project, &settings.detect).map_err(Arc::new);
+        self.detectors.entry(choice).or_insert_with(find).clone()
     }
 
     /// Hash of PHALP's imported files that runs of these settings read; `None` without any.
@@ -174,12 +185,12 @@ impl Planner<'_> {
         repeat: u64,
     ) -> Result<PlannedRun, RunnerError> {
         let model = self.model(&settings.model);
-        let detector = self.detector(settings);
+        let detectors = self.detectors(settings);
         let phalp = self.phalp(settings);
         let placement = self.placement(settings);
         let settings_json = RunKey::settings_json(settings)?;
         let blocked = |error: &dyn std::fmt::Display| (None, RunStatus::Blocked(error.to_string()));
-        let (key, status) = match (&clip, &model, &detector, &placement.unavailable) {
+        let (key, status) = match (&clip, &model, &detectors, &placement.unavailable) {
             (_, _, _, Some(error)) => blocked(error),
             _ if phalp.is_err() => {
                 (None, RunStatus::Blocked(phalp.err().map_or_else(String::new, |error| error.to_string())))
@@ -187,9 +198,14 @@ impl Planner<'_> {
             (Clip::Unavailable { message, .. }, _, _, _) => blocked(message),
             (_, Err(error), _, _) | (_, _, Err(error), _) => blocked(error),
             (Clip::NotGenerated { .. }, Ok(_), _, _) => (None, RunStatus::ClipNotGenerated),
-            (Clip::Ready(clip), Ok(model), Ok(detector), None) => {
+            (Clip::Ready(clip), Ok(model), Ok(RunDetectors { main, fallback }), None) => {
+                let of_both = |weights: &DetectorWeights| {
+                    format!("{} {}", weights.sha256, weights.set_sha256.as_deref().unwrap_or_default())
+                };
                 let key = RunKey {
-                    detector_sha256: detector.as_ref().map(|detector| detector.sha256.clone()),
+                    detector_sha256: main.as_ref().map(|detector| detector.sha256.clone()),
+                    detector_set_sha256: main.as_ref().and_then(|detector| detector.set_sha256.clone()),
+                    fallback_sha256: fallback.as_ref().map(of_both),
                     phalp_sha256: phalp.ok().flatten(),
                     ..self.key(settings_json.clone(), &placement, repeat, clip, model.clone())
                 };
@@ -206,7 +222,7 @@ impl Planner<'_> {
             (RunStatus::Blocked(_), _) | (_, Err(_)) => TimeEstimate::default(),
             (_, Ok(model)) => self.estimate_time(settings, &placement, &clip, key.as_ref(), &model),
         };
-        let detector = detector.ok().flatten().map(|detector| detector.path);
+        let detectors = detectors.unwrap_or_default();
         let settings = settings.clone();
         Ok(PlannedRun {
             label,
@@ -217,7 +233,7 @@ impl Planner<'_> {
             repeat,
             clip,
             key,
-            detector,
+            detectors,
             status,
             time,
         })
@@ -254,6 +270,11 @@ impl Planner<'_> {
                 gpu: gpu_and_driver(placement),
                 flop_per_crop: model.architecture.flop_per_crop() as f64,
                 weights: model.architecture.parameter_count(),
+            },
+            detection: DetectionCost {
+                detector: settings.detect.model.name().to_string(),
+                sha256: key.and_then(|key| key.detector_sha256.clone()),
+                flop_per_frame: flop_per_frame(self.project, &settings.detect, clip),
             },
             limit_secs: settings.limits.wall_secs,
         };
@@ -319,6 +340,8 @@ impl Planner<'_> {
             model_sha256: model.file_sha256,
             weights_sha256: model.weights_sha256,
             detector_sha256: None,
+            detector_set_sha256: None,
+            fallback_sha256: None,
             phalp_sha256: None,
             body_sha256: model.body_sha256,
             device: placement.device.clone(),
@@ -357,6 +380,19 @@ fn label(settings: &Settings, clip: &Clip, repeat: u64) -> String {
 fn selected_frames(settings: &Settings, clip: &Clip, frames: usize) -> Option<usize> {
     // frames of drawn clips are evenly spaced, those of a user's file need not be
     frame_count::selected_frames(&settings.video, frames, clip.scene().map(|scene| scene.fps))
+}
+
+/// Floating point operations of a published detector for a frame of `clip`; 0 for other detectors, and where the size is not
+/// known.
+fn flop_per_frame(project: &Project, settings: &detect::Settings, clip: &Clip) -> f64 {
+    let model = settings.model;
+    let set = model.published().and_then(|_| weights::published_set(project, settings, model).ok());
+    let (Some(set), Some(size)) = (set, clip.size()) else { return 0.0 };
+    let padded = Geometry::new(&set.config.input, size).padded;
+    let cost = set.config.cost(padded.height, padded.width);
+    // with provided boxes there are neither proposals nor scores
+    let operations = if model.needs_boxes() { cost.backbone + cost.pyramid } else { cost.total(0) };
+    operations as f64
 }
 
 fn gpu_and_driver(placement: &DevicePlacement) -> Option<String> {

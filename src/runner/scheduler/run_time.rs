@@ -35,6 +35,8 @@ pub struct RunCost {
     pub people: Option<f64>,
     /// The network.
     pub network: NetworkCost,
+    /// The detection.
+    pub detection: DetectionCost,
     /// Time limit of the run, seconds.
     pub limit_secs: Option<f64>,
 }
@@ -56,6 +58,26 @@ pub struct NetworkCost {
     pub flop_per_crop: f64,
     /// Number of weights.
     pub weights: usize,
+}
+
+/// What the time per frame of the detection depends on, besides the device.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DetectionCost {
+    /// Name of the detector.
+    pub detector: String,
+    /// What identifies its weights; `None` where boxes are provided.
+    pub sha256: Option<String>,
+    /// Floating point operations per frame; 0 where they are few or unknown.
+    pub flop_per_frame: f64,
+}
+
+impl DetectionCost {
+    fn matches(&self, run: &StoredRun, network: &NetworkCost) -> bool {
+        run.row.detector.as_deref() == Some(&self.detector)
+            && self.sha256 == run.key.detector_sha256
+            && network.device == run.key.device
+            && network.gpu == run.key.gpu
+    }
 }
 
 impl NetworkCost {
@@ -96,14 +118,24 @@ impl<'k> History<'k> {
         median(self.runs_with(network).filter_map(|run| run.row.metrics.timing.setup_secs))
     }
 
-    /// Time per frame outside the network, seconds: the default for that number of pixels, scaled by the median ratio
+    /// Median time of the detection per frame, seconds.
+    fn detect_secs(&self, cost: &RunCost) -> Option<f64> {
+        let same = self.0.iter().filter(|run| cost.detection.matches(run, &cost.network));
+        median(same.filter_map(|run| {
+            let frames = run.row.frames_done.filter(|frames| *frames > 0)?;
+            Some(run.row.metrics.timing.detect_secs? / frames as f64)
+        }))
+    }
+
+    /// Time per frame outside the networks, seconds: the default for that number of pixels, scaled by the median ratio
     /// of measured to default time over runs in the same mode with any network.
     fn frame_secs(&self, mode: VideoMode, pixels: usize) -> Option<f64> {
         let times = self.0.iter().filter(|run| run.row.mode == Some(mode)).filter_map(|run| {
             let row = &run.row;
             let frames = row.frames_done.filter(|frames| *frames > 0)?;
             let timing = &row.metrics.timing;
-            let other = timing.wall_secs? - timing.setup_secs? - timing.recover_secs? - START_SECS;
+            let networks = timing.setup_secs? + timing.recover_secs? + timing.detect_secs.unwrap_or(0.0);
+            let other = timing.wall_secs? - networks - START_SECS;
             let default = default_frame_secs(mode, (row.width? * row.height?) as usize);
             Some(other.max(0.0) / frames as f64 / default)
         });
@@ -120,13 +152,22 @@ pub fn estimate_secs(
 ) -> Option<f64> {
     let RunCost { network, .. } = cost;
     let (frames, people) = (cost.frames? as f64, cost.people?);
-    let by_flop = || Some(CROP_SECS + NETWORK_OVER_PRODUCTS * network.flop_per_crop / flop_per_sec()?);
-    let crop_secs = history.crop_secs(network).or_else(by_flop)?;
+    let flop_per_frame = cost.detection.flop_per_frame;
+    let (crop_secs, detect_secs) = (history.crop_secs(network), history.detect_secs(cost));
+    let is_known = crop_secs.is_some() && (detect_secs.is_some() || flop_per_frame == 0.0);
+    let flop_per_sec = if is_known { None } else { flop_per_sec() };
+    let by_flop = |flop: f64| Some(NETWORK_OVER_PRODUCTS * flop / flop_per_sec?);
+    let crop_secs = crop_secs.or_else(|| Some(CROP_SECS + by_flop(network.flop_per_crop)?))?;
+    let detect_secs = match detect_secs {
+        Some(secs) => secs,
+        None if flop_per_frame == 0.0 => 0.0,
+        None => by_flop(flop_per_frame)?,
+    };
     let setup_secs = history.setup_secs(network).unwrap_or(network.weights as f64 * SETUP_SECS_PER_WEIGHT);
     let frame_secs = history
         .frame_secs(cost.mode, cost.pixels)
         .unwrap_or_else(|| default_frame_secs(cost.mode, cost.pixels));
-    let secs = START_SECS + setup_secs + frames * (frame_secs + people * crop_secs);
+    let secs = START_SECS + setup_secs + frames * (frame_secs + detect_secs + people * crop_secs);
     Some(cost.limit_secs.map_or(secs, |limit| secs.min(limit)))
 }
 
@@ -209,6 +250,7 @@ mod tests {
             pixels: 640 * 360,
             people: Some(2.0),
             network: network(config),
+            detection: DetectionCost::default(),
             limit_secs: None,
         }
     }
@@ -226,6 +268,8 @@ mod tests {
             model_sha256: "m".into(),
             weights_sha256: "w".into(),
             detector_sha256: None,
+            detector_set_sha256: None,
+            fallback_sha256: None,
             phalp_sha256: None,
             body_sha256: None,
             device: "cpu".into(),
@@ -292,6 +336,28 @@ mod tests {
         let other = estimated(&cost, &[stored(VideoMode::StreamSeek, |_| ())], None).unwrap();
         let frame = default_frame_secs(VideoMode::StreamSequential, cost.pixels);
         assert!((other - (START_SECS + 3.0 + 8.0 * (frame + 2.0 * 2.0))).abs() < 1e-9, "{other}");
+    }
+
+    #[test]
+    fn a_slow_detector_takes_time_of_its_own() {
+        let detection =
+            DetectionCost { detector: "vitdet".into(), sha256: Some("v".into()), flop_per_frame: 7e12 };
+        let given = cost(&Config::hmr2());
+        let cost = RunCost { detection, ..given.clone() };
+        let more = estimated(&cost, &[], Some(150e9)).unwrap() - estimated(&given, &[], Some(150e9)).unwrap();
+        assert!((more - 8.0 * NETWORK_OVER_PRODUCTS * 7e12 / 150e9).abs() < 1e-6, "{more}");
+        // a finished run with the detector: 60 s for each of its 10 frames, which say nothing about other detectors
+        let slow = stored(VideoMode::StreamSequential, |run| {
+            run.key.detector_sha256 = Some("v".into());
+            run.row.detector = Some("vitdet".into());
+            run.row.metrics.timing.detect_secs = Some(600.0);
+            run.row.metrics.timing.wall_secs = run.row.metrics.timing.wall_secs.map(|secs| secs + 600.0);
+        });
+        let runs = [slow];
+        let secs = estimated(&cost, &runs, None).unwrap();
+        assert!((secs - (START_SECS + 3.0 + 8.0 * (0.5 + 60.0 + 2.0 * 2.0))).abs() < 1e-6, "{secs}");
+        let secs = estimated(&given, &runs, None).unwrap();
+        assert!((secs - (START_SECS + 3.0 + 8.0 * (0.5 + 2.0 * 2.0))).abs() < 1e-6, "{secs}");
     }
 
     #[test]

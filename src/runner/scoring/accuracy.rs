@@ -5,6 +5,7 @@
 //! ground-truth person whose identity its provided box has; tracks are compared by their boxes. Scoring happens after the
 //! run's process has ended, so that it does not affect what is measured.
 
+use super::detections::DetectionCounts;
 use crate::dataset::IgnoredBox;
 use posebook_core::geometry::{self, Mat3, Vec3};
 use posebook_core::person::{BBox, COMMON_JOINTS, PELVIS, SmplParams};
@@ -54,6 +55,8 @@ pub struct Accuracy<'a> {
     body: &'a Body,
     truth: Option<Truth<'a>>,
     tracks: BTreeMap<usize, Vec<TrackedBox>>,
+    /// Boxes and scores of all detections by frame; only kept where there is ground truth.
+    detections: BTreeMap<usize, Vec<(BBox, f32)>>,
     identities: BTreeSet<u64>,
     mpjpe_mm: Mean,
     pa_mpjpe_mm: Mean,
@@ -96,6 +99,7 @@ impl<'a> Accuracy<'a> {
             body,
             truth,
             tracks: BTreeMap::new(),
+            detections: BTreeMap::new(),
             identities: BTreeSet::new(),
             mpjpe_mm: Mean::default(),
             pa_mpjpe_mm: Mean::default(),
@@ -110,6 +114,9 @@ impl<'a> Accuracy<'a> {
     /// Adds a person and fills the error columns of its row. Rows must come in the order of frames.
     pub fn add(&mut self, row: &mut PersonRow) {
         let frame = row.frame as usize;
+        if self.truth.is_some() {
+            self.detections.entry(frame).or_default().push((bbox_of(row), row.score));
+        }
         if let Some(track) = row.track {
             self.identities.insert(track);
             self.tracks.entry(frame).or_default().push(TrackedBox::new(track, bbox_of(row)));
@@ -195,6 +202,17 @@ impl<'a> Accuracy<'a> {
         let (width, height) = (side(row.width), side(row.height));
         let frames =
             (first_frame..).step_by(row.every.max(1) as usize).take(row.frames.unwrap_or(0) as usize);
+        let mut counts = DetectionCounts::default();
+        for frame in frames.clone() {
+            let clip = |bbox: BBox| bbox.clipped_to(width, height);
+            let people: Vec<BBox> =
+                truth.people_in(frame).iter().filter_map(|person| clip(person.bbox)).collect();
+            let ignored = truth.ignored.get(frame).into_iter().flatten();
+            let ignored: Vec<BBox> = ignored.filter_map(|ignored| clip(ignored.bbox)).collect();
+            let detections = self.detections.get(&frame).map(Vec::as_slice).unwrap_or_default();
+            counts.add_frame(&people, &ignored, detections);
+        }
+        row.metrics.detection = counts.columns();
         let tracks: Vec<Vec<TrackedBox>> = frames
             .clone()
             .map(|frame| {

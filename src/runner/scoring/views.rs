@@ -5,6 +5,7 @@
 
 use crate::dataset::DatasetError;
 use crate::dataset::views::{BLAZEPOSE_HEAVY, ViewPoints, ViewsPlan, choose_people};
+use crate::runner::project::detector::DetectorError;
 use crate::runner::project::progress::{ProgressEvent, ProgressListener};
 use crate::runner::project::weights;
 use crate::runner::{Project, RunnerError};
@@ -43,7 +44,7 @@ pub fn create_missing_truth(
         return Ok(());
     }
     weights::fetch_model(project, BLAZEPOSE_HEAVY, listener)?;
-    let detector = weights::fetch_detector(project, listener)?;
+    let detector = weights::fetch_nanodet(project, listener)?;
     let detector = recovery::load_detector(&detector.path, &Device::Cpu, &nanodet::Settings::default())?;
     let set = ModelSet::load(&project.model(BLAZEPOSE_HEAVY))?;
     let Weights::Fetched(fetched) = &set.weights else {
@@ -121,7 +122,7 @@ fn detect_landmarks(
     detector: &NanoDet,
     network: &BlazePose,
 ) -> Result<Vec<ViewPoints>, RunnerError> {
-    let detections = detector.detect(&[frame])?.pop().unwrap_or_default();
+    let detections = detector.detect(&[frame]).map_err(DetectorError::from)?.pop().unwrap_or_default();
     let people: Vec<_> =
         detections.iter().take(MAX_PEOPLE_PER_VIEW).map(|detection| (detection.bbox, None)).collect();
     let observed = network.observe_all(frame, &people).map_err(recovery::RecoveryError::from)?;

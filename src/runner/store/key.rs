@@ -44,9 +44,15 @@ pub struct RunKey {
     pub model_sha256: String,
     /// SHA-256 of the weights.
     pub weights_sha256: String,
-    /// SHA-256 of the detector's weights; `None` where boxes are provided.
+    /// What identifies the detector's weights, such as their SHA-256; `None` where boxes are provided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector_sha256: Option<String>,
+    /// SHA-256 of the detector set's file; `None` for NanoDet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector_set_sha256: Option<String>,
+    /// The same two of the detector of frames without provided boxes; `None` where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback_sha256: Option<String>,
     /// Hash of the imported files of PHALP's networks; `None` where none is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phalp_sha256: Option<String>,
@@ -103,7 +109,8 @@ impl RunKey {
     /// Whether both runs take about the same time: same settings, clip, network, device and machine.
     pub fn has_same_cost(&self, other: &RunKey) -> bool {
         let network = |key: &RunKey| {
-            (key.model_sha256.clone(), key.weights_sha256.clone(), key.detector_sha256.clone())
+            let detector = (key.detector_sha256.clone(), key.detector_set_sha256.clone());
+            (key.model_sha256.clone(), key.weights_sha256.clone(), detector, key.fallback_sha256.clone())
         };
         self.settings == other.settings
             && self.clip == other.clip
@@ -123,6 +130,8 @@ impl RunKey {
             ("the model set", self.model_sha256 != other.model_sha256),
             ("the weights", self.weights_sha256 != other.weights_sha256),
             ("the detector's weights", self.detector_sha256 != other.detector_sha256),
+            ("the detector's set", self.detector_set_sha256 != other.detector_set_sha256),
+            ("the fallback's weights", self.fallback_sha256 != other.fallback_sha256),
             ("PHALP's imported files", self.phalp_sha256 != other.phalp_sha256),
             ("the body", self.body_sha256 != other.body_sha256),
             ("the program", self.program_sha256 != other.program_sha256),

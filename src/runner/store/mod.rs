@@ -159,6 +159,8 @@ mod tests {
             model_sha256: "m".into(),
             weights_sha256: "w".into(),
             detector_sha256: None,
+            detector_set_sha256: None,
+            fallback_sha256: None,
             phalp_sha256: None,
             body_sha256: None,
             device: "cpu".into(),

@@ -108,6 +108,7 @@ pub fn row_before(planned: &PlannedRun, source: &SourceVersion, machine: &Machin
         model: settings.model.clone(),
         detector: Some(settings.detect.model.name().to_string()),
         detector_sha256: key.and_then(|key| key.detector_sha256.clone()),
+        cues: Some(settings.phalp.cues.to_string()),
         weights_sha256: key.map(|key| key.weights_sha256.clone()),
         body_sha256: key.and_then(|key| key.body_sha256.clone()),
         precision: settings.hmr2.precision,

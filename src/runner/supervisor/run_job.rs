@@ -15,7 +15,6 @@ use crate::runner::store::write_json;
 use crate::runner::supervisor::{self, Program, RunResult, SupervisedRun};
 use crate::runner::{Project, RunnerError};
 use posebook_core::memory::live::LiveRecord;
-use posebook_models::detect;
 use posebook_models::recovery::ModelSet;
 use posebook_notebook::tables::RunRow;
 use std::path::PathBuf;
@@ -76,7 +75,7 @@ fn job_spec(
 ) -> Result<JobSpec, RunnerError> {
     let PlannedRun { settings, placement, .. } = planned;
     // detectors need no boxes
-    let input_boxes = clip.input_boxes().filter(|_| settings.detect.model == detect::Model::Provided);
+    let input_boxes = clip.input_boxes().filter(|_| settings.detect.model.needs_boxes());
     Ok(JobSpec {
         run_id: run_id.to_string(),
         settings: settings.with_defaults().map_err(ExperimentError::from)?,
@@ -87,7 +86,8 @@ fn job_spec(
         boxes: input_boxes.map(|source| source.to_box_file(work.boxes())).transpose()?,
         model: project.model(&settings.model),
         models: project.models(),
-        detector: planned.detector.clone(),
+        detector: planned.detectors.main.clone(),
+        fallback: planned.detectors.fallback.clone(),
         scratch: work.scratch(),
         overlay: None,
     })

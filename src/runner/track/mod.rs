@@ -6,6 +6,7 @@
 pub mod detections;
 
 mod cues;
+mod detection;
 mod request;
 mod summary;
 
@@ -28,7 +29,6 @@ use crate::runner::supervisor::work_folder::WorkFolder;
 
 use posebook_core::files::AtomicFile;
 use posebook_core::labels::Outcome;
-use posebook_models::detect;
 use posebook_models::recovery::ModelSet;
 use posebook_notebook::tables::RunRow;
 use posebook_video as video;
@@ -78,9 +78,7 @@ pub fn track(
     let request = &request.with_local_source(project, listener)?;
     let (clip, probe) = prepare_clip(project, request, listener)?;
     weights::fetch_model(project, &request.settings.model, listener)?;
-    if request.settings.detect.model == detect::Model::Nanodet {
-        weights::fetch_detector(project, listener)?;
-    }
+    weights::prepare_detectors(project, &request.settings.detect, listener)?;
     let mut planner = Planner::new(project, &options.program)?;
     let planned = planner.plan_run(&request.settings, Clip::Ready(clip.clone()), 1)?;
     if planned.key.is_none() {

@@ -2,12 +2,13 @@
 
 use super::super::{Project, RunnerError};
 use super::cues::{self, OpenCues};
-use crate::dataset::{Dataset, DatasetError, ImageList};
+use super::detection::{self, OpenDetection};
+use crate::dataset::{Dataset, DatasetError, ImageList, coco};
 use crate::experiment::phalp_settings::{ChosenByPreset, CommandLine, Preset, TrackOptions};
 use crate::experiment::{Override, Settings};
 use crate::runner::project::defaults;
 use crate::runner::project::progress::{ProgressEvent, ProgressListener};
-use posebook_models::detect;
+use posebook_models::detect::{self, Model};
 use posebook_models::recovery::PhalpSetError;
 use posebook_track::motchallenge::{Benchmark, MotFile};
 use posebook_track::phalp::TextureCue;
@@ -52,6 +53,12 @@ pub enum TrackRequestError {
          text, `frame,identity,left,top,width,height` (identity -1 where unknown), or detect.model=nanodet"
     )]
     NoBoxes,
+    /// `detect.model=x101` without any boxes.
+    #[error(
+        "detect.model=x101 computes masks of given boxes, and there are none: add boxes=FILE (MOTChallenge text, or what \
+         `posebook detect` writes), or let detect.model=vitdet, regnety or nanodet find the people"
+    )]
+    NoBoxesForMasks,
     /// `phalp.use_gt` without boxes.
     #[error(
         "use_gt pairs people by the identities of given boxes, and there are none: add boxes=FILE or truth=FILE with \
@@ -70,7 +77,7 @@ pub struct TrackRequest {
     pub source: PathBuf,
     /// Frames per second of a folder of images.
     pub fps: Option<f64>,
-    /// Boxes in MOTChallenge text to start from.
+    /// Boxes to start from: MOTChallenge text, or what `posebook detect` writes.
     pub boxes: Option<PathBuf>,
     /// Ground truth in MOTChallenge text: boxes and identities to score against.
     pub truth: Option<PathBuf>,
@@ -103,6 +110,14 @@ pub struct OpenChoices {
     pub texture: bool,
     /// `appearance.encoder` was not given.
     pub encoder: bool,
+    /// `detect.score` was not given.
+    pub score: bool,
+    /// `detect.least_score` was not given, neither by the user nor by a preset.
+    pub least_score: bool,
+    /// `detect.fallback` was not given.
+    pub fallback: bool,
+    /// `detect.scores` was not given.
+    pub scores: bool,
 }
 
 impl TrackRequest {
@@ -153,6 +168,10 @@ impl TrackRequest {
             detector: is_open("detect", "model"),
             texture: table.get("phalp").is_none_or(|phalp| phalp.get("cues").is_none()),
             encoder: is_open("appearance", "encoder"),
+            score: is_open("detect", "score"),
+            least_score: is_open("detect", "least_score"),
+            fallback: is_open("detect", "fallback"),
+            scores: is_open("detect", "scores"),
         };
         let settings = Settings::from_table(table)?;
         let mut take = |key: &str| paths.remove(key);
@@ -235,22 +254,7 @@ impl TrackRequest {
             request.settings.model = model;
             note.iter().for_each(|note| listener.on_event(ProgressEvent::Note(note)));
         }
-        let needs_boxes = self.settings.detect.model == detect::Model::Provided;
-        if !self.has_boxes() && needs_boxes && self.open.detector {
-            request.settings.detect.model = detect::Model::Nanodet;
-            let note = "detect.model=nanodet: no boxes are given, so NanoDet finds the people";
-            listener.on_event(ProgressEvent::Note(note));
-        }
-        let is_nanodet = request.settings.detect.model == detect::Model::Nanodet;
-        if is_nanodet && self.chosen_by_preset.least_score {
-            let least = std::mem::take(&mut request.settings.detect.least_score);
-            let score = request.settings.detect.nanodet.score;
-            let note = format!(
-                "phalp.low_th_c={least} is meant for ViTDet, which is not built in: NanoDet's scores are lower, and its own \
-                 threshold, detect.nanodet.score={score}, is used"
-            );
-            listener.on_event(ProgressEvent::Note(&note));
-        }
+        request.settings.detect = self.choose_detector(project, listener)?;
         request.open = OpenChoices::default();
         request.chosen_by_preset = ChosenByPreset::default();
         let open_cues = OpenCues {
@@ -269,6 +273,47 @@ impl TrackRequest {
         Ok(request)
     }
 
+    /// The detection with defaults for what was left open, see [`detection::choose`].
+    ///
+    /// # Errors
+    /// If the description of a file of detections cannot be read.
+    pub(in crate::runner) fn choose_detector(
+        &self,
+        project: &Project,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<detect::Settings, RunnerError> {
+        let open = OpenDetection {
+            preset: self.preset,
+            open: self.open,
+            least_score_by_preset: self.chosen_by_preset.least_score,
+            boxes: self.boxes.as_deref(),
+            has_boxes: self.has_boxes(),
+            is_pickle: is_pickle(&self.source),
+        };
+        detection::choose(&self.settings.detect, &open, project, listener)
+    }
+
+    /// As [`TrackRequest::choose_detector`] for a file of detections: the people are found by a network, and none is removed by
+    /// its score unless the user or a preset asks for it.
+    ///
+    /// # Errors
+    /// As [`TrackRequest::choose_detector`].
+    pub(in crate::runner) fn choose_network(
+        &self,
+        project: &Project,
+        listener: &mut dyn ProgressListener,
+    ) -> Result<detect::Settings, RunnerError> {
+        let open = OpenDetection {
+            preset: self.preset,
+            open: OpenChoices { least_score: false, ..self.open },
+            least_score_by_preset: self.chosen_by_preset.least_score,
+            boxes: None,
+            has_boxes: false,
+            is_pickle: false,
+        };
+        detection::choose(&self.settings.detect, &open, project, listener)
+    }
+
     fn has_boxes(&self) -> bool {
         self.boxes.is_some() || self.truth.is_some() || is_pickle(&self.source)
     }
@@ -284,12 +329,19 @@ impl TrackRequest {
                 return Err(TrackRequestError::NoIdentities.into());
             }
             if let (Some(boxes), None) = (&self.boxes, &self.truth) {
+                if coco::is_results(boxes)? {
+                    return Err(TrackRequestError::NoIdentities.into());
+                }
                 let file = MotFile::read(boxes).map_err(DatasetError::from)?;
                 file.check_identities().map_err(DatasetError::from)?;
             }
         }
-        let needs_boxes = self.settings.detect.model == detect::Model::Provided;
-        if needs_boxes && !self.has_boxes() { Err(TrackRequestError::NoBoxes.into()) } else { Ok(()) }
+        match self.settings.detect.model {
+            _ if self.has_boxes() => Ok(()),
+            Model::Provided => Err(TrackRequestError::NoBoxes.into()),
+            Model::X101 => Err(TrackRequestError::NoBoxesForMasks.into()),
+            _ => Ok(()),
+        }
     }
 
     /// The request with a video or a folder of images as its source: a web address is fetched, PHALP's .pkl of frames and
@@ -305,7 +357,10 @@ impl TrackRequest {
         let list = match &self.source {
             source if is_pickle(source) => {
                 let base_path = self.options.base_path.as_deref();
-                Some(ImageList::from_pickle(source, base_path, &project.downloads())?)
+                Some({
+                    let detects = self.settings.detect.fallback.is_some();
+                    ImageList::from_pickle(source, base_path, detects, &project.downloads())?
+                })
             }
             folder if self.preset.is_some() && folder.is_dir() => {
                 Some(ImageList::from_folder(folder, &project.downloads())?)

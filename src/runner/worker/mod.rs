@@ -3,6 +3,7 @@
 //! Input: the job in the run's folder. Output: row logs and the report in the same folder. During the run,
 //! [`posebook_core::memory::live`] writes memory and the current frame to a file that the supervisor reads.
 
+pub mod detection;
 pub mod pipeline;
 pub mod result_writer;
 pub mod shots;

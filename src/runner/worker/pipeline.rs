@@ -10,6 +10,7 @@ use super::shots::ShotMarks;
 use super::stages::{DetectedFrame, Stages};
 use crate::runner::RunnerError;
 use crate::runner::job::WorkerReport;
+use crate::runner::project::detector::detach;
 use posebook_core::frame::{Frame, FrameSize};
 use posebook_core::memory::heap::{self, HeapInterval};
 use posebook_core::memory::live::Publisher;
@@ -25,6 +26,15 @@ use std::time::Instant;
 /// `bytes` of heap if the program counts its heap, else `None`.
 pub fn if_counted(bytes: u64) -> Option<u64> {
     heap::is_counting().then_some(bytes)
+}
+
+/// A frame that waits for the detector's pass over its batch.
+struct UndetectedFrame {
+    frame: Frame,
+    /// Number in its file.
+    file_frame: usize,
+    timestamps: FrameTimestamps,
+    image: Option<Frame>,
 }
 
 /// A frame whose crops wait for the forward pass of their batch.
@@ -75,6 +85,7 @@ pub struct Pipeline<'r> {
     frames_per_batch: usize,
     /// Whether the result writer gets a copy of each frame.
     copies_frames: bool,
+    undetected: Vec<UndetectedFrame>,
     batch: Vec<BatchedFrame>,
     /// Measures the heap from the first crop of a batch to the end of its forward pass.
     batch_heap: Option<HeapInterval>,
@@ -107,6 +118,7 @@ impl<'r> Pipeline<'r> {
             opened,
             frames_per_batch,
             copies_frames: false,
+            undetected: Vec::new(),
             batch: Vec::with_capacity(frames_per_batch),
             batch_heap: None,
             tracker_bytes: 0,
@@ -128,6 +140,7 @@ impl<'r> Pipeline<'r> {
     /// If a frame cannot be read, a stage fails, or rows cannot be written.
     pub fn run(mut self, source: &mut FrameSource, publisher: &Publisher) -> Result<(), RunnerError> {
         while self.read_frame(source, publisher)? {}
+        self.detect_batch()?;
         self.process_batch()?;
         self.shots.finish();
         self.track_decided()?;
@@ -146,7 +159,7 @@ impl<'r> Pipeline<'r> {
         Ok(())
     }
 
-    /// Reads one frame and detects its people; processes the batch when it is full. False at the end of the video.
+    /// Reads one frame; detects the people of a batch and processes one when it is full. False at the end of the video.
     fn read_frame(&mut self, source: &mut FrameSource, publisher: &Publisher) -> Result<bool, RunnerError> {
         let started = Instant::now();
         let Some(frame) = source.next_frame()? else { return Ok(false) };
@@ -164,17 +177,39 @@ impl<'r> Pipeline<'r> {
         let file_frame = source.probe().file_frame(frame.index);
         if self.last_file_frame.replace(file_frame).is_some_and(|last| file_frame <= last) {
             // The file starts again (`video.loops`): boxes of its last frame are unrelated to its first.
+            self.detect_batch()?;
             self.stages.reset_previous_frame();
         }
         self.shots.observe(&frame)?;
         let image = if self.copies_frames { Some(copy_to_host(&frame)?) } else { None };
-        let detected = self.stages.detect(frame, file_frame)?;
-        self.batch.push(BatchedFrame { detected, timestamps, image });
-        if self.batch.len() >= self.frames_per_batch {
-            self.process_batch()?;
+        let frames_per_detection = self.stages.frames_per_detection();
+        let frame = if frames_per_detection > 1 { detach(frame) } else { frame };
+        self.undetected.push(UndetectedFrame { frame, file_frame, timestamps, image });
+        if self.undetected.len() >= frames_per_detection {
+            self.detect_batch()?;
         }
         publisher.set_disk_bytes(source.disk_bytes());
         Ok(true)
+    }
+
+    /// Detects the people of the frames that wait for it; processes a batch when it is full.
+    fn detect_batch(&mut self) -> Result<(), RunnerError> {
+        if self.undetected.is_empty() {
+            return Ok(());
+        }
+        let (mut frames, mut contexts) = (Vec::new(), Vec::new());
+        for UndetectedFrame { frame, file_frame, timestamps, image } in self.undetected.drain(..) {
+            frames.push((frame, file_frame));
+            contexts.push((timestamps, image));
+        }
+        let detected = self.stages.detect(frames)?;
+        for (detected, (timestamps, image)) in detected.into_iter().zip(contexts) {
+            self.batch.push(BatchedFrame { detected, timestamps, image });
+            if self.batch.len() >= self.frames_per_batch {
+                self.process_batch()?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs network and tracker on the batched frames and hands them to the result writer.

@@ -319,6 +319,7 @@ fn detection_row(run_id: &str, frame: &PendingFrame, index: usize, detection: &D
         x2_px: bbox.x2,
         y2_px: bbox.y2,
         score: detection.score,
+        mask_counts: detection.mask.as_ref().map(|mask| mask.counts.clone()),
         ..PersonRow::default()
     }
 }
@@ -338,6 +339,41 @@ mod tests {
             without_body: Vec::new(),
             tracks: tracks.collect(),
             image: None,
+        }
+    }
+
+    #[test]
+    fn masks_are_written_of_people_and_of_detections_without_a_body() {
+        use posebook_core::geometry::IDENTITY;
+        use posebook_core::person::{BBox, FrameMask, SmplParams};
+        let mask = |counts: &str| Some(FrameMask { width: 64, height: 48, counts: counts.into() });
+        let detection = |mask| {
+            let bbox = BBox { x1: 1.0, y1: 2.0, x2: 30.0, y2: 40.0 };
+            Detection { bbox, score: 0.5, input_id: None, mask }
+        };
+        let person = |mask| Person {
+            detection: detection(None),
+            params: SmplParams { betas: [0.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] },
+            crop_camera: [0.9, 0.0, 0.0],
+            translation: [0.0; 3],
+            joints: Vec::new(),
+            joints_in_square: Vec::new(),
+            confidence: None,
+            mask,
+            appearance: None,
+        };
+        for mode in [experiment::ResultStorage::Stream, experiment::ResultStorage::Accumulate] {
+            let folder = tempfile::tempdir().unwrap();
+            let frame = ProcessedFrame {
+                persons: vec![person(mask("0P1")), person(None)],
+                without_body: vec![detection(mask("23")), detection(None)],
+                ..processed(0, &[0])
+            };
+            let writer = ResultWriter::create(folder.path(), "r", mode, false, Instant::now(), None).unwrap();
+            writer.push(frame).unwrap().finish(Vec::new()).unwrap();
+            let rows = read_row_log::<PersonRow>(folder.path()).unwrap();
+            let masks: Vec<Option<String>> = rows.map(|row| row.unwrap().mask_counts).collect();
+            assert_eq!(masks, [Some("0P1".to_string()), None, Some("23".to_string()), None]);
         }
     }
 

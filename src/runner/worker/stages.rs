@@ -3,7 +3,7 @@
 //! Input: decoded frames. Output: people with bodies, and their tracks. Does not depend on how frames are read or how
 //! rows are written.
 
-use crate::dataset::BoxReader;
+use super::detection::DetectionStage;
 use crate::runner::RunnerError;
 use crate::runner::job::{JobSpec, phalp_files};
 use candle_core::Device;
@@ -11,8 +11,6 @@ use posebook_core::appearance::{PosePredictor, TextureEncoder};
 use posebook_core::frame::{Frame, FrameSize};
 use posebook_core::person::{Detection, Person};
 use posebook_models::body::Body;
-use posebook_models::detect::nanodet::NanoDet;
-use posebook_models::detect::{self, Model, ProvidedBoxes};
 use posebook_models::pose_predictor::PoseTransformer;
 use posebook_models::recovery::{self, BodyNetwork, FrameCrops, FramePeople, ModelSet};
 use posebook_track::phalp::{FrameTracks, Networks, Tracker};
@@ -21,24 +19,12 @@ use std::time::Instant;
 
 /// Detector, body network, body model and tracker of one run, loaded.
 pub struct Stages {
-    detector: Detector,
+    detection: DetectionStage,
     network: BodyNetwork,
     body: Body,
     tracker: Tracker,
-    /// Which detections are kept.
-    detection: detect::Settings,
     writes_embeddings: bool,
     predictor: Option<Arc<PoseTransformer>>,
-}
-
-/// Source of a frame's detections.
-enum Detector {
-    /// Provided boxes, degraded if the settings ask for it. Without a reader there are no detections.
-    Provided {
-        reader: Option<Box<BoxReader>>,
-        boxes: Box<ProvidedBoxes>,
-    },
-    NanoDet(Box<NanoDet>),
 }
 
 /// A frame after detection, before body recovery.
@@ -75,11 +61,10 @@ impl Stages {
             pose: predictor.clone().map(|predictor| predictor as Arc<dyn PosePredictor>),
         };
         Ok(Stages {
-            detector: Detector::load(job, device)?,
+            detection: DetectionStage::load(job, device)?,
             network,
             body,
             tracker: Tracker::with_networks(settings.phalp.clone(), of_tracker)?,
-            detection: settings.detect.clone(),
             writes_embeddings: settings.appearance.results,
             predictor,
         })
@@ -90,22 +75,28 @@ impl Stages {
         self.network.device()
     }
 
-    /// Detects the people of `frame` and crops them. `file_frame` is the frame's number in its file, which differs from
+    /// How many frames are detected together.
+    pub fn frames_per_detection(&self) -> usize {
+        self.detection.frames_per_batch()
+    }
+
+    /// Detects the people of `frames` and crops them. Each frame comes with its number in its file, which differs from
     /// `frame.index` where the file is read more than once (`video.loops`).
     ///
     /// # Errors
     /// If the file of boxes is damaged, a box is invalid, or the device fails.
-    pub fn detect(&mut self, frame: Frame, file_frame: usize) -> Result<DetectedFrame, RunnerError> {
+    pub fn detect(&mut self, frames: Vec<(Frame, usize)>) -> Result<Vec<DetectedFrame>, RunnerError> {
         let started = Instant::now();
-        let mut detections = self.detector.detect(&frame, file_frame)?;
-        if let Detector::NanoDet(_) = self.detector {
-            detections = self.network.remove_uncertain(detections);
-        }
-        detections.retain(|detection| self.detection.keeps(detection));
-        let detect_secs = started.elapsed().as_secs_f64();
-        let started = Instant::now();
-        let crops = self.network.extract_crops(frame, detections)?;
-        Ok(DetectedFrame { crops, detect_secs, crop_secs: started.elapsed().as_secs_f64() })
+        let numbered: Vec<(&Frame, usize)> = frames.iter().map(|(frame, number)| (frame, *number)).collect();
+        let detections = self.detection.detect(&numbered, &self.network)?;
+        // the frames' shares of the pass are equal
+        let detect_secs = started.elapsed().as_secs_f64() / frames.len().max(1) as f64;
+        let crop = |((frame, _), detections): ((Frame, usize), Vec<Detection>)| {
+            let started = Instant::now();
+            let crops = self.network.extract_crops(frame, detections)?;
+            Ok(DetectedFrame { crops, detect_secs, crop_secs: started.elapsed().as_secs_f64() })
+        };
+        frames.into_iter().zip(detections).map(crop).collect()
     }
 
     /// Recovers the bodies of all people of `frames`, frame by frame, in batches across frames.
@@ -166,36 +157,5 @@ impl Stages {
     /// The tracks of the frames that are still pending at the end of the video.
     pub fn finish(&mut self) -> Vec<FrameTracks> {
         self.tracker.finish()
-    }
-}
-
-impl Detector {
-    fn load(job: &JobSpec, device: &Device) -> Result<Detector, RunnerError> {
-        let settings = &job.settings;
-        match (settings.detect.model, &job.detector) {
-            (Model::Provided, _) => {
-                let reader = job.boxes.as_deref().map(BoxReader::open).transpose()?.map(Box::new);
-                let boxes = Box::new(ProvidedBoxes::new(settings.detect.clone(), settings.seed)?);
-                Ok(Detector::Provided { reader, boxes })
-            }
-            (Model::Nanodet, Some(weights)) => {
-                let network = recovery::load_detector(weights, device, &settings.detect.nanodet)?;
-                Ok(Detector::NanoDet(Box::new(network)))
-            }
-            (Model::Nanodet, None) => Err(RunnerError::NoDetector),
-        }
-    }
-
-    fn detect(&mut self, frame: &Frame, file_frame: usize) -> Result<Vec<Detection>, RunnerError> {
-        match self {
-            Detector::Provided { reader, boxes } => {
-                let input = match reader {
-                    Some(reader) => reader.read_frame(file_frame)?,
-                    None => Vec::new(),
-                };
-                Ok(boxes.detect(frame.index, frame.width, frame.height, &input)?.detections)
-            }
-            Detector::NanoDet(network) => Ok(network.detect(&[frame])?.pop().unwrap_or_default()),
-        }
     }
 }

@@ -9,6 +9,7 @@
 //! NanoDet has its own kernels (`detect::nanodet::kernel`): they sum in another order, and each order is part of the
 //! results of its network.
 
+pub mod blocked;
 mod depthwise;
 mod lanes;
 mod maps;

@@ -14,12 +14,25 @@ pub(super) struct ScoredBox {
 pub(super) fn suppress(mut boxes: Vec<ScoredBox>, overlap: f64, max_boxes: usize) -> Vec<ScoredBox> {
     // stable, so that equal scores keep their order
     boxes.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut selected: Vec<ScoredBox> = Vec::new();
-    for candidate in boxes {
+    select(0..boxes.len(), max_boxes, |better, box_| iou(&boxes[better].sides, &boxes[box_].sides) >= overlap)
+        .into_iter()
+        .map(|index| boxes[index])
+        .collect()
+}
+
+/// The greedy selection: of the boxes with the indices `order` (best first), each is selected that no box selected before
+/// `suppresses` (first argument: the selected one); at most `max_boxes`.
+pub(super) fn select(
+    order: impl IntoIterator<Item = usize>,
+    max_boxes: usize,
+    suppresses: impl Fn(usize, usize) -> bool,
+) -> Vec<usize> {
+    let mut selected: Vec<usize> = Vec::new();
+    for candidate in order {
         if selected.len() == max_boxes {
             break;
         }
-        if selected.iter().all(|better| iou(&better.sides, &candidate.sides) < overlap) {
+        if !selected.iter().any(|&better| suppresses(better, candidate)) {
             selected.push(candidate);
         }
     }

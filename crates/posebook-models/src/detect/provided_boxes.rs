@@ -1,7 +1,8 @@
 //! Detections from provided boxes, with optional simulated errors (jitter, misses, false alarms).
 
-use super::{Settings, SettingsError};
-use posebook_core::person::{BBox, Detection, InputBox};
+use super::{ScoreSource, Settings, SettingsError};
+use crate::hmr2::mask::{MaskError, check_counts};
+use posebook_core::person::{BBox, Detection, FrameMask, InputBox};
 use posebook_core::random::{RandomStream, stream};
 
 /// Range of a false alarm's height as a fraction of the frame's height.
@@ -35,6 +36,18 @@ pub enum DetectError {
         id: u32,
         /// The box.
         bbox: BBox,
+    },
+    /// The mask is not one of the frame.
+    #[error(
+        "frame {frame_index}: the mask of identity {id} cannot be used: {source}; correct it in the input, or leave it out"
+    )]
+    Mask {
+        /// Index of the frame.
+        frame_index: usize,
+        /// Identity of the box.
+        id: u32,
+        /// What is wrong.
+        source: MaskError,
     },
 }
 
@@ -72,10 +85,12 @@ impl ProvidedBoxes {
 
     /// The detections in frame `frame_index` of `width` x `height` pixels with the provided boxes `boxes`.
     ///
-    /// Boxes are clipped to the frame after the jitter. A provided box has score 1, as in PHALP.
+    /// Boxes are clipped to the frame after the jitter. A provided box has score 1, as in PHALP, unless the settings ask for
+    /// those of the boxes. Boxes with scores of a detector have no identity: their ids are numbers. Jitter moves a box, but not
+    /// its mask.
     ///
     /// # Errors
-    /// If a provided box is not finite or has a negative size.
+    /// If a provided box is not finite or has a negative size, or its mask is not one of the frame.
     pub fn detect(
         &self,
         frame_index: usize,
@@ -83,14 +98,10 @@ impl ProvidedBoxes {
         height: usize,
         boxes: &[InputBox],
     ) -> Result<FrameDetections, DetectError> {
+        check_masks(frame_index, width, height, boxes)?;
         let mut result = FrameDetections::default();
-        for &InputBox { id, bbox, .. } in boxes {
-            check(frame_index, id, &bbox)?;
-            if self.is_missed(frame_index, id) {
-                result.missed += 1;
-                continue;
-            }
-            let Some(inside) = self.jitter(frame_index, id, bbox).clipped_to(width, height) else {
+        for provided in self.degrade(frame_index, boxes, &mut result.missed)? {
+            let Some(inside) = provided.bbox.clipped_to(width, height) else {
                 result.outside += 1;
                 continue;
             };
@@ -100,12 +111,55 @@ impl ProvidedBoxes {
                 result.small += 1;
                 continue;
             }
-            result.detections.push(Detection { bbox: inside, score: 1.0, input_id: Some(id) });
+            result.detections.push(Detection { bbox: inside, ..provided });
         }
         let alarms = self.false_alarms(frame_index, width, height);
         result.false_alarms = alarms.len();
         result.detections.extend(alarms);
         Ok(result)
+    }
+
+    /// As [`ProvidedBoxes::detect`], but provided boxes may extend beyond the frame and are of any size: what a network computes
+    /// masks of.
+    ///
+    /// # Errors
+    /// As [`ProvidedBoxes::detect`].
+    pub fn detect_unclipped(
+        &self,
+        frame_index: usize,
+        width: usize,
+        height: usize,
+        boxes: &[InputBox],
+    ) -> Result<Vec<Detection>, DetectError> {
+        check_masks(frame_index, width, height, boxes)?;
+        let mut detections = self.degrade(frame_index, boxes, &mut 0)?;
+        detections.extend(self.false_alarms(frame_index, width, height));
+        Ok(detections)
+    }
+
+    /// The provided boxes after misses, which are counted in `missed`, and jitter.
+    fn degrade(
+        &self,
+        frame_index: usize,
+        boxes: &[InputBox],
+        missed: &mut usize,
+    ) -> Result<Vec<Detection>, DetectError> {
+        let has_scores = self.settings.scores != ScoreSource::One;
+        let mut detections = Vec::with_capacity(boxes.len());
+        for &InputBox { id, bbox, score, ref mask } in boxes {
+            check(frame_index, id, &bbox)?;
+            if self.is_missed(frame_index, id) {
+                *missed += 1;
+                continue;
+            }
+            detections.push(Detection {
+                bbox: self.jitter(frame_index, id, bbox),
+                score: score.filter(|_| has_scores).unwrap_or(1.0),
+                input_id: (!has_scores).then_some(id),
+                mask: mask.clone(),
+            });
+        }
+        Ok(detections)
     }
 
     fn is_missed(&self, frame_index: usize, id: u32) -> bool {
@@ -147,7 +201,7 @@ impl ProvidedBoxes {
             };
             bbox.clipped_to(width as usize, height as usize)
         });
-        boxes.map(|bbox| Detection { bbox, score: 1.0, input_id: None }).collect()
+        boxes.map(|bbox| Detection { bbox, score: 1.0, input_id: None, mask: None }).collect()
     }
 }
 
@@ -158,6 +212,24 @@ fn check(frame_index: usize, id: u32, bbox: &BBox) -> Result<(), DetectError> {
     }
     if bbox.x2 < bbox.x1 || bbox.y2 < bbox.y1 {
         return Err(DetectError::Inverted { frame_index, id, bbox });
+    }
+    Ok(())
+}
+
+/// Checks that the boxes' masks are of a frame of `width` by `height` pixels.
+fn check_masks(
+    frame_index: usize,
+    width: usize,
+    height: usize,
+    boxes: &[InputBox],
+) -> Result<(), DetectError> {
+    for InputBox { id, mask, .. } in boxes {
+        let Some(FrameMask { width: mask_width, height: mask_height, counts }) = mask else { continue };
+        let checked = match (*mask_width, *mask_height) == (width, height) {
+            true => check_counts(counts, width, height),
+            false => Err(MaskError::Size { width, height }),
+        };
+        checked.map_err(|source| DetectError::Mask { frame_index, id: *id, source })?;
     }
     Ok(())
 }
@@ -176,6 +248,7 @@ fn poisson(draw: &mut RandomStream, mean: f64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hmr2::mask::rle_counts;
     use proptest::prelude::*;
 
     fn bbox(x1: f32, y1: f32, x2: f32, y2: f32) -> BBox {
@@ -183,7 +256,7 @@ mod tests {
     }
 
     fn input_box(id: u32, bbox: BBox) -> InputBox {
-        InputBox { id, bbox, score: None }
+        InputBox { id, bbox, score: None, mask: None }
     }
 
     fn detector(settings: Settings) -> ProvidedBoxes {
@@ -200,9 +273,36 @@ mod tests {
         ];
         let detected = detector(Settings::default()).detect(0, 320, 240, &boxes).unwrap();
         assert_eq!(detected.detections.len(), 2);
-        assert_eq!(detected.detections[0], Detection { bbox: boxes[0].bbox, score: 1.0, input_id: Some(3) });
+        assert_eq!(
+            detected.detections[0],
+            Detection { bbox: boxes[0].bbox, score: 1.0, input_id: Some(3), mask: None }
+        );
         assert_eq!(detected.detections[1].bbox, bbox(0.0, 0.0, 20.0, 90.0));
         assert_eq!((detected.outside, detected.missed, detected.false_alarms), (1, 0, 0));
+    }
+
+    #[test]
+    fn a_detectors_boxes_keep_scores_and_masks() {
+        let counts = rle_counts(&[vec![0; 320 * 100], vec![1; 320 * 140]].concat(), 320, 240);
+        let mask = FrameMask { width: 320, height: 240, counts };
+        let boxes = [
+            InputBox {
+                score: Some(0.25),
+                mask: Some(mask.clone()),
+                ..input_box(3, bbox(-5.0, 20.0, 50.0, 120.0))
+            },
+            input_box(4, bbox(400.0, 0.0, 420.0, 90.0)),
+        ];
+        let given = detector(Settings::default()).detect(0, 320, 240, &boxes).unwrap().detections;
+        assert_eq!((given[0].score, given[0].input_id, given[0].mask.as_ref()), (1.0, Some(3), Some(&mask)));
+        let of_file = detector(Settings { scores: ScoreSource::File, ..Settings::default() });
+        let found = of_file.detect(0, 320, 240, &boxes).unwrap().detections;
+        let expected =
+            Detection { bbox: bbox(0.0, 20.0, 50.0, 120.0), score: 0.25, input_id: None, mask: Some(mask) };
+        assert_eq!(found, [expected.clone()]);
+        let unclipped = of_file.detect_unclipped(0, 320, 240, &boxes).unwrap();
+        assert_eq!(unclipped[0], Detection { bbox: boxes[0].bbox, ..expected });
+        assert_eq!((unclipped.len(), unclipped[1].bbox, unclipped[1].score), (2, boxes[1].bbox, 1.0));
     }
 
     #[test]
@@ -233,6 +333,37 @@ mod tests {
         let missed = |frame| detector.detect(frame, 99, 99, &boxes).unwrap().missed;
         assert!((0..50).all(|block| (1..10).all(|frame| missed(block * 10 + frame) == missed(block * 10))));
         assert!((0..50).any(|block| missed(block * 10) == 0) && (0..50).any(|block| missed(block * 10) == 1));
+    }
+
+    #[test]
+    fn masks_are_passed_on_with_their_boxes() {
+        let settings = Settings { jitter: 0.1, misses: 0.5, false_alarms: 1.0, ..Settings::default() };
+        // the left half of the frame
+        let counts = rle_counts(&[1, 1, 1, 1, 0, 0, 0, 0].repeat(4), 8, 4);
+        let mask = FrameMask { width: 8, height: 4, counts };
+        let boxes = [
+            InputBox { mask: Some(mask.clone()), ..input_box(1, bbox(0.0, 0.0, 4.0, 4.0)) },
+            input_box(2, bbox(4.0, 0.0, 8.0, 4.0)),
+        ];
+        let mut found = [0; 3];
+        for frame in 0..40 {
+            let detected = detector(settings.clone()).detect(frame, 8, 4, &boxes).unwrap();
+            for detection in &detected.detections {
+                // jitter moves the box, not the mask; false alarms have none
+                let expected = (detection.input_id == Some(1)).then_some(&mask);
+                assert_eq!(detection.mask.as_ref(), expected);
+                found[detection.input_id.unwrap_or(0) as usize] += 1;
+            }
+        }
+        assert!((10..35).contains(&found[1]) && found[0] > 10 && found[2] > 10, "{found:?}");
+        let error = detector(settings).detect(7, 9, 4, &boxes).unwrap_err().to_string();
+        let expected =
+            "frame 7: the mask of identity 1 cannot be used: the mask's runs do not add up to the 9x4 pixels";
+        assert!(error.starts_with(expected), "{error}");
+        let damaged = FrameMask { counts: "1".into(), ..mask };
+        let boxes = [InputBox { mask: Some(damaged), ..boxes[1].clone() }];
+        let detected = detector(Settings::default()).detect_unclipped(7, 8, 4, &boxes);
+        assert!(matches!(detected, Err(DetectError::Mask { frame_index: 7, id: 2, .. })));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! HMR2's backbone: a vision transformer (4D-Humans' `vit.py`). In: the middle columns of a crop; out: a feature map.
 
 use super::config::{Config, PATCH_PADDING};
-use crate::nn::{AttentionPath, LayerNorm, Mlp, SelfAttention};
+use crate::nn::{AttentionPath, Block, LayerNorm, PatchEmbedding, SelfAttention};
 use candle_core::{Module, Result, Tensor};
 use candle_nn::VarBuilder;
 
@@ -14,10 +14,9 @@ pub type ActivationCallback<'a> = &'a mut dyn FnMut(&str, &Tensor);
 /// The vision transformer, from pixels to a map of tokens.
 #[derive(Debug, Clone)]
 pub struct Backbone {
-    patch_weight: Tensor,
-    patch_bias: Tensor,
+    patches: PatchEmbedding,
     positions: Tensor,
-    blocks: Vec<Block>,
+    blocks: Vec<Block<SelfAttention>>,
     last_norm: LayerNorm,
     grid: (usize, usize),
     patch_size: usize,
@@ -32,12 +31,13 @@ impl Backbone {
         let sizes = &config.backbone;
         let (rows, columns) = config.token_grid();
         let patch = (sizes.dim, 3, sizes.patch_size, sizes.patch_size);
+        let hidden = sizes.dim * sizes.mlp_ratio;
         let blocks = (0..sizes.depth)
-            .map(|index| Block::load(sizes.dim, sizes.heads, sizes.mlp_ratio, vb.pp("blocks").pp(index)))
+            .map(|index| Block::load(sizes.dim, sizes.heads, hidden, EPS, vb.pp("blocks").pp(index)))
             .collect::<Result<_>>()?;
+        let weight = vb.get(patch, "patch_embed.proj.weight")?;
         Ok(Backbone {
-            patch_weight: vb.get(patch, "patch_embed.proj.weight")?,
-            patch_bias: vb.get(sizes.dim, "patch_embed.proj.bias")?,
+            patches: PatchEmbedding::new(weight, vb.get(sizes.dim, "patch_embed.proj.bias")?),
             positions: vb.get((1, rows * columns + 1, sizes.dim), "pos_embed")?,
             blocks,
             last_norm: LayerNorm::load(sizes.dim, EPS, vb.pp("last_norm"))?,
@@ -74,51 +74,11 @@ impl Backbone {
         tokens.transpose(1, 2)?.reshape((b, dim, self.grid.0, self.grid.1))
     }
 
-    /// Embeds patches as tokens: a convolution whose stride is its kernel size is one matrix product.
+    /// Pads the image and embeds its patches as tokens.
     fn embed(&self, pixels: &Tensor) -> Result<Tensor> {
-        let (b, _, height, width) = pixels.dims4()?;
         let ((rows, columns), patch) = (self.grid, self.patch_size);
         let padded = pixels.pad_with_zeros(2, PATCH_PADDING, PATCH_PADDING)?;
         let padded = padded.pad_with_zeros(3, PATCH_PADDING, PATCH_PADDING)?;
-        debug_assert!(
-            rows * patch <= height + 2 * PATCH_PADDING && columns * patch <= width + 2 * PATCH_PADDING
-        );
-        let patches = padded
-            .narrow(2, 0, rows * patch)?
-            .narrow(3, 0, columns * patch)?
-            .reshape((b, 3, rows, patch, columns * patch))? // (b, c, rows, y, x)
-            .reshape(&[b, 3, rows, patch, columns, patch])?
-            .permute([0, 2, 4, 1, 3, 5])? // (b, rows, columns, c, y, x)
-            .reshape((b * rows * columns, 3 * patch * patch))?;
-        let dim = self.patch_bias.dims1()?;
-        let weight = self.patch_weight.reshape((dim, 3 * patch * patch))?;
-        let tokens = patches.matmul(&weight.t()?)?.broadcast_add(&self.patch_bias)?;
-        tokens.reshape((b, rows * columns, dim))
-    }
-}
-
-/// A pre-norm transformer block: attention and an MLP, each after a norm and with a residual connection.
-#[derive(Debug, Clone)]
-struct Block {
-    norm1: LayerNorm,
-    attention: SelfAttention,
-    norm2: LayerNorm,
-    mlp: Mlp,
-}
-
-impl Block {
-    fn load(dim: usize, heads: usize, mlp_ratio: usize, vb: VarBuilder) -> Result<Block> {
-        Ok(Block {
-            norm1: LayerNorm::load(dim, EPS, vb.pp("norm1"))?,
-            attention: SelfAttention::load(dim, heads, vb.pp("attn"))?,
-            norm2: LayerNorm::load(dim, EPS, vb.pp("norm2"))?,
-            mlp: Mlp::load(dim, dim * mlp_ratio, ["fc1", "fc2"], vb.pp("mlp"))?,
-        })
-    }
-
-    /// `(b, n, dim)` to `(b, n, dim)`.
-    fn forward(&self, x: Tensor) -> Result<Tensor> {
-        let x = self.attention.forward_residual(&self.norm1.forward(&x)?, &x)?;
-        self.mlp.forward_residual(&self.norm2.forward(&x)?, &x)
+        self.patches.forward(&padded.narrow(2, 0, rows * patch)?.narrow(3, 0, columns * patch)?)
     }
 }

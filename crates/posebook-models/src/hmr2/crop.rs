@@ -5,9 +5,10 @@
 //! deviation. PHALP only interpolates; the demo blurs first when it shrinks. Does not depend on where boxes come
 //! from.
 
+use super::mask::{MaskError, region_of_counts};
 use crate::warp::{Affine, ImageRegion, ImageView, affine_to_crop, gaussian_blur_region, warp_f64, warp_u8};
 use posebook_core::frame::Frame;
-use posebook_core::person::BBox;
+use posebook_core::person::{BBox, FrameMask};
 
 /// Width and height of the aspect ratio that boxes are padded to: the part of a crop that the backbone uses.
 const ASPECT: [f32; 2] = [192.0, 256.0];
@@ -100,6 +101,19 @@ impl Square {
     pub fn crop_mask(&self, mask: &[u8], width: usize, height: usize, size: usize) -> Vec<u8> {
         warp_u8(ImageView::<_, 1>::new(mask, width, height), &self.affine(size), size)
     }
+
+    /// As [`Square::crop_mask`], from run lengths. Only the part of the mask that the crop shows is decoded.
+    ///
+    /// # Errors
+    /// If the mask's counts are invalid.
+    pub fn crop_frame_mask(&self, mask: &FrameMask, size: usize) -> Result<Vec<u8>, MaskError> {
+        let FrameMask { width, height, counts } = mask;
+        let map = self.affine(size);
+        let part = ImageRegion::source_of_crop(&map, size, *width, *height);
+        let bytes = region_of_counts(counts, *width, *height, &part)?;
+        let view = ImageView::<_, 1>::new(&bytes, part.columns.len(), part.rows.len());
+        Ok(warp_u8(view.with_origin(part.columns.start, part.rows.start), &map, size))
+    }
 }
 
 /// The normalized value of each 8-bit value of red, green and blue.
@@ -191,6 +205,34 @@ mod tests {
         normalize(&Square::phalp(&bbox).crop(&frame, 2), &mut out);
         assert!((out[0] as f64 - (255.0 - MEAN[0]) / DEVIATION[0]).abs() < 1e-6);
         assert!((out[4] as f64 + MEAN[1] / DEVIATION[1]).abs() < 1e-6);
+    }
+
+    #[test]
+    fn masks_from_run_lengths_are_cropped_as_bytes() {
+        let (width, height) = (97usize, 61usize);
+        let mask: Vec<u8> = (0..width * height)
+            .map(|i| if (i % width).abs_diff(40) + (i / width).abs_diff(30) < 25 { 255 } else { 0 })
+            .collect();
+        let counts = super::super::mask::rle_counts(&mask, width, height);
+        let runs = FrameMask { width, height, counts };
+        for bbox in [
+            [10.0, 5.0, 60.0, 55.0],
+            [-20.0, -30.0, 45.5, 70.25],
+            [80.3, 40.7, 120.0, 90.0],
+            [38.0, 20.0, 42.0, 28.5],
+            [500.0, 500.0, 600.0, 900.0],
+            [-900.0, -500.0, -600.0, -100.0],
+        ] {
+            let [x1, y1, x2, y2] = bbox;
+            let square = Square::phalp(&BBox { x1, y1, x2, y2 });
+            for size in [64, 256] {
+                let expected = square.crop_mask(&mask, width, height, size);
+                assert!(square.crop_frame_mask(&runs, size).unwrap() == expected, "{bbox:?} {size}");
+            }
+        }
+        let wrong = FrameMask { counts: "1".into(), ..runs };
+        let square = Square { center: [40.0, 30.0], side: 50.0 };
+        assert!(matches!(square.crop_frame_mask(&wrong, 64), Err(MaskError::Size { width: 97, height: 61 })));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Errors of mesh recovery.
 
+use super::mask::MaskError;
 use crate::body::BodyError;
 use crate::nn::CheckpointError;
 use posebook_core::person::BBox;
@@ -30,6 +31,16 @@ pub enum Hmr2Error {
         frame: usize,
         /// The box.
         bbox: BBox,
+    },
+    /// A detection's mask is not one of its frame.
+    #[error(
+        "the mask of a person in frame {frame} is invalid: {source}; correct it in the input, or leave it out"
+    )]
+    Mask {
+        /// Index of the frame.
+        frame: usize,
+        /// What is wrong.
+        source: MaskError,
     },
 }
 

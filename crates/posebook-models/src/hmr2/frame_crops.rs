@@ -6,6 +6,7 @@
 //! rounding. Both give the same bytes.
 
 use super::crop::{self, Square, normalization_table};
+use super::mask::MaskError;
 use super::{BoxAspect, Hmr2Error};
 use crate::device::frame_tensor;
 use crate::warp::{Affine, Taps, axis_taps};
@@ -97,6 +98,20 @@ impl FrameCrops {
     /// The map from pixels of the frame to pixels of the crop at `index`, if it has `size` pixels a side.
     pub fn affine(&self, index: usize, size: usize) -> Affine {
         self.squares[index].affine(size)
+    }
+
+    /// The detection's mask in the crop at `index`, if it has `size` pixels a side: as bytes, see [`Square::crop_mask`]. `None`
+    /// without a mask.
+    ///
+    /// # Errors
+    /// If the mask is not one of the frame.
+    pub fn copy_mask(&self, index: usize, size: usize) -> std::result::Result<Option<Vec<u8>>, Hmr2Error> {
+        let Some(mask) = &self.detections[index].mask else { return Ok(None) };
+        let error = |source| Hmr2Error::Mask { frame: self.frame_index, source };
+        if (mask.width, mask.height) != (self.frame_width, self.frame_height) {
+            return Err(error(MaskError::Size { width: self.frame_width, height: self.frame_height }));
+        }
+        self.squares[index].crop_frame_mask(mask, size).map(Some).map_err(error)
     }
 
     /// Number of detections.
@@ -246,7 +261,12 @@ mod tests {
         ];
         let detections: Vec<Detection> = boxes
             .into_iter()
-            .map(|[x1, y1, x2, y2]| Detection { bbox: BBox { x1, y1, x2, y2 }, score: 1.0, input_id: None })
+            .map(|[x1, y1, x2, y2]| Detection {
+                bbox: BBox { x1, y1, x2, y2 },
+                score: 1.0,
+                input_id: None,
+                mask: None,
+            })
             .collect();
         for size in [64, 256] {
             let (on_host, on_device) = (

@@ -1,5 +1,8 @@
-//! COCO's run-length encoding (RLE) of masks, the format of PHALP's results: writes and reads it.
+//! COCO's run-length encoding (RLE) of masks, the format of PHALP's results: writes and reads it, whole or within a region of
+//! the frame.
 
+use crate::warp::ImageRegion;
+use std::ops::Range;
 use thiserror::Error;
 
 /// The counts of a mask cannot be read.
@@ -31,25 +34,50 @@ pub enum MaskError {
 ///
 /// `mask` has `height * width` values; all but 0 are foreground.
 pub fn rle_counts(mask: &[u8], width: usize, height: usize) -> String {
-    let mut runs = vec![0i64];
-    let mut inside = false;
+    let mut runs = Runs::default();
     for x in 0..width {
         for y in 0..height {
-            if (mask[y * width + x] != 0) != inside {
-                inside = !inside;
-                runs.push(0);
-            }
-            if let Some(run) = runs.last_mut() {
-                *run += 1;
-            }
+            runs.push(mask[y * width + x] != 0, 1);
         }
     }
-    encode_runs(&runs)
+    runs.counts()
+}
+
+/// Collects the run lengths of a mask, pixel by pixel or many at once, in column-major order.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    lengths: Vec<i64>,
+    is_foreground: bool,
+}
+
+impl Default for Runs {
+    /// No pixels; the first run is of background and may stay empty.
+    fn default() -> Runs {
+        Runs { lengths: vec![0], is_foreground: false }
+    }
+}
+
+impl Runs {
+    /// Appends `count` pixels of foreground or background. No pixels of the other kind make an empty run.
+    pub fn push(&mut self, is_foreground: bool, count: usize) {
+        if is_foreground != self.is_foreground {
+            self.is_foreground = is_foreground;
+            self.lengths.push(0);
+        }
+        if let Some(length) = self.lengths.last_mut() {
+            *length += count as i64;
+        }
+    }
+
+    /// The compressed text of the runs.
+    pub fn counts(&self) -> String {
+        encode_runs(&self.lengths)
+    }
 }
 
 /// The compressed text of run lengths, the first one of background: each run minus the one two before it, five bits
 /// per character.
-pub fn encode_runs(runs: &[i64]) -> String {
+fn encode_runs(runs: &[i64]) -> String {
     let mut text = String::new();
     for (index, &run) in runs.iter().enumerate() {
         let previous = if index > 2 { runs[index - 2] } else { 0 };
@@ -76,20 +104,60 @@ fn push_number(text: &mut String, mut number: i64) {
 /// # Errors
 /// If `counts` is not COCO's compressed text, or has more or fewer pixels than the frame.
 pub fn mask_of_counts(counts: &str, width: usize, height: usize) -> Result<Vec<u8>, MaskError> {
+    let runs = foreground(counts, width, height)?;
+    let mut mask = vec![0u8; width * height];
+    // runs go down the columns
+    runs.into_iter().flatten().for_each(|i| mask[i % height * width + i / height] = 1);
+    Ok(mask)
+}
+
+/// The part of a mask within `region` of its frame: row by row, 255 for the foreground, else 0. No other part is held in
+/// memory.
+///
+/// # Errors
+/// As [`mask_of_counts`].
+pub fn region_of_counts(
+    counts: &str,
+    width: usize,
+    height: usize,
+    region: &ImageRegion,
+) -> Result<Vec<u8>, MaskError> {
+    let (columns, rows) = (&region.columns, &region.rows);
+    let mut mask = vec![0u8; columns.len() * rows.len()];
+    for run in foreground(counts, width, height)? {
+        // each column that the run touches
+        for x in (run.start / height).max(columns.start)..run.end.div_ceil(height).min(columns.end) {
+            let first = run.start.saturating_sub(x * height).max(rows.start);
+            let end = (run.end - x * height).min(rows.end);
+            (first..end).for_each(|y| mask[(y - rows.start) * columns.len() + x - columns.start] = 255);
+        }
+    }
+    Ok(mask)
+}
+
+/// Checks that `counts` stand for a mask of a frame of `width` by `height` pixels.
+///
+/// # Errors
+/// As [`mask_of_counts`].
+pub fn check_counts(counts: &str, width: usize, height: usize) -> Result<(), MaskError> {
+    foreground(counts, width, height).map(|_| ())
+}
+
+/// The runs of foreground, as indices of pixels counted down the columns.
+fn foreground(counts: &str, width: usize, height: usize) -> Result<Vec<Range<usize>>, MaskError> {
     let wrong_size = MaskError::Size { width, height };
     let pixels = width.checked_mul(height).ok_or(wrong_size.clone())?;
-    let mut mask = vec![0u8; pixels];
+    let mut found = Vec::new();
     let (mut start, mut inside) = (0usize, false);
     for run in decode_runs(counts)? {
         let end = usize::try_from(run).ok().and_then(|run| start.checked_add(run));
         let end = end.filter(|&end| end <= pixels).ok_or(wrong_size.clone())?;
-        if inside {
-            // runs go down the columns
-            (start..end).for_each(|i| mask[i % height * width + i / height] = 1);
+        if inside && end > start {
+            found.push(start..end);
         }
         (start, inside) = (end, !inside);
     }
-    if start == pixels { Ok(mask) } else { Err(wrong_size) }
+    if start == pixels { Ok(found) } else { Err(wrong_size) }
 }
 
 /// The run lengths that `counts` stand for; the inverse of [`encode_runs`] for lengths within 0 to 2^50.
@@ -146,7 +214,18 @@ mod tests {
             let scattered: Vec<u8> = (0..width * height).map(|i| u8::from(i * i % 7 < 3)).collect();
             for mask in [disc(width, height), scattered, vec![1; width * height], vec![0; width * height]] {
                 let counts = rle_counts(&mask, width, height);
-                assert_eq!(mask_of_counts(&counts, width, height), Ok(mask), "{width}x{height}");
+                assert_eq!(check_counts(&counts, width, height), Ok(()));
+                assert_eq!(mask_of_counts(&counts, width, height).as_ref(), Ok(&mask), "{width}x{height}");
+                for (columns, rows) in
+                    [(0..width, 0..height), (width / 3..width, height / 4..height / 2), (0..0, 0..height)]
+                {
+                    let region = ImageRegion { columns: columns.clone(), rows: rows.clone() };
+                    let part: Vec<u8> = rows
+                        .flat_map(|y| columns.clone().map(move |x| (x, y)))
+                        .map(|(x, y)| 255 * mask[y * width + x])
+                        .collect();
+                    assert_eq!(region_of_counts(&counts, width, height, &region), Ok(part), "{region:?}");
+                }
             }
         }
     }
@@ -165,5 +244,6 @@ mod tests {
         let endless = "o".repeat(40) + "0";
         assert!(matches!(mask_of_counts(&endless, 2, 3), Err(MaskError::Character { .. })));
         assert!(mask_of_counts("1", usize::MAX, 2).is_err());
+        assert!(check_counts("23", 2, 3).is_err() && check_counts("0", 0, 0).is_ok());
     }
 }

@@ -164,9 +164,9 @@ fn read_prediction(prediction: Prediction) -> Result<Vec<CropPrediction>, Hmr2Er
 }
 
 /// A person from SMPL parameters and a camera in the crop `square` of a frame of `width` by `height` pixels: adds
-/// joints, and the translation relative to PHALP's camera.
+/// joints, and the translation relative to PHALP's camera. The detection's mask becomes the person's.
 pub fn person_from_params(
-    detection: Detection,
+    mut detection: Detection,
     square: &Square,
     params: SmplParams,
     crop_camera: [f32; 3],
@@ -176,6 +176,7 @@ pub fn person_from_params(
     let joints = body.pose(&params).joints44;
     let translation = HmarSquare::from_frame_square(square, width, height).translation(crop_camera);
     let points = project_to_hmar(&joints, translation);
+    let mask = detection.mask.take();
     Person {
         detection,
         params,
@@ -187,7 +188,7 @@ pub fn person_from_params(
             .map(|point| point.map(|value| value / HMAR_IMAGE_SIZE as f32))
             .collect(),
         confidence: None,
-        mask: None,
+        mask,
         appearance: None,
     }
 }
@@ -240,7 +241,7 @@ mod tests {
             let left = -20.0 + 17.0 * i as f32;
             BBox { x1: left, y1: 10.0 + 3.0 * i as f32, x2: left + 40.0, y2: 150.0 }
         };
-        (0..count).map(|i| Detection { bbox: bbox(i), score: 0.9, input_id: None }).collect()
+        (0..count).map(|i| Detection { bbox: bbox(i), score: 0.9, input_id: None, mask: None }).collect()
     }
 
     /// The largest relative difference of any value of two lists of people.

@@ -1,10 +1,11 @@
-//! Reads a checkpoint of either format, torch or safetensors, by the network's tensor names.
+//! Reads a checkpoint by the network's tensor names: a file of torch, safetensors, or, for detectors, a pickle of numpy's arrays.
 
 use super::ImportError;
-use crate::nn::TensorSpec;
 use crate::nn::checkpoint;
+use crate::nn::{MappedFile, TensorSpec};
 use crate::pickle::describe_foreign_file;
 use crate::pickle::npz::read_start;
+use crate::pickle::state_dict::{ArrayEntry, list_arrays};
 use crate::pickle::torch::{Checkpoint, TensorEntry};
 use candle_core::{DType, Device};
 use std::collections::HashMap;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// Maximum number of problems listed in a message; the rest is counted.
 const MAX_LISTED_PROBLEMS: usize = 8;
+/// End of a problem with a tensor that is not in the file.
+const MISSING: &str = " is missing";
 /// Prefixes that wrappers add to every name.
 const PREFIXES: [&str; 4] = ["module.", "_orig_mod.", "model.", "hmr2."];
 
@@ -19,12 +22,15 @@ const PREFIXES: [&str; 4] = ["module.", "_orig_mod.", "model.", "hmr2."];
 pub struct CheckpointReader {
     path: PathBuf,
     format: Format,
+    author: Option<String>,
 }
 
 enum Format {
     Torch(Box<Checkpoint>, HashMap<String, TensorEntry>),
     /// Per name: the name in the file, and the shape.
     Safetensors(HashMap<String, (String, Vec<usize>)>),
+    /// A pickle of arrays: the file, whose bytes are not copied, and the arrays in it.
+    Arrays(MappedFile, HashMap<String, ArrayEntry>),
 }
 
 impl CheckpointReader {
@@ -45,7 +51,30 @@ impl CheckpointReader {
             let named = collect_unique(path, named)?;
             Format::Torch(Box::new(checkpoint), named)
         };
-        Ok(CheckpointReader { path: path.to_path_buf(), format })
+        Ok(CheckpointReader { path: path.to_path_buf(), format, author: None })
+    }
+
+    /// As [`CheckpointReader::open`], and of a pickle of arrays as detectron2's model zoo has them (.pkl). The contents of the
+    /// file decide, not its name.
+    ///
+    /// # Errors
+    /// If the file is not a checkpoint, is damaged or refused.
+    pub fn open_with_arrays(path: &Path) -> Result<CheckpointReader, ImportError> {
+        let is_safetensors = path.extension().is_some_and(|extension| extension == "safetensors");
+        let start = read_start(path).map_err(ImportError::file(path))?;
+        if is_safetensors || Checkpoint::is_start_of_one(&start) {
+            return CheckpointReader::open(path);
+        }
+        let file = MappedFile::open(path).map_err(ImportError::file(path))?;
+        let found = list_arrays(&file).map_err(ImportError::pickle(path))?;
+        let named = found.arrays.into_iter().map(|entry| (strip_wrapper_prefixes(&entry.name), entry));
+        let format = Format::Arrays(file, collect_unique(path, named)?);
+        Ok(CheckpointReader { path: path.to_path_buf(), format, author: found.author })
+    }
+
+    /// `__author__` of a pickle of arrays.
+    pub fn author(&self) -> Option<&str> {
+        self.author.as_deref()
     }
 
     /// Path of the file.
@@ -58,6 +87,7 @@ impl CheckpointReader {
         match &self.format {
             Format::Torch(_, entries) => entries.keys().map(String::as_str).collect(),
             Format::Safetensors(shapes) => shapes.keys().map(String::as_str).collect(),
+            Format::Arrays(_, entries) => entries.keys().map(String::as_str).collect(),
         }
     }
 
@@ -66,6 +96,7 @@ impl CheckpointReader {
         match &self.format {
             Format::Torch(_, entries) => entries.get(name).map(|entry| entry.shape.as_slice()),
             Format::Safetensors(shapes) => shapes.get(name).map(|(_, shape)| shape.as_slice()),
+            Format::Arrays(_, entries) => entries.get(name).map(|entry| entry.shape.as_slice()),
         }
     }
 
@@ -90,6 +121,10 @@ impl CheckpointReader {
                 let values = tensor.flatten_all().and_then(|tensor| tensor.to_vec1::<f32>());
                 values.map_err(|error| ImportError::invalid(path, error))
             }
+            Format::Arrays(file, entries) => {
+                let entry = entries.get(name).ok_or_else(missing)?;
+                entry.read_f32(file).map_err(ImportError::pickle(path))
+            }
         }
     }
 
@@ -102,34 +137,38 @@ impl CheckpointReader {
         specs: &[TensorSpec],
         initial: &HashMap<String, Vec<f32>>,
     ) -> Result<(), ImportError> {
-        let mut problems = Vec::new();
-        let mut lacks_initial = false;
-        for TensorSpec { key, shape } in specs {
-            match self.shape(key) {
-                Some(found) if found == shape => {}
-                Some(found) => problems.push(format!("{key} is {found:?} and not {shape:?}")),
-                None if initial.contains_key(key) => {}
-                None => {
-                    lacks_initial |= key.contains(".init_");
-                    problems.push(format!("{key} is missing"));
-                }
-            }
-        }
+        let problems = self.problems(specs, |key| initial.contains_key(key));
         if problems.is_empty() {
             return Ok(());
         }
-        let is_that_all = lacks_initial && problems.iter().all(|problem| problem.contains(".init_"));
-        let hint = if is_that_all {
+        let lacks_some = problems.iter().any(|problem| problem.ends_with(MISSING));
+        let hint = if lacks_some && problems.iter().all(|problem| problem.contains(".init_")) {
             ", or give the initial values with `--mean-params smpl_mean_params.npz`"
         } else {
             ""
         };
-        let more = problems.len().saturating_sub(MAX_LISTED_PROBLEMS);
-        problems.truncate(MAX_LISTED_PROBLEMS);
-        let more = if more > 0 { format!(", and {more} more") } else { String::new() };
-        let problems = format!("{}{more}", problems.join(", "));
+        let problems = summarize(problems);
         Err(ImportError::ArchitectureMismatch { path: self.path.clone(), problems, hint })
     }
+
+    /// What differs from the network's tensors: those that are missing unless they are given otherwise, and wrong shapes.
+    pub fn problems(&self, specs: &[TensorSpec], is_given: impl Fn(&str) -> bool) -> Vec<String> {
+        let problem = |TensorSpec { key, shape }: &TensorSpec| match self.shape(key) {
+            Some(found) if found == shape => None,
+            Some(found) => Some(format!("{key} is {found:?} and not {shape:?}")),
+            None if is_given(key) => None,
+            None => Some(format!("{key}{MISSING}")),
+        };
+        specs.iter().filter_map(problem).collect()
+    }
+}
+
+/// Problems as text: the first, and the number of further ones.
+pub fn summarize(mut problems: Vec<String>) -> String {
+    let more = problems.len().saturating_sub(MAX_LISTED_PROBLEMS);
+    problems.truncate(MAX_LISTED_PROBLEMS);
+    let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("{}{more}", problems.join(", "))
 }
 
 /// An error that says what the file is instead of safetensors, if it can be recognized.

@@ -43,6 +43,26 @@ impl SourceFiles {
     }
 }
 
+/// Does `work` while all files are hashed in another thread. A failure of one ends the other; that of `work` is returned first.
+///
+/// # Errors
+/// If `work` fails, a file cannot be read, or a stop was requested.
+pub fn while_hashing<T>(
+    files: &SourceFiles,
+    stop: &AtomicBool,
+    work: impl FnOnce() -> Result<T, ImportError>,
+) -> Result<(T, BTreeMap<String, SourceFile>), ImportError> {
+    let over = AtomicBool::new(false);
+    let (done, hashes) = std::thread::scope(|scope| {
+        let hashing = scope.spawn(|| files.hash_all(&[stop, &over]));
+        let done = work();
+        over.store(done.is_err(), Ordering::Relaxed);
+        (done, hashing.join().unwrap_or(Err(ImportError::Stopped)))
+    });
+    let done = done?;
+    Ok((done, hashes?))
+}
+
 /// SHA-256 and length of a file, unless one of `stops` is set first.
 pub fn sha256_unless_stopped(path: &Path, stops: &[&AtomicBool]) -> Result<(String, u64), ImportError> {
     let mut file = File::open(path).map_err(ImportError::file(path))?;

@@ -1,5 +1,5 @@
-//! Imports 4D-Humans' checkpoint and SMPL's body as a model set, and PHALP's files as a set of its own ([`crate::recovery::PhalpSet`]):
-//! safetensors files with a manifest.
+//! Imports 4D-Humans' checkpoint and SMPL's body as a model set, PHALP's files ([`crate::recovery::PhalpSet`]) and detectron2's
+//! person detectors ([`crate::recovery::DetectorSet`]) as sets of their own: safetensors files with a manifest.
 //!
 //! The original files are under licenses: the output stays on the machine that made it (`.gitignore` covers it), and
 //! the manifest records each source by name and SHA-256. The import gives what 4D-Humans itself would load: if the
@@ -10,6 +10,7 @@
 mod body;
 mod cache;
 mod checkpoint_reader;
+mod detector;
 pub mod fetched;
 mod hashes;
 mod manifest;
@@ -19,6 +20,10 @@ mod weights;
 pub use crate::pickle::PickleError;
 pub use body::body_arrays;
 pub use cache::{CachedFiles, find_cached_files};
+pub use detector::{
+    DetectorRequest, DetectorSummary, LeftOut, detector_cache_folders, find_detector_checkpoint,
+    import_detector,
+};
 pub use phalp::{
     MissingFile, PhalpFile, PhalpRequest, PhalpSummary, PhalpWrittenPart, find_phalp_files, import_phalp,
 };
@@ -26,11 +31,11 @@ pub use phalp::{
 use crate::body::BodyError;
 use crate::hmr2::Config;
 use checkpoint_reader::CheckpointReader;
-use hashes::{SourceFiles, sha256_unless_stopped};
+use hashes::{SourceFiles, sha256_unless_stopped, while_hashing};
 use posebook_core::files::write_atomically;
 use posebook_core::scratch;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 /// What to import, and where to write it.
 #[derive(Debug, Clone)]
@@ -104,6 +109,18 @@ pub enum ImportError {
         problems: String,
         /// What else may help.
         hint: &'static str,
+    },
+    /// The checkpoint belongs to another detector.
+    #[error("{path} is not the checkpoint of {wanted}: {problems}; {advice}")]
+    OtherDetector {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The requested detector.
+        wanted: &'static str,
+        /// Missing tensors and wrong shapes.
+        problems: String,
+        /// What the file is instead, and what to do.
+        advice: String,
     },
     /// A weight is NaN or infinite.
     #[error("tensor {key} of {path} holds {value} at index {index}; the checkpoint is damaged")]
@@ -189,19 +206,9 @@ pub fn import_hmr2(
     source.check_tensors(&specs, &initial)?;
     let body = body::read_body(request, &mut source)?;
 
-    // the files are hashed while the weights are written; a failure of one stops the other
-    let over = AtomicBool::new(false);
     let source_files = SourceFiles::from_request(request);
-    let (written, hashes) = std::thread::scope(|scope| {
-        let hashing = scope.spawn(|| source_files.hash_all(&[stop, &over]));
-        let written =
-            weights::write_weights(&specs, &mut source, &initial, &paths.weights, on_progress, stop);
-        over.store(written.is_err(), Ordering::Relaxed);
-        let hashes = hashing.join().unwrap_or(Err(ImportError::Stopped));
-        (written, hashes)
-    });
-    let written = written?;
-    let sources = hashes?;
+    let write = || weights::write_weights(&specs, &mut source, &initial, &paths.weights, on_progress, stop);
+    let (written, sources) = while_hashing(&source_files, stop, write)?;
     let body_written = body.save(&paths.body).map_err(ImportError::from);
     let saved = body_written.and_then(|()| {
         let body_sha256 = sha256_unless_stopped(&paths.body, &[stop])?.0;

@@ -47,9 +47,9 @@ pub enum AttentionPath {
 /// Self-attention with one projection to queries, keys and values (rows `[q | k | v]`, each head-major).
 #[derive(Debug, Clone)]
 pub struct SelfAttention {
-    qkv: Linear,
-    proj: Linear,
-    heads: usize,
+    pub(super) qkv: Linear,
+    pub(super) proj: Linear,
+    pub(super) heads: usize,
     /// How attention is computed; [`AttentionPath::Inference`] after loading.
     pub path: AttentionPath,
 }
@@ -61,7 +61,12 @@ impl SelfAttention {
     /// If a tensor is missing or has another shape.
     pub fn load(size: usize, heads: usize, vb: VarBuilder) -> Result<SelfAttention> {
         let (qkv, proj) = (linear(size, 3 * size, vb.pp("qkv"))?, linear(size, size, vb.pp("proj"))?);
-        Ok(SelfAttention { qkv, proj, heads, path: AttentionPath::default() })
+        Ok(SelfAttention::new(qkv, proj, heads))
+    }
+
+    /// Attention of its layers: `qkv` from `size` to `3 * size` values, `proj` from `size` to `size`.
+    pub fn new(qkv: Linear, proj: Linear, heads: usize) -> SelfAttention {
+        SelfAttention { qkv, proj, heads, path: AttentionPath::default() }
     }
 
     /// `residual + forward(x)`, the addition fused into the last product where that is possible.

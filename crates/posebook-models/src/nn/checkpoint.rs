@@ -5,8 +5,9 @@
 //! resident set holds one tensor's pages more. Does not depend on any network.
 
 use super::decode::{DecodeError, StoredDtype, decode_tensor};
+use super::mapped::map;
 use candle_core::{DType, Device, Tensor};
-use memmap2::{Advice, Mmap, MmapOptions};
+use memmap2::{Advice, Mmap};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use std::collections::HashMap;
@@ -176,13 +177,6 @@ fn map_tensor(
     // starts reading ahead; only advice, so that a failure does not matter
     let _ = map.advise(Advice::WillNeed);
     Ok(Some(map))
-}
-
-#[expect(unsafe_code, reason = "memory maps: other processes may change the file")]
-fn map(file: &File, start: u64, length: usize) -> io::Result<Mmap> {
-    // SAFETY: the range lies inside the file (checked just before). Its contents are read as bytes, for which every
-    // value is valid, and copied before anything depends on them; for a file that shrinks, see `map_tensor`
-    unsafe { MmapOptions::new().offset(start).len(length).map(file) }
 }
 
 fn compare(

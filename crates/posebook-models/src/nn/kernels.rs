@@ -186,6 +186,23 @@ kernel! {
 }
 
 kernel! {
+    /// Adds relative positions to the scores of one query and exponentiates: each score becomes `exp(score + row +
+    /// column - largest)`. `scores` are `(rows, columns)` keys; a row of keys shares a value of `rows`, a column one of
+    /// `columns`. `scale` becomes one over the sum, so that scores times it are the softmax.
+    pub fn relative_exp<M>(scores: &mut [f32], rows: &[f32], columns: &[f32], scale: &mut f32) {
+        let width = columns.len();
+        for (scores, &row) in scores.chunks_exact_mut(width).zip(rows) {
+            for (score, &column) in scores.iter_mut().zip(columns) {
+                *score = (*score + row) + column;
+            }
+        }
+        let largest = max(scores);
+        scores.iter_mut().for_each(|x| *x = exp::<M>(*x - largest));
+        *scale = 1.0 / sum(scores, |_, value| value);
+    }
+}
+
+kernel! {
     fn softmax_gradient_rows<M>(y: &[f32], gradient: &[f32], out: &mut [f32], columns: usize) {
         let rows = y.chunks_exact(columns).zip(gradient.chunks_exact(columns));
         for ((y, gradient), out) in rows.zip(out.chunks_exact_mut(columns)) {

@@ -21,7 +21,12 @@ impl LayerNorm {
     pub fn load(size: usize, eps: f64, vb: VarBuilder) -> Result<LayerNorm> {
         let weight = vb.get_with_hints(size, "weight", Init::Const(1.0))?;
         let bias = vb.get_with_hints(size, "bias", Init::Const(0.0))?;
-        Ok(LayerNorm { weight, bias, eps })
+        Ok(LayerNorm::new(weight, bias, eps))
+    }
+
+    /// A norm of its tensors, each `(size)`.
+    pub fn new(weight: Tensor, bias: Tensor, eps: f64) -> LayerNorm {
+        LayerNorm { weight, bias, eps }
     }
 }
 
@@ -46,6 +51,11 @@ impl Mlp {
     pub fn load(size: usize, hidden: usize, names: [&str; 2], vb: VarBuilder) -> Result<Mlp> {
         let fc1 = linear(size, hidden, vb.pp(names[0]))?;
         Ok(Mlp { fc1, fc2: linear(hidden, size, vb.pp(names[1]))? })
+    }
+
+    /// An MLP of its layers.
+    pub fn new(fc1: Linear, fc2: Linear) -> Mlp {
+        Mlp { fc1, fc2 }
     }
 
     /// `residual + forward(x)`, the addition fused into the last product where no gradient is needed.

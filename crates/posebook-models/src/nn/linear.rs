@@ -16,7 +16,7 @@ use candle_nn::{Init, VarBuilder};
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Tensor,
-    bias: Option<Tensor>,
+    pub(super) bias: Option<Tensor>,
 }
 
 /// Reads `weight` `(outputs, inputs)` and `bias` `(outputs)`.
@@ -135,7 +135,7 @@ impl Linear {
 }
 
 /// The values of an operand, which has to be contiguous and on the CPU.
-fn cpu_values<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
+pub(super) fn cpu_values<'a>(storage: &'a Storage, layout: &Layout) -> Result<&'a [f32]> {
     match storage {
         Storage::Cpu(storage) => contiguous_f32(storage, layout, "linear"),
         _ => bail!("linear: the operand has to be on the CPU"),

@@ -16,24 +16,34 @@
 //! Attention is the exception to "same bits": see [`AttentionPath`]. Does not depend on any network.
 
 mod attention;
+mod block;
 pub mod checkpoint;
 mod decode;
+mod grid_attention;
+mod grid_kernel;
+mod grid_operators;
 mod kernels;
 mod layers;
 mod linear;
+mod mapped;
 mod ops;
 mod packed;
 mod panels;
+mod patches;
 mod precision;
 mod products;
 #[cfg(test)]
 mod test_tensors;
 
 pub use attention::{AttentionPath, SelfAttention, attend, split_heads, split_last_axis};
+pub use block::Block;
 pub use checkpoint::{CheckpointError, TensorSpec};
+pub use grid_attention::{GridAttention, Reach, RelativePositions, window_partition};
 pub use layers::{LayerNorm, Mlp};
 pub use linear::{Linear, linear, linear_no_bias};
+pub use mapped::MappedFile;
 pub use ops::{gelu, layer_norm, softmax_last};
 pub use packed::packed_attention;
+pub use patches::PatchEmbedding;
 pub use precision::dtype;
 pub use products::{ScaledOperand, preallocate_scratch};

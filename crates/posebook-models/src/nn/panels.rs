@@ -150,6 +150,41 @@ impl<'a> ColumnPanel<'a> {
         let panel = ColumnPanels::new(out, rows, columns, row_stride, columns.max(1)).next();
         panel.expect("an output has columns")
     }
+
+    /// Splits the panel into panels of `rows` rows; the last one takes what is left.
+    ///
+    /// # Panics
+    /// If `rows` is 0.
+    pub fn into_row_blocks(self, rows: usize) -> impl Iterator<Item = ColumnPanel<'a>> {
+        (0..self.rows).step_by(rows).map(move |first| ColumnPanel {
+            start: self.start.wrapping_add(first * self.row_stride),
+            rows: rows.min(self.rows - first),
+            ..self
+        })
+    }
+
+    /// The panel as an output of its own, for a product that has only the panel's columns.
+    pub fn as_output(&mut self) -> ColumnPanel<'_> {
+        let ColumnPanel { start, rows, columns, row_stride, .. } = *self;
+        ColumnPanel { start, first_column: 0, rows, columns, row_stride, borrow: PhantomData }
+    }
+
+    /// The panel's values of one row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    #[expect(unsafe_code, reason = "a panel is a pointer")]
+    pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: the row's columns are inside one allocation and exclusively borrowed by the panel (its invariant),
+        // and this borrow of the panel keeps others from being made
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.row_stride), self.columns) }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
 }
 
 /// Overwrites a panel with its columns of the product `left right`.
@@ -220,6 +255,22 @@ mod tests {
                 assert_eq!(value, expected, "column {column} of {columns}, panels of {panel_width}");
             }
         }
+    }
+
+    #[test]
+    fn row_blocks_of_panels_cover_every_value_once() {
+        let (rows, columns) = (7, 6);
+        let mut out = vec![0.0; rows * columns];
+        for panel in ColumnPanels::new(&mut out, rows, columns, columns, 3) {
+            for (block, mut panel) in panel.into_row_blocks(3).enumerate() {
+                assert_eq!(panel.rows(), [3, 3, 1][block]);
+                for row in 0..panel.rows() {
+                    panel.row_mut(row).iter_mut().for_each(|value| *value += (1 + block) as f32);
+                }
+            }
+        }
+        let expected: Vec<f32> = (0..rows * columns).map(|index| (1 + index / columns / 3) as f32).collect();
+        assert_eq!(out, expected);
     }
 
     #[test]

@@ -48,7 +48,7 @@ fn sparse_layout(module: &str, name: &str) -> Option<SparseLayout> {
     }
 }
 
-fn is_multiarray(module: &str) -> bool {
+pub(super) fn is_multiarray(module: &str) -> bool {
     matches!(module, "numpy.core.multiarray" | "numpy._core.multiarray")
 }
 

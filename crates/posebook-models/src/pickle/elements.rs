@@ -36,6 +36,14 @@ impl Array {
         }
     }
 
+    /// The elements in single precision, of an array that is not needed any more.
+    pub fn into_f32(self) -> Vec<f32> {
+        match self.values {
+            Values::F32(values) => values,
+            _ => self.to_f32(),
+        }
+    }
+
     /// The elements in double precision.
     pub fn to_f64(&self) -> Vec<f64> {
         match &self.values {
@@ -66,6 +74,11 @@ impl Dtype {
     /// Bytes of one element.
     pub(super) fn width(self) -> usize {
         self.width
+    }
+
+    /// Whether elements are floating-point numbers.
+    pub(super) fn is_float(self) -> bool {
+        self.kind == b'f'
     }
 }
 
@@ -103,8 +116,9 @@ pub(super) fn array_from_nodes(
     what: &str,
 ) -> Result<Array, PickleError> {
     let shape = read_shape(tree, shape, what)?;
-    let bytes = tree.bytes(data).ok_or_else(|| tree.unexpected(what, data, "the bytes of an array"))?;
-    array_from_bytes(shape, dtype, fortran, bytes, what)
+    let bytes =
+        tree.decoded_bytes(data).ok_or_else(|| tree.unexpected(what, data, "the bytes of an array"))?;
+    array_from_bytes(shape, dtype, fortran, &bytes, what)
 }
 
 /// Builds an array from its bytes.

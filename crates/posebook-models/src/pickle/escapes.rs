@@ -48,3 +48,39 @@ pub(super) fn raw_unicode(line: &[u8]) -> Option<String> {
     }
     Some(out)
 }
+
+/// Decodes bytes that were written as text: each character is a byte. `None` if a character is above 255, or the text is not
+/// UTF-8.
+pub(super) fn latin1(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [byte, behind @ ..] = rest {
+        rest = behind;
+        out.push(match byte {
+            0..0x80 => *byte,
+            // characters 128 to 255 have two bytes in UTF-8
+            0xc2 | 0xc3 => {
+                let (second, behind) = rest.split_first().filter(|(second, _)| **second & 0xc0 == 0x80)?;
+                rest = behind;
+                (byte & 0x03) << 6 | (second & 0x3f)
+            }
+            _ => return None,
+        });
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::latin1;
+
+    #[test]
+    fn every_byte_survives_as_text() {
+        let all: Vec<u8> = (0..=255).collect();
+        let text: String = all.iter().map(|byte| char::from(*byte)).collect();
+        assert_eq!(latin1(text.as_bytes()), Some(all));
+        for damaged in [&b"\xc2"[..], b"\xc3a", b"\xc4\x80", b"\xe2\x82\xac", b"\x80", b"a\xff"] {
+            assert_eq!(latin1(damaged), None, "{damaged:?}");
+        }
+    }
+}

@@ -7,7 +7,7 @@
 //!
 //! [`machine`] executes the opcodes; `compressed` handles zlib, gzip and .npy containers; `file_type` recognizes other
 //! kinds of files; [`mod@array`] reads arrays of numpy, scipy and chumpy; [`npz`] numpy's own files; [`torch`] the files of
-//! `torch.save`.
+//! `torch.save`; [`state_dict`] dictionaries of arrays such as detectron2's.
 
 pub mod array;
 mod compressed;
@@ -20,6 +20,7 @@ mod npy;
 pub mod npz;
 mod objects;
 mod opcodes;
+pub mod state_dict;
 pub mod torch;
 mod tree;
 
@@ -28,6 +29,8 @@ pub use file_type::{START_BYTES, describe_foreign_file};
 pub use machine::{Limits, read};
 pub use tree::{Handle, Tree};
 
+#[cfg(test)]
+mod state_dict_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Opcodes that combine values of the stack: collections, names, calls, objects.
 
 use super::PickleError;
+use super::escapes::latin1;
 use super::machine::Machine;
 use super::opcodes::*;
 use super::tree::{Handle, Node, Object};
 
 /// Maximum length of a name.
 const MAX_NAME_BYTES: usize = 512;
+/// Longest text that is decoded at once, bytes.
+const MAX_DECODED_TEXT: usize = 1 << 16;
 
 impl Machine<'_, '_> {
     /// Executes an opcode that combines values of the stack.
@@ -110,6 +113,10 @@ impl Machine<'_, '_> {
         let (module, name) = self.name_of(callable)?;
         match (module, name) {
             ("_codecs", "encode") => return self.latin1_bytes(arguments),
+            // no bytes in protocol 2: `bytes()`
+            ("__builtin__" | "builtins", "bytes") if self.tree.elements(arguments) == Some(&[]) => {
+                return self.owned_bytes(Vec::new());
+            }
             // old protocols create objects by these functions: `(class, object, None)`, `(class, ...)`
             ("copy_reg" | "copyreg", "_reconstructor" | "__newobj__") => {
                 let class = self.tree.elements(arguments).and_then(|arguments| arguments.first().copied());
@@ -133,12 +140,20 @@ impl Machine<'_, '_> {
         Err(PickleError::Refused { offset: self.opcode_start, name: format!("{module}.{name}") })
     }
 
-    /// Bytes that Python 3 wrote into an old protocol as Latin-1 text.
+    /// Bytes that Python 3 wrote into an old protocol as Latin-1 text. Long ones are decoded when they are needed, so that the
+    /// values of a large file are not in memory all at once.
     fn latin1_bytes(&mut self, arguments: Handle) -> Result<Node, PickleError> {
-        let text = self.tree.elements(arguments).and_then(|elements| self.tree.text(*elements.first()?));
-        let text = text.ok_or_else(|| self.damaged("`_codecs.encode` of something else than text"))?;
-        let bytes: Result<Vec<u8>, _> = text.chars().map(|letter| u8::try_from(u32::from(letter))).collect();
-        let bytes = bytes.map_err(|_| self.damaged("a character above 255"))?;
+        let no_text = || self.damaged("`_codecs.encode` of something else than text");
+        let text = self.tree.elements(arguments).and_then(|elements| elements.first().copied());
+        let text = text.ok_or_else(no_text)?;
+        if let Node::Text(range) = self.tree.node(text)
+            && range.len() > MAX_DECODED_TEXT
+        {
+            return Ok(Node::Latin1(range.clone()));
+        }
+        let bytes = self.tree.bytes(text).ok_or_else(no_text)?;
+        let bytes =
+            latin1(bytes).ok_or_else(|| self.damaged("text that is not UTF-8, or a character above 255"))?;
         self.owned_bytes(bytes)
     }
 

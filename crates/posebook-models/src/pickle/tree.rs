@@ -4,6 +4,8 @@
 //! Strings are ranges of the source, and names are handles of strings, so the graph is never much larger than the pickle.
 
 use super::PickleError;
+use super::escapes::latin1;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Index of a node in its [`Tree`].
@@ -27,6 +29,8 @@ pub enum Node {
     Bytes(Range<usize>),
     /// Decoded bytes: written as text (`_codecs.encode(text, "latin1")`), or with escapes.
     OwnBytes(Vec<u8>),
+    /// Bytes that were written as text, as the text's range of the source: too many to be decoded before they are needed.
+    Latin1(Range<usize>),
     /// UTF-8 text, as a range of the source.
     Text(Range<usize>),
     /// A list.
@@ -104,6 +108,14 @@ impl Tree<'_> {
         }
     }
 
+    /// As [`Tree::bytes`], decoded where they were written as text.
+    pub(super) fn decoded_bytes(&self, handle: Handle) -> Option<Cow<'_, [u8]>> {
+        match self.node(handle) {
+            Node::Latin1(range) => latin1(self.source.get(range.clone())?).map(Cow::Owned),
+            _ => self.bytes(handle).map(Cow::Borrowed),
+        }
+    }
+
     /// A text, or a Python 2 string in UTF-8.
     pub fn text(&self, handle: Handle) -> Option<&str> {
         std::str::from_utf8(self.bytes(handle)?).ok()
@@ -167,6 +179,7 @@ impl Tree<'_> {
             Node::Float(value) => format!("the number {value}"),
             Node::Bytes(range) => format!("a string of {} bytes", range.len()),
             Node::OwnBytes(bytes) => format!("a string of {} bytes", bytes.len()),
+            Node::Latin1(range) => format!("a string in a text of {} bytes", range.len()),
             Node::Text(range) => format!("a text of {} bytes", range.len()),
             Node::List(elements) => format!("a list of {}", elements.len()),
             Node::Tuple(elements) => format!("a tuple of {}", elements.len()),

@@ -14,6 +14,7 @@ use crate::body::Body;
 use crate::device::copy_to_host;
 use crate::fit::{self, Fit, FitError, Fitter, TrackBetas};
 use crate::hmr2;
+use crate::hmr2::Hmr2Error;
 use crate::hmr2::crop::Square;
 use candle_core::Device;
 use posebook_core::frame::Frame;
@@ -141,9 +142,10 @@ impl LandmarkBodies {
             let mut betas = previous.map(|index| self.previous[index].betas.clone()).unwrap_or_default();
             betas.push(&fitted.params.betas);
             current.push(PreviousPerson { bbox: detection.bbox, region: observation.next_region, betas });
+            let has_mask = detection.mask.is_some();
             people.persons.push(create_person(detection, fitted, &observation, body, frame));
             if appearance.is_some() {
-                masks.push(observation.mask);
+                masks.push((!has_mask).then_some(observation.mask));
             }
         }
         self.previous = current;
@@ -154,27 +156,30 @@ impl LandmarkBodies {
     }
 }
 
-/// Computes the appearance of people from PHALP's square crop of each, to which their cameras refer, and their masks in it.
+/// Computes the appearance of people from PHALP's square crop of each, to which their cameras refer, and their masks in it:
+/// those of BlazePose in `masks`, and the persons' where there is none because the detector found one.
 fn add_appearance(
     appearance: &AppearanceStage,
     persons: &mut [Person],
-    masks: &[RegionMask],
+    masks: &[Option<RegionMask>],
     frame: &Frame,
     body: &Body,
 ) -> Result<(), RecoveryError> {
     let frame_error = |source| BlazePoseError::Frame { frame: frame.index, source };
     let rgb = copy_to_host(frame).map_err(frame_error)?;
-    let crops: Vec<Crop> = persons
-        .par_iter()
-        .zip(masks)
-        .map(|(person, mask)| {
-            let square = Square::phalp(&person.detection.bbox);
-            Crop {
-                rgb: square.crop_rgb(&rgb, frame.width, frame.height, CROP_SIDE),
-                mask: Some(mask::to_crop_mask(mask, &square, CROP_SIDE)),
+    let crop = |(person, mask): (&Person, &Option<RegionMask>)| -> Result<Crop, RecoveryError> {
+        let square = Square::phalp(&person.detection.bbox);
+        let mask = match (mask, &person.mask) {
+            (Some(mask), _) => Some(mask::to_crop_mask(mask, &square, CROP_SIDE)),
+            (None, Some(mask)) => {
+                let error = |source| Hmr2Error::Mask { frame: frame.index, source };
+                Some(square.crop_frame_mask(mask, CROP_SIDE).map_err(error)?)
             }
-        })
-        .collect();
+            (None, None) => None,
+        };
+        Ok(Crop { rgb: square.crop_rgb(&rgb, frame.width, frame.height, CROP_SIDE), mask })
+    };
+    let crops = persons.par_iter().zip(masks).map(crop).collect::<Result<Vec<Crop>, _>>()?;
     let views: Vec<View> = persons
         .iter()
         .zip(crops)
@@ -228,11 +233,11 @@ fn create_person(
     let camera = fit::crop_camera(fitted.scale_px_per_m, fitted.offset_px, center, side);
     let confidence =
         LandmarkConfidence { presence: observation.landmarks.presence, joints_sd_mm: fitted.deviation_mm };
-    Person {
-        confidence: Some(confidence),
-        mask: Some(mask::to_frame_mask(&observation.mask, size.0, size.1)),
-        ..hmr2::person_from_params(detection, &square, fitted.params, camera, body, size)
-    }
+    let mut person = hmr2::person_from_params(detection, &square, fitted.params, camera, body, size);
+    person.confidence = Some(confidence);
+    // the detector's mask, if it found one
+    person.mask.get_or_insert_with(|| mask::to_frame_mask(&observation.mask, size.0, size.1));
+    person
 }
 
 /// Greedy matching by overlap: for each box the index of a person of the previous frame; each person is matched once.
@@ -264,7 +269,7 @@ mod tests {
 
     fn detection(x: f32, width: f32, score: f32) -> Detection {
         let bbox = BBox { x1: x, y1: 0.0, x2: x + width, y2: 200.0 };
-        Detection { bbox, score, input_id: None }
+        Detection { bbox, score, input_id: None, mask: None }
     }
 
     /// An observation of a person of 200 pixels at `x`.
@@ -292,7 +297,7 @@ mod tests {
     fn textures_are_limited_to_the_persons_mask() {
         use crate::appearance::encoder::Encoder;
         use crate::appearance::maps::UvMaps;
-        use posebook_core::person::SmplParams;
+        use posebook_core::person::{FrameMask, SmplParams};
         let body = Body::built_in();
         let stage = AppearanceStage::new(Encoder::raw(), UvMaps::bake(&body).unwrap());
         // turned half around x, because y points down in the camera's axes
@@ -304,19 +309,33 @@ mod tests {
         let person = hmr2::person_from_params(detection, &square, params, camera, &body, (200, 200));
         let frame = Frame::new(0, 0.0, 200, 200, vec![90; 200 * 200 * 3]);
         // the whole frame, its left half, and nothing
-        let mask = |end: usize| RegionMask {
-            mask_from_frame: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
-            size: 200,
-            values: (0..200 * 200).map(|index| if index % 200 < end { 255 } else { 0 }).collect(),
+        let values =
+            |end: usize| (0..200 * 200).map(|index| if index % 200 < end { 255 } else { 0 }).collect();
+        let mask = |end: usize| {
+            let mask_from_frame = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]];
+            Some(RegionMask { mask_from_frame, size: 200, values: values(end) })
         };
-        let mut persons = vec![person; 3];
-        add_appearance(&stage, &mut persons, &[mask(200), mask(100), mask(0)], &frame, &body).unwrap();
+        let mut persons = vec![person; 5];
+        // the last two have masks of the detector
+        for (person, end) in persons[3..].iter_mut().zip([100, 0]) {
+            let values: Vec<u8> = values(end);
+            let counts = hmr2::mask::rle_counts(&values, 200, 200);
+            person.mask = Some(FrameMask { width: 200, height: 200, counts });
+        }
+        let masks = [mask(200), mask(100), mask(0), None, None];
+        add_appearance(&stage, &mut persons, &masks, &frame, &body).unwrap();
         let seen: Vec<usize> = persons
             .iter()
             .map(|person| person.appearance.as_ref().map_or(0, |appearance| appearance.uv.seen_texels()))
             .collect();
         let share = seen[1] as f64 / seen[0] as f64;
         assert!(seen[0] > 10_000 && (0.4..0.65).contains(&share) && seen[2] == 0, "{seen:?}");
+        // PHALP counts pixels whose mask is not 0, of which there is one column more at the mask's edge
+        assert!(seen[3] >= seen[1] && seen[3] < seen[1] + seen[0] / 50 && seen[4] == 0, "{seen:?}");
+        let mut wrong = persons[3..4].to_vec();
+        wrong[0].mask.as_mut().unwrap().counts = "1".into();
+        let error = add_appearance(&stage, &mut wrong, &[None], &frame, &body).unwrap_err().to_string();
+        assert!(error.starts_with("the mask of a person in frame 0 is invalid"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Converts a person's mask from a network's region to pixels of the frame, or of a crop.
 
 use crate::hmr2::crop::Square;
-use crate::hmr2::mask::encode_runs;
+use crate::hmr2::mask::Runs;
 use posebook_core::person::{FrameMask, RegionMask};
 use rayon::prelude::*;
 
@@ -11,25 +11,15 @@ const THRESHOLD: f64 = 127.5;
 /// The mask of the person in the frame, run-length encoded. Pixels outside of the region do not belong to the person.
 pub fn to_frame_mask(mask: &RegionMask, width: usize, height: usize) -> FrameMask {
     let columns = overlapped_columns(mask, width, height);
-    let mut runs = vec![0i64];
-    let mut inside = false;
-    let mut push = |is_person: bool, count: i64| {
-        if is_person != inside {
-            inside = is_person;
-            runs.push(0);
-        }
-        if let Some(run) = runs.last_mut() {
-            *run += count;
-        }
-    };
-    push(false, (columns.start * height) as i64);
+    let mut runs = Runs::default();
+    runs.push(false, columns.start * height);
     for x in columns.clone() {
         for y in 0..height {
-            push(covers(mask, x as f64, y as f64), 1);
+            runs.push(covers(mask, x as f64, y as f64), 1);
         }
     }
-    push(false, ((width - columns.end) * height) as i64);
-    FrameMask { width, height, counts: encode_runs(&runs) }
+    runs.push(false, (width - columns.end) * height);
+    FrameMask { width, height, counts: runs.counts() }
 }
 
 /// The mask of the person in the crop of `square` of `size` pixels a side: 255 where the person covers the pixel, else 0. The

@@ -2,11 +2,13 @@
 //!
 //! HMR2 predicts SMPL parameters from a crop; BlazePose detects landmarks, to which a body is fitted. Both return the same
 //! [`Person`](posebook_core::person::Person), so that later stages do not depend on the network. [`ModelSet`] is a file in
-//! `models/` that specifies network, weights and body; [`BodyNetwork`] is the pipeline stage.
+//! `models/` that specifies network, weights and body; [`BodyNetwork`] is the pipeline stage. [`DetectorSet`] is such a file for
+//! a published person detector, [`PhalpSet`] for PHALP's other files.
 
 mod appearance_sources;
 mod architecture;
 mod detector;
+mod detector_set;
 mod error;
 mod fetched;
 mod frame_people;
@@ -17,13 +19,16 @@ mod model_set;
 mod model_set_file;
 mod network;
 mod phalp_set;
+mod set_file;
 mod settings;
 mod stamp;
 mod weights;
+mod weights_entry;
 
 pub use appearance_sources::appearance_sources;
 pub use architecture::Architecture;
 pub use detector::load_detector;
+pub use detector_set::{DetectorImport, DetectorSet, DetectorSetError, DetectorSetFile};
 pub use error::RecoveryError;
 pub use fetched::{FetchedWeights, models_folder};
 pub use frame_people::FramePeople;

@@ -6,15 +6,13 @@ use super::architecture::Architecture;
 use super::fetched::models_folder;
 use super::imported::ImportRecord;
 use super::model_set_file::ModelSetFile;
-use super::phalp_set::PhalpSet;
-use super::stamp::Stamp;
+use super::set_file::{self, HashProblem};
 use super::weights::Weights;
 use crate::body::Body;
 use crate::hmr2::{Config, Network, Precision, formula};
 use crate::nn::checkpoint;
 use candle_core::Device;
 use candle_nn::VarBuilder;
-use posebook_core::provenance::sha256_of_file;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -66,8 +64,10 @@ impl ModelSet {
         let malformed = |message: String| RecoveryError::Malformed { path: path.to_path_buf(), message };
         let text = std::fs::read_to_string(path)
             .map_err(|source| RecoveryError::Unreadable { path: path.to_path_buf(), source })?;
-        if PhalpSet::is_text_of_set(&text) {
-            return Err(malformed("a set of PHALP's files has no network that recovers bodies".into()));
+        if let Some(kind) = set_file::kind(&text) {
+            return Err(malformed(format!(
+                "a set with `kind = \"{kind}\"` has no network that recovers bodies"
+            )));
         }
         let file: ModelSetFile = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
         let architecture = file.architecture().map_err(malformed)?;
@@ -78,7 +78,7 @@ impl ModelSet {
             path => BodySource::File(folder.join(path)),
         };
         Ok(ModelSet {
-            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            name: set_file::name(path),
             path: path.to_path_buf(),
             description: file.description,
             architecture,
@@ -108,10 +108,7 @@ impl ModelSet {
         if path.is_file() {
             return ModelSet::load(&path);
         }
-        let names: Vec<String> = toml_files(folder)?
-            .iter()
-            .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
-            .collect();
+        let names: Vec<String> = toml_files(folder)?.iter().map(|path| set_file::name(path)).collect();
         let hint = match name {
             HMR2_MODEL_SET => {
                 "; `posebook model import hmr2` creates it from the files that 4D-Humans downloads"
@@ -158,15 +155,8 @@ impl ModelSet {
             Weights::Fetched(_) => return self.check_fetched(),
         };
         self.check_tensors(path)?;
-        let stamp = Stamp::new(path, sha256);
-        if stamp.as_ref().is_some_and(|stamp| stamp.is_stored(&self.path)) {
-            return Ok(());
-        }
-        self.check_hash(path, sha256)?;
-        if let Some(stamp) = stamp {
-            stamp.store(&self.path);
-        }
-        Ok(())
+        let checked = set_file::check_hash_cached(path, sha256, &self.path);
+        checked.map_err(|problem| self.hash_error(path, sha256, problem))
     }
 
     /// Checks that the fetched weights and their conversion are in the user's cache.
@@ -197,17 +187,18 @@ impl ModelSet {
     }
 
     fn check_hash(&self, path: &Path, sha256: &str) -> Result<(), RecoveryError> {
-        let found = sha256_of_file(path)
-            .map_err(|source| RecoveryError::Unreadable { path: path.to_path_buf(), source })?;
-        if found != sha256 {
-            return Err(RecoveryError::WrongSha256 {
-                path: path.to_path_buf(),
-                set: self.path.clone(),
-                expected: sha256.to_string(),
-                found,
-            });
+        set_file::check_hash(path, sha256).map_err(|problem| self.hash_error(path, sha256, problem))
+    }
+
+    fn hash_error(&self, path: &Path, sha256: &str, problem: HashProblem) -> RecoveryError {
+        let path = path.to_path_buf();
+        match problem {
+            HashProblem::Unreadable(source) => RecoveryError::Unreadable { path, source },
+            HashProblem::Differs(found) => {
+                let (set, expected) = (self.path.clone(), sha256.to_string());
+                RecoveryError::WrongSha256 { path, set, expected, found }
+            }
         }
-        Ok(())
     }
 
     /// HMR2's configuration.
@@ -262,26 +253,17 @@ impl ModelSet {
     }
 }
 
-/// The TOML files of a folder that are not sets of PHALP's files, sorted.
+/// The files of model sets in a folder: those without a `kind`, which other sets have, sorted.
 fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, RecoveryError> {
-    let unreadable = |source| RecoveryError::Unreadable { path: folder.to_path_buf(), source };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let is_phalp_set =
-            || std::fs::read_to_string(&path).is_ok_and(|text| PhalpSet::is_text_of_set(&text));
-        if path.extension().is_some_and(|extension| extension == "toml") && !is_phalp_set() {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
+    set_file::list(folder, |kind| kind.is_none())
+        .map_err(|source| RecoveryError::Unreadable { path: folder.to_path_buf(), source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use candle_core::{DType, Tensor};
+    use posebook_core::provenance::sha256_of_file;
 
     const TINY: &str = r#"
         description = "for tests"

@@ -237,8 +237,9 @@ impl BodyNetwork {
     }
 }
 
-/// Computes the appearance of HMR2's people from the crops of their frames. HMR2 has no masks: every pixel of a crop counts as
-/// the person's, and the person's mask is the silhouette of the body.
+/// Computes the appearance of HMR2's people from the crops of their frames. If the detector found a mask, textures are limited
+/// to it, and it stays the person's. Else every pixel of a crop counts as the person's, and the person's mask is the
+/// silhouette of the body.
 fn add_appearance<'a>(
     appearance: &AppearanceStage,
     crops: impl Iterator<Item = &'a hmr2::FrameCrops>,
@@ -249,25 +250,29 @@ fn add_appearance<'a>(
     for (crops, persons) in crops.zip(people.iter()) {
         for (index, person) in persons.iter().enumerate() {
             let rgb = crops.copy_rgb(index)?.unwrap_or_default();
+            let mask = crops.copy_mask(index, CROP_SIDE)?;
             let (params, crop_camera) = (&person.params, person.crop_camera);
-            views.push(View { params, crop_camera, crop: Crop { rgb, mask: None } });
+            views.push(View { params, crop_camera, crop: Crop { rgb, mask } });
             crop_of_view.push((crops, index));
         }
     }
     let found = appearance.observe(&views, body)?;
-    let masks: Vec<FrameMask> = crop_of_view
+    let masks: Vec<Option<FrameMask>> = crop_of_view
         .par_iter()
         .zip(&found)
         .map(|((crops, index), observed)| {
+            if crops.detections[*index].mask.is_some() {
+                return None;
+            }
             let values = observed.silhouette.clone();
             let mask_from_frame = crops.affine(*index, CROP_SIDE);
             let mask = RegionMask { mask_from_frame, size: CROP_SIDE, values };
-            mask::to_frame_mask(&mask, crops.frame_width, crops.frame_height)
+            Some(mask::to_frame_mask(&mask, crops.frame_width, crops.frame_height))
         })
         .collect();
-    for ((person, observed), mask) in people.iter_mut().flatten().zip(found).zip(masks) {
+    for ((person, observed), silhouette) in people.iter_mut().flatten().zip(found).zip(masks) {
         person.appearance = Some(observed.appearance);
-        person.mask = Some(mask);
+        person.mask = person.mask.take().or(silhouette);
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! The set of imported PHALP files: `NAME.toml` with the paths and hashes of its parts.
 
 use super::imported::SourceFile;
+use super::set_file::{self, HashProblem};
 use crate::pose_predictor::{PosePredictorError, PoseTransformer, Settings, Structure};
 use candle_core::Device;
-use posebook_core::provenance::sha256_of_file;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -161,6 +161,16 @@ impl PhalpSet {
         }
     }
 
+    /// All sets of PHALP's files in a folder, sorted by name.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or one of the sets is not valid.
+    pub fn list(folder: &Path) -> Result<Vec<PhalpSet>, PhalpSetError> {
+        let paths = set_file::list(folder, |kind| kind == Some(KIND))
+            .map_err(|source| PhalpSetError::Unreadable { path: folder.to_path_buf(), source })?;
+        paths.iter().map(|path| PhalpSet::load(path)).collect()
+    }
+
     /// Reads a set's file; does not check its parts.
     ///
     /// # Errors
@@ -173,9 +183,8 @@ impl PhalpSet {
             return Err(malformed(format!("`kind` is not \"{KIND}\"")));
         }
         let file: PhalpSetFile = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let set = PhalpSet { name, path: path.to_path_buf(), file };
-        let is_plain = |part: &PhalpPart| Path::new(&part.file).components().count() == 1;
+        let set = PhalpSet { name: set_file::name(path), path: path.to_path_buf(), file };
+        let is_plain = |part: &PhalpPart| set_file::is_plain_name(Path::new(&part.file));
         if let Some((_, part)) = set.parts().into_iter().find(|(_, part)| !is_plain(part)) {
             return Err(malformed(format!("`{}` is not the name of a file next to it", part.file)));
         }
@@ -184,11 +193,7 @@ impl PhalpSet {
 
     /// Whether the contents of a file in `models/` are a set of PHALP's files, not a model set.
     pub fn is_text_of_set(text: &str) -> bool {
-        #[derive(Deserialize)]
-        struct Kind {
-            kind: Option<String>,
-        }
-        toml::from_str::<Kind>(text).is_ok_and(|file| file.kind.as_deref() == Some(KIND))
+        set_file::kind(text).as_deref() == Some(KIND)
     }
 
     /// The safetensors file of HMAR's encoding head, `encoding_head.*`.
@@ -288,12 +293,13 @@ impl PhalpSet {
 
     fn check(&self, part: &PhalpPart) -> Result<PathBuf, PhalpSetError> {
         let path = self.path.parent().unwrap_or(Path::new(".")).join(&part.file);
-        let found = sha256_of_file(&path)
-            .map_err(|source| PhalpSetError::Unreadable { path: path.clone(), source })?;
-        if found != part.sha256 {
-            let (set, expected) = (self.path.clone(), part.sha256.clone());
-            return Err(PhalpSetError::WrongSha256 { path, set, expected, found });
+        match set_file::check_hash(&path, &part.sha256) {
+            Ok(()) => Ok(path),
+            Err(HashProblem::Unreadable(source)) => Err(PhalpSetError::Unreadable { path, source }),
+            Err(HashProblem::Differs(found)) => {
+                let (set, expected) = (self.path.clone(), part.sha256.clone());
+                Err(PhalpSetError::WrongSha256 { path, set, expected, found })
+            }
         }
-        Ok(path)
     }
 }

@@ -51,6 +51,8 @@ pub enum Requirement {
     Cuda,
     /// A run of the published HMR2 network, whose weights have to be imported.
     Hmr2,
+    /// A run of a published detector with imported weights.
+    Detectors,
     /// The full experiment, not the smaller one of `--quick`.
     #[serde(rename = "whole")]
     FullSize,
@@ -62,6 +64,7 @@ impl Requirement {
         match self {
             Requirement::Cuda => "no GPU",
             Requirement::Hmr2 => "HMR2's weights are not imported here",
+            Requirement::Detectors => "no published detector's weights are imported here",
             Requirement::FullSize => "not part of the quick version",
         }
     }

@@ -120,6 +120,7 @@ impl AnsweredNotebook {
             cell.requirement().filter(|requirement| match requirement {
                 Requirement::Cuda => !run_summary.has_gpu,
                 Requirement::Hmr2 => !run_summary.has_hmr2,
+                Requirement::Detectors => !run_summary.has_detectors,
                 Requirement::FullSize => notebook.is_quick,
             })
         };

@@ -27,6 +27,8 @@ pub struct RunSummary {
     pub has_gpu: bool,
     /// Whether any run used the published HMR2 network.
     pub has_hmr2: bool,
+    /// Whether any run used a published detector with imported weights.
+    pub has_detectors: bool,
     /// Names of provenance entries with their values.
     pub provenance: Vec<(String, Vec<String>)>,
 }
@@ -61,8 +63,11 @@ pub struct Failure {
     pub count: usize,
 }
 
+/// The detectors whose published weights have to be imported.
+const PUBLISHED_DETECTORS: [&str; 3] = ["vitdet", "regnety", "x101"];
+
 const SQL: &str = "select run_id, experiment, mode, outcome, error, dataset, clip, clip_sha256, clip_decoded_sha256, clip_as_recorded, width, height, \
-    frames, frames_done, model, weights_sha256, body_sha256, precision, device, seed, git_hash, git_dirty, \
+    frames, frames_done, model, weights_sha256, body_sha256, detector, detector_sha256, precision, device, seed, git_hash, git_dirty, \
     program_sha256, cpu, cores, machine_memory_bytes, os, ffmpeg, gpu, driver, started_utc, wall_secs from runs";
 
 impl RunSummary {
@@ -85,6 +90,7 @@ impl RunSummary {
             commits: runs.commits(),
             has_gpu: !runs.distinct("gpu").is_empty(),
             has_hmr2: runs.distinct("model").iter().any(|model| model == "hmr2"),
+            has_detectors: runs.has_detectors(),
             provenance: runs.provenance(),
         })
     }
@@ -130,6 +136,16 @@ impl RunTable<'_> {
 
     fn texts(&self, column: &str) -> Vec<Option<String>> {
         self.values(column).iter().map(Value::name).collect()
+    }
+
+    /// Whether a published detector ran with weights that are not filled by a formula.
+    fn has_detectors(&self) -> bool {
+        let weights = self.texts("detector").into_iter().zip(self.texts("detector_sha256"));
+        weights.zip(self.texts("outcome")).any(|((detector, weights), outcome)| {
+            detector.is_some_and(|name| PUBLISHED_DETECTORS.contains(&name.as_str()))
+                && weights.is_some_and(|weights| !weights.starts_with("formula"))
+                && outcome.as_deref() == Some("ok")
+        })
     }
 
     /// The distinct values of a column, sorted.

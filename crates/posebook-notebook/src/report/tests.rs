@@ -414,6 +414,22 @@ fn cells_that_require_a_gpu_are_not_measured_without_one() {
 
     let with_gpu = [RunRow { gpu: Some("A GPU".into()), ..run("extract-jpeg", 60, 1, Some(1)) }];
     assert_eq!(page(&cells, &with_gpu, &[]).count(Verdict::Holds), 1);
+    // published detectors with weights by formula are not those that were trained
+    let with_detector = |detector: &str, weights: &str| {
+        let row = RunRow { gpu: Some("A GPU".into()), ..run("extract-jpeg", 60, 1, Some(1)) };
+        [RunRow { detector: Some(detector.into()), detector_sha256: Some(weights.into()), ..row }]
+    };
+    let cells = [claim(Some(Requirement::Detectors))];
+    for (detector, weights, is_trained) in [
+        ("nanodet", "3f", false),
+        ("vitdet", "formula a", false),
+        ("vitdet", "3f", true),
+        ("x101", "0a", true),
+    ] {
+        let page = page(&cells, &with_detector(detector, weights), &[]);
+        assert_eq!(page.count(Verdict::Unknown), usize::from(!is_trained), "{detector} {weights}");
+        assert!(page.is_as_expected());
+    }
     // a claim without the requirement is still unexpected
     assert!(!page(&[claim(None)], &[run("extract-jpeg", 60, 1, Some(1))], &[]).is_as_expected());
 }

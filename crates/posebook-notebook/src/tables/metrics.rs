@@ -20,6 +20,8 @@ column_group! {
         pub disk: DiskUse,
         /// Accuracy of tracks
         pub tracking: TrackingAccuracy,
+        /// Accuracy of detections
+        pub detection: DetectionAccuracy,
         /// Accuracy of bodies
         pub pose: PoseAccuracy,
         /// Difference from the reference run
@@ -152,6 +154,31 @@ column_group! {
         pub recall: Option<f64>,
         /// Share of detected boxes that are true (CLEAR), 0 to 1
         pub precision_of_boxes: Option<f64>,
+    }
+}
+
+column_group! {
+    /// Detections against the ground truth, whether or not they are on a track. A person of the ground truth is found if a
+    /// detection has an IoU of at least 0.5 with the box, clipped to the image; heights are those of the clipped boxes.
+    pub struct DetectionAccuracy {
+        /// Boxes of the ground truth that are lower than 50 pixels, over all frames
+        pub truth_under_50: Option<u64>,
+        /// Those of them that were detected, with an IoU of at least 0.5, whether or not they are on a track
+        pub found_under_50: Option<u64>,
+        /// Boxes of the ground truth from 50 to below 100 pixels of height
+        pub truth_50_to_100: Option<u64>,
+        /// Those of them that were detected
+        pub found_50_to_100: Option<u64>,
+        /// Boxes of the ground truth from 100 to below 200 pixels of height
+        pub truth_100_to_200: Option<u64>,
+        /// Those of them that were detected
+        pub found_100_to_200: Option<u64>,
+        /// Boxes of the ground truth of 200 pixels of height or more
+        pub truth_over_200: Option<u64>,
+        /// Those of them that were detected
+        pub found_over_200: Option<u64>,
+        /// Detections that are nobody in the ground truth, nor one of its boxes that need not be detected
+        pub false_detections: Option<u64>,
     }
 }
 

@@ -85,10 +85,12 @@ table! {
         pub weights_sha256: Option<String>,
         /// SHA-256 of the body model's file; null for the built-in body
         pub body_sha256: Option<String>,
-        /// Detector: `given` or `nanodet`
+        /// Detector: `given` for provided boxes, else the network, such as `nanodet` or `vitdet`
         pub detector: Option<String>,
-        /// SHA-256 of the detector's weights; null where boxes are provided
+        /// SHA-256 of the detector's weights, or `formula a` for weights by formula; null where boxes are provided
         pub detector_sha256: Option<String>,
+        /// Cues of the tracker, such as `location + pose + texture`; `none` if all are off
+        pub cues: Option<String>,
         /// Detections rejected by the body network, which have no body
         pub people_without_body: Option<u64>,
         /// Number format of the network
@@ -261,7 +263,7 @@ table! {
         pub presence: Option<f32>,
         /// Standard deviations of 12 joints of the fit to landmarks, millimeters: shoulders, elbows, wrists, hips, knees, ankles, left before right; empty with HMR2
         pub joints_sd_mm: Vec<f32>,
-        /// Segmentation mask as COCO run lengths; with HMR2 the body's silhouette where its appearance is computed, else null
+        /// Segmentation mask as COCO run lengths: the detector's, else BlazePose's, else with HMR2 the body's silhouette where its appearance is computed; else null
         pub mask_counts: Option<String>,
         /// Embedding of the appearance, 4096 values; empty without `appearance.results`
         pub appearance: Vec<f32>,

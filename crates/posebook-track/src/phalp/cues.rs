@@ -1,6 +1,7 @@
 //! The cues by which a track and a detected person are compared, and how each is predicted.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The cues that enter the cost, and how each is predicted. A cue that is off has distance zero.
 ///
@@ -120,9 +121,48 @@ impl Cues {
     }
 }
 
+/// The cues that are on, such as `location + pose + texture`; `none` if all are off. A cue that is predicted or compared
+/// in another way than PHALP's `L` and `T` or a pose without `P` has a name of its own: `last location`, `predicted pose`,
+/// `embedding`.
+impl fmt::Display for Cues {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let location = match self.location {
+            LocationCue::Off => None,
+            LocationCue::Last => Some("last location"),
+            LocationCue::Ridge => Some("location"),
+        };
+        let pose = match self.pose {
+            PoseCue::Off => None,
+            PoseCue::Last => Some("pose"),
+            PoseCue::Predictor => Some("predicted pose"),
+        };
+        let texture = match self.texture {
+            TextureCue::Off => None,
+            TextureCue::Embedding => Some("embedding"),
+            TextureCue::Uv => Some("texture"),
+        };
+        let names: Vec<&str> = [location, pose, texture].into_iter().flatten().collect();
+        formatter.write_str(if names.is_empty() { "none" } else { "" })?;
+        formatter.write_str(&names.join(" + "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cues_are_named_and_those_that_are_off_are_left_out() {
+        let named = |location, pose, texture| Cues { location, pose, texture }.to_string();
+        assert_eq!(Cues::default().to_string(), "location + pose");
+        assert_eq!(named(LocationCue::Ridge, PoseCue::Last, TextureCue::Uv), "location + pose + texture");
+        assert_eq!(
+            named(LocationCue::Last, PoseCue::Predictor, TextureCue::Embedding),
+            "last location + predicted pose + embedding"
+        );
+        assert_eq!(named(LocationCue::Off, PoseCue::Off, TextureCue::Uv), "texture");
+        assert_eq!(named(LocationCue::Off, PoseCue::Off, TextureCue::Off), "none");
+    }
 
     #[test]
     fn phalps_letters_and_back() {

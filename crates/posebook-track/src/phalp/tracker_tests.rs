@@ -17,7 +17,7 @@ fn person(x: f32) -> Person {
     let params = SmplParams { betas: [0.0; 10], global_orient: IDENTITY, body_pose: [IDENTITY; 23] };
     let bbox = BBox { x1: 640.0 * x - 20.0, y1: 100.0, x2: 640.0 * x + 20.0, y2: 200.0 };
     Person {
-        detection: Detection { bbox, score: 1.0, input_id: None },
+        detection: Detection { bbox, score: 1.0, input_id: None, mask: None },
         params,
         crop_camera: [0.9, 0.0, 0.0],
         translation: [(x - 0.5) * 30.0 * 256.0 / 5000.0, 0.0, 30.0],

@@ -1,5 +1,6 @@
 //! `posebook model import`: makes model sets from files of other projects. Each project's files are in a submodule.
 
+mod detector;
 mod hmr2;
 mod phalp;
 
@@ -7,6 +8,7 @@ use super::super::experiment::project;
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use posebook_core::memory::heap;
+use posebook_models::detect::mask_rcnn::Architecture;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -23,12 +25,21 @@ enum Source {
     Hmr2(Box<hmr2::Args>),
     /// PHALP's appearance encoder, UV maps and pose predictor, as far as there are files
     Phalp(Box<phalp::Args>),
+    /// ViTDet-H, the default detector of 4D-Humans and PHALP, from detectron2's checkpoint
+    Vitdet(Box<detector::Args>),
+    /// RegNetY-4GF Mask R-CNN, PHALP's `detector=maskrcnn`, from detectron2's checkpoint
+    Regnety(Box<detector::Args>),
+    /// ResNeXt-101 Mask R-CNN, PHALP's masks of provided boxes, from detectron2's checkpoint
+    X101(Box<detector::Args>),
 }
 
 pub fn run(args: Args) -> Result<()> {
     match args.source {
         Source::Hmr2(args) => hmr2::run(*args),
         Source::Phalp(args) => phalp::run(*args),
+        Source::Vitdet(args) => detector::run(Architecture::Vitdet, *args),
+        Source::Regnety(args) => detector::run(Architecture::Regnety, *args),
+        Source::X101(args) => detector::run(Architecture::X101, *args),
     }
 }
 

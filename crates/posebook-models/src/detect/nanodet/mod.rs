@@ -181,7 +181,7 @@ impl NanoDet {
             let bbox = BBox { x1, y1, x2, y2 }.clipped_to(frame.width, frame.height)?;
             let is_large = f64::from(bbox.width()) >= self.settings.smallest_width
                 && f64::from(bbox.height()) >= self.settings.smallest_height;
-            is_large.then_some(Detection { bbox, score: person.score as f32, input_id: None })
+            is_large.then_some(Detection { bbox, score: person.score as f32, input_id: None, mask: None })
         });
         Ok(detections.take(self.settings.most_people).collect())
     }

@@ -50,7 +50,11 @@ impl Settings {
     pub fn check(&self) -> Result<(), SettingsError> {
         let sides = "a multiple of 32 from 32 to 4096";
         if !self.long_side.is_multiple_of(SIZE_MULTIPLE) {
-            return Err(SettingsError { name: "long_side", value: self.long_side as f64, range: sides });
+            return Err(SettingsError::OutOfRange {
+                name: "long_side",
+                value: self.long_side as f64,
+                range: sides,
+            });
         }
         let max_side = MAX_LONG_SIDE as f64;
         let not_negative = "a number from 0 on";
@@ -63,6 +67,7 @@ impl Settings {
             ("most_people", self.most_people as f64, 1.0..=f64::MAX, "a whole number from 1 on"),
         ];
         let invalid = checks.into_iter().find(|(_, value, range, _)| !range.contains(value));
-        invalid.map_or(Ok(()), |(name, value, _, range)| Err(SettingsError { name, value, range }))
+        invalid
+            .map_or(Ok(()), |(name, value, _, range)| Err(SettingsError::OutOfRange { name, value, range }))
     }
 }

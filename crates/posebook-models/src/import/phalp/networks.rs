@@ -3,7 +3,7 @@
 use super::configuration::Configuration;
 use crate::appearance::encoder::Encoder;
 use crate::import::ImportError;
-use crate::import::checkpoint_reader::CheckpointReader;
+use crate::import::checkpoint_reader::{CheckpointReader, summarize};
 use crate::import::weights::check_finite;
 use crate::nn::TensorSpec;
 use crate::pickle::npz::{Npz, read_npy_file};
@@ -136,7 +136,7 @@ impl PredictorSource {
             let hint = if lacks_initial { ", or give `--smpl-mean-params smpl_mean_params.npz`" } else { "" };
             return Err(ImportError::ArchitectureMismatch {
                 path: files.checkpoint.to_path_buf(),
-                problems: summarize(&problems),
+                problems: summarize(problems),
                 hint,
             });
         }
@@ -157,17 +157,6 @@ impl PredictorSource {
             return Ok(values.clone());
         }
         self.reader.read_f32(self.names.get(&spec.key).unwrap_or(&spec.key))
-    }
-}
-
-/// Maximum number of problems in a message.
-const MAX_LISTED: usize = 8;
-
-fn summarize(problems: &[String]) -> String {
-    let shown = problems[..problems.len().min(MAX_LISTED)].join(", ");
-    match problems.len().saturating_sub(MAX_LISTED) {
-        0 => shown,
-        more => format!("{shown}, and {more} more"),
     }
 }
 

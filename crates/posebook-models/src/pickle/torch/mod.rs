@@ -19,8 +19,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-pub(super) use tensors::list_tensors;
 use tensors::storage_widths;
+pub(super) use tensors::{list_tensors, state_dict};
 
 /// Maximum length of a checkpoint's pickle, which holds names and shapes only.
 const MAX_PICKLE_BYTES: u64 = 64 << 20;
@@ -28,6 +28,14 @@ const MAX_PICKLE_BYTES: u64 = 64 << 20;
 const MAX_VALUES: usize = 1 << 28;
 /// Magic number in the first pickle of a legacy file.
 const LEGACY_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+
+/// Start of a zip file.
+const ZIP_MAGIC: &[u8; 4] = b"PK\x03\x04";
+
+/// Whether the first pickle of a file is the magic number of a legacy file.
+fn has_legacy_magic(start: &[u8]) -> bool {
+    start.windows(LEGACY_MAGIC.len()).take(16).any(|window| window == LEGACY_MAGIC)
+}
 
 /// An opened checkpoint.
 pub struct Checkpoint {
@@ -45,6 +53,11 @@ enum Storages {
 }
 
 impl Checkpoint {
+    /// Whether bytes at the start of a file are those of one of the formats: a zip file, or the magic number of a legacy file.
+    pub fn is_start_of_one(start: &[u8]) -> bool {
+        start.starts_with(ZIP_MAGIC) || has_legacy_magic(start)
+    }
+
     /// Opens a checkpoint of either format and lists its tensors: those of `state_dict`, `model` or the like if present, else
     /// those of the root.
     ///
@@ -55,7 +68,7 @@ impl Checkpoint {
         let mut file = File::open(path).map_err(failed)?;
         let mut start = [0; 4];
         let length = file.read(&mut start).map_err(failed)?;
-        if start[..length] == *b"PK\x03\x04" {
+        if start[..length] == *ZIP_MAGIC {
             Checkpoint::open_zip(path)
         } else {
             Checkpoint::open_legacy(path, file)
@@ -88,7 +101,7 @@ impl Checkpoint {
             let mut bytes = Vec::new();
             file.seek(SeekFrom::Start(0)).map_err(failed)?;
             Read::by_ref(&mut file).take(max_bytes).read_to_end(&mut bytes).map_err(failed)?;
-            if !bytes.windows(LEGACY_MAGIC.len()).take(16).any(|window| window == LEGACY_MAGIC) {
+            if !has_legacy_magic(&bytes) {
                 if let Some(what) = describe_foreign_file(&bytes[..bytes.len().min(START_BYTES as usize)]) {
                     return Err(PickleError::WrongFileType(what));
                 }

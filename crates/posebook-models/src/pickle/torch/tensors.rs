@@ -33,19 +33,22 @@ pub struct TensorEntry {
     pub(super) storage: String,
 }
 
-/// All tensors of the state dict; names of nested dictionaries are joined by dots.
-pub(in crate::pickle) fn list_tensors(tree: &Tree) -> Result<Vec<TensorEntry>, PickleError> {
-    let mut root = tree.root();
-    let inner = |handle: Handle| {
-        let inner = STATE_DICT_KEYS.iter().filter_map(|name| tree.get(handle, name));
-        inner.into_iter().find(|inner| tree.entries(*inner).is_some())
-    };
+/// The dictionary of a network's weights: that under `state_dict`, `model` or the like where there is one, else `root`.
+pub(in crate::pickle) fn state_dict(tree: &Tree, root: Handle) -> Handle {
+    let mut root = root;
     for _ in 0..MAX_DEPTH {
-        match inner(root) {
+        let inner = STATE_DICT_KEYS.iter().filter_map(|name| tree.get(root, name));
+        match inner.into_iter().find(|inner| tree.entries(*inner).is_some()) {
             Some(within) => root = within,
             None => break,
         }
     }
+    root
+}
+
+/// All tensors of the state dict; names of nested dictionaries are joined by dots.
+pub(in crate::pickle) fn list_tensors(tree: &Tree) -> Result<Vec<TensorEntry>, PickleError> {
+    let root = state_dict(tree, tree.root());
     if tree.entries(root).is_none() {
         return Err(tree.unexpected("the checkpoint", root, "a dictionary of tensors"));
     }
