@@ -251,7 +251,10 @@ impl Ours {
                 (Ok(Layer::Pool), vec![maps(&[*b, *h, *w, *channels])])
             }
             Case::RoiAlign { channels, image, boxes, side } => {
-                let level = |level: usize| maps(&[1, image / 4 >> level, image / 4 >> level, *channels]);
+                let level = |level: usize| {
+                    let side = (image / 4) >> level;
+                    maps(&[1, side, side, *channels])
+                };
                 (Ok(Layer::RoiAlign { boxes: boxes.clone(), side: *side }), (0..4).map(level).collect())
             }
         };

@@ -27,7 +27,15 @@ fn load(config: &Config, options: Options) -> MaskRcnn {
 }
 
 fn small(architecture: Architecture, options: Options) -> MaskRcnn {
-    load(&Config::small(architecture), Options { score: SCORE, ..options })
+    let config = Config::small(architecture);
+    let mut weights = weights(&config);
+    if architecture == Architecture::X101 {
+        // the formula's weights make one class certain everywhere: the original uses this network for given boxes alone
+        let key = "roi_heads.box_predictor.cls_score.weight";
+        let softer = (&weights[key] * 0.02).unwrap();
+        weights.insert(key.into(), softer);
+    }
+    MaskRcnn::load(&config, weights, &CPU, Options { score: SCORE, ..options }).unwrap()
 }
 
 /// Three pictures of one size, one of another, and again one of the first size.
@@ -63,6 +71,7 @@ fn a_budget_does_not_change_results() {
     for architecture in Architecture::ALL {
         let whole = small(architecture, Options { batch: 3, ..Options::default() });
         let whole = whole.detect(&references(&frames)).unwrap();
+        assert!(whole.iter().all(|people| !people.is_empty()));
         for bytes in [1 << 20, 1] {
             let budget = Budget { bytes: Some(bytes) };
             let detector = small(architecture, Options { batch: 3, budget, ..Options::default() });
@@ -275,31 +284,32 @@ fn tensors_that_the_detector_does_not_have_are_ignored() {
 
 #[test]
 fn output_that_is_not_finite_is_an_error_of_its_frame() {
-    for (architecture, key) in [
-        (Architecture::Vitdet, "backbone.net.patch_embed.proj.weight"),
-        (Architecture::Regnety, "backbone.bottom_up.stem.conv.weight"),
-        (Architecture::X101, "backbone.fpn_output5.weight"),
+    // finite weights whose products overflow
+    for (architecture, keys) in [
+        (
+            Architecture::Vitdet,
+            ["backbone.net.blocks.3.mlp.fc1.weight", "backbone.net.blocks.3.mlp.fc2.weight"],
+        ),
+        (
+            Architecture::Regnety,
+            ["backbone.bottom_up.stem.conv.weight", "backbone.bottom_up.s1.b1.f.a.weight"],
+        ),
+        (Architecture::X101, ["backbone.fpn_lateral5.weight", "backbone.fpn_output5.weight"]),
     ] {
         let config = Config::small(architecture);
         let mut weights = weights(&config);
-        let large = (&weights[key] * 1e30).unwrap();
-        let squared = ["backbone.bottom_up.s1.b1.f.a.weight", "backbone.fpn_lateral5.weight"];
-        for key in squared.into_iter().filter(|key| weights.contains_key(*key)).collect::<Vec<_>>() {
+        for key in keys {
             let large = (&weights[key] * 1e30).unwrap();
             weights.insert(key.into(), large);
         }
-        weights.insert(key.into(), large);
         let detector =
             MaskRcnn::load(&config, weights, &CPU, Options { batch: 4, ..Options::default() }).unwrap();
         let frame = inputs::image("a", "tiny").frame(12);
         let result = detector.detect(&[&frame]);
-        // a norm after the patches makes any finite scale the same
-        match architecture {
-            Architecture::Vitdet => {
-                assert!(result.is_ok() || matches!(result, Err(MaskRcnnError::NotFinite { frame: 12 })))
-            }
-            _ => assert!(matches!(result, Err(MaskRcnnError::NotFinite { frame: 12 })), "{result:?}"),
-        }
+        assert!(
+            matches!(result, Err(MaskRcnnError::NotFinite { frame: 12 })),
+            "{architecture:?}: {result:?}"
+        );
     }
 }
 

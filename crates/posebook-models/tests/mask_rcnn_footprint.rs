@@ -7,7 +7,7 @@
 mod inputs;
 
 use candle_core::{DType, Device};
-use posebook_core::frame::Frame;
+use posebook_core::frame::{Frame, FrameSize};
 use posebook_core::memory::heap::{self, CountingAllocator, HeapInterval};
 use posebook_models::detect::mask_rcnn::preprocess::Geometry;
 use posebook_models::detect::mask_rcnn::{
@@ -39,14 +39,43 @@ fn config(architecture: Architecture) -> Config {
     config
 }
 
+/// One test, because the heap's counters are those of the process.
 #[test]
 fn the_prediction_matches_the_counted_heap() {
+    let (whole, chunks) = (Budget::default(), Budget::from_mib(2));
     for architecture in Architecture::ALL {
-        for precision in [Precision::F32, Precision::Bf16] {
-            for budget in [Budget::default(), Budget::from_mib(2)] {
-                detection(architecture, precision, budget);
-            }
-        }
+        published(architecture);
+        detection(architecture, Precision::F32, whole);
+        detection(architecture, Precision::F32, chunks);
+        detection(architecture, Precision::Bf16, whole);
+    }
+}
+
+/// What is predicted for the published sizes.
+fn published(architecture: Architecture) {
+    let config = Config::published(architecture);
+    let size = Geometry::new(&config.input, FrameSize::new(1920, 1080)).padded;
+    let name = architecture.name();
+    for precision in [Precision::F32, Precision::Bf16] {
+        let footprint = Footprint::new(&config, precision);
+        let peak = |budget| footprint.peak_phase(size.height, size.width, 1, budget);
+        let (whole, chunks) = (peak(Budget::default()), peak(Budget::from_mib(64)));
+        let mib = |bytes: u64| bytes >> 20;
+        println!(
+            "{name} {} at {}x{}: weights {} MiB, peak {} MiB more ({}), within a budget of 64 MiB {} MiB ({})",
+            precision.name(),
+            size.width,
+            size.height,
+            mib(footprint.weights_bytes),
+            mib(whole.bytes),
+            whole.name,
+            mib(chunks.bytes),
+            chunks.name,
+        );
+        assert!(chunks.bytes <= whole.bytes);
+        // convolutions are packed in single precision, so that half precision saves less than half
+        let parameters = config.parameters() as u64;
+        assert!(footprint.weights_bytes > 2 * parameters && footprint.weights_bytes < 7 * parameters);
     }
 }
 
@@ -63,12 +92,13 @@ fn detection(architecture: Architecture, precision: Precision, budget: Budget) {
         MaskRcnn::load(&config, weights, &Device::Cpu, options(batch)).unwrap()
     };
     let detector = load(1);
-    compare(&format!("{name} weights"), heap::current_bytes() - before, footprint.weights_bytes, 0.03);
+    // tables that attention derives of its weights are not predicted
+    compare(&format!("{name} weights"), heap::current_bytes() - before, footprint.weights_bytes, 0.05);
 
     let frames: Vec<Frame> =
         ["photo", "photo_v", "photo_r"].map(|name| inputs::image("a", name).frame(0)).into_iter().collect();
     let padded = Geometry::new(&config.input, frames[0].size()).padded;
-    let mut measure = |detector: &MaskRcnn, batch: usize| {
+    let measure = |detector: &MaskRcnn, batch: usize| {
         let frames: Vec<&Frame> = frames[..batch].iter().collect();
         // the first pass allocates what threads keep
         detector.detect(&frames).unwrap();
@@ -79,7 +109,7 @@ fn detection(architecture: Architecture, precision: Precision, budget: Budget) {
         let mut footprint = footprint.clone();
         footprint.masks = masks;
         let phase = footprint.peak_phase(padded.height, padded.width, batch, budget);
-        compare(&format!("{name} batch {batch} ({}, {masks} masks)", phase.name), counted, phase.bytes, 0.1);
+        compare(&format!("{name} batch {batch} ({}, {masks} masks)", phase.name), counted, phase.bytes, 0.02);
         assert_eq!(
             footprint.peak_bytes(padded.height, padded.width, batch, budget),
             phase.bytes + footprint.weights_bytes
@@ -87,13 +117,13 @@ fn detection(architecture: Architecture, precision: Precision, budget: Budget) {
     };
     measure(&detector, 1);
     drop(detector);
-    measure(&load(3), 3);
+    if precision == Precision::F32 {
+        measure(&load(3), 3);
+    }
 }
 
 fn compare(what: &str, counted: u64, predicted: u64, tolerance: f64) {
     let error = predicted as f64 / counted as f64 - 1.0;
     println!("{what}: {counted} bytes counted, {predicted} predicted, {:+.1}%", 100.0 * error);
-    if std::env::var_os("FOOTPRINT_ONLY_PRINT").is_none() {
-        assert!(error.abs() < tolerance, "{what}: {counted} bytes counted, {predicted} predicted");
-    }
+    assert!(error.abs() < tolerance, "{what}: {counted} bytes counted, {predicted} predicted");
 }

@@ -117,7 +117,7 @@ fn a_budget_changes_no_bit() {
 
 #[test]
 fn kernels_and_candles_operators_agree() {
-    for (height, width) in [(256, 256), (96, 400), (16, 16), (272, 112)] {
+    for (height, width) in [(256, 256), (96, 400), (32, 32), (272, 112)] {
         let pixels = pixels(1, height, width);
         let [ours, theirs] = [Operators::Kernels, Operators::Candle]
             .map(|operators| forward(&small(DType::F32, operators), &pixels, Budget::default()));
@@ -173,6 +173,8 @@ fn what_does_not_fit_is_an_error() {
         |pixels: Tensor| network.forward(&pixels, Budget::default(), &mut |_, _| {}).unwrap_err().to_string();
     assert!(error(pixels(1, 256, 250)).contains("250x256"));
     assert!(error(pixels(1, 0, 16)).contains("16x0"));
+    // a single token cannot be pooled to half its size, nor can the original's
+    error(pixels(1, 16, 16));
     error(Tensor::zeros((1, 32, 32, 4), DType::F32, &Device::Cpu).unwrap());
     error(Tensor::zeros((32, 32, 3), DType::F32, &Device::Cpu).unwrap());
     error(Tensor::zeros((0, 32, 32, 3), DType::F32, &Device::Cpu).unwrap());

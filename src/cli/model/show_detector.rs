@@ -17,10 +17,10 @@ use serde::Serialize;
 const BUDGETS_MIB: [Option<u64>; 4] = [None, Some(1024), Some(256), Some(64)];
 /// People of the image whose total cost is shown.
 const PEOPLE: usize = 10;
-const NOTE: &str = "peaks are of the heap in a pass over one image on the CPU, weights included; a GPU holds the same \
-                    buffers, plus rounding by the memory pool and workspaces of libraries. `detect.budget_mib` bounds the \
-                    buffers of windows, rows and regions, with the same result. HMR2 is held besides: `posebook model show \
-                    hmr2` shows its memory, and `posebook plan` that of a whole run";
+const NOTE: &str = "peaks are of the heap in a pass over one image on the CPU, weights included, with the masks of 100 people; \
+                    a GPU composes attention and regions of candle's operators, whose buffers are larger: \
+                    `detect.budget_mib` bounds them, with the same result. HMR2 is held besides: `posebook model show hmr2` \
+                    shows its memory, and `posebook plan` that of a whole run";
 
 /// The properties of a detector.
 #[derive(Serialize)]
@@ -224,12 +224,15 @@ fn print_dimensions(config: &Config) {
         ),
     }
     let BoxHead { stages, convolutions, layers, width, .. } = config.box_head;
+    let counted =
+        |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     println!(
-        "    pyramid of {} channels; {} proposals; {stages} box {} of {convolutions} convolutions and {layers} linear layers of \
-         {width}; {} classes",
+        "    pyramid of {} channels; {} proposals; {} of {} and {} of {width}; {} classes",
         config.channels,
         config.rpn.proposals,
-        if stages == 1 { "head" } else { "heads" },
+        counted(stages, "box head"),
+        counted(convolutions, "convolution"),
+        counted(layers, "linear layer"),
         config.classes
     );
 }

@@ -22,3 +22,25 @@ pub mod rpn;
 pub mod tensors;
 pub mod vit;
 pub mod x101;
+
+use std::path::Path;
+
+/// Compares a stage with the goldens of a set: its name, which is the prefix of all hashed names, and its folder.
+pub type Stage = fn(set: &str, folder: &Path);
+
+/// All stages by name.
+pub const STAGES: [(&str, Stage); 13] = [
+    ("box_standard", box_standard::run),
+    ("boxes", boxes::run),
+    ("cascade", cascade::run),
+    ("end_to_end", end_to_end::run),
+    ("given_boxes", given_boxes::run),
+    ("mask", mask::run),
+    ("preprocess", preprocess::run),
+    ("regnety", regnety::run),
+    ("roi_align", roi_align::run),
+    ("rpn", rpn::run),
+    ("tensors", tensors::run),
+    ("vit", vit::run),
+    ("x101", x101::run),
+];

@@ -54,7 +54,8 @@ impl RelativePositions {
         let queries = queries.reshape((b, height, width, d))?;
         let rows = grid_operators::pairs(&self.rows, height)?;
         let columns = grid_operators::pairs(&self.columns, width)?;
-        grid_operators::relative_scores(&queries, &rows, &columns)?.reshape((b, n, n))
+        let (rows, columns) = grid_operators::relative_terms(&queries, &rows, &columns)?;
+        grid_operators::relative_scores(&rows, &columns)?.reshape((b, n, n))
     }
 }
 

@@ -5,6 +5,10 @@
 
 use super::ops;
 use candle_core::{D, Result, Tensor};
+use std::ops::Range;
+
+/// Values of the largest product that `gemm`, candle's library on the CPU, may sum in another order.
+const SMALL_PRODUCT: usize = 256;
 
 /// Divides a map into square windows of tokens, row by row; tokens beyond the map are zeros.
 ///
@@ -57,22 +61,34 @@ pub fn pairs(table: &Tensor, side: usize) -> Result<Tensor> {
     table.index_select(&indices, 0)?.reshape((side, side, width))
 }
 
-/// The relative positions' part of the scores, `(b, q, w, h, w)` for `q` rows of queries of windows of `h` x `w` tokens.
+/// The relative positions' parts of the scores of windows of `h` x `w` tokens: the terms of each query and row of keys,
+/// `(b, h, w, h)`, and of each query and column of keys, `(b, h, w, w)`.
 ///
 /// # Shapes
-/// `queries` `(b, q, w, d)`, not scaled; `rows` `(q, h, d)` and `columns` `(w, w, d)`, see [`pairs`].
+/// `queries` `(b, h, w, d)`, not scaled; `rows` `(h, h, d)` and `columns` `(w, w, d)`, see [`pairs`].
 ///
 /// # Errors
 /// If the shapes do not fit each other, or the device fails.
-pub fn relative_scores(queries: &Tensor, rows: &Tensor, columns: &Tensor) -> Result<Tensor> {
-    let (b, q, w, d) = queries.dims4()?;
-    let (height, width) = (rows.dim(1)?, columns.dim(1)?);
-    let by_row = queries.transpose(0, 1)?.reshape((q, b * w, d))?; // batches of rows
-    let by_row = by_row.matmul(&rows.transpose(1, 2)?)?.reshape((q, b, w, height))?.transpose(0, 1)?;
-    let by_column = queries.permute((2, 0, 1, 3))?.reshape((w, b * q, d))?;
-    let by_column =
-        by_column.matmul(&columns.transpose(1, 2)?)?.reshape((w, b, q, width))?.permute((1, 2, 0, 3))?;
-    by_row.unsqueeze(D::Minus1)?.broadcast_add(&by_column.unsqueeze(3)?)
+pub fn relative_terms(queries: &Tensor, rows: &Tensor, columns: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (b, h, w, d) = queries.dims4()?;
+    // batches of queries of one row, and of one column
+    let by_row = queries.transpose(0, 1)?.reshape((h, b * w, d))?.matmul(&rows.transpose(1, 2)?)?;
+    let by_row = by_row.reshape((h, b, w, h))?.transpose(0, 1)?.contiguous()?;
+    let by_column = queries.permute((2, 0, 1, 3))?.reshape((w, b * h, d))?;
+    let by_column = by_column.matmul(&columns.transpose(1, 2)?)?;
+    let by_column = by_column.reshape((w, b, h, w))?.permute((1, 2, 0, 3))?.contiguous()?;
+    Ok((by_row, by_column))
+}
+
+/// The sum of the terms of each query and key, `(b, q, w, h, w)`.
+///
+/// # Shapes
+/// `rows` `(b, q, w, h)` and `columns` `(b, q, w, w)`, see [`relative_terms`].
+///
+/// # Errors
+/// If the shapes do not fit each other, or the device fails.
+pub fn relative_scores(rows: &Tensor, columns: &Tensor) -> Result<Tensor> {
+    rows.unsqueeze(D::Minus1)?.broadcast_add(&columns.unsqueeze(3)?)
 }
 
 /// Attention of windows. `most_bytes` limits the scores that exist at a time.
@@ -90,52 +106,79 @@ pub fn attend(
     heads: usize,
     most_bytes: u64,
 ) -> Result<Tensor> {
-    let (windows, height, width, _) = qkv.dims4()?;
-    let positions = (pairs(rows, height)?, pairs(columns, width)?);
-    // scores, those with relative positions, and their softmax
-    let row_bytes = 3 * heads * width * height * width * qkv.dtype().size_in_bytes();
-    let at_once = |count: usize, bytes: usize| {
-        let fits = usize::try_from(most_bytes / (bytes as u64).max(1)).unwrap_or(usize::MAX);
-        fits.min(count).max(1)
-    };
-    let (window_step, row_step) = (at_once(windows, row_bytes * height), at_once(height, row_bytes));
-    let chunks = (0..windows).step_by(window_step).map(|first| {
-        let qkv = qkv.narrow(0, first, window_step.min(windows - first))?;
-        attend_at_once(&qkv, &positions, heads, row_step)
-    });
-    concatenate(chunks.collect::<Result<Vec<Tensor>>>()?, 0)
-}
-
-/// [`attend`] of some windows, `row_step` rows of queries at a time.
-fn attend_at_once(
-    qkv: &Tensor,
-    positions: &(Tensor, Tensor),
-    heads: usize,
-    row_step: usize,
-) -> Result<Tensor> {
     let (windows, height, width, three) = qkv.dims4()?;
     let (tokens, size) = (height * width, three / 3);
-    let d = size / heads;
     let part = |which: usize| {
-        let part = qkv.narrow(3, which * size, size)?.reshape((windows, tokens, heads, d))?;
-        part.transpose(1, 2)?.reshape((windows * heads, tokens, d))
+        let part = qkv.narrow(3, which * size, size)?.reshape((windows, tokens, heads, size / heads))?;
+        part.transpose(1, 2)?.reshape((windows * heads, tokens, size / heads))
     };
-    let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-    let chunks = (0..height).step_by(row_step).map(|first| {
-        let rows = row_step.min(height - first);
-        let queries = queries.narrow(1, first * width, rows * width)?.contiguous()?;
-        let scores = (&queries * (d as f64).powf(-0.5))?.matmul(&keys.t()?)?;
-        // relative positions are multiplied by the queries as they are, not scaled
-        let queries = queries.reshape((windows * heads, rows, width, d))?;
-        let relative = relative_scores(&queries, &positions.0.narrow(0, first, rows)?, &positions.1)?;
-        let scores = (scores + relative.reshape((windows * heads, rows * width, tokens))?)?;
-        let attended = ops::softmax_last(&scores)?.matmul(&values)?;
-        attended
-            .reshape((windows, heads, rows * width, d))?
-            .transpose(1, 2)?
-            .reshape((windows, rows, width, size))
-    });
-    concatenate(chunks.collect::<Result<Vec<Tensor>>>()?, 1)
+    let queries = part(0)?;
+    // relative positions are multiplied by the queries as they are, not scaled; of all windows at once, because they are
+    // small, and because the product of fewer may sum in another order
+    let terms = relative_terms(
+        &queries.reshape((windows * heads, height, width, size / heads))?,
+        &pairs(rows, height)?,
+        &pairs(columns, width)?,
+    )?;
+    let windows = Windows { queries, keys: part(1)?, values: part(2)?, terms, heads, height, width };
+    windows.attend(most_bytes, qkv.dim(0)?)
+}
+
+/// Queries, keys and values, `(windows * heads, h * w, d)`, and the terms of relative positions.
+struct Windows {
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    terms: (Tensor, Tensor),
+    heads: usize,
+    height: usize,
+    width: usize,
+}
+
+impl Windows {
+    /// Attention of `count` windows, `(count, h, w, size)`: as many windows at a time, or rows of queries of a window, as fit.
+    fn attend(&self, most_bytes: u64, count: usize) -> Result<Tensor> {
+        let Windows { heads, height, width, .. } = *self;
+        let tokens = height * width;
+        // scores, those with relative positions, and their softmax
+        let row_bytes = 3 * heads * width * tokens * self.queries.dtype().size_in_bytes();
+        let at_once = |count: usize, bytes: usize| {
+            let fits = usize::try_from(most_bytes / (bytes as u64).max(1)).unwrap_or(usize::MAX);
+            fits.min(count).max(1)
+        };
+        let window_step = at_once(count, row_bytes * height);
+        // rows of the smallest maps are not divided: so few products may sum in another order
+        let is_tiny = width == 1 || width * tokens <= SMALL_PRODUCT;
+        let row_step = if is_tiny { height } else { at_once(height, row_bytes) };
+        let windows = (0..count).step_by(window_step).map(|first| {
+            let windows = first..(first + window_step).min(count);
+            let rows = (0..height)
+                .step_by(row_step)
+                .map(|first| self.attend_at_once(windows.clone(), first..(first + row_step).min(height)));
+            concatenate(rows.collect::<Result<Vec<Tensor>>>()?, 1)
+        });
+        concatenate(windows.collect::<Result<Vec<Tensor>>>()?, 0)
+    }
+
+    /// Attention of rows of queries of some windows, `(windows, rows, w, size)`.
+    fn attend_at_once(&self, windows: Range<usize>, rows: Range<usize>) -> Result<Tensor> {
+        let Windows { heads, height, width, .. } = *self;
+        let (batch, d) = (windows.len() * heads, self.queries.dim(2)?);
+        let of_windows = |tensor: &Tensor| tensor.narrow(0, windows.start * heads, batch);
+        let of_rows = |terms: &Tensor| of_windows(terms)?.narrow(1, rows.start, rows.len());
+        let queries = of_windows(&self.queries)?.narrow(1, rows.start * width, rows.len() * width)?;
+        let scores =
+            (queries.contiguous()? * (d as f64).powf(-0.5))?.matmul(&of_windows(&self.keys)?.t()?)?;
+        let relative = relative_scores(&of_rows(&self.terms.0)?, &of_rows(&self.terms.1)?)?;
+        let scores = (scores + relative.reshape((batch, rows.len() * width, height * width))?)?;
+        let attended = ops::softmax_last(&scores)?.matmul(&of_windows(&self.values)?)?;
+        attended.reshape((windows.len(), heads, rows.len() * width, d))?.transpose(1, 2)?.reshape((
+            windows.len(),
+            rows.len(),
+            width,
+            heads * d,
+        ))
+    }
 }
 
 fn concatenate(mut parts: Vec<Tensor>, axis: usize) -> Result<Tensor> {

@@ -114,12 +114,12 @@ unsafe fn portable<const N: usize>(job: &Tile) {
 #[inline(always)]
 #[expect(unsafe_code, reason = "reads and writes through the pointers of a tile")]
 unsafe fn tile<V: Vector, const R: usize, const N: usize>(job: &Tile) {
-    const { assert!(ROWS % R == 0 || ROWS % R == 2) };
+    const { assert!(ROWS.is_multiple_of(R) || ROWS % R == 2) };
     for strip in 0..ROWS / R {
         // SAFETY: guaranteed by the caller
         unsafe { rows::<V, R, N>(job, strip * R) };
     }
-    if ROWS % R != 0 {
+    if !ROWS.is_multiple_of(R) {
         // SAFETY: guaranteed by the caller
         unsafe { rows::<V, 2, N>(job, ROWS - 2) };
     }

@@ -40,9 +40,9 @@ pub fn max_pool(x: &Tensor, kernel: usize, stride: usize, padding: usize) -> Res
                     let right = (column * stride + kernel).saturating_sub(padding).min(w);
                     for pixel in from[left * c..right * c].chunks_exact(c) {
                         for (out, &value) in out.iter_mut().zip(pixel) {
-                            // false for NaN in `out`, true for NaN in `value`
-                            let is_smaller = !(value <= *out) && !out.is_nan();
-                            *out = if is_smaller { value } else { *out };
+                            // nothing is larger than NaN, so that it stays
+                            let is_larger = value > *out || value.is_nan();
+                            *out = if is_larger { value } else { *out };
                         }
                     }
                 }
