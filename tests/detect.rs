@@ -1,5 +1,5 @@
-//! Published detectors in `track`, `plan`, `reconstruct` and `detect`, with small networks whose weights come from a formula. What
-//! they find is meaningless; that it is found, written and read back the same is what is tested.
+//! Published detectors in `track`, `plan`, `reconstruct` and `detect`, with small networks whose weights come from a formula. Their
+//! detections are meaningless; the tests check that they are computed, written and read back unchanged.
 
 mod common;
 #[path = "common/ffmpeg.rs"]
@@ -255,7 +255,9 @@ fn detections_are_written_once_and_tracked_as_if_they_were_detected() {
     detect(&["--as", "mot", "--out", "people.txt"]).succeeds();
     let text = std::fs::read_to_string(project.path("people.txt")).unwrap();
     assert!(text.starts_with("1,-1,") && text.lines().count() == records.as_array().unwrap().len(), "{text}");
-    track(&project, "text", &["boxes=people.txt"]);
+    let (of_text, said) = track(&project, "text", &["boxes=people.txt"]);
+    assert!(said.contains("people.txt have the scores of vitdet"), "{said}");
+    assert!(of_text.iter().any(|person| !person.contains("score: 1.0,")), "{of_text:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use posebook::dataset::Dataset;
 use posebook::experiment::{Experiment, ExperimentSize, SweepPoint};
-use posebook_models::recovery::{ModelSet, RecoveryError};
+use posebook_models::recovery::{DetectorSet, ModelSet, RecoveryError};
 use posebook_notebook::cell::Cell;
 use std::path::{Path, PathBuf};
 
@@ -90,6 +90,10 @@ fn all_datasets_are_valid() {
 #[test]
 fn all_model_sets_are_valid() {
     for path in files("models") {
+        if DetectorSet::is_text_of_set(&std::fs::read_to_string(&path).unwrap()) {
+            DetectorSet::load(&path).and_then(|set| set.verify()).unwrap_or_else(|error| panic!("{error}"));
+            continue;
+        }
         let set = ModelSet::load(&path).unwrap_or_else(|error| panic!("{error}"));
         match set.verify() {
             // published weights need not be fetched

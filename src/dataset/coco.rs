@@ -15,11 +15,13 @@ use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// COCO's category of people.
 const PERSON: u64 = 1;
+/// Mark of UTF-8 at the start of a file.
+const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// The description beside a file of detections.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -130,7 +132,7 @@ impl DetectionsAbout {
     }
 }
 
-/// Whether a file of boxes is an array of JSON, and not MOTChallenge text.
+/// Whether a file of boxes is JSON, and not MOTChallenge text.
 ///
 /// # Errors
 /// If it cannot be read.
@@ -141,7 +143,8 @@ pub fn is_results(path: &Path) -> Result<bool, DatasetError> {
         match byte.map_err(read_error)? {
             // the mark of UTF-8 that some editors write
             b' ' | b'\t' | b'\r' | b'\n' | 0xEF | 0xBB | 0xBF => {}
-            first => return Ok(first == b'['),
+            // an object is no list of results, which the error of reading it says
+            first => return Ok(matches!(first, b'[' | b'{')),
         }
     }
     Ok(false)
@@ -228,8 +231,8 @@ impl ResultsWriter {
 /// Converts the detections at `path` of a video of `extent` to a `boxes.jsonl` at `to`. Returns notes on what was not used.
 ///
 /// # Errors
-/// If the file cannot be read, or a record is invalid, of a frame that the video has not, or not in the order of the frames:
-/// with its line.
+/// If the file cannot be read; or, with its line, if a record is invalid, of a frame that is not in the video, or not in the order
+/// of the frames.
 pub(super) fn to_box_file(
     path: &Path,
     extent: VideoExtent,
@@ -246,7 +249,13 @@ pub(super) fn to_box_file(
         empty: 0,
         masks_left_out: 0,
     };
-    let mut deserializer = serde_json::Deserializer::from_reader(BufReader::new(file));
+    let mut reader = BufReader::new(file);
+    let start = reader.fill_buf().map_err(|source| DatasetError::io("read the boxes", path, source))?;
+    // the mark of UTF-8 that some editors write is no part of JSON
+    if start.starts_with(UTF8_MARK) {
+        reader.consume(UTF8_MARK.len());
+    }
+    let mut deserializer = serde_json::Deserializer::from_reader(reader);
     let read = deserializer.deserialize_seq(ImportVisitor(&mut import)).and_then(|()| deserializer.end());
     read.map_err(|error| DatasetError::at_line(path, error.line().max(1), without_position(&error)))?;
     import.write_until(extent.frames).map_err(write_error)?;
@@ -460,10 +469,17 @@ mod tests {
             (format!("[{},", record(1, "")), "EOF"),
             (format!("[{}] x", record(1, "")), "trailing characters"),
             ("[3]".to_string(), "results.json:1: invalid type"),
+            (
+                "{\"annotations\":[]}".to_string(),
+                "invalid type: map, expected an array of records with image_id",
+            ),
         ] {
             let error = read(&text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
         }
+        // with the mark of UTF-8 that some editors write
+        let (frames, _) = read(&format!("\u{feff}[{}]", record(5, ""))).unwrap();
+        assert!(is_results(&path).unwrap() && frames[5].len() == 1);
         std::fs::write(&path, "1,-1,2,3,4,5,1\n").unwrap();
         assert!(!is_results(&path).unwrap());
     }

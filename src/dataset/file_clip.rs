@@ -248,14 +248,14 @@ impl FileClip {
         }
         let mut boxes = None;
         if let Some(path) = &self.boxes {
+            if let Some(about) = DetectionsAbout::beside(path)? {
+                let sha256 = |fps: f64| match &folder {
+                    Some(frames) => Ok(frames.images.sha256(fps)?),
+                    None => Ok(video_sha256.clone()),
+                };
+                about.check_video(path, extent, sha256)?;
+            }
             if coco::is_results(path)? {
-                if let Some(about) = DetectionsAbout::beside(path)? {
-                    let sha256 = |fps: f64| match &folder {
-                        Some(frames) => Ok(frames.images.sha256(fps)?),
-                        None => Ok(video_sha256.clone()),
-                    };
-                    about.check_video(path, extent, sha256)?;
-                }
                 let (read, mut read_notes) = coco::to_box_file(path, extent, staged(BOXES))?;
                 notes.append(&mut read_notes);
                 boxes = Some(read);

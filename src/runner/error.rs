@@ -189,7 +189,7 @@ pub enum RunnerError {
     /// The detector cannot be loaded, or fails.
     #[error(transparent)]
     Detector(#[from] super::project::detector::DetectorError),
-    /// People cannot be detected, or not written.
+    /// People cannot be detected, or the file of detections cannot be written.
     #[error(transparent)]
     Detections(#[from] super::detections::DetectionsError),
     /// The set of a published detector is missing or invalid.

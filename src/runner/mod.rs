@@ -2,8 +2,9 @@
 //!
 //! [`plan()`] lists the runs of an experiment, which of them are done and why others cannot run. [`execute()`] makes the
 //! missing ones, one at a time, each in a process of its own that is sampled and limited, and writes a report folder.
-//! [`track()`] processes one video in the same way. [`detections`] only finds its people, and writes them. [`estimate_resources()`] predicts memory, disk and time of a run from
-//! short trial runs. [`images`] reconstructs single images in this process.
+//! [`track()`] processes one video in the same way. [`detections`] only finds its people, and writes them.
+//! [`estimate_resources()`] predicts memory, disk and time of a run from short trial runs. [`images`] reconstructs single images
+//! in this process.
 //!
 //! Groups of files, from the lowest to the highest. A group uses groups above it in this table, never below it.
 //!

@@ -51,7 +51,10 @@ pub fn run(args: Args) -> Result<()> {
     match args.command {
         Command::List => list(),
         Command::Verify(args) => verify(&args.names),
-        Command::Show(args) => show::run(&args),
+        Command::Show(args) => match show::detector_set(&args)? {
+            Some(set) => show_detector::run(&set, &args),
+            None => show::run(&args),
+        },
         Command::Import(args) => import::run(args),
         Command::Fetch(args) => fetch::run(&args),
         Command::Train(args) => train::run(&args),

@@ -114,11 +114,13 @@ struct LargestBatch {
     batch: Option<usize>,
 }
 
+/// The detector set that `args` names, if it names one.
+pub fn detector_set(args: &Args) -> Result<Option<DetectorSet>> {
+    find_detector(&project()?.root.join("models"), &args.name)
+}
+
 pub fn run(args: &Args) -> Result<()> {
     let folder = project()?.root.join("models");
-    if let Some(set) = find_detector(&folder, &args.name)? {
-        return super::show_detector::run(&set, args);
-    }
     let set = find_set(&folder, &args.name)?;
     let config = match &set.architecture {
         Architecture::Hmr2(config) => config.clone(),

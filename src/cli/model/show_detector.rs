@@ -18,9 +18,9 @@ const BUDGETS_MIB: [Option<u64>; 4] = [None, Some(1024), Some(256), Some(64)];
 /// People of the image whose total cost is shown.
 const PEOPLE: usize = 10;
 const NOTE: &str = "peaks are of the heap in a pass over one image on the CPU, weights included, with the masks of 100 people; \
-                    a GPU composes attention and regions of candle's operators, whose buffers are larger: \
-                    `detect.budget_mib` bounds them, with the same result. HMR2 is held besides: `posebook model show hmr2` \
-                    shows its memory, and `posebook plan` that of a whole run";
+                    on a GPU attention and regions are computed by candle's operators, whose buffers are larger: \
+                    `detect.budget_mib` bounds them, with the same result. The memory of HMR2 is added: `posebook model show \
+                    hmr2` shows it, and `posebook plan` that of a whole run";
 
 /// The properties of a detector.
 #[derive(Serialize)]

@@ -1,8 +1,8 @@
 //! Detects the people of a video once and writes them to a file: boxes, scores and masks.
 //!
 //! Input: a [`DetectRequest`] with video, detector and range, as `posebook track` reads them. Output: detections in COCO's results
-//! format or as MOTChallenge text, and a description beside them; `track boxes=FILE` starts from them. What is done is kept when
-//! the user interrupts it, and the same command goes on from there.
+//! format or as MOTChallenge text, and a description beside them; `track boxes=FILE` starts from them. If the user interrupts the
+//! command, finished frames are kept, and the same command continues after them.
 
 mod partial;
 
@@ -48,7 +48,7 @@ pub enum Format {
     Mot,
 }
 
-/// The people of a video are to be detected.
+/// A request to detect the people of a video.
 #[derive(Debug, Clone)]
 pub struct DetectRequest {
     /// Video, range, device and detector.
@@ -59,16 +59,16 @@ pub struct DetectRequest {
     pub format: Format,
 }
 
-/// What became of a [`DetectRequest`].
+/// The result of a [`DetectRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DetectOutcome {
     /// The file of detections.
     pub out: PathBuf,
-    /// How far it came.
+    /// Whether all frames are done.
     pub end: DetectEnd,
 }
 
-/// How far the detection of a video came.
+/// How a detection of a video ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DetectEnd {
     /// All frames are done.
@@ -78,11 +78,11 @@ pub enum DetectEnd {
         /// Number of people in all frames.
         people: usize,
     },
-    /// The same command finished before.
+    /// The same command wrote the file before.
     WasFinished,
     /// The user interrupted it.
     Interrupted {
-        /// The file with what is done.
+        /// The file with the finished frames.
         part: PathBuf,
         /// Number of frames that are done.
         done: usize,
@@ -91,7 +91,7 @@ pub enum DetectEnd {
     },
 }
 
-/// People cannot be detected, or not written.
+/// People cannot be detected, or the file cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum DetectionsError {
     /// A setting has no effect.
@@ -102,7 +102,7 @@ pub enum DetectionsError {
         "people are detected here, not given: leave boxes= and truth= out, or start `posebook track` with them"
     )]
     BoxesGiven,
-    /// The results are named as those of `track`.
+    /// `out=` is the setting of `track`.
     #[error("out= names a folder of `posebook track`; name the file of detections by --out FILE")]
     OutSetting,
     /// The detector needs boxes.
@@ -172,10 +172,10 @@ impl DetectRequest {
         out: Option<PathBuf>,
         format: Format,
     ) -> Result<DetectRequest, RunnerError> {
-        // a preset sets more than detections need
+        // a preset also sets what has no effect on detections
         for key in line.overrides.iter().map(|given| given.key.as_str()).filter(|_| line.preset.is_none()) {
             let group = key.split('.').next().unwrap_or_default();
-            let is_path = matches!(key, "boxes" | "truth" | "out" | "benchmark");
+            let is_path = matches!(key, "boxes" | "truth" | "out");
             if !(EFFECTIVE.contains(&group) || is_path) {
                 return Err(DetectionsError::NoEffect(key.to_string()).into());
             }
@@ -204,8 +204,8 @@ impl DetectRequest {
 /// Detects the people of a video and writes them.
 ///
 /// # Errors
-/// If the video cannot be read, the detector is missing or fails, the device is unavailable, or the file cannot be written. What
-/// is done until then is kept.
+/// If the video cannot be read, the detector is missing or fails, the device is unavailable, or the file cannot be written.
+/// Finished frames are kept.
 pub fn detect_people(
     project: &Project,
     request: &DetectRequest,
@@ -216,7 +216,9 @@ pub fn detect_people(
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     files::check_writable_folder(folder).map_err(RunnerError::file(folder))?;
     let detect = request.track.choose_network(project, listener)?;
-    let track = request.track.with_local_source(project, listener)?;
+    let mut track = request.track.clone();
+    track.settings.detect = detect.clone();
+    let track = track.with_local_source(project, listener)?;
     let mut video = track.settings.video.clone();
     if video.loops.take().is_some() {
         listener.on_event(ProgressEvent::Note("video.loops is not used: every frame is detected once"));
@@ -291,7 +293,7 @@ pub fn detect_people(
     Ok(DetectOutcome { out, end: DetectEnd::Finished { frames: frames.len(), people } })
 }
 
-/// The frames that are left.
+/// The detection of the frames that are not done yet.
 struct DetectionJob<'j> {
     detector: &'j PeopleDetector,
     /// Frames that are detected together.

@@ -1,7 +1,7 @@
-//! The file of detections in progress: what is done is kept where the command is interrupted, and the next one goes on.
+//! The file of detections in progress, from which an interrupted command continues.
 //!
-//! In: the boxes of each frame, in order. Out: `FILE.part`: a line that describes the command, then a line per frame; at the end
-//! the finished file. A line that was cut short is dropped when the file is opened again.
+//! In: the boxes of each frame, in order. Out: `FILE.part` with a line that describes the command and a line per frame; at the
+//! end the finished file. An incomplete last line is dropped when the file is opened again.
 
 use super::{DetectionsError, Format};
 use crate::dataset::coco::{DetectionsAbout, ResultsWriter};
@@ -39,7 +39,7 @@ impl PartialDetections {
     /// Opens the file beside `out`, or creates it. `frames` are the numbers of the frames to detect, in order.
     ///
     /// # Errors
-    /// If it cannot be read or written, is that of a command with another description, or another process writes it.
+    /// If it cannot be read or written, has frames of a command with another description, or another process writes it.
     pub fn open(
         out: &Path,
         about: &DetectionsAbout,
@@ -117,7 +117,7 @@ impl PartialDetections {
             people += boxes.len();
             writer.push(frame, &boxes).map_err(out_error)?;
         }
-        // first, so that detections are never without it
+        // before the detections, so that these never exist without a description
         about.write_beside(out)?;
         writer.finish().map_err(out_error)?;
         std::fs::remove_file(&self.path).map_err(own_error)?;
@@ -156,6 +156,12 @@ fn read_done(
             let found: DetectionsAbout =
                 serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
             if let Some(difference) = difference(&found, about) {
+                line.clear();
+                reader.by_ref().read_until(b'\n', &mut line).map_err(io_error)?;
+                if line.last() != Some(&b'\n') {
+                    // no frame is done: the command starts again with its own settings
+                    return Ok((0, 0));
+                }
                 return Err(DetectionsError::OtherPartial { path: path.to_path_buf(), difference });
             }
             has_about = true;
@@ -166,7 +172,7 @@ fn read_done(
 
 /// What differs between the descriptions of two commands; `None` if nothing does.
 pub(super) fn difference(found: &DetectionsAbout, wanted: &DetectionsAbout) -> Option<String> {
-    // numbers as they are read from a file
+    // reading may change the last digit of a number: both are compared as they are read
     let read = |about: &DetectionsAbout| serde_json::from_str(&serde_json::to_string(about).ok()?).ok();
     let (found, wanted) = (serde_json::to_value(found).ok()?, read(wanted)?);
     let entries = |value: &serde_json::Value| value.as_object().cloned().unwrap_or_default();
@@ -291,6 +297,14 @@ mod tests {
         let other = open("vitdet", &[3, 4]);
         assert!(other.contains("a.json.part:2: frame 2 was not expected here"), "{other}");
         assert_eq!(PartialDetections::open(&out, &about("vitdet"), &[2, 4]).unwrap().done(), 1);
+        // without a finished frame there is nothing to keep
+        let empty = folder.path().join("b.json");
+        drop(PartialDetections::open(&empty, &about("vitdet"), &[2, 4]).unwrap());
+        let mut partial = PartialDetections::open(&empty, &about("nanodet"), &[2, 4]).unwrap();
+        partial.push(2, boxes(2)).unwrap();
+        drop(partial);
+        assert!(PartialDetections::open(&empty, &about("vitdet"), &[2, 4]).is_err());
+        assert_eq!(PartialDetections::open(&empty, &about("nanodet"), &[2, 4]).unwrap().done(), 1);
     }
 
     #[test]

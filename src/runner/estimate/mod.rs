@@ -263,7 +263,7 @@ fn input_boxes(
     Ok(Some(frames))
 }
 
-/// What a published detector takes by its sizes: users run out of memory by it.
+/// A note on the memory of a published detector, predicted from its sizes: it can be the largest part of a run's memory.
 fn detector_note(
     project: &Project,
     settings: &Settings,

@@ -27,7 +27,7 @@ pub enum DetectorError {
     /// A published detector fails.
     #[error(transparent)]
     Published(#[from] MaskRcnnError),
-    /// A detector is asked for masks that it has not.
+    /// The detector computes no masks.
     #[error("{model} computes no masks of provided boxes; this is a bug of posebook")]
     NoMasks {
         /// The detector.
@@ -35,8 +35,8 @@ pub enum DetectorError {
     },
 }
 
-/// The frame without a buffer of its source, which has few of them: a frame that waits for others of its batch must not hold one.
-/// A frame on a device has none.
+/// Copies a frame's pixels out of the buffer of its source. A source has few buffers, so that a frame that waits for others of its
+/// batch must not hold one. A frame on a device holds none and is returned as it is.
 pub fn detach(frame: Frame) -> Frame {
     let Pixels::Host(rgb) = frame.pixels() else { return frame };
     Frame::new(frame.index, frame.time_secs, frame.width, frame.height, rgb.to_vec())

@@ -1,7 +1,8 @@
 //! The project and the command that works in it: what every other group uses.
 //!
 //! [`Project`] gives paths of files and folders. [`weights`] fetches published weights and [`defaults`] chooses between
-//! them, [`detector`] loads those of detectors, [`progress`] reports to the user, [`interrupt`] turns signals into a flag, [`time_estimate`] formats times.
+//! them, [`detector`] loads those of detectors, [`progress`] reports to the user, [`interrupt`] turns signals into a flag,
+//! [`time_estimate`] formats times.
 
 pub mod defaults;
 pub mod detector;

@@ -94,7 +94,7 @@ impl Planner<'_> {
         };
         if settings.detect.models().any(is_missing) {
             return Some(
-                "need a published detector, which is not imported here (`posebook model import vitdet`)",
+                "need a published detector, which is not imported here (`posebook model import vitdet`, `regnety` or `x101`)",
             );
         }
         gpu::gpu_requirement(settings, &self.placement(settings))

@@ -1,7 +1,7 @@
 //! Scores detections against the boxes of the ground truth, by the height of the people.
 //!
-//! Input: the boxes of each frame. Output: how many people of which height were detected, and how many detections are nobody.
-//! Unlike the scores of tracks this does not depend on the tracker.
+//! Input: the boxes of each frame. Output: how many people of which height were detected, and how many detections match no
+//! person. Unlike the scores of tracks these numbers do not depend on the tracker.
 
 use posebook_core::person::BBox;
 use posebook_notebook::tables::metrics::DetectionAccuracy;

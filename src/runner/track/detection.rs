@@ -1,7 +1,7 @@
-//! Chooses what finds the people for `posebook track`, as far as the user left it open.
+//! Chooses the settings of the detection that the user did not give, for `posebook track` and `posebook detect`.
 //!
-//! In: settings, what is given, and the project, whose imported detectors decide. Out: settings of the detection that can be
-//! computed, and a note for each choice.
+//! In: settings, sources of boxes, and the project with its imported detectors. Out: settings of a detection that can be
+//! computed here, and a note for each choice.
 
 use super::OpenChoices;
 use crate::dataset::coco;
@@ -16,7 +16,7 @@ use std::path::Path;
 /// PHALP's threshold in its detectors.
 const PHALP_SCORE: f64 = 0.5;
 
-/// What was given, and what was left open.
+/// What the choice depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OpenDetection<'a> {
     /// Whose defaults were asked for.
@@ -33,8 +33,9 @@ pub(super) struct OpenDetection<'a> {
     pub is_pickle: bool,
 }
 
-/// Decides the detection: NanoDet without boxes, or under a preset the imported ViTDet; thresholds of published detectors as in
-/// 4D-Humans' demo, or under a preset as in PHALP; scores of a file that a detector wrote.
+/// Chooses the detection. The detector where there are no boxes: NanoDet, or under a preset ViTDet if it is imported. Thresholds of
+/// published detectors: those of 4D-Humans' demo, or under a preset those of PHALP. Scores of boxes that a detector wrote: those of
+/// the file.
 ///
 /// # Errors
 /// If the description of a file of detections cannot be read.
@@ -65,12 +66,10 @@ pub(super) fn choose(
         settings.score = Some(PHALP_SCORE);
     }
     if of.preset.is_none() && of.open.least_score && published {
-        settings.least_score = DEMO_LEAST_SCORE;
-        note(&format!(
-            "detect.least_score={DEMO_LEAST_SCORE}: people with greater scores are kept, as in 4D-Humans' demo"
-        ));
+        keep_as_in_demo(&mut settings, &mut note);
     }
-    if detects_by(&settings, |model| model == Model::Nanodet) && of.least_score_by_preset {
+    let by_nanodet = detects_by(&settings, |model| model == Model::Nanodet);
+    if by_nanodet && of.least_score_by_preset && settings.least_score > 0.0 {
         let least = std::mem::take(&mut settings.least_score);
         let score = settings.nanodet.score;
         note(&format!(
@@ -81,6 +80,10 @@ pub(super) fn choose(
     if let Some(path) = of.boxes.filter(|_| !settings.model.needs_boxes()) {
         let (boxes, model) = (path.display(), settings.model.name());
         note(&format!("boxes={boxes} is not used: detect.model={model} finds the people"));
+    }
+    if of.is_pickle && of.boxes.is_none() && !settings.model.needs_boxes() {
+        let model = settings.model.name();
+        note(&format!("the boxes of the .pkl are not used: detect.model={model} finds the people"));
     }
     for key in settings.without_effect() {
         note(&format!("{key} has no effect with detect.model={}", settings.model.name()));
@@ -131,17 +134,20 @@ fn choose_for_pickle(
     }
 }
 
-/// The scores of a file that a detector wrote count, and its threshold is that of the detector.
+/// Uses the scores of a file that a detector wrote, in either format, and the threshold of that detector.
 fn choose_scores(
     settings: &mut Settings,
     of: &OpenDetection,
     path: &Path,
     note: &mut dyn FnMut(&str),
 ) -> Result<(), RunnerError> {
-    if !of.open.scores || !coco::is_results(path)? {
+    if !of.open.scores {
         return Ok(());
     }
     let about = coco::DetectionsAbout::beside(path)?;
+    if about.is_none() && !coco::is_results(path)? {
+        return Ok(());
+    }
     let detector = about.as_ref().map(|about| about.detector.as_str());
     settings.scores =
         if detector == Some(Model::Nanodet.name()) { ScoreSource::Nanodet } else { ScoreSource::File };
@@ -149,13 +155,23 @@ fn choose_scores(
     note(&format!("detect.scores: the boxes of {} have the scores of {name}", path.display()));
     let is_published = [Model::Vitdet, Model::Regnety].iter().any(|model| detector == Some(model.name()));
     if of.preset.is_none() && of.open.least_score && is_published {
+        keep_as_in_demo(settings, note);
+    }
+    if settings.scores == ScoreSource::Nanodet && of.least_score_by_preset {
+        let least = std::mem::take(&mut settings.least_score);
+        note(&format!(
+            "phalp.low_th_c={least} is meant for ViTDet: NanoDet's scores are lower, and all boxes of the file are used"
+        ));
+    }
+    Ok(())
+}
+
+/// Removes people of lower scores as 4D-Humans' demo does, and says so unless it did before.
+fn keep_as_in_demo(settings: &mut Settings, note: &mut dyn FnMut(&str)) {
+    if settings.least_score != DEMO_LEAST_SCORE {
         settings.least_score = DEMO_LEAST_SCORE;
         note(&format!(
             "detect.least_score={DEMO_LEAST_SCORE}: people with greater scores are kept, as in 4D-Humans' demo"
         ));
     }
-    if settings.scores == ScoreSource::Nanodet && of.least_score_by_preset {
-        settings.least_score = 0.0;
-    }
-    Ok(())
 }

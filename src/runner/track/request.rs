@@ -357,10 +357,9 @@ impl TrackRequest {
         let list = match &self.source {
             source if is_pickle(source) => {
                 let base_path = self.options.base_path.as_deref();
-                Some({
-                    let detects = self.settings.detect.fallback.is_some();
-                    ImageList::from_pickle(source, base_path, detects, &project.downloads())?
-                })
+                let detect = &self.settings.detect;
+                let detects = !detect.model.needs_boxes() || detect.fallback.is_some();
+                Some(ImageList::from_pickle(source, base_path, detects, &project.downloads())?)
             }
             folder if self.preset.is_some() && folder.is_dir() => {
                 Some(ImageList::from_folder(folder, &project.downloads())?)

@@ -8,8 +8,8 @@ use posebook_core::labels::Precision;
 use posebook_core::person::Detection;
 use serde::{Deserialize, Serialize};
 
-/// Largest `batch`.
-const MAX_BATCH: usize = 64;
+/// Largest `batch`: at p2 the windows of a 3 x 3 convolution have to be fewer than 2^32 values, which candle counts in 32 bits.
+const MAX_BATCH: usize = 16;
 /// Threshold of ViTDet in 4D-Humans' demo.
 const VITDET_SCORE: f64 = 0.25;
 /// Threshold of the other published detectors, and of all of them in PHALP.
@@ -115,7 +115,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "is_one")]
     pub batch: usize,
     /// The detector of frames without provided boxes: `nanodet`, `vitdet` or `regnety`, as PHALP detects people in the frames of
-    /// a .pkl that have no boxes. By default nobody is there in such a frame.
+    /// a .pkl that have no boxes. By default such a frame has no people.
     #[serde(skip_serializing_if = "is_default")]
     pub fallback: Option<Model>,
     /// Scores of provided boxes: `one`, as in PHALP, `file`, or `nanodet` for those that NanoDet wrote.

@@ -43,7 +43,8 @@ impl SourceFiles {
     }
 }
 
-/// Does `work` while all files are hashed in another thread. A failure of one ends the other; that of `work` is returned first.
+/// Does `work` while all files are hashed in another thread. If `work` fails, hashing ends; if both fail, the error is that of
+/// `work`.
 ///
 /// # Errors
 /// If `work` fails, a file cannot be read, or a stop was requested.

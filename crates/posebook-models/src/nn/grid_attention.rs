@@ -179,14 +179,3 @@ impl GridAttention {
         Tensor::from_vec(values, (height, width, size), &Device::Cpu)
     }
 }
-
-/// Divides a map into square windows of tokens, row by row; tokens beyond the map are zeros.
-///
-/// # Shapes
-/// `(h, w, c)` to `(windows, side, side, c)`.
-///
-/// # Errors
-/// If the device fails.
-pub fn window_partition(x: &Tensor, side: usize) -> Result<Tensor> {
-    grid_operators::partition(x, side)
-}

@@ -6,8 +6,8 @@ use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
-/// The bytes of a whole file. Their pages belong to the system's cache: they are no heap, and the system drops them when it
-/// needs memory.
+/// The bytes of a whole file. Their pages belong to the system's cache: they do not count as heap, and the system drops them
+/// when it needs memory.
 ///
 /// A file that another process cuts short while it is read ends this process (SIGBUS), which cannot be caught.
 pub struct MappedFile(Option<Mmap>);

@@ -113,7 +113,7 @@ impl Machine<'_, '_> {
         let (module, name) = self.name_of(callable)?;
         match (module, name) {
             ("_codecs", "encode") => return self.latin1_bytes(arguments),
-            // no bytes in protocol 2: `bytes()`
+            // in protocol 2 an empty bytes object is the call `bytes()`
             ("__builtin__" | "builtins", "bytes") if self.tree.elements(arguments) == Some(&[]) => {
                 return self.owned_bytes(Vec::new());
             }

@@ -1,7 +1,6 @@
 //! State dicts as numpy pickles them in every protocol, as Python 2 did, damaged ones and hostile ones.
 
 use super::state_dict::{StateDict, list_arrays};
-use super::*;
 use std::path::PathBuf;
 
 fn golden(protocol: u8) -> Vec<u8> {

@@ -177,7 +177,7 @@ column_group! {
         pub truth_over_200: Option<u64>,
         /// Those of them that were detected
         pub found_over_200: Option<u64>,
-        /// Detections that are nobody in the ground truth, nor one of its boxes that need not be detected
+        /// Detections that match neither a person of the ground truth nor a box that need not be detected
         pub false_detections: Option<u64>,
     }
 }

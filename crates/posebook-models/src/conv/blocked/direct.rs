@@ -1,6 +1,6 @@
 //! A convolution as a product of gathered windows and packed weights, block by block.
 
-use super::gather::{Rows, gather};
+use super::gather::{Batch, Rows, gather};
 use super::tile::{self, ROWS, Tile, WIDTHS};
 use super::vector::Instructions;
 use super::{BLOCK_PIXELS, Convolution, Epilogue, MAX_TERMS, Panel};
@@ -34,16 +34,6 @@ pub fn scratch_len(terms: usize, pixels: usize) -> usize {
 /// not compete for the same lines of the first-level cache.
 pub fn row_stride(terms: usize) -> usize {
     (terms.div_ceil(LINE) | 1) * LINE
-}
-
-/// A batch of maps and the size of its output.
-#[derive(Clone, Copy)]
-pub struct Batch<'a> {
-    pub input: &'a [f32],
-    pub height: usize,
-    pub width: usize,
-    pub out_height: usize,
-    pub out_width: usize,
 }
 
 /// A convolution that is being computed.

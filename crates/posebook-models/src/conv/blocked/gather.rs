@@ -1,8 +1,17 @@
 //! Windows of the input, gathered for a block of output pixels (im2col): a row of terms for each pixel.
 
 use super::ConvSpec;
-use super::direct::Batch;
 use std::ops::Range;
+
+/// A batch of maps and the size of its output.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    pub input: &'a [f32],
+    pub height: usize,
+    pub width: usize,
+    pub out_height: usize,
+    pub out_width: usize,
+}
 
 /// Where the gathered terms go: a row for each pixel, `stride` values apart.
 pub struct Rows<'a> {

@@ -30,7 +30,8 @@ mod winograd;
 
 pub use weighted::add_weighted;
 
-use direct::{Batch, Job};
+use direct::Job;
+use gather::Batch;
 use vector::Instructions;
 
 /// Output pixels that a thread takes at a time.
@@ -149,7 +150,7 @@ impl Convolution {
                 done += count;
             }
         }
-        // growing left up to as much again unused
+        // a vector that grows reserves up to twice the memory that it needs
         packed.weights.shrink_to_fit();
         packed.bias.shrink_to_fit();
         packed

@@ -1,7 +1,7 @@
 //! The innermost product: a tile of [`ROWS`] pixels by one panel of 8, 16 or 32 output channels, kept in registers.
 //!
-//! Every output value is one sum in the order of the terms, which starts with the bias. The instructions' register width
-//! changes nothing in it.
+//! Every output value is one sum in the order of the terms, which starts with the bias. It does not depend on the width of
+//! the registers.
 
 use super::vector::{Instructions, Vector};
 

@@ -5,7 +5,8 @@
 //! positions), and transformed back to 2 x 2 outputs. Tiles start at the first pixel of each image, and each is a row of
 //! the products, so that results do not depend on the batch. Weights are transformed in double precision.
 
-use super::direct::{Batch, Job, row_stride};
+use super::direct::{Job, row_stride};
+use super::gather::Batch;
 use super::tile::{self, ROWS, Tile, WIDTHS};
 use super::vector::{Instructions, Vector};
 use super::{ConvSpec, Convolution, Panel};
@@ -21,7 +22,7 @@ const SIDE: usize = 4;
 const STEP: usize = 2;
 /// Input channels: with fewer the transforms cost too much, with more a block is too large for the second-level cache.
 const INPUTS: std::ops::RangeInclusive<usize> = 32..=1024;
-/// Channels are transformed in registers of at most this many.
+/// Channels that the widest register holds: numbers of channels have to be multiples of it.
 const LANES: usize = 16;
 /// Transformed values of a block of tiles, so that they stay in the second-level cache.
 const BLOCK_VALUES: usize = 3 << 16;
@@ -137,7 +138,7 @@ impl Block<'_> {
                 self.job.instructions,
             );
         }
-        // rows beyond the tiles are multiplied, but not used; what is left there may be slow to multiply
+        // rows beyond the tiles are multiplied, but not used; zeros, because old values may be subnormal, which is slow
         for position in transformed.chunks_exact_mut(rows * stride) {
             position[self.tiles.len() * stride..].fill(0.0);
         }

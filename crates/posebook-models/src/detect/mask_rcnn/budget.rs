@@ -10,7 +10,7 @@ pub struct Budget {
 impl Budget {
     /// A limit in mebibytes.
     pub fn from_mib(mib: u64) -> Budget {
-        Budget { bytes: Some(mib << 20) }
+        Budget { bytes: Some(mib.saturating_mul(1 << 20)) }
     }
 
     /// How many of `count` items of `item_bytes` each are computed at a time: at least one.

@@ -155,7 +155,7 @@ pub struct Rpn {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoxHead {
-    /// Heads in a row, each from the boxes of the one before: 1 or 3.
+    /// Number of heads, 1 or 3. Each but the first refines the boxes of the one before it.
     pub stages: usize,
     /// 3 x 3 convolutions of a head.
     pub convolutions: usize,

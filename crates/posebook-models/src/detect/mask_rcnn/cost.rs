@@ -163,6 +163,8 @@ fn resnext_cost(resnext: &ResNeXt, image: Map) -> usize {
             let before = map;
             if block == 0 {
                 map = map.reduced(if stage == 0 { 1 } else { 2 });
+            }
+            if inputs != outputs {
                 products += map.cells() * inputs * outputs;
             }
             products += before.cells() * inputs * width;

@@ -20,7 +20,7 @@ use posebook_core::person::{BBox, Detection};
 use std::collections::HashMap;
 
 /// Largest number of detections of a frame, of all classes.
-const MOST_DETECTIONS: usize = 100;
+pub(super) const MOST_DETECTIONS: usize = 100;
 /// Index of the class of people.
 const PERSON: usize = 0;
 /// Given boxes are cut off this many image sides outside of the image: the number of samples of a region grows with its size.
@@ -129,9 +129,9 @@ impl MaskRcnn {
     /// A detection with a mask for each given box, as PHALP's `predict_with_bbox`: score 1; the box went through the scale of
     /// the network and back in single precision, and is clipped to the frame.
     ///
-    /// `None` where nothing of the box is inside the frame, or a side is not finite. The original leaves such boxes out, while
-    /// its lists of identities keep their length: identities of the following boxes shift. They do not here, on purpose. A box
-    /// that reaches more than eight image sides beyond the image is cut off there.
+    /// `None` where nothing of the box is inside the frame, or a side is not finite. The original leaves such boxes out of its
+    /// result, but not their identities out of its lists, so that the following boxes get the wrong identities. Here each box
+    /// keeps its place. A box that reaches more than eight image sides beyond the image is cut off there.
     ///
     /// # Errors
     /// As [`MaskRcnn::detect`].

@@ -48,8 +48,7 @@ impl RegNetBackbone {
             stem: stem.pp("conv").conv_batch_norm(&stem.pp("bn"), stem_spec, Activation::Relu)?,
             stages,
             fpn: Fpn::load(&sizes.widths, out_channels, Norm::Batch, loader)?,
-            // the stem's map, and the first block's widened one before it is halved, both at half of the image's sides
-            values_per_pixel: (sizes.stem + 2 * sizes.widths.first().copied().unwrap_or(0)).div_ceil(4),
+            values_per_pixel: values_per_pixel(sizes),
         })
     }
 
@@ -83,6 +82,12 @@ impl RegNetBackbone {
     }
 }
 
+/// Values that the largest buffers of a pass hold for each pixel of an image: the stem's map, and the first block's widened
+/// one before it is halved, both at half of the image's sides.
+pub(super) fn values_per_pixel(sizes: &RegNetY) -> usize {
+    (sizes.stem + 2 * sizes.widths.first().copied().unwrap_or(0)).div_ceil(4)
+}
+
 /// A residual block.
 #[derive(Debug)]
 struct Block {
@@ -113,8 +118,8 @@ impl Block {
             let spec = ConvSpec { stride, ..pointwise };
             loader.pp("proj").conv_batch_norm(&loader.pp("bn"), spec, Activation::None)
         });
-        // of the block's input, not of the map that the gate is computed of; rounded as Python rounds
-        let squeezed = (inputs as f64 * sizes.squeeze).round_ties_even() as usize;
+        // of the block's input, not of the map that the gate is computed of
+        let squeezed = sizes.squeezed(inputs);
         Ok(Block {
             projection: projection.transpose()?,
             widen: conv("a", pointwise, Activation::Relu)?,

@@ -48,8 +48,7 @@ impl ResNeXtBackbone {
             stem: conv(&bottom_up.pp("stem.conv1"), stem, Activation::Relu)?,
             stages,
             fpn: Fpn::load(&widths, out_channels, Norm::None, loader)?,
-            // the four maps of a block of the first stage, at a quarter of the image's sides
-            values_per_pixel: (2 * sizes.groups * sizes.group_width + 2 * sizes.first_width).div_ceil(16),
+            values_per_pixel: values_per_pixel(sizes),
         })
     }
 
@@ -81,6 +80,12 @@ impl ResNeXtBackbone {
             self.fpn.forward(maps, on_activation)
         })
     }
+}
+
+/// Values that the largest buffers of a pass hold for each pixel of an image: the four maps of a block of the first stage, at
+/// a quarter of the image's sides.
+pub(super) fn values_per_pixel(sizes: &ResNeXt) -> usize {
+    (2 * sizes.groups * sizes.group_width + 2 * sizes.first_width).div_ceil(16)
 }
 
 /// A residual block.

@@ -17,9 +17,9 @@ use std::ops::Range;
 const STRIDES: [f32; 4] = [4.0, 8.0, 16.0, 32.0];
 /// Side of a box that belongs to p4, pixels: the side of ImageNet's pictures.
 const CANONICAL_SIDE: f32 = 224.0;
-/// Most samples of a cell along an axis. Clipped boxes have at most a few; more are a sign of a broken network.
+/// Most samples of a cell along an axis. A box inside of the image has far fewer.
 const MOST_SAMPLES: f32 = 65536.0;
-/// Values of the maps' parts that candle's operators gather at a time: 256 MiB.
+/// Most values of the maps' parts that candle's operators gather at a time: 256 MiB.
 const GATHERED_VALUES: usize = 1 << 26;
 
 /// Index of the level that a box is taken from: 0 for p2, 3 for p5. Boxes without an area belong to p2.
@@ -51,7 +51,7 @@ impl Axis {
         // half a pixel: pixel 0 is at position 0 of the map, but its center is at half a pixel of the box
         let (start, end) = (from * scale - 0.5, to * scale - 0.5);
         let size = (end - start) / side as f32;
-        let samples = ((end - start) / side as f32).ceil();
+        let samples = size.ceil();
         if samples > MOST_SAMPLES {
             bail!("a box from {from} to {to} pixels is too long to be pooled");
         }
@@ -232,12 +232,11 @@ fn by_candle(levels: &[Tensor], boxes: &[Corners], side: usize, channels: usize)
             }
         }
         let pixels = map.contiguous()?.reshape((h * w, channels))?;
-        // boxes of a similar size together, because parts are gathered with the size of the largest
-        pooled.sort_by_key(|(_, [rows, columns])| rows.count * columns.count);
+        // boxes of similar sides together, because parts are gathered with the most rows and the most columns
+        pooled.sort_by_key(|(_, [rows, columns])| (rows.count.ilog2(), columns.count));
         let mut rest = pooled.as_slice();
-        while let Some((_, [rows, columns])) = rest.last() {
-            let fits = GATHERED_VALUES / (rows.count * columns.count * channels);
-            let (others, chunk) = rest.split_at(rest.len() - fits.clamp(1, rest.len()));
+        while !rest.is_empty() {
+            let (chunk, others) = rest.split_at(gathered_together(rest, side, channels));
             rest = others;
             for (index, _) in chunk {
                 places[*index] = done;
@@ -249,6 +248,20 @@ fn by_candle(levels: &[Tensor], boxes: &[Corners], side: usize, channels: usize)
     }
     let places = Tensor::from_vec(places, boxes.len(), &Device::Cpu)?.to_device(device)?;
     Tensor::cat(&results, 0)?.index_select(&places, 0)
+}
+
+/// How many of the first boxes are gathered at a time, all with the most rows and the most columns among them: at least one.
+fn gathered_together(boxes: &[(usize, [Axis; 2])], side: usize, channels: usize) -> usize {
+    let (mut most_rows, mut most_columns) = (0usize, 0usize);
+    for (count, (_, [rows, columns])) in boxes.iter().enumerate() {
+        most_rows = most_rows.max(rows.count);
+        most_columns = most_columns.max(columns.count);
+        // means along the columns have `side` columns, which may be more than those of the parts
+        if (count + 1) * most_rows * most_columns.max(side) * channels > GATHERED_VALUES {
+            return count.max(1);
+        }
+    }
+    boxes.len()
 }
 
 /// The grids of some boxes on one level, in `f32`: `(n, side, side * channels)`. `pixels` is `(h w, channels)`.

@@ -5,8 +5,8 @@
 //! levels are computed in strips of rows within a [`Budget`].
 
 use super::Budget;
-use super::layers::{Activation, Conv2d, ConvSpec, Deconv2x2, Loader, gelu, max_pool, subsample_2x};
-use crate::nn::LayerNorm;
+use super::layers::{Activation, Conv2d, ConvSpec, Deconv2x2, Loader, max_pool, subsample_2x};
+use crate::nn::{LayerNorm, gelu};
 use candle_core::{Module, Result, Tensor};
 
 /// The pyramid.
@@ -66,6 +66,8 @@ impl SimplePyramid {
         })
     }
 
+    /// p2 to p6 of the tokens `(rows, columns, dim)` of one image, each `(1, h, w, channels)`.
+    ///
     /// # Errors
     /// If the shape is another, or the device fails.
     pub fn forward(&self, tokens: &Tensor, budget: Budget) -> Result<Vec<Tensor>> {

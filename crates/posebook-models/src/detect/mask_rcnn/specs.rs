@@ -41,7 +41,8 @@ impl Config {
         specs.all
     }
 
-    /// Number of trained parameters: statistics of batch norms are none, nor are the frozen batch norms of ResNeXt.
+    /// Number of trained parameters. The statistics of batch norms do not count, and ResNeXt's batch norms do not either,
+    /// because they are frozen.
     pub fn parameters(&self) -> usize {
         let is_frozen = |key: &str| {
             matches!(self.backbone, Backbone::Resnext(_))
@@ -173,7 +174,7 @@ impl Specs {
             let width = resnext.groups * group_width;
             for block in 0..blocks {
                 let name = format!("{bottom_up}.res{}.{block}", stage + 2);
-                if block == 0 {
+                if inputs != outputs {
                     self.conv(&format!("{name}.shortcut"), outputs, inputs, 1, Norm::Batch);
                 }
                 self.conv(&format!("{name}.conv1"), width, inputs, 1, Norm::Batch);

@@ -7,8 +7,8 @@ use super::layers::{Activation, Conv2d, ConvSpec, Loader, Operators};
 use candle_core::{CpuStorage, CustomOp1, DType, InplaceOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-/// Pixels whose values are added in `f32` before the sums are added in `f64`, and that one thread takes at a time. The order of
-/// the additions does not depend on the number of threads or images.
+/// Pixels that one thread adds up in `f32`. The sums of such chunks are added in `f64`. The order of the additions does not
+/// depend on the number of threads or images.
 const CHUNK: usize = 128;
 
 /// Two linear layers with a ReLU between them and a sigmoid after them.
@@ -53,7 +53,7 @@ impl SqueezeExcite {
     }
 
     fn uses_kernels(&self, map: &Tensor) -> bool {
-        self.operators == Operators::Kernels && map.device().is_cpu()
+        self.operators.use_kernels_on(map.device())
     }
 }
 

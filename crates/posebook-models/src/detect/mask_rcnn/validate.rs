@@ -1,9 +1,8 @@
 //! Checks that sizes which are written out in a file fit each other.
 
 use super::config::{Backbone, Config, InputPadding, RegNetY, ResNeXt, Vit};
+use super::fpn::LARGEST_STRIDE;
 
-/// Pixels of the image to a pixel of the coarsest map that convolutions with stride 2 make.
-const LARGEST_STRIDE: usize = 32;
 /// Pixels of the image to a pixel of the map that the simple pyramid is built of.
 const VIT_STRIDE: usize = 16;
 /// Stages of a convolutional backbone: they make the maps that p2 to p5 are built of.

@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use crate::nn::TensorSpec;
-use candle_core::{DType, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
@@ -36,7 +36,7 @@ fn missing_tensors(config: &Config, missing: &[&str]) -> String {
     let masks = config.tensors().iter().filter(|spec| spec.key.starts_with(MASK_HEAD)).count();
     if missing.len() == masks && missing.iter().all(|key| key.starts_with(MASK_HEAD)) {
         return format!(
-            "they have no mask head (no `{MASK_HEAD}*`): these are weights of a detector of boxes alone"
+            "they have no mask head (no `{MASK_HEAD}*`): these are weights of a detector without masks"
         );
     }
     let listed = missing.iter().take(MOST_LISTED).copied().collect::<Vec<_>>().join(", ");
@@ -91,5 +91,8 @@ pub(super) fn is_finite(tensor: &Tensor) -> Result<bool> {
             return Ok(values.par_chunks(1 << 16).all(|values| values.iter().all(|value| value.is_finite())));
         }
     }
-    Ok(tensor.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite())
+    let wide = tensor.to_dtype(DType::F32)?;
+    // candle's GPU kernel gives each sum to one block of threads: one sum of all values would be slow
+    let sums = if wide.rank() > 1 { wide.sum(D::Minus1)? } else { wide };
+    Ok(sums.sum_all()?.to_scalar::<f32>()?.is_finite())
 }

@@ -2,9 +2,9 @@
 //!
 //! In: a [`Config`], a precision, the size of a network's input, the number of images computed together and a [`Budget`]. Out:
 //! bytes of the weights, and of each phase of a detection: a point at which many buffers are live. The peak is that of the
-//! largest phase. Counted are heap allocations (see [`posebook_core::memory`]). Not counted are the frames, what each thread
-//! keeps for its products (a few MiB), and the program's own memory. On a GPU the weights are not packed, and the
-//! libraries' workspaces come on top.
+//! largest phase. The prediction is of heap allocations (see [`posebook_core::memory`]). It leaves out the frames, what each
+//! thread keeps for its products (a few MiB), and the program's own memory. On a GPU the weights are not packed, and the
+//! libraries need workspaces in addition.
 //!
 //! `tests/mask_rcnn_footprint.rs` compares the prediction with the counted heap; change both with the forward pass.
 
@@ -15,11 +15,10 @@ mod weights;
 
 use super::budget::Budget;
 use super::config::{Backbone, Config};
+use super::detector::MOST_DETECTIONS;
+use super::{regnet, resnext};
 use crate::hmr2::Precision;
 use crate::nn;
-
-/// Most detections of an image that masks are computed of.
-const MOST_MASKS: usize = 100;
 
 /// A point of a detection at which many buffers are live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl Footprint {
         let widened_bytes = if precision == Precision::F32 { 0 } else { size_of::<f32>() };
         Footprint {
             weights_bytes: weights::bytes(config, value_bytes),
-            masks: MOST_MASKS,
+            masks: MOST_DETECTIONS,
             config: config.clone(),
             value_bytes,
             widened_bytes,
@@ -89,11 +88,11 @@ impl Footprint {
         let job = Job { height, width, batch: batch.max(1), budget };
         let mut phases = match &self.config.backbone {
             Backbone::Vit(vit) => self.transformer(vit, job),
-            Backbone::Regnety(regnet) => {
-                self.convolutional(&convolutional::regnet(regnet), regnet_chunk_values(regnet), job)
+            Backbone::Regnety(sizes) => {
+                self.convolutional(&convolutional::regnet(sizes), regnet::values_per_pixel(sizes), job)
             }
-            Backbone::Resnext(resnext) => {
-                self.convolutional(&convolutional::resnext(resnext), resnext_chunk_values(resnext), job)
+            Backbone::Resnext(sizes) => {
+                self.convolutional(&convolutional::resnext(sizes), resnext::values_per_pixel(sizes), job)
             }
         };
         phases.extend(self.proposals(job));
@@ -146,14 +145,4 @@ impl Job {
     fn pixels(&self) -> usize {
         self.height * self.width
     }
-}
-
-/// Values per pixel by which a budget limits the images of a pass: see `regnet.rs`.
-fn regnet_chunk_values(sizes: &super::config::RegNetY) -> usize {
-    (sizes.stem + 2 * sizes.widths.first().copied().unwrap_or(0)).div_ceil(4)
-}
-
-/// The same of `resnext.rs`.
-fn resnext_chunk_values(sizes: &super::config::ResNeXt) -> usize {
-    (2 * sizes.groups * sizes.group_width + 2 * sizes.first_width).div_ceil(16)
 }

@@ -13,9 +13,9 @@ use candle_core::{DType, Module, Result, Tensor};
 
 /// Rows and columns that a proposal is pooled to.
 const SIDE: usize = 7;
-/// Linear layers are computed for at least this many proposals, with zeros where there are fewer. `gemm` sums in another order
-/// if a product has at most 64 rows or at most 256 results (two classes at least), and a proposal's result must not depend on how
-/// many are computed with it.
+/// Linear layers are computed for at least this many proposals, with zeros where there are fewer. A proposal's result must not
+/// depend on how many are computed with it, but `gemm` sums in another order if a product has at most 64 rows or at most 256
+/// results. The smallest layer has two results for each proposal: the scores of one class and of the background.
 const LEAST_ROWS: usize = 192;
 /// Maps of a proposal that exist at once: the input and the output of a convolution, and its norm's or its copy in another
 /// precision.

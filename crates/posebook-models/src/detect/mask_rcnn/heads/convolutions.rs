@@ -40,6 +40,8 @@ impl Convolutions {
         Ok(Convolutions { layers: (1..=count).map(load).collect::<Result<_>>()? })
     }
 
+    /// Applies all layers, one after another.
+    ///
     /// # Shapes
     /// `(n, side, side, channels)` to the same.
     ///

@@ -17,7 +17,7 @@ pub use deconv::Deconv2x2;
 pub use maps::{max_pool, subsample_2x, upsample_2x};
 pub(super) use values::{rounded, with_values};
 
-use crate::nn::{self, LayerNorm, Linear};
+use crate::nn::{LayerNorm, Linear};
 use candle_core::{DType, Device, Result, Tensor, bail};
 use candle_nn::{Init, VarBuilder};
 
@@ -104,11 +104,6 @@ impl<'a> Loader<'a> {
         self.vb.get(shape, name)?.to_dtype(self.dtype)
     }
 
-    /// Whether there is a tensor of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.vb.contains_tensor(name)
-    }
-
     /// The values of a tensor in `f32`, in row-major order.
     fn values(&self, shape: impl Into<candle_core::Shape>, name: &str) -> Result<Vec<f32>> {
         let tensor = self.vb.get_with_hints_dtype(shape, name, Init::Const(0.0), DType::F32)?;
@@ -188,12 +183,4 @@ impl<'a> Loader<'a> {
     pub fn layer_norm(&self, size: usize) -> Result<LayerNorm> {
         LayerNorm::load(size, LAYER_NORM_EPSILON, self.vb.to_dtype(self.dtype))
     }
-}
-
-/// The exact GELU.
-///
-/// # Errors
-/// If the device fails.
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    nn::gelu(x)
 }
