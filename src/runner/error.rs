@@ -188,13 +188,13 @@ pub enum RunnerError {
     NoDetector,
     /// The detector cannot be loaded, or fails.
     #[error(transparent)]
-    Detector(#[from] super::project::detector::DetectorError),
+    Detector(Box<super::project::detector::DetectorError>),
     /// People cannot be detected, or the file of detections cannot be written.
     #[error(transparent)]
-    Detections(#[from] super::detections::DetectionsError),
+    Detections(Box<super::detections::DetectionsError>),
     /// The set of a published detector is missing or invalid.
     #[error(transparent)]
-    DetectorSet(#[from] posebook_models::recovery::DetectorSetError),
+    DetectorSet(Box<posebook_models::recovery::DetectorSetError>),
     /// A detector set is that of another detector.
     #[error(
         "{path} is a set of {found}, and detect.model is {model}; set detect.model={found}, or name another set"
@@ -262,5 +262,23 @@ impl RunnerError {
     /// Maps an I/O error at `path`.
     pub(in crate::runner) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> RunnerError + '_ {
         |source| RunnerError::File { path: path.to_path_buf(), source }
+    }
+}
+
+impl From<super::project::detector::DetectorError> for RunnerError {
+    fn from(error: super::project::detector::DetectorError) -> RunnerError {
+        RunnerError::Detector(Box::new(error))
+    }
+}
+
+impl From<super::detections::DetectionsError> for RunnerError {
+    fn from(error: super::detections::DetectionsError) -> RunnerError {
+        RunnerError::Detections(Box::new(error))
+    }
+}
+
+impl From<posebook_models::recovery::DetectorSetError> for RunnerError {
+    fn from(error: posebook_models::recovery::DetectorSetError) -> RunnerError {
+        RunnerError::DetectorSet(Box::new(error))
     }
 }

@@ -64,10 +64,16 @@ enum ImageError {
     Boxes(#[from] BoxesError),
     /// Detection fails.
     #[error(transparent)]
-    Detector(#[from] DetectorError),
+    Detector(Box<DetectorError>),
     /// Cropping fails.
     #[error(transparent)]
     Network(#[from] RecoveryError),
+}
+
+impl From<DetectorError> for ImageError {
+    fn from(error: DetectorError) -> ImageError {
+        ImageError::Detector(Box::new(error))
+    }
 }
 
 /// An image whose people are cropped and wait for the network.

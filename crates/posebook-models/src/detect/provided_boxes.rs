@@ -299,7 +299,7 @@ mod tests {
         let found = of_file.detect(0, 320, 240, &boxes).unwrap().detections;
         let expected =
             Detection { bbox: bbox(0.0, 20.0, 50.0, 120.0), score: 0.25, input_id: None, mask: Some(mask) };
-        assert_eq!(found, [expected.clone()]);
+        assert_eq!(found, std::slice::from_ref(&expected));
         let unclipped = of_file.detect_unclipped(0, 320, 240, &boxes).unwrap();
         assert_eq!(unclipped[0], Detection { bbox: boxes[0].bbox, ..expected });
         assert_eq!((unclipped.len(), unclipped[1].bbox, unclipped[1].score), (2, boxes[1].bbox, 1.0));

@@ -11,9 +11,9 @@ use candle_core::{Result, Tensor};
 /// One of the backbones.
 #[derive(Debug)]
 pub(super) enum BackboneNetwork {
-    Vit(VitBackbone),
-    Regnety(RegNetBackbone),
-    Resnext(ResNeXtBackbone),
+    Vit(Box<VitBackbone>),
+    Regnety(Box<RegNetBackbone>),
+    Resnext(Box<ResNeXtBackbone>),
 }
 
 impl BackboneNetwork {
@@ -27,12 +27,14 @@ impl BackboneNetwork {
         loader: &Loader,
     ) -> Result<BackboneNetwork> {
         Ok(match sizes {
-            config::Backbone::Vit(sizes) => BackboneNetwork::Vit(VitBackbone::load(sizes, channels, loader)?),
+            config::Backbone::Vit(sizes) => {
+                BackboneNetwork::Vit(Box::new(VitBackbone::load(sizes, channels, loader)?))
+            }
             config::Backbone::Regnety(sizes) => {
-                BackboneNetwork::Regnety(RegNetBackbone::load(sizes, channels, loader)?)
+                BackboneNetwork::Regnety(Box::new(RegNetBackbone::load(sizes, channels, loader)?))
             }
             config::Backbone::Resnext(sizes) => {
-                BackboneNetwork::Resnext(ResNeXtBackbone::load(sizes, channels, loader)?)
+                BackboneNetwork::Resnext(Box::new(ResNeXtBackbone::load(sizes, channels, loader)?))
             }
         })
     }

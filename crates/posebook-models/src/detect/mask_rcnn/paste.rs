@@ -206,7 +206,7 @@ fn samples([start, end]: [f32; 2], count: usize) -> Vec<Sample> {
         let cell = position.floor();
         let reached = cell >= -1.0 && cell < SIDE as f32;
         let after = position - cell;
-        reached.then(|| Sample { pixel, cell: (cell + 1.0) as usize, weights: [1.0 - after, after] })
+        reached.then_some(Sample { pixel, cell: (cell + 1.0) as usize, weights: [1.0 - after, after] })
     };
     (first..last).filter_map(sample).collect()
 }

@@ -21,12 +21,15 @@ pub struct LeftOut {
     pub tensors: usize,
 }
 
+/// Whether the name of a tensor is of a kind.
+type IsOfKind = fn(&str) -> bool;
+
 /// The tensors of a checkpoint that the network does not use, by kind.
 pub fn by_kind(source: &CheckpointReader, specs: &[TensorSpec]) -> Vec<LeftOut> {
     let used: HashSet<&str> = specs.iter().map(|spec| spec.key.as_str()).collect();
     let mut unused: Vec<&str> = source.names().into_iter().filter(|name| !used.contains(name)).collect();
     unused.sort_unstable();
-    let kinds: [(&str, fn(&str) -> bool); 3] = [
+    let kinds: [(&str, IsOfKind); 3] = [
         ("counters of batches (num_batches_tracked)", |name| name.ends_with("num_batches_tracked")),
         ("mean and deviation of images (pixel_mean, pixel_std)", |name| {
             matches!(name, "pixel_mean" | "pixel_std")
