@@ -7,9 +7,9 @@ use posebook_notebook::tables::RunRow;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// Minimum interval between two lines about the same fetch, where there is no bar.
+/// Minimum interval between two progress lines of a fetch, if the output is not a terminal and no progress bar is shown.
 const FETCH_LINE_INTERVAL: Duration = Duration::from_secs(5);
-/// Minimum interval between two lines about detected frames, where there is no bar.
+/// Minimum interval between two progress lines of `posebook detect`, if no progress bar is shown.
 const DETECTED_LINE_INTERVAL: Duration = Duration::from_secs(10);
 const MB: u64 = 1_000_000;
 

@@ -1,7 +1,7 @@
 //! Attention over a grid of tokens with decomposed relative positions, composed of candle's operators.
 //!
-//! In: queries, keys and values of windows; out: their attention, on any device. Scores are computed for some windows, or
-//! some rows of queries of a window, at a time. Does not depend on any network.
+//! In: queries, keys and values of windows; out: their attention, on any device. Scores are computed in
+//! chunks: of several windows, or of several rows of queries of one window. Does not depend on any network.
 
 use super::ops;
 use candle_core::{D, Result, Tensor};

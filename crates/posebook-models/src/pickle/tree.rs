@@ -108,7 +108,7 @@ impl Tree<'_> {
         }
     }
 
-    /// As [`Tree::bytes`], decoded where they were written as text.
+    /// As [`Tree::bytes`]; protocol 2 stores bytes as Latin-1 text, which is decoded.
     pub(super) fn decoded_bytes(&self, handle: Handle) -> Option<Cow<'_, [u8]>> {
         match self.node(handle) {
             Node::Latin1(range) => latin1(self.source.get(range.clone())?).map(Cow::Owned),

@@ -18,7 +18,7 @@ Without a folder, `--from-cache` searches $FVCORE_CACHE, ~/.torch/iopath_cache, 
 Code in these files is never executed. Weights have their own licence: do not commit the set.")]
 pub struct Args {
     /// Weights: detectron2's .pkl or .pth, or .safetensors
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "from_cache")]
     checkpoint: Option<PathBuf>,
     /// Search the published checkpoint in the cache of detectron2, which 4D-Humans and PHALP use
     #[arg(long, value_name = "FOLDER", num_args = 0..=1)]

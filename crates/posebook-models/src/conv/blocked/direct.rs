@@ -213,7 +213,8 @@ impl Job<'_> {
     }
 }
 
-/// `[rows, columns]` values of a matrix with rows `from_stride` apart.
+/// Copies a tile of `rows` x `columns` values between two row-major matrices, whose rows start every `from_stride` and
+/// `to_stride` values.
 fn copy_tile(
     from: &[f32],
     from_stride: usize,

@@ -39,9 +39,11 @@ pub type Kernel = unsafe fn(&Tile);
 /// The kernel of a panel's width.
 ///
 /// # Safety of the result
-/// It may be called on this processor if `instructions` were found on it, with a tile whose pointers refer to: `left` to
-/// [`ROWS`] rows of `terms` values, `left_stride` apart; `right` to `terms * width` values; `out` and, unless null, `added`
-/// to [`ROWS`] rows of `width` values, `out_stride` apart; `bias`, unless null, to `width` values.
+/// It may be called if this processor has `instructions`, and if the pointers of the tile are valid:
+/// - `left`: [`ROWS`] rows of `terms` values; a row starts every `left_stride` values.
+/// - `right`: `terms * width` values.
+/// - `out`, and `added` unless it is null: [`ROWS`] rows of `width` values; a row starts every `out_stride` values.
+/// - `bias`, unless it is null: `width` values.
 ///
 /// # Panics
 /// If the width is not one of [`WIDTHS`].

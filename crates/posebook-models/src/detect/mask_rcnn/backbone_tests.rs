@@ -134,5 +134,6 @@ fn images_of_a_batch_have_the_proposals_that_they_have_alone() {
     assert!(rpn.propose(&pyramid, &sizes[..1]).is_err());
 
     let nan: Vec<Tensor> = pyramid.iter().map(|map| (map * f64::NAN).unwrap()).collect();
-    assert_eq!(rpn.propose(&nan, &sizes).unwrap(), [[], []]);
+    let message = rpn.propose(&nan, &sizes).unwrap_err().to_string();
+    assert!(message.contains("image 0 of the batch are not finite"), "{message}");
 }

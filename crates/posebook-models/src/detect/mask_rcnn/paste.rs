@@ -179,7 +179,7 @@ impl Placed {
                     }
                 }
             }
-            // the last run is complete when another one would begin
+            // `cover` writes a run when the next one begins; an empty run after the frame writes the last one
             cover(usize::MAX..usize::MAX);
         }
     }

@@ -136,7 +136,7 @@ impl Block {
     }
 }
 
-/// A convolution with its frozen batch norm, which is folded in as any other.
+/// Reads a convolution and folds its frozen batch norm into the weights.
 fn conv(loader: &Loader, spec: ConvSpec, activation: Activation) -> Result<Conv2d> {
     loader.conv_batch_norm(&loader.pp("norm"), spec, activation)
 }

@@ -39,6 +39,15 @@ struct Level {
     columns: usize,
 }
 
+impl Level {
+    /// Whether an anchor of an image has a finite logit and finite deltas.
+    fn has_finite(&self, image: usize) -> bool {
+        let of_image = image * self.anchors..(image + 1) * self.anchors;
+        let mut pairs = self.logits[of_image.clone()].iter().zip(&self.deltas[of_image]);
+        pairs.any(|(logit, deltas)| logit.is_finite() && deltas.iter().all(|delta| delta.is_finite()))
+    }
+}
+
 impl Rpn {
     /// Reads the head of maps with `channels`.
     ///
@@ -79,7 +88,8 @@ impl Rpn {
     /// dropped, as in detectron2.
     ///
     /// # Errors
-    /// If there are not as many sizes as images, or the device fails.
+    /// If the number of `sizes` differs from the number of images, all logits or deltas of an image are not finite (the
+    /// precision is too small), or the device fails.
     pub fn propose(&self, pyramid: &[Tensor], sizes: &[NetworkSize]) -> Result<Vec<Vec<Proposal>>> {
         let mut levels = Vec::with_capacity(pyramid.len());
         for map in pyramid {
@@ -94,6 +104,14 @@ impl Rpn {
                 anchors: rows * columns * PER_POSITION,
                 columns,
             });
+        }
+        for image in 0..sizes.len() {
+            let has_finite = levels.iter().any(|level| level.has_finite(image));
+            if !has_finite && levels.iter().any(|level| level.anchors > 0) {
+                bail!(
+                    "the proposals of image {image} of the batch are not finite; use another precision, or import the weights again"
+                );
+            }
         }
         Ok(sizes.par_iter().enumerate().map(|(image, &size)| self.select(&levels, image, size)).collect())
     }
