@@ -51,6 +51,20 @@ const POINTS: &[(&str, &[&str])] = &[
             "sweep.phalp.cues=[{ location = \"ridge\", pose = \"last\", texture = \"uv\" }]",
         ],
     ),
+    (
+        "missed-people",
+        &[
+            "sweep.dataset=[{ name = \"walkers\", only = [\"crossing\"], frames = 90, width = 320, height = 180 }]",
+            "sweep.detect=[{}, { misses = 0.2, miss_frames = 4 }]",
+        ],
+    ),
+    (
+        "detectors",
+        &[
+            "sweep.dataset=[{ name = \"walkers\", only = [\"crowd\"], frames = 60, width = 1280, height = 720 }]",
+            "sweep.detect=[{ model = \"nanodet\" }]",
+        ],
+    ),
 ];
 
 /// All its runs are of searches, whose values depend on the machine's libraries. `tests/questions.rs` checks its verdicts.

@@ -119,6 +119,24 @@ pub enum DetectionsError {
         /// Cause.
         source: std::io::Error,
     },
+    /// The video yields another frame than the selection has at this place.
+    #[error("frame {found} came where frame {expected} was expected; this is a bug of posebook")]
+    FrameOrder {
+        /// The selected frame.
+        expected: usize,
+        /// The frame that came.
+        found: usize,
+    },
+    /// The video ends before the last selected frame.
+    #[error(
+        "the video ends after {done} of {frames} frames; the frames that are done are kept: check the file with `posebook frames`"
+    )]
+    FewerFrames {
+        /// Frames that are done.
+        done: usize,
+        /// Selected frames.
+        frames: usize,
+    },
     /// Another process writes the file.
     #[error("another process writes {path} at the moment; wait for it, or give another file by --out FILE")]
     Busy {
@@ -326,6 +344,10 @@ impl DetectionJob<'_> {
             }
             let found = self.detector.detect(&waiting.iter().collect::<Vec<_>>())?;
             for (frame, mut detections) in waiting.iter().zip(found) {
+                let expected = self.frames.get(self.partial.done()).copied().unwrap_or(usize::MAX);
+                if frame.index != expected {
+                    return Err(DetectionsError::FrameOrder { expected, found: frame.index }.into());
+                }
                 detections.retain(&mut *keeps);
                 self.partial
                     .push(frame.index, detections.into_iter().enumerate().map(input_box).collect())?;
@@ -339,6 +361,10 @@ impl DetectionJob<'_> {
                     frames_per_sec,
                 });
             }
+        }
+        let (done, frames) = (self.partial.done(), self.frames.len());
+        if is_end && done < frames {
+            return Err(DetectionsError::FewerFrames { done, frames }.into());
         }
         Ok(())
     }
