@@ -20,6 +20,10 @@ track source *overrides: build
 reconstruct +images: build
     @{{ posebook }} reconstruct "$@"
 
+# serve jobs over HTTP with a page: serve [--listen 127.0.0.1:7878] [--allow FOLDER]
+serve *options: build
+    @{{ posebook }} serve "$@"
+
 # estimate memory, disk and time of a run over a video in every mode: plan my.mp4
 plan source *overrides: build
     @{{ posebook }} plan "$@"

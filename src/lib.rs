@@ -21,6 +21,7 @@
 //! | [`posebook_models`] | networks on candle: HMR2, BlazePose, NanoDet; the body, its fit, import of weights | core |
 //! | [`posebook_synth`] | draws walking people with ground truth; trains the built-in network on them | core, models, track |
 //! | [`posebook_notebook`] | tables of rows on disk, and reports with figures and claims over them | core |
+//! | [`posebook_serve`] | the HTTP service: queue, uploads, results, page | core |
 //! | `posebook` | datasets, experiments, their execution, the command line | all |
 //!
 //! Modules of this crate. A module imports only from modules of lower rank, and two modules of one rank do not import each
@@ -29,6 +30,7 @@
 //! | rank | module | in | out |
 //! |---|---|---|---|
 //! | 3 | [`cli`] | arguments | printed results, exit status |
+//! | 2 | [`service`] | requests for jobs, and folders of results | checked settings, the process of a job, people and tracks as JSON |
 //! | 2 | [`gpu_report`] | a GPU | parity, experiments and speed on it as one report |
 //! | 1 | [`runner`] | an experiment, a video or images | tables, overlays, a report folder |
 //! | 0 | [`experiment`] | a TOML file and overrides | settings of every run, cells of the report |
@@ -44,4 +46,5 @@ pub mod gpu_report;
 pub mod parity;
 pub mod reference;
 pub mod runner;
+pub mod service;
 pub mod speed;

@@ -14,16 +14,18 @@ const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("synth", &["core", "models", "track"], &["polars", "clap"]),
     ("notebook", &["core"], &["candle-core", "clap"]),
     ("export", &["core", "models"], &["candle-core", "polars", "clap"]),
+    ("serve", &["core"], &["candle-core", "polars", "clap"]),
     (
         "root",
-        &["core", "video", "track", "models", "synth", "notebook", "export"],
-        &["polars", "plotters", "symphonia"],
+        &["core", "video", "track", "models", "synth", "notebook", "export", "serve"],
+        &["polars", "plotters", "symphonia", "axum", "hyper", "rusqlite", "tokio"],
     ),
 ];
 
 /// The top-level modules of the root package by rank: a module imports only from modules of lower rank.
 const RANKS: &[(&str, u8)] = &[
     ("cli", 3),
+    ("service", 2),
     ("gpu_report", 2),
     ("runner", 1),
     ("experiment", 0),
@@ -57,14 +59,23 @@ const USERS: &[(&str, &[&str])] = &[
     ("symphonia", &["video::probe"]),
     ("image", &["video::images", "video::sources", "synth::render", "synth::train"]),
     ("jpeg_encoder", &["video::images", "synth::train"]),
-    ("zip", &["core::archive"]),
+    ("zip", &["core::archive", "serve::http"]),
     ("tar", &["core::archive"]),
     // tables and reports
     ("polars", &["notebook::tables"]),
     ("polars_io", &["notebook::tables"]),
     ("plotters", &["notebook::report::figure"]),
-    ("maud", &["notebook::report"]),
+    ("maud", &["notebook::report", "serve::page"]),
     ("pulldown_cmark", &["notebook::report"]),
+    // the service
+    ("axum", &["serve"]),
+    ("hyper", &["serve::http"]),
+    ("hyper_util", &["serve::http"]),
+    ("rusqlite", &["serve::store"]),
+    ("tokio", &["serve"]),
+    ("tower", &["serve"]),
+    ("url", &["serve"]),
+    ("uuid", &["serve"]),
     // the command line
     ("anyhow", &["root::cli", "root::main"]),
     ("clap", &["root::cli", "root::main"]),
@@ -72,7 +83,7 @@ const USERS: &[(&str, &[&str])] = &[
     ("indicatif", &["root::cli", "root::runner::project"]),
     ("ctrlc", &["root::runner::project"]),
     // the system
-    ("nix", &["core", "video::decode", "root::runner"]),
+    ("nix", &["core", "video::decode", "serve", "root::runner"]),
     ("nvml_wrapper", &["core::memory"]),
     ("rand", &["core::random"]),
     ("rand_chacha", &["core::random"]),

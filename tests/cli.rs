@@ -46,6 +46,7 @@ fn the_help_of_every_command_is_complete() {
         "parity",
         "gpu",
         "report",
+        "serve",
     ] {
         let mut arguments: Vec<&str> = command.split_whitespace().collect();
         arguments.push("--help");

@@ -13,6 +13,7 @@ mod export;
 mod fetching;
 mod frames;
 mod gpu;
+mod job;
 mod metrics;
 mod model;
 mod parity;
@@ -20,6 +21,7 @@ mod plan;
 mod reconstruct;
 mod references;
 mod report;
+mod serve;
 mod track;
 mod worker;
 
@@ -78,11 +80,16 @@ enum Command {
     Report(report::Args),
     /// Reproduce the committed reports and compare them
     References(references::Args),
+    /// Serve jobs over HTTP, with a queue that survives restarts and a page
+    Serve(serve::Args),
     /// Print a completion script for your shell
     Completions(completions::Args),
     /// Make one run; started by the runner as a separate process
     #[command(hide = true)]
     Worker(worker::Args),
+    /// Execute one job of the service; started by `serve` as a separate process
+    #[command(hide = true)]
+    Job(job::Args),
 }
 
 impl Cli {
@@ -110,7 +117,9 @@ impl Cli {
             Command::Report(args) => report::run(args),
             Command::References(args) => references::run(args),
             Command::Completions(args) => success(completions::run(args)),
+            Command::Serve(args) => serve::run(args),
             Command::Worker(args) => worker::run(args),
+            Command::Job(args) => job::run(&args),
         }
     }
 }

@@ -28,6 +28,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::UNIX_EPOCH;
 
+/// The absolute path of a video with links resolved. A link to a file that a process holds open (`/proc/N/fd/M`) stays as it
+/// is: the service checked that file, and the name that it had may lead to another one by now.
+fn real_path(video: &Path) -> std::io::Result<PathBuf> {
+    if std::fs::read_link(video).is_ok_and(|target| target.starts_with("/proc")) {
+        std::fs::metadata(video)?;
+        return std::path::absolute(video);
+    }
+    std::fs::canonicalize(video)
+}
+
 /// A dataset of existing videos.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,7 +172,7 @@ impl FileClip {
     /// itself is not read.
     pub(super) fn key(&self) -> Result<String, DatasetError> {
         let read_error = |source| DatasetError::io("read the video", &self.video, source);
-        let path = std::fs::canonicalize(&self.video).map_err(read_error)?;
+        let path = real_path(&self.video).map_err(read_error)?;
         let metadata = std::fs::metadata(&path).map_err(read_error)?;
         let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let folder_state = if sources::is_image_source(&path) {
@@ -219,7 +229,7 @@ impl FileClip {
     /// Probes the video, checks ground truth and boxes against it and writes both to `cache/key`.
     pub(super) fn import(&self, name: &str, cache: &Path, key: &str) -> Result<PathBuf, DatasetError> {
         let read_error = |source| DatasetError::io("read the video", &self.video, source);
-        let video = std::fs::canonicalize(&self.video).map_err(read_error)?;
+        let video = real_path(&self.video).map_err(read_error)?;
         let folder = if sources::is_image_source(&video) { Some(ImageSequence::open(&video)?) } else { None };
         let (properties, video_sha256, video_bytes) = match &folder {
             Some(frames) => {

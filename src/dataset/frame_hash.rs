@@ -4,11 +4,12 @@
 //! clip of the shipped experiments, so that a machine, an ffmpeg or an encoder that gives other frames is detected.
 
 use super::DatasetError;
+use posebook_core::children;
 use posebook_video::file_args;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 /// Name of the lock file, in the folder of the datasets.
 const LOCK_FILE: &str = "drawn.lock";
@@ -22,11 +23,15 @@ const HEADER: &str = "# SHA-256 of the decoded frames (RGB, in presentation orde
 /// If ffmpeg is missing, or cannot decode the file: its message.
 pub(super) fn decoded_sha256(video: &Path) -> Result<String, DatasetError> {
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-v", "error"]).args(file_args::input_args(video));
+    command.args(["-hide_banner", "-nostdin", "-v", "error"]).args(file_args::LIMIT_ARGS);
+    command.args(file_args::input_args(video));
     command.args(["-map", "0:V:0", "-fps_mode", "passthrough", "-pix_fmt", "rgb24", "-c:v", "rawvideo"]);
     command.args(["-f", "hash", "-hash", "sha256", "pipe:1"]);
     let not_installed = "cannot be started; `./just` installs it, or ask your package manager for ffmpeg";
-    let output = command.output().map_err(|_| DatasetError::program("ffmpeg", not_installed))?;
+    let stdio = [Stdio::null(), Stdio::piped(), Stdio::piped()];
+    let output = children::spawn(&command, stdio, Some(file_args::MAX_DATA_BYTES))
+        .and_then(Child::wait_with_output)
+        .map_err(|_| DatasetError::program("ffmpeg", not_installed))?;
     let output_text = String::from_utf8_lossy(&output.stdout);
     let hash = output_text.trim().strip_prefix("SHA256=").filter(|hash| hash.len() == 64);
     match hash.filter(|_| output.status.success()) {

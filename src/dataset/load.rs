@@ -102,6 +102,12 @@ impl Dataset {
         Dataset { name, path: video.to_path_buf(), about: "one video".into(), footage: None, clips }
     }
 
+    /// The dataset with its clips named `name`.
+    pub fn with_clip_name(mut self, name: &str) -> Dataset {
+        self.clips.iter_mut().for_each(|clip| clip.name = name.to_string());
+        self
+    }
+
     /// The dataset with the ground truth and boxes of its files read by the rules of `benchmark`, if given.
     pub fn with_benchmark(mut self, benchmark: Option<Benchmark>) -> Dataset {
         for clip in &mut self.clips {

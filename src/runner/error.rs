@@ -250,7 +250,7 @@ pub enum RunnerError {
 
 impl RunnerError {
     /// Whether memory of the host, as far as it is known, or of the GPU was exhausted.
-    pub(in crate::runner) fn is_out_of_memory(&self) -> bool {
+    pub fn is_out_of_memory(&self) -> bool {
         match self {
             RunnerError::GpuOutOfMemory { .. } => true,
             RunnerError::Device(error) => error.is_out_of_memory(),

@@ -42,7 +42,7 @@ mod track;
 mod worker;
 
 pub use error::RunnerError;
-pub use estimate::{ModeEstimate, ResourceBudget, ResourceEstimate, estimate_resources};
+pub use estimate::{ModeEstimate, ResourceBudget, ResourceEstimate, disk_bound, estimate_resources};
 pub use job::planned::{PlannedRun, RunStatus};
 pub use posebook_core::labels::Outcome;
 pub use project::time_estimate::{TimeEstimate, format_duration};

@@ -9,14 +9,38 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
+mod marked;
+
+pub use marked::{MarkedProcess, marked_processes};
+
+/// What a child process may do, and which signals reach it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChildLimits {
+    /// Maximum size of its data segment (heap and stacks, not mapped files).
+    pub max_data_bytes: Option<u64>,
+    /// Whether it and its descendants can never gain privileges, by a setuid program for example.
+    pub no_new_privileges: bool,
+    /// Whether it leads a process group of its own: signals of the terminal do not reach it, and its group can be killed as one.
+    pub own_group: bool,
+}
+
 /// Starts `command` with `stdio` as its standard input, output and error. On Linux with util-linux, the child is killed when
 /// this process ends, even by `kill -9`, and its data segment (heap and stacks, not mapped files) is limited to
-/// `max_data_bytes`.
+/// `max_data_bytes`. Variables of the environment that the command sets or removes, and its working directory, are kept;
+/// `Command::env_clear` is not.
 ///
 /// # Errors
 /// If the program cannot be started.
 pub fn spawn(command: &Command, stdio: [Stdio; 3], max_data_bytes: Option<u64>) -> io::Result<Child> {
-    let mut command = with_limits(command, max_data_bytes)?;
+    spawn_limited(command, stdio, ChildLimits { max_data_bytes, ..ChildLimits::default() })
+}
+
+/// [`spawn`] with more limits, as far as the system has them.
+///
+/// # Errors
+/// If the program cannot be started.
+pub fn spawn_limited(command: &Command, stdio: [Stdio; 3], limits: ChildLimits) -> io::Result<Child> {
+    let mut command = with_limits(command, limits)?;
     let [stdin, stdout, stderr] = stdio;
     command.stdin(stdin).stdout(stdout).stderr(stderr);
     let Some(spawner) = spawner() else { return command.spawn() };
@@ -48,15 +72,19 @@ fn spawner() -> Option<&'static Sender<SpawnRequest>> {
 
 /// The same command with the limits of [`spawn`], set by two programs of util-linux that replace themselves by the next
 /// program. Setting them between fork and exec would copy this process' page tables at every start, about 50 ms per GiB.
-fn with_limits(command: &Command, max_data_bytes: Option<u64>) -> io::Result<Command> {
+fn with_limits(command: &Command, limits: ChildLimits) -> io::Result<Command> {
     let mut arguments: Vec<OsString> = Vec::new();
     if cfg!(target_os = "linux") && has_limit_tools() {
         // otherwise `setpriv` would report the missing program
-        if !is_on_path(command.get_program()) {
+        if !is_program(command) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        arguments.extend(["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from));
-        if let Some(limit) = max_data_bytes.and_then(data_limit) {
+        arguments.extend(["setpriv", "--pdeathsig", "KILL"].map(OsString::from));
+        if limits.no_new_privileges {
+            arguments.push("--no-new-privs".into());
+        }
+        arguments.push("--".into());
+        if let Some(limit) = limits.max_data_bytes.and_then(data_limit) {
             arguments.extend(["prlimit", &format!("--data={limit}:"), "--"].map(OsString::from));
         }
     }
@@ -64,7 +92,29 @@ fn with_limits(command: &Command, max_data_bytes: Option<u64>) -> io::Result<Com
     arguments.extend(command.get_args().map(OsStr::to_owned));
     let mut with_limits = Command::new(&arguments[0]);
     with_limits.args(&arguments[1..]);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => with_limits.env(name, value),
+            None => with_limits.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        with_limits.current_dir(folder);
+    }
+    #[cfg(unix)]
+    if limits.own_group {
+        std::os::unix::process::CommandExt::process_group(&mut with_limits, 0);
+    }
     Ok(with_limits)
+}
+
+/// Whether the program of `command` exists. A relative path with a folder starts at the command's working directory.
+fn is_program(command: &Command) -> bool {
+    let program = Path::new(command.get_program());
+    match command.get_current_dir() {
+        Some(folder) if program.components().count() > 1 => folder.join(program).is_file(),
+        _ => is_on_path(program),
+    }
 }
 
 /// Whether `setpriv` and `prlimit` are installed and recent enough.
@@ -168,6 +218,67 @@ mod tests {
     fn running_processes_are_recognized() {
         // the second is beyond the largest process number there is
         assert!(is_alive(std::process::id()) && !is_alive(99_999_999) && !is_alive(u32::MAX));
+    }
+
+    /// What `script` prints, started with these limits by `change`.
+    fn output(script: &str, limits: ChildLimits, change: impl FnOnce(&mut Command)) -> String {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        change(&mut command);
+        let child =
+            spawn_limited(&command, [Stdio::null(), Stdio::piped(), Stdio::inherit()], limits).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{:?}", output.status);
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    #[test]
+    fn working_directory_and_environment_of_the_command_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let change = |command: &mut Command| {
+            command.current_dir(&folder).env("POSEBOOK_TEST_SET", "a b").env_remove("HOME");
+        };
+        let printed =
+            output("pwd; echo \"$POSEBOOK_TEST_SET\" \"${HOME-removed}\"", ChildLimits::default(), change);
+        assert_eq!(printed, format!("{}\na b removed", folder.display()));
+    }
+
+    #[test]
+    fn a_relative_program_starts_at_the_working_directory_of_the_command() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("bin")).unwrap();
+        std::os::unix::fs::symlink("/bin/true", folder.path().join("bin/do")).unwrap();
+        let mut command = Command::new("bin/do");
+        command.current_dir(folder.path());
+        let stdio = || [Stdio::null(), Stdio::null(), Stdio::null()];
+        assert!(spawn(&command, stdio(), None).unwrap().wait().unwrap().success());
+        command.current_dir("/");
+        assert_eq!(spawn(&command, stdio(), None).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_child_with_limits_gains_no_privileges_and_leads_a_group() {
+        let script = "grep NoNewPrivs /proc/self/status | cut -f2; echo $$; cut -d' ' -f5 /proc/$$/stat";
+        let limits = ChildLimits { no_new_privileges: true, own_group: true, ..ChildLimits::default() };
+        let printed = output(script, limits, |_| ());
+        let lines: Vec<&str> = printed.lines().collect();
+        assert_eq!(lines[1], lines[2], "it leads its group");
+        if has_limit_tools() {
+            assert_eq!(lines[0], "1");
+            assert!(output(script, ChildLimits::default(), |_| ()).starts_with('0'));
+        } else {
+            crate::test_skip::skip("privileges of child processes: setpriv is not installed", true);
+        }
+    }
+
+    #[test]
+    fn files_that_this_process_has_open_are_not_inherited() {
+        let folder = tempfile::tempdir().unwrap();
+        let _file = fs::File::create(folder.path().join("private")).unwrap();
+        let _socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let printed = output("ls -l /proc/$$/fd", ChildLimits::default(), |_| ());
+        assert!(!printed.contains("private") && !printed.contains("socket"), "{printed}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Errors of reading and writing videos: what failed, in which file, at which frame, and what to do next.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use posebook_core::frame::DeviceCopyError;
 
 /// An error with the file and, if one is concerned, the frame.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{}: {kind}", path.display(), FrameSuffix(*frame))]
+#[error("{}{}: {kind}", Printable(&path.to_string_lossy()), FrameSuffix(*frame))]
 pub struct VideoError {
     /// The video, or the file that is being written.
     pub path: PathBuf,
@@ -37,6 +37,25 @@ impl VideoError {
             VideoErrorKind::CannotStart { source, .. } => source.kind() == io::ErrorKind::OutOfMemory,
             _ => false,
         }
+    }
+}
+
+/// Displays a text on one line and without what a terminal acts on: control characters, and characters that change the
+/// direction of writing, are escaped as in Rust.
+pub struct Printable<'a>(pub &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    write!(f, "{}", c.escape_unicode())?;
+                }
+                c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -341,5 +360,18 @@ struct StderrSuffix<'a>(&'a str);
 impl fmt::Display for StderrSuffix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, " (stderr: {})", self.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_whatever_the_name() {
+        let error =
+            VideoError::new(Path::new("a\r\n\u{1b}[31m\u{202e}4pm.é \"'\\.mp4"), VideoErrorKind::EmptyFile);
+        let expected = "a\\r\\n\\u{1b}[31m\\u{202e}4pm.é \"'\\.mp4: the file is empty (0 bytes); copy or download it again";
+        assert_eq!(error.to_string(), expected);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use crate::error::MAX_FRAMES;
 use crate::probe::container;
 use crate::probe::listing::{FrameParser, PacketParser};
 use crate::probe::stream_info::parse;
@@ -26,7 +27,7 @@ pub fn listing(lines: &[u8]) -> (usize, usize) {
 /// Parses a container with symphonia; whether it is valid, and the number of packets.
 pub fn container(bytes: &[u8]) -> (bool, Option<usize>) {
     let source = || Cursor::new(bytes.to_vec());
-    (container::read_source(source()).is_some(), container::count_packets_in_source(source()))
+    (container::read_source(source()).is_some(), container::count_packets_in_source(source(), MAX_FRAMES))
 }
 
 /// Decodes a JPEG of an extraction, 64 x 48 pixels; whether it is valid.

@@ -85,6 +85,7 @@ pub fn open_probed(
     let settings = &settings.with_defaults().map_err(wrong)?;
     let mode = settings.mode().map_err(wrong)?;
     check_uploader(&mode, uploader.is_some()).map_err(wrong)?;
+    probe.check_loops(settings.loops()).map_err(wrong)?;
     let probe = probe.looped(settings.loops());
     let selection = resolve_selection(settings, &probe).map_err(wrong)?;
     let hwaccel = settings.hwaccel();
@@ -144,10 +145,12 @@ pub fn open_probed(
 /// The frames that `settings` select of a probed video, which is looped as often as they say.
 ///
 /// # Errors
-/// If a bound of the range is given twice, or the range is empty or reaches beyond the video's end.
+/// If a bound of the range is given twice, the range is empty or reaches beyond the video's end, or the loops have too many
+/// frames together.
 pub fn select_frames(settings: &Settings, probe: &Probe) -> Result<Selection, VideoError> {
     let wrong = |kind| VideoError::new(&probe.path, kind);
     let settings = settings.with_defaults().map_err(wrong)?;
+    probe.check_loops(settings.loops()).map_err(wrong)?;
     resolve_selection(&settings, &probe.clone().looped(settings.loops())).map_err(wrong)
 }
 

@@ -3,8 +3,9 @@
 //! The probe gives the exact number of frames, and how many must be decoded to reach them. The rest is measured: every mode
 //! makes a trial run over a few frames in the worker process that makes runs ([`trial`]); images of frames all over the
 //! video are written and a part of the video is decoded ([`sampling`]). What grows with the length is then added
-//! ([`extrapolate`]).
+//! ([`extrapolate`]). [`disk_bound`] bounds the disk use without a trial run.
 
+pub mod disk_bound;
 mod extrapolate;
 mod sampling;
 mod trial;

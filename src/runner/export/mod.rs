@@ -71,20 +71,25 @@ pub fn export(
     Ok(sink.finish()?)
 }
 
-/// Writes the results of `track` in `folder` as PHALP's .pkl `name` into its folder `results`. `source` is the video. The keys are those of the run's mode: paths where frames were extracted, timestamps where they
-/// were streamed.
+/// Writes the results of `track` in `folder` as PHALP's .pkl `name` into its folder `results`. `source` is the video, and `shown`
+/// its name in the .pkl, where that is not its path. The keys are those of the run's mode: paths where frames were extracted,
+/// timestamps where they were streamed.
 ///
 /// # Errors
 /// As [`export`].
 pub fn write_phalp_pkl(
     folder: &Path,
     source: &Path,
+    shown: Option<&Path>,
     name: &str,
     interrupt: &AtomicBool,
     listener: &mut dyn ProgressListener,
 ) -> Result<Exported, RunnerError> {
-    let results =
-        Results::open(folder, &PklOrTables { source: Some(source.to_path_buf()), ..PklOrTables::default() })?;
+    let options = PklOrTables { source: Some(source.to_path_buf()), ..PklOrTables::default() };
+    let mut results = Results::open(folder, &options)?;
+    if let Some(shown) = shown {
+        results.hide_paths(shown);
+    }
     let keys = if results.is_streamed() { KeyKind::Pts } else { KeyKind::Path };
     let request = ExportRequest { format: Format::Pkl, track: None, keys, model: None };
     let out = folder.join("results").join(name);

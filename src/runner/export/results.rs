@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Frames per second where a `.pkl` does not say.
 const DEFAULT_FPS: f64 = 30.0;
 
+/// PHALP's default output folder.
+const PHALP_FOLDER: &str = "outputs";
+
 /// Results cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
@@ -101,6 +104,8 @@ pub struct Results {
     kind: Kind,
     /// The video, for its timestamps.
     probe: Option<Probe>,
+    /// PHALP's output folder, where the folder of the results shall not be named.
+    shown_folder: Option<String>,
 }
 
 enum Kind {
@@ -122,6 +127,12 @@ impl Results {
         }
         results.probe = probe;
         Ok(results)
+    }
+
+    /// Names the video `shown`, and PHALP's default folder instead of that of the results.
+    pub(super) fn hide_paths(&mut self, shown: &Path) {
+        self.video.source = shown.to_string_lossy().into_owned();
+        self.shown_folder = Some(PHALP_FOLDER.into());
     }
 
     /// What is known of the video.
@@ -182,8 +193,11 @@ impl Results {
 
     /// PHALP's output folder, for keys that are paths.
     pub(super) fn output_dir(&self) -> String {
+        if let Some(folder) = &self.shown_folder {
+            return folder.clone();
+        }
         match &self.kind {
-            Kind::Pkl(_) => "outputs".into(),
+            Kind::Pkl(_) => PHALP_FOLDER.into(),
             Kind::Tables { .. } => self.path.to_string_lossy().trim_end_matches('/').to_string(),
         }
     }
@@ -240,7 +254,7 @@ fn open_pkl(path: &Path, options: &PklOrTables) -> Result<Results, RunnerError> 
     let summary = pkl::read(path, fps, ReadLimits::default(), &mut first)?;
     let mut video = VideoInfo::new(&pkl::video_name(path), fps);
     video.source = source.unwrap_or(video.source);
-    Ok(Results { path: path.to_path_buf(), video, kind: Kind::Pkl(summary), probe: None })
+    Ok(Results { path: path.to_path_buf(), video, kind: Kind::Pkl(summary), probe: None, shown_folder: None })
 }
 
 fn open_tables(path: &Path, options: &PklOrTables) -> Result<Results, RunnerError> {
@@ -287,7 +301,7 @@ fn open_tables(path: &Path, options: &PklOrTables) -> Result<Results, RunnerErro
         model: body_model(row),
         row: Box::new(row.clone()),
     };
-    Ok(Results { path, video, kind, probe: None })
+    Ok(Results { path, video, kind, probe: None, shown_folder: None })
 }
 
 /// File of the model set with the run's body, looked for in the project around the current folder.

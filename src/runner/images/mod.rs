@@ -121,10 +121,15 @@ pub fn reconstruct(
     result?;
     summary.times = summary.times.rounded();
     let path = summary.folder.join("summary.json");
-    let text =
-        serde_json::to_string_pretty(&summary).map_err(|error| RunnerError::file(&path)(error.into()))?;
+    // a given folder may be moved later
+    let written =
+        request.folder.as_ref().map(|_| ReconstructionSummary { folder: ".".into(), ..summary.clone() });
+    let text = serde_json::to_string_pretty(written.as_ref().unwrap_or(&summary));
+    let text = text.map_err(|error| RunnerError::file(&path)(error.into()))?;
     report_folder::write_text(&summary.folder, "summary.json", &(text + "\n"))?;
-    report_folder::link_latest(&summary.folder)?;
+    if request.folder.is_none() {
+        report_folder::link_latest(&summary.folder)?;
+    }
     Ok(summary)
 }
 
@@ -171,8 +176,8 @@ impl<'r> Reconstruction<'r> {
         let body = set.load_body()?;
         let times = StageTimes { load_secs: started.elapsed().as_secs_f64(), ..StageTimes::default() };
         let source = SourceVersion::from_checkout(&project.root);
-        let reports = request.out.clone().unwrap_or_else(|| project.reports("reconstruct"));
-        let folder = report_folder::create(&reports, &source)?;
+        let reports = || request.out.clone().unwrap_or_else(|| project.reports("reconstruct"));
+        let folder = report_folder::create_or_use(request.folder.as_deref(), &source, reports)?;
         let (model, weights_sha256) = (set.name.clone(), set.weights.identity());
         let (device, precision) = (choice.to_string(), request.hmr2.precision.name().to_string());
         let common = ImagePersonRow {
@@ -199,7 +204,7 @@ impl<'r> Reconstruction<'r> {
             source,
             times,
         };
-        let names = request::output_names(&request.images);
+        let names = request::output_names(request.shown_images());
         let pending = Vec::new();
         Ok(Reconstruction {
             request,
@@ -219,7 +224,7 @@ impl<'r> Reconstruction<'r> {
     fn run(&mut self, interrupt: &AtomicBool) -> Result<(), RunnerError> {
         for index in 0..self.request.images.len() {
             if interrupt.load(Ordering::SeqCst) {
-                self.summary.not_begun = self.request.images[index..].to_vec();
+                self.summary.not_begun = self.request.shown_images()[index..].to_vec();
                 break;
             }
             match self.prepare(index) {
@@ -265,7 +270,7 @@ impl<'r> Reconstruction<'r> {
     }
 
     fn fail(&mut self, index: usize, error: String) {
-        let failed = FailedImage { picture: self.request.images[index].clone(), error };
+        let failed = FailedImage { picture: self.request.shown_images()[index].clone(), error };
         let (number, total) = (index + 1, self.request.images.len());
         (self.on_event)(ReconstructionEvent::Failed { number, total, image: &failed });
         self.summary.failed.push(failed);
@@ -310,7 +315,7 @@ impl<'r> Reconstruction<'r> {
     ) -> Result<ReconstructedImage, RunnerError> {
         let started = Instant::now();
         let (width, height) = (frame.width, frame.height);
-        let (picture, name) = (self.request.images[index].clone(), self.names[index].clone());
+        let (picture, name) = (self.request.shown_images()[index].clone(), self.names[index].clone());
         let common = ImagePersonRow {
             picture: picture.display().to_string(),
             picture_sha256: sha256.clone(),

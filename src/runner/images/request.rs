@@ -12,7 +12,7 @@ use posebook_models::hmr2::Settings as Hmr2Settings;
 use posebook_models::recovery::RecoveryError;
 use posebook_track::motchallenge::Benchmark;
 use posebook_video::sources::ImageFiles;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -51,6 +51,10 @@ pub struct ReconstructRequest {
     pub boxes: ProvidedBoxes,
     /// Folder for the results; `None` is `reports/reconstruct`.
     pub out: Option<PathBuf>,
+    /// Folder of the results itself, where no new one shall be made in `out`.
+    pub folder: Option<PathBuf>,
+    /// File names by which results name the images, where these are not their own.
+    pub shown: Option<Vec<PathBuf>>,
     /// Name of a model set in `models/`, or a file; `None` is the default model set.
     pub model: Option<String>,
     /// `auto`, `cpu` or `cuda:0`.
@@ -88,7 +92,7 @@ struct WrittenSettings {
 }
 
 /// Settings of the detector: the part of a run's `detect` that applies to images.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectSettings {
     /// The detector.
@@ -170,7 +174,25 @@ impl ReconstructRequest {
         };
         let WrittenSettings { out, model, device, hmr2, blazepose, fit, detect, .. } = written;
         let out = out.as_ref().map(|value| PathBuf::from(text(value)));
-        Ok(ReconstructRequest { images, boxes, out, model, device, hmr2, blazepose, fit, detect, notes })
+        Ok(ReconstructRequest {
+            images,
+            boxes,
+            out,
+            folder: None,
+            shown: None,
+            model,
+            device,
+            hmr2,
+            blazepose,
+            fit,
+            detect,
+            notes,
+        })
+    }
+
+    /// The image files as results name them.
+    pub(super) fn shown_images(&self) -> &[PathBuf] {
+        self.shown.as_ref().filter(|shown| shown.len() == self.images.len()).unwrap_or(&self.images)
     }
 
     /// Whether some image needs the detector.

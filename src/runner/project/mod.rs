@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 pub struct Project {
     /// The folder's path.
     pub root: PathBuf,
+    /// Folder of generated clips, stored runs and runs in progress.
+    cache: PathBuf,
 }
 
 impl Project {
@@ -29,7 +31,12 @@ impl Project {
     pub fn find(start: &Path) -> Result<Project, RunnerError> {
         let root = start.ancestors().find(|folder| folder.join("experiments").is_dir());
         let root = root.ok_or_else(|| RunnerError::NoProject { start: start.to_path_buf() })?;
-        Ok(Project { root: root.to_path_buf() })
+        Ok(Project { root: root.to_path_buf(), cache: root.join(".posebook") })
+    }
+
+    /// The same project with another folder for generated clips, stored runs and runs in progress.
+    pub fn with_cache(self, cache: PathBuf) -> Project {
+        Project { cache, ..self }
     }
 
     /// File of the experiment `name`; a `name` that ends with `.toml` is a path already.
@@ -64,26 +71,22 @@ impl Project {
 
     /// Folder of generated clips, named by the hash of what determines them.
     pub fn clips(&self) -> PathBuf {
-        self.cache().join("clips")
+        self.cache.join("clips")
     }
 
     /// Folder of fetched videos, and of videos made from image folders.
     pub fn downloads(&self) -> PathBuf {
-        self.cache().join("downloads")
+        self.cache.join("downloads")
     }
 
     /// Folder of stored runs, named by their id.
     pub fn runs(&self) -> PathBuf {
-        self.cache().join("runs")
+        self.cache.join("runs")
     }
 
     /// Folder of runs in progress.
     pub fn work(&self) -> PathBuf {
-        self.cache().join("work")
-    }
-
-    fn cache(&self) -> PathBuf {
-        self.root.join(".posebook")
+        self.cache.join("work")
     }
 
     /// Files of all experiments, sorted by name.

@@ -36,6 +36,8 @@ pub struct ExecuteOptions {
     pub program: Program,
     /// Repeats runs that are done already.
     pub fresh: bool,
+    /// Folder of an experiment's report, where no new one shall be made in `reports/NAME`.
+    pub folder: Option<PathBuf>,
 }
 
 impl ExecuteOptions {
@@ -45,7 +47,8 @@ impl ExecuteOptions {
     /// If the system does not report the executable's path.
     pub fn this_program() -> std::io::Result<ExecuteOptions> {
         let path = std::env::current_exe()?;
-        Ok(ExecuteOptions { program: Program { path, arguments: vec!["worker".to_string()] }, fresh: false })
+        let program = Program { path, arguments: vec!["worker".to_string()] };
+        Ok(ExecuteOptions { program, fresh: false, folder: None })
     }
 }
 
@@ -94,7 +97,9 @@ pub fn execute(
     let mut experiment = experiment.clone();
     experiment.left_out = skipped;
     let experiment = &experiment;
-    let report = report_folder::create(&project.reports(&experiment.name), &plan.source)?;
+    let folder = options.folder.as_deref();
+    let reports = || project.reports(&experiment.name);
+    let report = report_folder::create_or_use(folder, &plan.source, reports)?;
     report_folder::write_text(&report, "experiment.toml", &experiment.to_toml()?)?;
 
     let executor = Executor { project, experiment, options, program: &program, plan: &plan, interrupt };
@@ -113,7 +118,9 @@ pub fn execute(
         contact_sheets::draw(project, experiment, &report, &runs)?;
         listener.on_event(ProgressEvent::Phase("writing the report"));
         page = Some(report::write(&Notebook::from(experiment), &report)?);
-        report_folder::link_latest(&report)?;
+        if folder.is_none() {
+            report_folder::link_latest(&report)?;
+        }
     }
     Ok(ExperimentResult { folder: report, rows, planned: total, reused, page })
 }

@@ -35,6 +35,20 @@ pub fn create(reports: &Path, source: &SourceVersion) -> Result<PathBuf, RunnerE
     unreachable!("the attempts are unbounded")
 }
 
+/// The folder of a report: `given`, which is created if it is missing, otherwise a new one below `reports()`.
+///
+/// # Errors
+/// If it cannot be created.
+pub fn create_or_use(
+    given: Option<&Path>,
+    source: &SourceVersion,
+    reports: impl FnOnce() -> PathBuf,
+) -> Result<PathBuf, RunnerError> {
+    let Some(folder) = given else { return create(&reports(), source) };
+    fs::create_dir_all(folder).map_err(RunnerError::file(folder))?;
+    Ok(folder.to_path_buf())
+}
+
 /// Checks that a report can be written below `reports`, before the run starts. Leaves no files.
 ///
 /// # Errors

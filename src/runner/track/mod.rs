@@ -72,7 +72,7 @@ pub fn track(
         report_folder::check_writable(out)?;
     }
     // the summary names the source as the user did
-    let (original_source, pkl_name) = (&request.source, request.pkl_name());
+    let (original_source, pkl_name) = (request.shown_source(), request.pkl_name());
     let request = &request.with_defaults(project, listener)?;
     request.check_boxes()?;
     let request = &request.with_local_source(project, listener)?;
@@ -98,8 +98,9 @@ pub fn track(
     listener.on_event(ProgressEvent::RunEnded { number, total, label, row: &row, reused: false });
 
     let default_folder = || project.reports("track").join(folder_name(&clip.name));
-    let reports = request.out.clone().unwrap_or_else(default_folder);
-    let folder = report_folder::create(&reports, &planner.source)?;
+    let folder = report_folder::create_or_use(request.folder.as_deref(), &planner.source, || {
+        request.out.clone().unwrap_or_else(default_folder)
+    })?;
     report_folder::write_runs(&folder, std::slice::from_ref(&row))?;
     report_folder::join_tables(&folder, std::iter::once(work.folder.as_path()))?;
     detections::write(&folder)?;
@@ -121,7 +122,9 @@ pub fn track(
     }
     let summary = summary::summary(&folder, original_source, &row, &probe, &notes)?;
     report_folder::write_text(&folder, "summary.md", &summary)?;
-    report_folder::link_latest(&folder)?;
+    if request.folder.is_none() {
+        report_folder::link_latest(&folder)?;
+    }
     Ok(TrackResult { folder, row, summary })
 }
 
@@ -137,7 +140,8 @@ fn write_pkl(
     interrupt: &AtomicBool,
     listener: &mut dyn ProgressListener,
 ) -> Result<Option<String>, RunnerError> {
-    let written = export::write_phalp_pkl(folder, &request.source, name, interrupt, listener);
+    let shown = request.shown.as_ref().map(Path::new);
+    let written = export::write_phalp_pkl(folder, &request.source, shown, name, interrupt, listener);
     let copied = written.and_then(|_| {
         let Some(out) = &request.out else { return Ok(()) };
         let results = out.join("results");

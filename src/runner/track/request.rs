@@ -85,6 +85,10 @@ pub struct TrackRequest {
     pub benchmark: Option<Benchmark>,
     /// Folder for the results; `None` is `reports/track`.
     pub out: Option<PathBuf>,
+    /// Folder of the results itself, where no new one shall be made in `out`.
+    pub folder: Option<PathBuf>,
+    /// File name by which results name the source, where that is not its own.
+    pub shown: Option<String>,
     /// Settings of the run.
     pub settings: Settings,
     /// Which settings the user did not give; [`crate::runner::track()`] and [`crate::runner::estimate_resources()`] choose them.
@@ -182,6 +186,8 @@ impl TrackRequest {
             truth: take("truth"),
             benchmark,
             out: take("out"),
+            folder: None,
+            shown: None,
             settings,
             open,
             preset: line.preset,
@@ -195,8 +201,9 @@ impl TrackRequest {
     /// an address the last 11 characters, the name of a folder.
     pub fn video_name(&self) -> String {
         let source = &self.source;
+        let shown = self.shown.as_ref().map(Path::new);
         if self.preset.is_none() || source.is_dir() {
-            return sources::display_name(source);
+            return sources::display_name(shown.unwrap_or(source));
         }
         let text = source.to_string_lossy();
         if sources::is_address(source) {
@@ -207,9 +214,14 @@ impl TrackRequest {
                 .map(|c| if matches!(c, '/' | '\\') { '_' } else { c })
                 .collect();
         }
-        let name = source.file_name().unwrap_or_default().to_string_lossy();
+        let name = shown.unwrap_or(source).file_name().unwrap_or_default().to_string_lossy();
         let first = name.split('.').next().unwrap_or_default();
-        if first.is_empty() { sources::display_name(source) } else { first.to_string() }
+        if first.is_empty() { sources::display_name(shown.unwrap_or(source)) } else { first.to_string() }
+    }
+
+    /// The source as results name it.
+    pub(super) fn shown_source(&self) -> &Path {
+        self.shown.as_ref().map_or(&self.source, Path::new)
     }
 
     /// Name of the .pkl, `<track_dataset>_<video>.pkl`.
@@ -234,8 +246,13 @@ impl TrackRequest {
 
     /// The video as a dataset of one clip.
     pub(in crate::runner) fn dataset(&self) -> Dataset {
-        Dataset::from_video(&self.source, self.fps, self.truth.as_deref(), self.boxes.as_deref())
-            .with_benchmark(self.benchmark)
+        let (truth, boxes) = (self.truth.as_deref(), self.boxes.as_deref());
+        let dataset =
+            Dataset::from_video(&self.source, self.fps, truth, boxes).with_benchmark(self.benchmark);
+        match &self.shown {
+            Some(shown) => dataset.with_clip_name(&sources::display_name(Path::new(shown))),
+            None => dataset,
+        }
     }
 
     /// The request with defaults for what was left open, each reported in a note: HMR2 if it is imported, otherwise

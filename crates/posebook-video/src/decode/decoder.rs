@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use super::decode_pass::{DecodePass, SIZE_CHANGE_MESSAGE};
 use crate::error::{VideoError, VideoErrorKind};
-use crate::ffmpeg::child::{
-    ChildOutput, ChildSlot, MAX_DATA_BYTES, StderrCollector, exit_signal, spawn_ffmpeg,
-};
+use crate::ffmpeg::child::{ChildOutput, ChildSlot, StderrCollector, exit_signal, spawn_ffmpeg};
+use crate::ffmpeg::file_args::MAX_DATA_BYTES;
+use crate::ffmpeg::refused;
 use crate::probe::Probe;
 use crate::probe::range::Selection;
 
@@ -188,6 +188,10 @@ impl Decoder {
         {
             return Ok(());
         }
+        let refused_size = refused::refused_size(&self.stderr_tail).filter(|_| self.frames_read == 0);
+        if let Some((width, height)) = refused_size {
+            return Err(VideoErrorKind::TooLarge { width, height });
+        }
         let (width, height) = (self.probe.width, self.probe.height);
         Err(match (size_changed, self.next) {
             (true, 0) => VideoErrorKind::SizeMismatch { width, height },
@@ -272,8 +276,8 @@ fn spawn_decoder(
     let mut command = pass.command(probe, from, options.hwaccel.as_deref());
     // ffmpeg writes nothing while it decodes frames that are not selected
     let skipped = pass.first.saturating_sub(from) + pass.every - 1;
-    let stall_timeout =
-        probe.stall_timeout + STALL_TIMEOUT_PER_SKIPPED_FRAME * u32::try_from(skipped).unwrap_or(u32::MAX);
+    let for_skipped = STALL_TIMEOUT_PER_SKIPPED_FRAME * u32::try_from(skipped).unwrap_or(u32::MAX);
+    let stall_timeout = probe.stall_timeout.saturating_add(for_skipped);
     // mapped GPU memory counts against the limit of a process
     let max_data_bytes = options.hwaccel.is_none().then_some(MAX_DATA_BYTES);
     let mut child = spawn_ffmpeg(&mut command, Some(stall_timeout), max_data_bytes)?;

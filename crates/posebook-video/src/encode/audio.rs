@@ -13,6 +13,9 @@ use crate::probe::Probe;
 use crate::probe::range::Selection;
 use crate::probe::timeline::Timeline;
 
+/// Longest overlay with sound, in seconds: 24 hours. Gaps in the audio are filled with silence, and a crafted file may have a
+/// gap of years.
+const MAX_SECS: f64 = 24.0 * 3600.0;
 /// How long before the needed part a seek aims: in containers without an index a seek may end up too late.
 const SEEK_MARGIN_SECS: f64 = 5.0;
 
@@ -41,10 +44,10 @@ impl AudioSegment {
             return None;
         }
         let start_secs = probe.container_secs(first);
-        let duration_secs = match discontinuity {
-            Some(frame) => probe.time_secs(frame) - probe.time_secs(first),
-            None => Timeline::from_selection(probe, selection).duration_secs(),
-        };
+        let duration_secs = duration_secs(probe, selection, discontinuity);
+        if duration_secs > MAX_SECS {
+            return None;
+        }
         let end_secs = start_secs + duration_secs;
         let target_secs = start_secs - SEEK_MARGIN_SECS;
         let seek_secs = Some(target_secs).filter(|secs| *secs > probe.container_secs(0).max(0.0));
@@ -53,8 +56,14 @@ impl AudioSegment {
 
     /// A note on the part of the selected frames whose audio the overlay lacks; `None` if it lacks none.
     pub fn missing_audio_note(probe: &Probe, selection: &Selection) -> Option<String> {
-        let frame =
-            probe.clock_discontinuity().filter(|&frame| frame < selection.range.end && probe.has_audio)?;
+        let discontinuity = probe.clock_discontinuity().filter(|&frame| frame < selection.range.end);
+        if probe.has_audio && duration_secs(probe, selection, discontinuity) > MAX_SECS {
+            return Some(format!(
+                "the overlay has no sound, because it lasts longer than {} hours; select a shorter range for sound",
+                MAX_SECS / 3600.0
+            ));
+        }
+        let frame = discontinuity.filter(|_| probe.has_audio)?;
         Some(format!(
             "the overlay has no sound from frame {} on, where the file's timestamps are discontinuous; for all of it, \
              re-encode the parts with `ffmpeg -f concat`",
@@ -75,5 +84,13 @@ impl AudioSegment {
              aresample=async=1:first_pts=0"
         );
         command.args(["-map", "0:v:0", "-map", "1:a:0?", "-c:a", "aac", "-af", &filters]);
+    }
+}
+
+/// Seconds of the selected frames up to the first discontinuity.
+fn duration_secs(probe: &Probe, selection: &Selection, discontinuity: Option<usize>) -> f64 {
+    match discontinuity {
+        Some(frame) => probe.time_secs(frame) - probe.time_secs(selection.range.start),
+        None => Timeline::from_selection(probe, selection).duration_secs(),
     }
 }

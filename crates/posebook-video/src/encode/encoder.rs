@@ -15,9 +15,12 @@ use super::audio::AudioSegment;
 use super::ivf;
 use crate::error::{VideoError, VideoErrorKind};
 use crate::ffmpeg::child::{ChildSlot, StderrCollector, ffmpeg_command, spawn_ffmpeg};
-use crate::ffmpeg::file_args::file_url;
+use crate::ffmpeg::file_args::{MAX_DATA_BYTES, file_url};
 use crate::probe::Probe;
 use crate::probe::timeline::Timeline;
+
+/// Frames of which ffmpeg may hold copies: x264 holds its references, its lookahead, and one for each of up to 128 threads.
+const BUFFERED_FRAMES: u64 = 300;
 
 /// How an overlay is encoded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -112,7 +115,8 @@ impl Encoder {
         }
         add_video_args(&mut command, geometry, timeline, &bounds, clock, settings);
         command.args(["-movflags", "+faststart", "-f", "mp4"]).arg(file_url(file.temporary_path()));
-        let mut child = spawn_ffmpeg(&mut command, None, None).map_err(wrong)?;
+        let max_data_bytes = MAX_DATA_BYTES.saturating_add(BUFFERED_FRAMES * geometry.rgb_bytes() as u64);
+        let mut child = spawn_ffmpeg(&mut command, None, Some(max_data_bytes)).map_err(wrong)?;
         let (stdin, stderr) = (child.take_stdin(), child.take_stderr().map(StderrCollector::spawn));
         // ffmpeg writes nothing to its output
         drop(child.take_stdout());

@@ -15,8 +15,9 @@ use ffmpeg_sidecar::command::FfmpegCommand;
 use ffmpeg_sidecar::ffprobe::ffprobe_path;
 use posebook_core::children;
 
+use super::file_args::{LIMIT_ARGS, MAX_DATA_BYTES};
 use super::watchdog::ChildHandle;
-use crate::error::VideoErrorKind;
+use crate::error::{Printable, VideoErrorKind};
 
 pub use super::watchdog::ChildOutput;
 
@@ -24,22 +25,18 @@ pub use super::watchdog::ChildOutput;
 const STDERR_TAIL_LINES: usize = 6;
 /// A stored stderr line is truncated to this many bytes.
 const STDERR_LINE_BYTES: usize = 400;
-/// Limit of a single allocation of ffmpeg or ffprobe: 1 GiB, more than a frame of the largest accepted size.
-const MAX_ALLOCATION_BYTES: &str = "1073741824";
-/// Limit of the heap and stacks of ffmpeg or ffprobe (4 GiB), so that a malformed file cannot exhaust memory.
-pub const MAX_DATA_BYTES: u64 = 4 << 30;
 
 /// An ffmpeg command that prints errors only and does not read from the terminal.
 pub fn ffmpeg_command() -> FfmpegCommand {
     let mut command = FfmpegCommand::new();
-    command.args(["-hide_banner", "-nostdin", "-loglevel", "error", "-max_alloc", MAX_ALLOCATION_BYTES]);
+    command.args(["-hide_banner", "-nostdin", "-loglevel", "error"]).args(LIMIT_ARGS);
     command
 }
 
 /// An ffprobe command that prints errors only.
 pub fn ffprobe_command() -> Command {
     let mut command = Command::new(ffprobe_path());
-    command.args(["-hide_banner", "-loglevel", "error", "-max_alloc", MAX_ALLOCATION_BYTES]);
+    command.args(["-hide_banner", "-loglevel", "error"]).args(LIMIT_ARGS);
     command
 }
 
@@ -204,6 +201,7 @@ impl StderrCollector {
             while let Ok(1..) = reader.by_ref().take(64 * 1024).read_until(b'\n', &mut line) {
                 line.truncate(STDERR_LINE_BYTES);
                 let text = without_address(String::from_utf8_lossy(&line).trim());
+                let text = Printable(&text).to_string();
                 if is_new_cause(&text, &lines) {
                     lines.push_back(text);
                 }
@@ -242,12 +240,15 @@ fn cause(line: &str) -> &str {
     }
 }
 
-/// `[h264 @ 0x55d0] text` becomes `[h264] text`.
+/// `[h264 @ 0x55d0] [eq @ 0x55d1] text` becomes `[h264] [eq] text`.
 fn without_address(line: &str) -> String {
-    match (line.find(" @ 0x"), line.find(']')) {
-        (Some(start), Some(end)) if start < end => format!("{}{}", &line[..start], &line[end..]),
-        _ => line.to_string(),
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once(" @ 0x") {
+        text.push_str(before);
+        rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
     }
+    text + rest
 }
 
 #[cfg(test)]

@@ -50,6 +50,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// thread may not have run yet since a buffer was sent back.
 const MAX_EXHAUSTED_POLLS: usize = 6;
 
+/// Most buffers: those of frames of a few pixels take more memory than their pixels.
+const MAX_BUFFERS: usize = 1 << 16;
+
 /// Frames decoded in a background thread and received through a bounded queue.
 pub struct PrefetchDelivery {
     context: ReaderContext,
@@ -98,7 +101,7 @@ struct ReaderThread {
 }
 
 impl PrefetchDelivery {
-    /// Allocates as many buffers as fit into `queue_bytes`, at least two. Starts no thread yet.
+    /// Allocates as many buffers as fit into `queue_bytes`, at least two and at most 65,536. Starts no thread yet.
     ///
     /// # Errors
     /// [`VideoErrorKind::OutOfMemory`] if the buffers cannot be allocated.
@@ -108,7 +111,7 @@ impl PrefetchDelivery {
         queue_bytes: usize,
     ) -> Result<PrefetchDelivery, VideoError> {
         let frame_bytes = context.probe.frame_bytes();
-        let buffer_count = (queue_bytes / frame_bytes).max(2);
+        let buffer_count = (queue_bytes / frame_bytes).clamp(2, MAX_BUFFERS);
         let pool = (0..buffer_count)
             .map(|_| allocate_buffer(frame_bytes))
             .collect::<Result<Vec<_>, _>>()

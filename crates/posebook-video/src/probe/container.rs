@@ -15,6 +15,11 @@ use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 
+use crate::error::MAX_FRAMES;
+
+/// Most packets of all tracks that are counted: those of the most frames, and as many of other tracks.
+const MAX_PACKETS: usize = 2 * MAX_FRAMES;
+
 /// A container's header as symphonia reads it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Container {
@@ -54,18 +59,24 @@ pub fn read_source(source: impl MediaSource + 'static) -> Option<Container> {
     })
 }
 
-/// Counts the packets of the first video track by reading the whole file; ends early where the data end.
-pub fn count_packets(path: &Path) -> Option<usize> {
-    count_packets_in_source(File::open(path).ok()?)
+/// Counts the packets of the first video track up to `most` by reading the file; ends early where the data end. `None` also
+/// where there are more than [`MAX_PACKETS`] of all tracks before that: a crafted table can repeat the same bytes.
+pub fn count_packets(path: &Path, most: usize) -> Option<usize> {
+    count_packets_in_source(File::open(path).ok()?, most)
 }
 
 /// As [`count_packets`] for an open source.
-pub fn count_packets_in_source(source: impl MediaSource + 'static) -> Option<usize> {
+pub fn count_packets_in_source(source: impl MediaSource + 'static, most: usize) -> Option<usize> {
     let mut reader = open(source)?;
     let id = reader.first_track(TrackType::Video)?.id;
-    let mut packets = 0;
-    while let Ok(Some(packet)) = reader.next_packet() {
+    let (mut packets, mut of_all_tracks) = (0, 0);
+    while packets < most {
+        let Ok(Some(packet)) = reader.next_packet() else { break };
         packets += usize::from(packet.track_id == id);
+        of_all_tracks += 1;
+        if of_all_tracks > MAX_PACKETS {
+            return None;
+        }
     }
     Some(packets)
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::error::{MAX_FRAMES, MAX_PIXELS, VideoError, VideoErrorKind};
+use crate::error::{MAX_FRAMES, MAX_PIXELS, Printable, VideoError, VideoErrorKind};
 use crate::probe::{ImageSequenceInfo, Probe};
 use crate::sources::{self, ImageSequence, SourceError};
 
@@ -35,7 +35,7 @@ fn to_video_error(folder: &Path, error: SourceError) -> VideoError {
         SourceError::Io { path, source } => VideoError::new(&path, VideoErrorKind::CannotOpen(source)),
         SourceError::InvalidFps(_) => VideoError::new(folder, VideoErrorKind::InvalidFps(error.to_string())),
         error => {
-            let (message, path) = (error.to_string(), format!("{}: ", folder.display()));
+            let (message, path) = (error.to_string(), format!("{}: ", Printable(&folder.to_string_lossy())));
             VideoError::new(
                 folder,
                 VideoErrorKind::Still(message.strip_prefix(&path).unwrap_or(&message).to_string()),

@@ -226,13 +226,17 @@ fn check_not_truncated(
     let Some(declared) = info.declared_frames.filter(|&declared| declared != frames.packets) else {
         return Ok(());
     };
-    match container::count_packets(path) {
+    // more than declared are not needed; one more shows that there are more
+    match container::count_packets(path, declared.saturating_add(1)) {
         Some(counted) if counted < declared => truncated(counted),
         counted => {
             let counted = counted.map_or_else(String::new, |counted| format!(", symphonia counts {counted}"));
+            let reason = match info.container.contains("mp4") {
+                true => "an edit list hides or repeats some",
+                false => "the header is wrong, or the file incomplete",
+            };
             notes.push(format!(
-                "the header declares {declared} frames and ffprobe lists {}{counted}: an edit list hides or repeats \
-                 some",
+                "the header declares {declared} frames and ffprobe lists {}{counted}: {reason}",
                 frames.packets
             ));
             Ok(())

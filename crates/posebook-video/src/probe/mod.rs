@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::error::{MAX_FRAMES, VideoErrorKind};
 use crate::probe::listing::FrameTimes;
 use crate::probe::stream_info::StreamInfo;
 use crate::probe::timestamps::PtsAndKeyFlag;
@@ -262,8 +263,9 @@ impl Probe {
 
     /// The same file, read `loops` times in a row as one long video: each repetition begins where the previous one ends.
     /// Frames and timestamps are those that a file of that length would have. `loops` replaces an earlier value.
+    /// The result has at most 2^25 frames; more loops are refused when the video is opened or frames are selected.
     pub fn looped(mut self, loops: usize) -> Probe {
-        let loops = loops.max(1);
+        let loops = loops.clamp(1, (MAX_FRAMES / self.file_frames).max(1));
         if loops == self.loops {
             return self;
         }
@@ -285,6 +287,19 @@ impl Probe {
         self.duration_secs = once_secs * loops as f64;
         self.loops = loops;
         self
+    }
+
+    /// Checks that the file, read `loops` times in a row, has no more frames than a video may have.
+    pub(super) fn check_loops(&self, loops: usize) -> Result<(), VideoErrorKind> {
+        let frames = self.file_frames;
+        if loops <= 1 || frames.saturating_mul(loops) <= MAX_FRAMES {
+            return Ok(());
+        }
+        Err(VideoErrorKind::InvalidSettings(format!(
+            "video.loops = {loops}: the video has {frames} frames, and all loops together have at most {MAX_FRAMES}; give \
+             at most {}",
+            (MAX_FRAMES / frames).max(1)
+        )))
     }
 
     /// Number of frames of the file itself, read once.

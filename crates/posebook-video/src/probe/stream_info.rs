@@ -11,7 +11,8 @@ use serde::Deserialize;
 use super::listing::wait_for_ffprobe;
 use crate::error::VideoErrorKind;
 use crate::ffmpeg::child::{StderrCollector, ffprobe_command, spawn_ffprobe};
-use crate::ffmpeg::file_args::{input_args, unsupported_format};
+use crate::ffmpeg::file_args::input_args;
+use crate::ffmpeg::refused;
 
 /// Properties of the first video track that is not a cover image.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,7 +110,13 @@ pub fn read(path: &Path, stall_timeout: Duration) -> Result<StreamInfo, VideoErr
     );
     command.args(input_args(path));
     let (output, stderr) = run(command, stall_timeout)?;
-    parse(&output, stderr)
+    parse(&output, stderr).map_err(|kind| match kind {
+        // ffmpeg takes some playlists for subtitles, and others for nothing
+        VideoErrorKind::NotAVideo(_) | VideoErrorKind::RefusedFormat(_) => {
+            refused::playlist(path).map_or(kind, VideoErrorKind::RefusedFormat)
+        }
+        kind => kind,
+    })
 }
 
 /// Parses ffprobe's JSON output; `stderr` is its error output.
@@ -120,7 +127,7 @@ pub fn parse(output: &[u8], stderr: String) -> Result<StreamInfo, VideoErrorKind
     let output: FfprobeOutput =
         serde_json::from_slice(output).map_err(|_| VideoErrorKind::NotAVideo(stderr.clone()))?;
     let Some(format) = output.format else {
-        return Err(unsupported_format(&stderr)
+        return Err(refused::unsupported_format(&stderr)
             .map_or(VideoErrorKind::NotAVideo(stderr), VideoErrorKind::RefusedFormat));
     };
     let tracks = |kind| output.streams.iter().filter(move |track| track.codec_type.as_deref() == Some(kind));
@@ -137,7 +144,10 @@ pub fn parse(output: &[u8], stderr: String) -> Result<StreamInfo, VideoErrorKind
     let (Some(width @ 1..), Some(height @ 1..), Some(time_base)) =
         (video.width, video.height, video.time_base.as_deref().and_then(parse_fraction))
     else {
-        return Err(VideoErrorKind::NotAVideo(format!("the video track has no size or time base; {stderr}")));
+        return Err(match refused::refused_size(&stderr) {
+            Some((width, height)) => VideoErrorKind::TooLarge { width, height },
+            None => VideoErrorKind::NotAVideo(format!("the video track has no size or time base; {stderr}")),
+        });
     };
     let rotation = video.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0.0);
     Ok(StreamInfo {
@@ -168,7 +178,11 @@ fn other_tracks(videos: &[(usize, &Track)]) -> Option<String> {
     };
     let (&(_, first), others) = videos.split_first()?;
     let &(index, _) = others.first()?;
-    let not_read: Vec<String> = others.iter().map(|(_, track)| format!("({})", describe(track))).collect();
+    let mut not_read: Vec<String> =
+        others.iter().take(MAX_NAMED_TRACKS).map(|(_, track)| format!("({})", describe(track))).collect();
+    if others.len() > MAX_NAMED_TRACKS {
+        not_read.push(format!("{} more", others.len() - MAX_NAMED_TRACKS));
+    }
     Some(format!(
         "the file has {} video tracks; the first is read ({}) and not {}: to read another, copy it with `ffmpeg -i IN \
          -map 0:v:{index} -c copy OUT`",
@@ -178,6 +192,8 @@ fn other_tracks(videos: &[(usize, &Track)]) -> Option<String> {
     ))
 }
 
+/// Most tracks that a note names.
+const MAX_NAMED_TRACKS: usize = 8;
 /// Largest numerator or denominator: ffmpeg's own have 32 bits.
 const MAX_FRACTION_PART: i64 = 1 << 32;
 /// Most bytes of ffprobe's output.

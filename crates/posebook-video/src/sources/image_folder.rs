@@ -10,6 +10,7 @@ use posebook_core::provenance::{sha256_of_bytes, sha256_of_file};
 
 use super::SourceError;
 use super::natural_order;
+use crate::error::Printable;
 use crate::images::header::{ImageFormat, ImageHeader};
 
 /// Extensions of supported images; the format itself is recognized by the content.
@@ -177,13 +178,17 @@ fn describe_size(header: &ImageHeader) -> String {
     format!("{width}x{height}{rotated}")
 }
 
+fn printable(path: &Path) -> String {
+    Printable(&path.to_string_lossy()).to_string()
+}
+
 /// A message that files are left out, and why; `None` if there are none.
 fn left_out_message(paths: &[PathBuf], reason: &str) -> Option<String> {
     match paths {
         [] => None,
-        [one] => Some(format!("{} is left out: it is {reason}", one.display())),
+        [one] => Some(format!("{} is left out: it is {reason}", printable(one))),
         [first, ..] => {
-            Some(format!("{} and {} more are left out: each is {reason}", first.display(), paths.len() - 1))
+            Some(format!("{} and {} more are left out: each is {reason}", printable(first), paths.len() - 1))
         }
     }
 }

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use posebook_core::provenance::sha256_of_bytes;
 
+use crate::error::Printable;
+
 /// Default frame rate of a folder of images, in frames per second.
 pub const DEFAULT_FPS: f64 = 30.0;
 
@@ -23,7 +25,7 @@ pub const DEFAULT_FPS: f64 = 30.0;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A folder has no supported images.
-    #[error("{}: {}", folder.display(), no_images_message(left_out))]
+    #[error("{}: {}", Printable(&folder.to_string_lossy()), no_images_message(left_out))]
     NoImages {
         /// The folder.
         folder: PathBuf,
@@ -31,7 +33,7 @@ pub enum SourceError {
         left_out: Vec<String>,
     },
     /// An image cannot be used.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", Printable(&path.to_string_lossy()))]
     Image {
         /// The image.
         path: PathBuf,
@@ -60,7 +62,7 @@ pub enum SourceError {
         hint: &'static str,
     },
     /// A file or folder cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", Printable(&path.to_string_lossy()))]
     Io {
         /// The file or folder.
         path: PathBuf,

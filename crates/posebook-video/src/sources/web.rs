@@ -91,6 +91,7 @@ fn extension_of(address: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::is_address;
     use super::*;
     use std::io::{BufRead, BufReader, Write};
     use std::net::TcpListener;
@@ -173,6 +174,50 @@ mod tests {
             fetch(&format!("http://{free}/x.mp4"), cache.path(), &mut |_| ()).unwrap_err().to_string();
         assert!(message.contains("curl said") && message.contains("/x.mp4"), "{message}");
         assert!(fs::read_dir(cache.path()).unwrap().all(|entry| !entry.unwrap().path().ends_with(".mp4")));
+    }
+
+    /// Answers every request with a redirect to `location`.
+    fn redirect(location: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/x.mp4", listener.local_addr().unwrap());
+        let location = if location.is_empty() { address.clone() } else { location.to_string() };
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut line = String::new();
+                while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                    line.clear();
+                }
+                let head = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+                let _ = stream.write_all(head.as_bytes());
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_redirect_to_another_protocol_or_without_end_is_an_error() {
+        if !has_curl() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret.mp4");
+        fs::write(&secret, "not for the web").unwrap();
+        let file = format!("file://{}", secret.display());
+        for location in [&file, "ftp://127.0.0.1/x", "gopher://127.0.0.1/x", "scp://127.0.0.1/x", ""] {
+            let cache = tempfile::tempdir().unwrap();
+            let limits = DownloadLimits { retries: 0, ..DownloadLimits::default() };
+            let part = cache.path().join("part");
+            let error = download(&redirect(location), &part, limits, &mut |_| (), None).unwrap_err();
+            let message = error.to_string();
+            assert!(message.contains("curl said"), "{location}: {message}");
+            assert!(fs::read(&part).unwrap_or_default().is_empty(), "{location} was read");
+        }
+        // nor is another protocol accepted at the start
+        let limits = DownloadLimits { retries: 0, ..DownloadLimits::default() };
+        let part = folder.path().join("part");
+        assert!(download(&file, &part, limits, &mut |_| (), None).is_err());
+        assert!(!part.exists() && !is_address(Path::new(&file)));
     }
 
     #[test]

@@ -15,6 +15,8 @@ mod png;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use posebook_core::frame::Frame;
@@ -22,6 +24,7 @@ use posebook_core::provenance::sha256_of_bytes;
 
 use super::header::{ImageFormat, ImageHeader};
 use super::jpeg;
+use crate::error::Printable;
 use limits::check_size;
 use orientation::Orientation;
 
@@ -30,7 +33,7 @@ const MAX_BYTES: u64 = 1 << 31;
 
 /// An image that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", path.display())]
+#[error("{}: {reason}", Printable(&path.to_string_lossy()))]
 pub struct StillError {
     /// The image.
     pub path: PathBuf,
@@ -55,13 +58,20 @@ pub fn read(path: &Path, number: usize) -> Result<Still, StillError> {
     let wrong = |reason: String| StillError { path: path.to_path_buf(), reason };
     let unreadable = |error: std::io::Error| wrong(format!("cannot read the image: {error}"));
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.len() > MAX_BYTES {
-        return Err(wrong(format!(
-            "the file has {} bytes; at most {MAX_BYTES} are supported",
-            metadata.len()
-        )));
+    // a device may have no end, and a pipe may wait
+    if !metadata.is_file() {
+        return Err(wrong("this is not a regular file; give an image file".into()));
     }
-    let file = std::fs::read(path).map_err(unreadable)?;
+    let too_long = |bytes| wrong(format!("the file has {bytes} bytes; at most {MAX_BYTES} are supported"));
+    if metadata.len() > MAX_BYTES {
+        return Err(too_long(metadata.len()));
+    }
+    let mut file = Vec::with_capacity(metadata.len() as usize);
+    let reader = File::open(path).map_err(unreadable)?;
+    reader.take(MAX_BYTES + 1).read_to_end(&mut file).map_err(unreadable)?;
+    if file.len() as u64 > MAX_BYTES {
+        return Err(too_long(file.len() as u64));
+    }
     let (width, height, rgb) = decode(&file).map_err(wrong)?;
     Ok(Still { frame: Frame::new(number, 0.0, width, height, rgb), sha256: sha256_of_bytes(&file) })
 }
@@ -73,7 +83,8 @@ pub fn decode(file: &[u8]) -> Result<(usize, usize, Vec<u8>), String> {
         ImageFormat::Jpeg => {
             jpeg::decode_any(file, check_size).map(|decoded| (decoded.width, decoded.height, decoded.rgb))
         }
-        ImageFormat::Png => png::decode(file),
+        // before the decoder, which has limits of its own
+        ImageFormat::Png => check_size(header.width, header.height).and_then(|()| png::decode(file)),
     }?;
     Ok(Orientation::from_exif(header.orientation).apply(width, height, rgb))
 }

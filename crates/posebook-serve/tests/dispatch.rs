@@ -1,0 +1,13 @@
+//! Jobs from the queue to their end: results, progress, failures, cancellation, limits, the end of the server.
+
+mod dispatch {
+    mod cancel;
+    mod end_of_server;
+    mod limits;
+    mod recovery;
+    mod results;
+    mod sources;
+}
+#[path = "../../../tests/common/skip.rs"]
+mod skip;
+mod support;

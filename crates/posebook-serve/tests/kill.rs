@@ -1,0 +1,12 @@
+//! `kill -9` of a server at random moments, while clients upload, queue, watch and cancel.
+//!
+//! The server is this test program, started again: see `server_process`.
+
+#[path = "../../../tests/common/skip.rs"]
+mod skip;
+mod support;
+
+mod kill {
+    mod client;
+    mod rounds;
+}
