@@ -107,11 +107,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let request = read_request(&path)?;
     options.allow.extend(folders_of(&request));
-    let folder = options.data.clone();
+    let folder = std::path::absolute(&options.data)?;
     match posebook_serve::once(options, backend, request, stop) {
         Ok(job) => Ok(report(&job, &folder)),
         Err(OnceError::Problem(problem)) => {
-            let at = problem.pointer.map(|pointer| format!(" (at {pointer})")).unwrap_or_default();
+            let at = problem.pointer.as_ref().map(|pointer| format!(" (at {pointer})")).unwrap_or_default();
             bail!("{}: {}{at}", path.display(), problem.detail)
         }
         Err(OnceError::Serve(error)) => Err(error.into()),

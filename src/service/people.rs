@@ -171,7 +171,7 @@ mod tests {
                     frame,
                     track,
                     score: 0.3,
-                    x1_px: f32::NAN,
+                    truth_id: None,
                     betas,
                     ..PersonRow::default()
                 };
@@ -196,7 +196,7 @@ mod tests {
         let all: Vec<Value> = serde_json::from_str(&text(PeopleFormat::Json)).unwrap();
         let frames: Vec<u64> = all.iter().map(|row| row["frame"].as_u64().unwrap()).collect();
         assert_eq!(frames, [1, 2, 3, 4]);
-        assert_eq!((&all[0]["track"], &all[0]["x1_px"]), (&Value::from(2), &Value::Null));
+        assert_eq!((&all[0]["track"], &all[0]["truth_id"]), (&Value::from(2), &Value::Null));
         let keys: Vec<&String> = all[0].as_object().unwrap().keys().collect();
         let columns: Vec<&str> = PersonRow::columns().iter().map(|column| column.name).collect();
         assert_eq!(keys, columns);

@@ -83,7 +83,7 @@ fn of_images(request: &ReconstructRequest) -> Result<Prediction, Problem> {
 /// Width and height of an image: by its header if its name says what it is, otherwise it is decoded.
 fn image_size(image: &Path) -> Result<(usize, usize), String> {
     if video::sources::is_image_source(image) {
-        let probe = video::probe(image).map_err(|error| error.kind.to_string())?;
+        let probe = video::probe(image).map_err(|error| without_path(&error.kind.to_string(), image))?;
         return Ok((probe.width, probe.height));
     }
     let still = video::still::read(image, 0).map_err(|error| error.reason)?;
@@ -96,8 +96,14 @@ fn unreadable(error: &VideoError, index: usize, of: usize) -> Problem {
         VideoErrorKind::ProgramNotFound { .. } | VideoErrorKind::CannotStart { .. } => {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.kind.to_string())
         }
-        kind => not_a_video(&kind.to_string(), index, of),
+        kind => not_a_video(&without_path(&kind.to_string(), &error.path), index, of),
     }
+}
+
+/// A message of ffmpeg or the prober that does not name the file.
+fn without_path(message: &str, path: &Path) -> String {
+    let path = path.display();
+    message.replace(&format!("file:{path}: "), "").replace(&path.to_string(), "the file")
 }
 
 fn not_a_video(reason: &str, index: usize, of: usize) -> Problem {

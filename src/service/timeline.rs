@@ -164,7 +164,7 @@ pub fn stages(results: &Path) -> io::Result<Vec<StageTime>> {
         stage.map(|stage| StageTime { waiting_seconds: seconds, waits_for, ..stage })
     };
     let overlaps = run.overlap == Some(true);
-    let span = (last > first).then(|| last - first);
+    let span = (last > first).then_some(last - first);
     let opening = timing.open_secs;
     let is_extracted = run.mode.is_some_and(|mode| mode.name().starts_with("extract"));
     let without_units = |stage: Option<StageTime>| stage.map(|stage| StageTime { units: None, ..stage });
@@ -226,7 +226,7 @@ mod tests {
             (two.id, &two.observed[..], &two.predicted[..]),
             (2, &[(1, 2), (4, 5)][..], &[(2, 4), (5, 7)][..])
         );
-        assert_eq!(one.color, "#ff0056");
+        assert_eq!(one.color, "#ff0156");
     }
 
     #[test]

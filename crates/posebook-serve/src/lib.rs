@@ -20,6 +20,7 @@ pub mod backend;
 pub mod dispatch;
 pub mod http;
 pub mod job;
+mod log;
 mod once;
 mod openapi;
 pub mod options;

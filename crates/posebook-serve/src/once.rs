@@ -25,7 +25,7 @@ pub enum OnceError {
     Serve(#[from] ServeError),
     /// The request is refused.
     #[error("{}", .0.detail)]
-    Problem(Box<Problem>),
+    Problem(Problem),
 }
 
 impl From<StoreError> for OnceError {
@@ -48,7 +48,7 @@ pub fn once(
     let service = Service::new(options, backend)?;
     let request = JobRequest { priority: PRIORITY, ..request };
     let added = submit::submit_blocking(&service, submit::Submission::new(request));
-    let (mut job, _) = added.map_err(|problem| OnceError::Problem(Box::new(problem)))?;
+    let (mut job, _) = added.map_err(OnceError::Problem)?;
     let dispatcher = Dispatcher::start(Arc::clone(&service));
     let dispatcher = dispatcher.map_err(ServeError::io("cannot start the threads of the devices"))?;
     let dispatcher = service.dispatcher.get_or_init(|| dispatcher);

@@ -1,17 +1,36 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
-use crate::store::StoreError;
 pub use axum::http::StatusCode;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use std::ops::{Deref, DerefMut};
 
 /// Beginning of the types' addresses. The host never resolves (RFC 6761).
 const TYPES: &str = "https://posebook.invalid/problems/";
 
-/// An error for a client.
+/// An error for a client. It is a pointer, so that results with it stay small.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Members>);
+
+impl Deref for Problem {
+    type Target = Members;
+
+    fn deref(&self) -> &Members {
+        &self.0
+    }
+}
+
+impl DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut Members {
+        &mut self.0
+    }
+}
+
+/// The members of a [`Problem`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Members {
     /// Address of the type: [`TYPES`] and a name such as `unknown-setting`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -51,7 +70,7 @@ impl Problem {
     /// A problem of the type `name`, such as `not-a-video`.
     #[must_use]
     pub fn new(status: StatusCode, name: &str, detail: impl Into<String>) -> Problem {
-        Problem {
+        Problem(Box::new(Members {
             kind: format!("{TYPES}{name}"),
             title: name.replace('-', " "),
             status: status.as_u16(),
@@ -64,20 +83,19 @@ impl Problem {
             free_bytes: None,
             error: None,
             cause: None,
-        }
+        }))
     }
 
     /// 500 `internal`: `cause` is written to the log; a client learns the request's id only.
     #[must_use]
     pub fn internal(cause: impl std::fmt::Display) -> Problem {
-        Problem {
-            cause: Some(cause.to_string()),
-            ..Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "the server failed; its log says why under the id of this request",
-            )
-        }
+        let mut problem = Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the server failed; its log says why under the id of this request",
+        );
+        problem.cause = Some(cause.to_string());
+        problem
     }
 
     /// 507 `disk-full` with the bytes that are needed and the bytes that are free.
@@ -91,11 +109,10 @@ impl Problem {
         };
         let detail =
             format!("the server's disk is too full{numbers}; delete jobs or uploads, or ask for less");
-        Problem {
-            needed_bytes,
-            free_bytes,
-            ..Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail)
-        }
+        let mut problem = Problem::new(StatusCode::INSUFFICIENT_STORAGE, "disk-full", detail);
+        problem.needed_bytes = needed_bytes;
+        problem.free_bytes = free_bytes;
+        problem
     }
 
     /// 404 `no-such-job`.
@@ -138,14 +155,23 @@ impl Problem {
 
     /// The same with a JSON pointer into the request.
     #[must_use]
-    pub fn at(self, pointer: impl Into<String>) -> Problem {
-        Problem { pointer: Some(pointer.into()), ..self }
+    pub fn at(mut self, pointer: impl Into<String>) -> Problem {
+        self.pointer = Some(pointer.into());
+        self
     }
 
     /// The same with `Retry-After`.
     #[must_use]
-    pub fn retry_after(self, seconds: u64) -> Problem {
-        Problem { retry_after: Some(seconds), ..self }
+    pub fn retry_after(mut self, seconds: u64) -> Problem {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The same with its detail under the name `error` too, which clients of the older interfaces read.
+    #[must_use]
+    pub fn with_error(mut self) -> Problem {
+        self.error = Some(self.detail.clone());
+        self
     }
 
     /// Name of the type, such as `unknown-setting`.
@@ -168,17 +194,5 @@ impl IntoResponse for Problem {
         let mut response = (status, headers, body).into_response();
         response.extensions_mut().insert(self);
         response
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Problem {
-        match error {
-            StoreError::DiskFull { .. } => Problem::disk_full(None, None),
-            StoreError::Undone | StoreError::Busy { .. } => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-again", error.to_string()).retry_after(1)
-            }
-            _ => Problem::internal(error),
-        }
     }
 }

@@ -9,11 +9,12 @@ use crate::job::JobId;
 use crate::options::Options;
 use crate::paths::PathRules;
 use crate::store::local::check_local;
-use crate::store::{Store, StoreError};
+use crate::store::{Clock, Store, StoreError, system_time};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -97,21 +98,38 @@ impl Service {
     /// If an option is invalid, the data folder cannot be used, is in use by another server or is on a network file system, or
     /// the database cannot be opened.
     pub fn new(options: Options, backend: Arc<dyn Backend>) -> Result<Arc<Service>, ServeError> {
+        Service::with_clock(options, backend, Arc::new(system_time))
+    }
+
+    /// [`Service::new`] with another clock, for tests.
+    ///
+    /// # Errors
+    /// As [`Service::new`].
+    pub fn with_clock(
+        options: Options,
+        backend: Arc<dyn Backend>,
+        clock: Clock,
+    ) -> Result<Arc<Service>, ServeError> {
         let auth = Auth::new(&options)?;
         let devices = chosen_devices(&options.devices, &backend.devices())?;
         let paths = PathRules::new(&options.allow, &options.maps).map_err(ServeError::Options)?;
-        // job processes get these paths and have working directories of their own
-        let data = std::path::absolute(&options.data).map_err(ServeError::io("the data folder"))?;
-        let options = Options { data, ..options };
         // before anything is created there
         check_local(&options.data)?;
-        for name in ["", UPLOADS, WORK, DONE] {
+        let cannot_create =
+            |folder: &Path| ServeError::io(format!("cannot create the folder {}", folder.display()));
+        // for this user alone; one that exists keeps its rights
+        let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(&options.data);
+        created.map_err(cannot_create(&options.data))?;
+        // absolute, because job processes have working directories of their own; and the same at every start, because processes
+        // that an ended server left are found by it
+        let data = fs::canonicalize(&options.data).map_err(ServeError::io("the data folder"))?;
+        let options = Options { data, ..options };
+        for name in [UPLOADS, WORK, DONE] {
             let folder = options.data.join(name);
-            fs::create_dir_all(&folder)
-                .map_err(ServeError::io(format!("cannot create {}", folder.display())))?;
+            fs::create_dir_all(&folder).map_err(cannot_create(&folder))?;
         }
         let lock = lock_data_folder(&options.data)?;
-        let store = Store::open(&options.data)?;
+        let store = Store::open_with_clock(&options.data, clock)?;
         let fetcher = Fetcher::with_network(options.network.clone());
         Ok(Arc::new(Service {
             options,
@@ -191,7 +209,14 @@ impl Server {
     /// # Errors
     /// As [`Service::new`], and if the address cannot be bound.
     pub fn bind(options: Options, backend: Arc<dyn Backend>) -> Result<Server, ServeError> {
-        let service = Service::new(options, backend)?;
+        Server::of(Service::new(options, backend)?)
+    }
+
+    /// Listens for a service that is not served yet.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub fn of(service: Arc<Service>) -> Result<Server, ServeError> {
         let given = service.options.listen;
         let what = || format!("cannot listen on {given} (choose another address or port with --listen)");
         let listener = TcpListener::bind(given).map_err(ServeError::io(what()))?;

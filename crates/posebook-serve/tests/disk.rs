@@ -6,10 +6,11 @@ mod skip;
 mod support;
 
 use serde_json::json;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::{TestServer, request, wait_until};
 use tempfile::TempDir;
@@ -45,7 +46,7 @@ impl SmallDisk {
     /// Writes a file until `left` bytes are free.
     fn fill(&self, left: u64) -> PathBuf {
         let path = self.folder.path().join("filler");
-        let mut file = File::create(&path).unwrap();
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
         while free(self.folder.path()) > left {
             let bytes = (free(self.folder.path()) - left).min(MIB);
             if file.write_all(&vec![1; bytes as usize]).is_err() {
@@ -86,11 +87,8 @@ fn an_upload_that_fills_the_disk_is_refused_and_its_bytes_are_removed() {
     chunks.extend_from_slice(b"0\r\n\r\n");
     let headers = [("Transfer-Encoding", "chunked")];
     if let Ok(answer) = request(server.address, "PUT", "/v1/uploads?name=a.mp4", &headers, &chunks) {
-        eprintln!("{}", answer.text());
         assert!(answer.status == 507 || answer.status == 411, "{} {}", answer.status, answer.text());
     }
-    let listing = Command::new("find").arg(disk.folder.path()).arg("-ls").output().unwrap();
-    eprintln!("{}", String::from_utf8_lossy(&listing.stdout));
     wait_until("its bytes are removed", || free(disk.folder.path()) + MIB > before);
     let id = server.upload("small.mp4", b"fits");
     assert!(server.service.store.upload(&id).unwrap().is_some());
@@ -135,13 +133,24 @@ fn the_end_of_a_job_is_recorded_as_soon_as_there_is_space() {
     let Some(disk) = SmallDisk::mount(24) else { return };
     // no floor: nothing is stopped before the disk is full to the last byte
     let server = disk.server(0);
-    let id = server.queue(json!({ "frames": 40, "frame_seconds": 0.05 }));
+    let settings = json!({ "frames": 30, "frame_seconds": 0.05, "bytes": 3 * MIB, "predicted_bytes": 0 });
+    let id = server.queue(settings);
     server.wait_for(&id, "running");
-    let filler = disk.fill(0);
-    // long enough for the process to end without space for its rows and its outcome
-    std::thread::sleep(Duration::from_secs(4));
-    assert_eq!(server.get("/healthz").status, 200);
-    fs::remove_file(filler).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        // whatever becomes free is taken
+        threads.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                disk.fill(0);
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        // long enough for the process to end without space for its rows and its outcome
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(server.get("/healthz").status, 200);
+        is_over.store(true, Ordering::Relaxed);
+    });
+    fs::remove_file(disk.folder.path().join("filler")).unwrap();
     let job = server.wait_for(&id, "failed");
     assert_eq!(job["failure"]["kind"], "disk_full", "{job:#}");
     let events = server.service.store.events(Some(id.parse().unwrap()), 0, 1000).unwrap();

@@ -2,12 +2,11 @@
 
 mod dispatch {
     mod cancel;
+    mod clock;
     mod end_of_server;
     mod limits;
     mod recovery;
     mod results;
     mod sources;
 }
-#[path = "../../../tests/common/skip.rs"]
-mod skip;
 mod support;

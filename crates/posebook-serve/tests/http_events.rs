@@ -132,3 +132,38 @@ fn events_of_all_jobs_begin_now_and_are_told_of_the_end_of_the_server() {
     assert!(rest.iter().any(|event| event.data["job"] == b && event.data["state"] == "queued"), "{rest:#?}");
     stopped.join().expect("no panic").expect("a clean end");
 }
+
+#[test]
+fn numbers_of_events_go_on_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = TestServer::start(TestServer::options(&folder));
+    let id = server.queue(json!({ "frames": 2 }));
+    server.wait_for(&id, "succeeded");
+    let path = format!("/v1/jobs/{id}/events");
+    let before = Stream::open(&server, &path, "").events();
+    server.stop().expect("a clean end");
+
+    let server = TestServer::start(TestServer::options(&folder));
+    let second = before[1].id;
+    let rest = Stream::open(&server, &path, &format!("Last-Event-ID: {second}\r\n")).events();
+    assert_eq!(rest, before[2..]);
+    let last = before.last().expect("events").id;
+    let all = Stream::open(&server, "/v1/events", &format!("Last-Event-ID: {last}\r\n"));
+    let next = server.queue(json!({ "frames": 1 }));
+    let mut all = all;
+    let event = all.event().expect("an event");
+    assert!(event.id > last && event.data["job"] == next, "{event:?}");
+    server.wait_for(&next, "succeeded");
+}
+
+#[test]
+fn progress_comes_at_most_four_times_a_second() {
+    let server = TestServer::fresh(|_| {});
+    let id = server.queue(json!({ "frames": 60, "frame_seconds": 0.02 }));
+    let began = std::time::Instant::now();
+    let events = Stream::open(&server, &format!("/v1/jobs/{id}/events"), "").events();
+    let seconds = began.elapsed().as_secs_f64();
+    let progress = events.iter().filter(|event| event.kind == "progress").count();
+    // one more for the last frame, which is always reported
+    assert!(progress >= 2 && progress as f64 <= seconds * 4.0 + 2.0, "{progress} in {seconds} s");
+}

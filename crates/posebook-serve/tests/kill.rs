@@ -2,8 +2,6 @@
 //!
 //! The server is this test program, started again: see `server_process`.
 
-#[path = "../../../tests/common/skip.rs"]
-mod skip;
 mod support;
 
 mod kill {

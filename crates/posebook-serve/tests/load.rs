@@ -80,8 +80,8 @@ fn client(address: SocketAddr, seen: &Mutex<Seen>, number: usize, until: Instant
     }
 }
 
-fn run(clients: usize, time: Duration) {
-    let server = TestServer::fresh(|options| options.queue_max = 50);
+fn run(clients: usize, time: Duration, queue_max: usize) {
+    let server = TestServer::fresh(|options| options.queue_max = queue_max);
     let seen = Mutex::new(Seen::default());
     let until = Instant::now() + time;
     std::thread::scope(|threads| {
@@ -128,11 +128,11 @@ fn run(clients: usize, time: Duration) {
 
 #[test]
 fn a_hundred_clients_for_three_seconds() {
-    run(100, Duration::from_secs(3));
+    run(100, Duration::from_secs(3), 50);
 }
 
 #[test]
 #[ignore = "takes 20 s: the full load of `cargo test -p posebook-serve --test load -- --ignored --nocapture`"]
 fn a_hundred_clients_for_twenty_seconds() {
-    run(100, Duration::from_secs(20));
+    run(100, Duration::from_secs(20), 500);
 }

@@ -245,7 +245,7 @@ fn dripped_and_silent_heads_are_cut_off() {
 
 #[test]
 fn dripped_and_silent_bodies_have_a_time_in_all() {
-    let server = TestServer::limited(|_, limits| limits.body_time = Duration::from_millis(400));
+    let server = TestServer::limited(|_, limits| limits.body_time = Duration::from_millis(200));
     let host = host(&server);
     for path in ["/v1/jobs", "/predictions", "/pose/video"] {
         for framing in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
@@ -466,7 +466,11 @@ fn of_300_connections_200_are_served_and_100_are_told() {
 #[test]
 fn listeners_do_not_take_the_places_of_others() {
     raise_file_limit();
-    let server = TestServer::limited(|_, limits| limits.listeners = 500);
+    let server = TestServer::limited(|_, limits| {
+        limits.listeners = 500;
+        // a client that left is noticed at the second comment after that
+        limits.comment_time = Duration::from_millis(500);
+    });
     let host = host(&server);
     let id = server.queue(json!({ "frames": 3, "frame_seconds": 0.1, "pause_seconds": 60 }));
     server.wait_for(&id, "running");

@@ -217,6 +217,10 @@ fn without_the_token_nothing_but_health_is_answered() {
         let answer = server.request(method, path, &[], b"");
         assert_problem(&answer, 401, "unauthenticated");
         assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"posebook\""));
+        // a stream with the token would not end
+        if path == "/v1/events" {
+            continue;
+        }
         let with = server.request(method, path, &[("Authorization", &format!("Bearer {token}"))], b"");
         assert_ne!(with.status, 401, "{method} {path}");
     }
@@ -234,7 +238,6 @@ fn wrong_tokens_are_refused_without_repeating_them_and_slow_down() {
         format!("Bearer {token}0"),
         format!("Bearer {}", token.to_uppercase()),
         "Bearer secret-guess".into(),
-        "Bearer ".into(),
     ];
     for value in &wrong {
         let answer = send(value);
@@ -247,6 +250,7 @@ fn wrong_tokens_are_refused_without_repeating_them_and_slow_down() {
     }
     // another scheme and a missing token are not attempts
     for _ in 0..20 {
+        assert_problem(&send("Bearer "), 401, "unauthenticated");
         assert_problem(&send("Basic dXNlcjpwYXNz"), 401, "unauthenticated");
         assert_problem(&server.get("/v1/jobs"), 401, "unauthenticated");
     }

@@ -53,7 +53,9 @@ fn begin_patch(server: &TestServer, path: &str, length: usize) -> TcpStream {
 fn send(server: &TestServer, path: &str, stream: &mut TcpStream, bytes: &[u8]) {
     stream.write_all(bytes).unwrap();
     let file = server.service.upload_folder(id(path)).join("source");
-    wait_until("the bytes are written", || file.metadata().is_ok_and(|about| about.len() == bytes.len() as u64));
+    wait_until("the bytes are written", || {
+        file.metadata().is_ok_and(|about| about.len() == bytes.len() as u64)
+    });
 }
 
 fn answer(mut stream: TcpStream) -> Answer {
@@ -374,4 +376,85 @@ fn the_method_may_come_in_a_header() {
     assert_problem(&server.request("POST", &path, &[TUS], b""), 405, "method-not-allowed");
     assert_eq!(server.request("POST", &path, &[TUS, ("X-HTTP-Method-Override", "DELETE")], b"").status, 204);
     assert_eq!(head(&server, &path).status, 410);
+}
+
+/// Numbers from 0 to `end`, exclusive, always the same ones.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+}
+
+#[test]
+fn whatever_a_client_sends_the_bytes_are_those_that_were_acknowledged() {
+    let server = TestServer::fresh(|options| options.upload_max_bytes = 1000);
+    let mut numbers = Numbers(17);
+    let path = create(&server, 200);
+    let mut stored: Vec<u8> = Vec::new();
+    let offsets =
+        ["0", "1", "199", "200", "201", "-1", "x", "", "1e3", " 3", "18446744073709551616", "\u{b9}"];
+    let types = ["application/offset+octet-stream", "text/plain", "", "Application/Offset+Octet-Stream; x=y"];
+    let methods = ["PATCH", "HEAD", "GET", "POST", "OPTIONS"];
+    let others = [
+        ("Tus-Resumable", "0.2.2"),
+        ("Tus-Resumable", "1.0.0"),
+        ("Upload-Length", "200"),
+        ("Upload-Length", "100"),
+        ("Upload-Length", "x"),
+        ("Upload-Checksum", "sha1 x"),
+        ("Upload-Concat", "final;/a /b"),
+        ("Upload-Defer-Length", "1"),
+        ("Upload-Metadata", ",,,"),
+        ("X-HTTP-Method-Override", "PATCH"),
+        ("X-HTTP-Method-Override", "HEAD"),
+        ("Transfer-Encoding", "chunked"),
+        ("Content-Encoding", "gzip"),
+        ("Range", "bytes=0-1"),
+    ];
+    for round in 0..400 {
+        let here = stored.len().to_string();
+        let mut headers: Vec<(&str, &str)> = Vec::new();
+        let offset =
+            if numbers.below(2) == 0 { here.as_str() } else { offsets[numbers.below(offsets.len())] };
+        if numbers.below(10) > 0 {
+            headers.push(("Upload-Offset", offset));
+        }
+        headers.push(("Content-Type", types[numbers.below(8) % 5 % types.len()]));
+        for _ in 0..numbers.below(3) {
+            headers.push(others[numbers.below(others.len())]);
+        }
+        let byte = (round % 251) as u8;
+        let bytes = vec![byte; numbers.below(8)];
+        let is_chunked = headers.iter().any(|(name, _)| *name == "Transfer-Encoding");
+        let mut body = bytes.clone();
+        if is_chunked {
+            body = format!("{:x}\r\n", bytes.len()).into_bytes();
+            body.extend_from_slice(&bytes);
+            body.extend_from_slice(if bytes.is_empty() { b"\r\n" } else { b"\r\n0\r\n\r\n" });
+        }
+        let method = methods[numbers.below(8).saturating_sub(3)];
+        let answer = server.request(method, &path, &headers, &body);
+        assert!(answer.status < 500, "{method} {headers:?}: {}", answer.text());
+        let is_patch = method == "PATCH"
+            || method == "POST"
+                && headers
+                    .iter()
+                    .find(|(name, _)| *name == "X-HTTP-Method-Override")
+                    .is_some_and(|(_, value)| *value == "PATCH");
+        if is_patch && answer.status == 204 {
+            stored.extend_from_slice(&bytes);
+        }
+        let asked = head(&server, &path);
+        assert_eq!(
+            asked.header("upload-offset"),
+            Some(&*stored.len().to_string()),
+            "{method} {headers:?} {bytes:?}: {}",
+            answer.status
+        );
+    }
+    assert!(stored.len() > 20, "{} bytes were stored", stored.len());
+    assert_eq!(std::fs::read(server.service.upload_folder(id(&path)).join("source")).unwrap(), stored);
 }

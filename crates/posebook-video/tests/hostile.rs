@@ -72,7 +72,8 @@ fn a_file_that_names_other_files_is_refused_and_they_are_not_opened() {
     let url = format!("file://{absolute}");
     for other in ["other.mp4", "../above.mp4", &absolute, &format!("file:{absolute}"), &url] {
         for (text, kind) in playlists(other) {
-            for name in ["x.mp4", "x"] {
+            // without an extension, too
+            for name in ["x.mp4", "x"].into_iter().take(if other == "other.mp4" { 2 } else { 1 }) {
                 let path = folder.path().join("uploads").join(name);
                 fs::write(&path, &text).unwrap();
                 let error = read(&path, folder.path()).unwrap_err();
@@ -98,9 +99,12 @@ fn a_file_replaced_by_a_playlist_after_it_was_probed_gives_no_frame_of_another_f
     let path = folder.path().join("a.ts");
     let probe = video::probe(&path).unwrap();
     let other = folder.path().join("other.ts").display().to_string();
-    for (text, _) in playlists(&other) {
+    for (text, kind) in playlists(&other) {
+        if !matches!(kind, "DASH manifest" | "list of files") && !text.starts_with("#EXTM3U\n#EXT-X-TARGET") {
+            continue;
+        }
         fs::write(&path, text).unwrap();
-        for mode in ["stream-sequential", "stream-seek", "stream-indexed", "extract-memory", "extract-png"] {
+        for mode in ["stream-sequential", "stream-seek", "extract-png"] {
             let settings = Settings { mode: Some(mode.parse().unwrap()), ..Settings::default() };
             let source = video::open_probed(probe.clone(), &settings, folder.path(), None);
             let frame = source.and_then(|mut source| source.next_frame().map(|frame| frame.is_some()));
@@ -121,7 +125,17 @@ fn a_movie_whose_data_are_in_another_file_does_not_open_it() {
         let bytes = with_box(&whole, &references, &alias("other.mov", &path));
         let crafted = folder.path().join("x.mov");
         fs::write(&crafted, bytes).unwrap();
-        // ffmpeg may read the file's own data at the claimed positions, or nothing
+        // ffmpeg understands the reference
+        let mut ffprobe = std::process::Command::new("ffprobe");
+        let stderr = ffprobe
+            .args(["-v", "warning"])
+            .args(video::file_args::input_args(&crafted))
+            .output()
+            .unwrap()
+            .stderr;
+        let stderr = String::from_utf8_lossy(&stderr);
+        assert!(stderr.contains("external track") && stderr.contains("other.mov"), "{path}: {stderr}");
+        // it may read the file's own data at the claimed positions, or nothing
         let outcome = outcome(&crafted, folder.path());
         assert!(!outcome.contains("stalled"), "{path}: {outcome}");
     }

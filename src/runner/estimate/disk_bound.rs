@@ -2,7 +2,7 @@
 //!
 //! In: settings, and the number and size of frames. Out: bytes of scratch images, the overlay and tables together. The bound is for
 //! filmed and drawn material; noise may exceed it, so that free space is to be watched while a run goes on. The number of people
-//! is not known before a run: [`PEOPLE`] are assumed in every frame.
+//! is not known before a run: four are assumed in every frame.
 
 use crate::experiment::Settings;
 use crate::experiment::phalp_settings::TrackOptions;

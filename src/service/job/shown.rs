@@ -24,7 +24,11 @@ impl ShownNames {
         let given = |index: usize| job.source_names.get(index).unwrap_or(&job.source_name);
         let names: Vec<String> = (0..job.sources.len()).map(|index| safe_name(given(index))).collect();
         let text = |path: &PathBuf| path.display().to_string();
-        let mut replaced: Vec<(String, String)> = job.sources.iter().map(text).zip(names.clone()).collect();
+        let paths = job.sources.iter().map(text).zip(&names);
+        // ffmpeg names a file with its protocol
+        let mut replaced: Vec<(String, String)> = paths
+            .flat_map(|(path, name)| [(format!("file:{path}"), name.clone()), (path, name.clone())])
+            .collect();
         replaced.extend(job.boxes.as_ref().map(|boxes| (text(boxes), "boxes".to_string())));
         replaced.push((format!("{}/", folder.display()), String::new()));
         // a path that begins with another one comes first
@@ -101,7 +105,7 @@ mod tests {
             device: "cpu".into(),
         };
         let shown = ShownNames::new(&job, Path::new("/data/work/1-1"));
-        let text = "/data/uploads/1/source.mp4.png, /data/uploads/1/source.mp4: /data/work/1-1/files/x; \
+        let text = "file:/data/uploads/1/source.mp4.png, /data/uploads/1/source.mp4: /data/work/1-1/files/x; \
                     /data/uploads/2/source.txt:3";
         assert_eq!(shown.text(text), "b.png, a.mp4: files/x; boxes:3");
     }

@@ -27,6 +27,8 @@ use std::path::{Path, PathBuf};
 const QUICK: &str = "quick";
 /// Most settings of a job.
 const MAX_SETTINGS: usize = 256;
+/// Most settings of an experiment among which the wrong one is looked for: each is tried, and an experiment takes 50 ms to check.
+const MAX_TRIED: usize = 32;
 /// Names of sources while only settings are checked: no such files exist.
 const NO_VIDEO: &str = "video of the job.mp4";
 const NO_IMAGE: &str = "image of the job.jpg";
@@ -110,6 +112,9 @@ pub fn parse(project: &Project, given: &Given) -> Result<Work, WrongSetting> {
         Err(error) if error.key.is_some() => return Err(with_given_key(error, given.settings)),
         Err(error) => error,
     };
+    if given.kind == JobKind::Experiment && given.settings.len() > MAX_TRIED {
+        return Err(error);
+    }
     // which of them is it: one that is wrong alone, or one without which the others are right
     let with = |settings: &Map<String, Value>| parse_all(project, &Given { settings, ..*given });
     for (key, value) in given.settings {

@@ -6,7 +6,7 @@
 
 use super::signature::WebhookSecret;
 use super::{Fetcher, target};
-use crate::http::log;
+use crate::log;
 use crate::job::JobId;
 use crate::service::Service;
 use crate::store::{DueWebhook, Store};
@@ -204,7 +204,7 @@ impl<'a> Delivery<'a> {
             // "gone": the receiver wants no more
             Ok(410) => Err(("the receiver answers 410".into(), Again::Never)),
             Ok(status) => Err(later(format!("the receiver answers {status}"))),
-            Err(problem) => Err(later(problem.detail)),
+            Err(problem) => Err(later(problem.detail.clone())),
         }
     }
 }

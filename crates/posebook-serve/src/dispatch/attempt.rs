@@ -2,13 +2,14 @@
 
 use super::finish::{finish, read_outcome};
 use super::job_log::JobLog;
-use super::process::{Execution, ProcessEnd, StopReason, lock};
+use super::output::lock;
+use super::process::{Execution, ProcessEnd, StopReason};
 use super::sources::{self, NotPrepared, failure};
 use super::{Control, report};
-use crate::http::log;
 use crate::job::{
     Failure, FailureKind, JOB_FILE, Job, JobFile, JobOutcome, JobState, LOG_FILE, OUTCOME_FILE, RESULTS,
 };
+use crate::log;
 use crate::service::Service;
 use crate::store::End;
 use nix::sys::signal::Signal;
@@ -33,7 +34,7 @@ enum Decision {
 pub(super) fn run(service: &Service, job: &Job, control: &Control) {
     log::job_state(service.options.log, job);
     // a cancellation before the job was registered has changed the store alone
-    if !matches!(service.store.job(job.id), Ok(Some(Job { state: JobState::Starting, .. }))) {
+    if matches!(service.store.job(job.id), Ok(Some(now)) if now.state != JobState::Starting) {
         control.cancel();
     }
     let folder = service.work_folder(job.id, job.attempt);
@@ -58,6 +59,7 @@ fn settle(service: &Service, job: &Job, folder: &Path, control: &Control, decisi
                     let _ = fs::remove_dir_all(folder.join(name));
                 }
                 let _ = fs::remove_file(folder.join(OUTCOME_FILE));
+                log_requeue(service, job, "the server was stopped");
                 if let Ok(Some(job)) = service.store.job(job.id) {
                     log::job_state(service.options.log, &job);
                 }
@@ -92,23 +94,26 @@ fn begin_folder(service: &Service, job: &Job, folder: &Path) -> io::Result<()> {
     let before = service.work_folder(job.id, job.attempt.saturating_sub(1));
     let log = folder.join(LOG_FILE);
     // without it the log begins here
-    let is_continued = fs::rename(before.join(LOG_FILE), &log).is_ok();
+    let _ = fs::rename(before.join(LOG_FILE), &log);
     if job.attempt > 1 {
         let _ = fs::remove_dir_all(before);
     }
-    if is_continued {
-        let why = if job.server_deaths > 0 { "ended" } else { "was stopped" };
-        let attempt = job.attempt;
-        JobLog::open(&log)?
-            .line(&format!("--- attempt {attempt}: the server {why} during the attempt before ---"));
-    }
     Ok(())
+}
+
+/// Says in the log of a job's last attempt why it is queued again. The next attempt continues that log.
+pub(super) fn log_requeue(service: &Service, job: &Job, why: &str) {
+    let path = service.work_folder(job.id, job.attempt).join(LOG_FILE);
+    if let Ok(mut log) = JobLog::open(&path) {
+        log.line(&format!("--- {why} during attempt {}; the job is queued again ---", job.attempt));
+        log.finish(0);
+    }
 }
 
 fn execute(service: &Service, job: &Job, folder: &Path, control: &Control) -> Decision {
     let prepared = match sources::prepare(service, job, folder, control) {
         Ok(prepared) => prepared,
-        Err(NotPrepared::Failed(failure)) => return Decision::End(End::Failed(failure)),
+        Err(NotPrepared::Failed(failure)) => return Decision::End(End::Failed(*failure)),
         Err(NotPrepared::Stopped) => return stopped(control),
     };
     let file = JobFile {

@@ -3,6 +3,7 @@
 use super::device_lock::DeviceLock;
 use super::{Shared, attempt, report};
 use crate::backend::DeviceInfo;
+use crate::log;
 use crate::service::Service;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -21,7 +22,10 @@ pub(super) fn run(service: &Service, shared: &Shared, index: usize, info: &Devic
         let blocked = blocked(service, info, &mut device_lock);
         let is_blocked = blocked.is_some();
         if shared.set_blocked(index, blocked.clone()) {
-            report(service, &blocked.unwrap_or_else(|| format!("{} takes jobs again", info.name)));
+            match blocked {
+                Some(reason) => report(service, &reason),
+                None => log::message(service.options.log, &format!("{} takes jobs again", info.name)),
+            }
         }
         if is_blocked {
             shared.wait(wakes, BLOCKED);
@@ -41,7 +45,8 @@ pub(super) fn run(service: &Service, shared: &Shared, index: usize, info: &Devic
         };
         let control = shared.begin(index, job.id);
         if catch_unwind(AssertUnwindSafe(|| attempt::run(service, &job, &control))).is_err() {
-            attempt::end_after_panic(service, &job, &control);
+            // if this panics as well, the next start decides on the job
+            let _ = catch_unwind(AssertUnwindSafe(|| attempt::end_after_panic(service, &job, &control)));
         }
         shared.end(index, job.id);
     }

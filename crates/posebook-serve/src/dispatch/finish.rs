@@ -5,11 +5,11 @@
 
 use super::sources::{SOURCES, failure};
 use super::{Control, report};
-use crate::http::log;
 use crate::job::{FailureKind, Job, JobOutcome, OUTCOME_FILE, RESULTS, ResultFile};
+use crate::log;
 use crate::options::parse_keep;
 use crate::service::Service;
-use crate::store::End;
+use crate::store::{End, StoreError};
 use posebook_core::files::write_atomically;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -24,11 +24,6 @@ const MAX_OUTCOME: u64 = 1 << 20;
 const RECORD_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is tried while the server ends; the next start finds the folder.
 const TRIES_AT_END: u32 = 3;
-
-/// Bytes that can be written before the disk's floor is reached; all if the system does not say.
-pub(super) fn free_bytes_above_floor(service: &Service) -> u64 {
-    service.disk_space().map_or(u64::MAX, |space| space.free.saturating_sub(space.floor))
-}
 
 /// Reads the outcome of a job's folder.
 ///
@@ -128,26 +123,11 @@ fn write_outcome(folder: &Path, end: &End, given: Option<&JobOutcome>) -> io::Re
 
 /// Records the end of a job whose folder is `done/JOB`. Repeats until the database can be written: the job's device takes no other
 /// job before.
-pub(super) fn record(service: &Service, job: &Job, end: &End, files: &[ResultFile]) {
+fn record(service: &Service, job: &Job, end: &End, files: &[ResultFile]) {
     let mut tries = 0;
-    loop {
-        let keep = job.request.keep.as_deref().and_then(|keep| parse_keep(keep).ok());
-        let keep = keep.unwrap_or(service.options.keep);
-        let milliseconds = keep.map(|keep| i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
-        let expires = milliseconds.map(|keep| service.store.now().saturating_add(keep));
-        match service.store.end(job.id, end, files, expires) {
-            Ok(is_recorded) => {
-                if !is_recorded {
-                    report(service, &format!("job {}: it has ended before", job.id));
-                } else if let Ok(Some(job)) = service.store.job(job.id) {
-                    log::job_state(service.options.log, &job);
-                }
-                return;
-            }
-            Err(error) if tries == 0 => {
-                report(service, &format!("job {}: its end: {error}; trying again", job.id))
-            }
-            Err(_) => {}
+    while let Err(error) = try_record(service, job, end, files) {
+        if tries == 0 {
+            report(service, &format!("job {}: its end: {error}; trying again", job.id));
         }
         tries += 1;
         if service.is_draining() && tries >= TRIES_AT_END {
@@ -155,6 +135,28 @@ pub(super) fn record(service: &Service, job: &Job, end: &End, files: &[ResultFil
         }
         std::thread::sleep(RECORD_INTERVAL);
     }
+}
+
+/// Records the end of a job whose folder is `done/JOB`.
+///
+/// # Errors
+/// If the database cannot be written.
+pub(super) fn try_record(
+    service: &Service,
+    job: &Job,
+    end: &End,
+    files: &[ResultFile],
+) -> Result<(), StoreError> {
+    let keep = job.request.keep.as_deref().and_then(|keep| parse_keep(keep).ok());
+    let keep = keep.unwrap_or(service.options.keep);
+    let milliseconds = keep.map(|keep| i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+    let expires = milliseconds.map(|keep| service.store.now().saturating_add(keep));
+    if !service.store.end(job.id, end, files, expires)? {
+        report(service, &format!("job {}: it has ended before", job.id));
+    } else if let Ok(Some(job)) = service.store.job(job.id) {
+        log::job_state(service.options.log, &job);
+    }
+    Ok(())
 }
 
 /// The regular files below `folder` with their hashes, by name. Links are left out, and names that are not UTF-8.

@@ -8,6 +8,7 @@
 //! | `attempt` | a job that was taken | its end in the store, or its place in the queue again |
 //! | `sources` | the sources of a request | local files that do not change any more |
 //! | `process` | a command | progress and notes in the store, messages in the log, how it ended |
+//! | `output` | what a process writes | progress and notes that wait to be stored, and the log |
 //! | `progress` | progress | rate and time left |
 //! | `job_log` | messages | a file of at most 10 MiB |
 //! | `descendants` | a job's folder | no process that belongs to it |
@@ -21,6 +22,7 @@ mod device;
 mod device_lock;
 mod finish;
 mod job_log;
+mod output;
 mod process;
 mod progress;
 mod recovery;
@@ -243,7 +245,12 @@ impl Dispatcher {
     }
 }
 
+/// Bytes that can be written before the disk's floor is reached; all if the system does not say.
+fn free_bytes_above_floor(service: &Service) -> u64 {
+    service.disk_space().map_or(u64::MAX, |space| space.free.saturating_sub(space.floor))
+}
+
 /// Reports what is not part of a request or of a job's state, such as a full disk, in the server's log.
 fn report(service: &Service, text: &str) {
-    crate::http::log::error(service.options.log, text);
+    crate::log::error(service.options.log, text);
 }

@@ -13,9 +13,9 @@
 
 use super::finish::{self, end_of, list_results, read_outcome};
 use super::sources::failure;
-use super::{Control, descendants, report};
-use crate::http::log;
+use super::{Control, attempt, descendants, report};
 use crate::job::{FailureKind, Job, JobState, RESULTS};
+use crate::log;
 use crate::service::Service;
 use crate::store::End;
 use std::fs::{self, OpenOptions};
@@ -40,8 +40,7 @@ fn decide(service: &Service, job: &Job) -> io::Result<()> {
     let done = service.done_folder(job.id);
     if let Ok(outcome) = read_outcome(&done) {
         let files = list_results(&done.join(RESULTS), &|| false)?;
-        finish::record(service, job, &end_of(&outcome), &files);
-        return Ok(());
+        return finish::try_record(service, job, &end_of(&outcome), &files).map_err(io::Error::other);
     }
     let folder = service.work_folder(job.id, job.attempt);
     let control = Control::default();
@@ -55,6 +54,7 @@ fn decide(service: &Service, job: &Job) -> io::Result<()> {
         finish::finish(service, job, &folder, End::Failed(failure(FailureKind::Crashed, message)), &control);
     } else {
         service.store.requeue(job.id, true).map_err(io::Error::other)?;
+        attempt::log_requeue(service, job, "the server ended");
         if let Ok(Some(job)) = service.store.job(job.id) {
             log::job_state(service.options.log, &job);
         }

@@ -9,18 +9,25 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How often it looks.
+/// How often it looks for results and uploads whose time is over.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// How often it looks for leftovers, which takes a look at every folder: at the start, and after so many intervals.
+const SWEEP_INTERVALS: u32 = 60;
 /// How old a folder must be that belongs to no record: a record may be about to be written.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
 /// Removes until the server ends.
 pub(super) fn run(service: &Service, shared: &Shared) {
-    while !shared.is_ending() {
+    for interval in (0..SWEEP_INTERVALS).cycle() {
+        if shared.is_ending() {
+            return;
+        }
         if let Err(error) = remove_expired(service) {
             report(service, &format!("cannot remove expired results: {error}"));
         }
-        sweep(service, LEFTOVER_AGE);
+        if interval == 0 {
+            sweep(service, LEFTOVER_AGE);
+        }
         shared.wait_for_end(INTERVAL);
     }
 }

@@ -6,8 +6,7 @@
 //! - A folder of images is copied, because each image would need a descriptor.
 //! - An address is fetched.
 
-use super::Control;
-use super::finish::free_bytes_above_floor;
+use super::{Control, free_bytes_above_floor};
 use crate::job::{Failure, FailureKind, Job, Progress, Source};
 use crate::paths::OpenedPath;
 use crate::problem::Problem;
@@ -43,13 +42,19 @@ pub(super) enum NotPrepared {
     /// It was canceled, or the server ends.
     Stopped,
     /// It fails.
-    Failed(Failure),
+    Failed(Box<Failure>),
 }
 
 impl From<Problem> for NotPrepared {
     fn from(problem: Problem) -> NotPrepared {
         let kind = if problem.name() == "disk-full" { FailureKind::DiskFull } else { FailureKind::BadSource };
-        NotPrepared::Failed(failure(kind, problem.detail))
+        NotPrepared::failed(kind, problem.detail.clone())
+    }
+}
+
+impl NotPrepared {
+    fn failed(kind: FailureKind, message: impl Into<String>) -> NotPrepared {
+        NotPrepared::Failed(Box::new(failure(kind, message)))
     }
 }
 
@@ -81,7 +86,7 @@ pub(super) fn prepare(
         let free = free_bytes_above_floor(service);
         if needed > free {
             let message = format!("the job needs {needed} bytes of disk space, and {free} are free");
-            return Err(NotPrepared::Failed(failure(FailureKind::DiskFull, message)));
+            return Err(NotPrepared::failed(FailureKind::DiskFull, message));
         }
     }
     if control.is_stopped() {
@@ -109,7 +114,7 @@ impl Preparation<'_> {
                 io::ErrorKind::StorageFull => FailureKind::DiskFull,
                 _ => FailureKind::Error,
             };
-            NotPrepared::Failed(failure(kind, format!("cannot prepare the source: {error}")))
+            NotPrepared::failed(kind, format!("cannot prepare the source: {error}"))
         };
         fs::create_dir_all(&self.folder).map_err(failed)?;
         let prepared = match source {
@@ -122,7 +127,7 @@ impl Preparation<'_> {
     }
 
     fn upload(&self, id: &str, stem: &str) -> Result<PathBuf, NotPrepared> {
-        let bad = |message: String| NotPrepared::Failed(failure(FailureKind::BadSource, message));
+        let bad = |message: String| NotPrepared::failed(FailureKind::BadSource, message);
         let upload = self.service.store.upload(id);
         let upload = upload.map_err(|error| bad(format!("the upload {id}: {error}")))?;
         if upload.is_none_or(|upload| upload.sha256.is_none()) {
@@ -132,7 +137,7 @@ impl Preparation<'_> {
         }
         let lost = |error: io::Error| {
             let message = format!("the file of the upload {id}: {error}; upload it again");
-            NotPrepared::Failed(failure(FailureKind::Lost, message))
+            NotPrepared::failed(FailureKind::Lost, message)
         };
         let file = uploaded_file(&self.service.upload_folder(id)).map_err(lost)?;
         let path = self.folder.join(with_extension_of(stem, &file));
@@ -149,7 +154,7 @@ impl Preparation<'_> {
     fn path(&mut self, given: &str, stem: &str) -> Result<PathBuf, NotPrepared> {
         let opened = self.service.paths.open(given)?;
         let failed = |error: io::Error| {
-            NotPrepared::Failed(failure(FailureKind::BadSource, format!("the path `{given}`: {error}")))
+            NotPrepared::failed(FailureKind::BadSource, format!("the path `{given}`: {error}"))
         };
         if opened.file.metadata().map_err(failed)?.is_dir() {
             let path = self.folder.join(stem);
@@ -167,7 +172,7 @@ impl Preparation<'_> {
     fn fetch(&self, address: &str, stem: &str) -> Result<PathBuf, NotPrepared> {
         if !self.service.options.allow_url {
             let message = "this server does not fetch addresses any more; upload the file";
-            return Err(NotPrepared::Failed(failure(FailureKind::BadSource, message)));
+            return Err(NotPrepared::failed(FailureKind::BadSource, message));
         }
         let of_address = url::Url::parse(address).map(|address| PathBuf::from(address.path()));
         let path = self.folder.join(with_extension_of(stem, &of_address.unwrap_or_default()));
@@ -199,7 +204,7 @@ fn name(service: &Service, source: &Source) -> String {
             _ => id.clone(),
         },
         Source::Path(given) => last_part(given),
-        Source::Url(address) => last_part(&crate::http::log::address(address)),
+        Source::Url(address) => last_part(&crate::log::address(address)),
     }
 }
 

@@ -3,7 +3,6 @@
 //! In: what was asked, and the answer of the route. Out: the answer with its error as problem+json or as a page, with the
 //! headers that all answers have; a line of the log once it was sent or given up.
 
-use super::checks::{is_allowed_origin, request_id};
 use super::{Http, log, pages};
 use crate::job::JobId;
 use crate::problem::Problem;
@@ -16,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
+use uuid::Uuid;
 
 /// The job that an answer is about, where the path does not name it.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +97,9 @@ fn with_problem(asked: &Asked, response: Response) -> Response {
         return response;
     }
     let (mut parts, _) = response.into_parts();
-    let problem = parts.extensions.remove::<Problem>().unwrap_or_else(|| of_status(status, asked));
-    let problem = Problem { instance: Some(asked.path.clone()), request: Some(asked.id.clone()), ..problem };
+    let mut problem = parts.extensions.remove::<Problem>().unwrap_or_else(|| of_status(status, asked));
+    problem.instance = Some(asked.path.clone());
+    problem.request = Some(asked.id.clone());
     let mut rendered = if asked.for_people {
         if status == StatusCode::UNAUTHORIZED { pages::sign_in(&problem) } else { pages::problem(&problem) }
     } else {
@@ -202,4 +203,21 @@ impl HttpBody for Logged {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+pub(crate) fn is_allowed_origin(origin: &HeaderValue, allowed: &[String]) -> bool {
+    // `*` and `null` stand for any page
+    allowed.iter().any(|allowed| {
+        !matches!(allowed.as_str(), "*" | "null")
+            && allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes())
+    })
+}
+
+/// The id that the client sent, if it is `[A-Za-z0-9-]{1,64}`, else a new one.
+pub(crate) fn request_id(headers: &HeaderMap) -> String {
+    let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    let valid = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    sent.filter(valid).map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned)
 }

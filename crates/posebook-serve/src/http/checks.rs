@@ -4,6 +4,7 @@
 //! browsers), headers that all answers have, one line of the log. A panic or a time-out of a route is an error like others.
 
 use super::accept::Ends;
+use super::answer::is_allowed_origin;
 use super::{Http, answer, log};
 use crate::problem::Problem;
 use axum::extract::{Request, State};
@@ -17,7 +18,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
-use uuid::Uuid;
 
 /// Paths that need no token: health, and what the page that asks for the token consists of.
 const OPEN_PATHS: [&str; 6] =
@@ -186,14 +186,6 @@ fn check_origin(headers: &HeaderMap, host: Option<&str>, allowed: &[String]) -> 
     }
 }
 
-pub(crate) fn is_allowed_origin(origin: &HeaderValue, allowed: &[String]) -> bool {
-    // `*` and `null` stand for any page
-    allowed.iter().any(|allowed| {
-        !matches!(allowed.as_str(), "*" | "null")
-            && allowed.as_bytes().eq_ignore_ascii_case(origin.as_bytes())
-    })
-}
-
 /// Answers a preflight: allowed for named origins, else refused.
 fn preflight(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Result<Option<Response>, Problem> {
     let is_preflight =
@@ -218,17 +210,9 @@ fn preflight(method: &Method, headers: &HeaderMap, allowed: &[String]) -> Result
     Ok(Some((StatusCode::NO_CONTENT, headers).into_response()))
 }
 
-/// The id that the client sent, if it is `[A-Za-z0-9-]{1,64}`, else a new one.
-pub(crate) fn request_id(headers: &HeaderMap) -> String {
-    let sent = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-    let valid = |id: &&str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    sent.filter(valid).map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::answer::request_id;
     use super::*;
 
     #[test]

@@ -37,18 +37,13 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
         .route("/health-check", get(health))
 }
 
-/// The problem with its detail under the name `error` too, which such clients read.
-fn with_error(problem: Problem) -> Problem {
-    Problem { error: Some(problem.detail.clone()), ..problem }
-}
-
 async fn add(
     Extension(http): Extension<Arc<Http>>,
     place: Option<Extension<Place>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    predict(&http, place.as_deref(), None, &headers, body).await.map_err(with_error)
+    predict(&http, place.as_deref(), None, &headers, body).await.map_err(Problem::with_error)
 }
 
 async fn add_with_id(
@@ -58,7 +53,7 @@ async fn add_with_id(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    predict(&http, place.as_deref(), Some(id), &headers, body).await.map_err(with_error)
+    predict(&http, place.as_deref(), Some(id), &headers, body).await.map_err(Problem::with_error)
 }
 
 async fn predict(
@@ -125,7 +120,7 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = PredictionId::find(id).map_err(with_error)?;
+    let id = PredictionId::find(id).map_err(Problem::with_error)?;
     let about = AboutJob(id.job);
     let body = service
         .blocking(move |service| {
@@ -133,7 +128,7 @@ async fn show(
             Ok(prediction(service, &job, &id.name, &base_of(&headers)))
         })
         .await
-        .map_err(with_error)?;
+        .map_err(Problem::with_error)?;
     let mut response = Json(body).into_response();
     response.extensions_mut().insert(about);
     Ok(response)
@@ -144,9 +139,9 @@ async fn cancel(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = PredictionId::find(id).map_err(with_error)?;
+    let id = PredictionId::find(id).map_err(Problem::with_error)?;
     let about = AboutJob(id.job);
-    let job = cancel_job(&service, id.job).await.map_err(with_error)?;
+    let job = cancel_job(&service, id.job).await.map_err(Problem::with_error)?;
     let body = service.blocking(move |service| prediction(service, &job, &id.name, &base_of(&headers))).await;
     let mut response = Json(body).into_response();
     response.extensions_mut().insert(about);

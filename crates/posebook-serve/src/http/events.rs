@@ -142,6 +142,7 @@ async fn feed(
     if !send(format!("retry: {RETRY_MS}\n\n").into()).await {
         return;
     }
+    let mut closing = false;
     loop {
         // what this client missed
         loop {
@@ -159,6 +160,9 @@ async fn feed(
                 break;
             }
         }
+        if closing {
+            return;
+        }
         // what happens from now on
         loop {
             tokio::select! {
@@ -166,7 +170,9 @@ async fn feed(
                 _ = comment.tick() => if !send(Bytes::from_static(b":\n\n")).await { return },
                 changed = phase.changed() => {
                     if changed.is_err() || *phase.borrow_and_update() == Phase::Closing {
-                        return;
+                        // the last events, such as that its jobs wait in the queue again
+                        closing = true;
+                        break;
                     }
                     if !std::mem::replace(&mut told, true)
                         && !send(Bytes::from_static(b"event: drain\ndata: {\"detail\":\"the server ends soon\"}\n\n")).await

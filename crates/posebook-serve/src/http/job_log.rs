@@ -1,6 +1,6 @@
 //! `GET /v1/jobs/{id}/log`: the messages of a job's process, all or the last lines.
 
-use super::jobs::parse_id;
+use super::parse_id;
 use crate::job::{Job, LOG_FILE};
 use crate::problem::Problem;
 use crate::service::Service;

@@ -6,7 +6,7 @@ use super::body;
 use super::job_json::{etag, job_json, jobs_json, place};
 use super::prefer::Prefer;
 use super::submit::{Submission, key_of, submit};
-use super::{Http, log};
+use super::{Http, log, parse_id};
 use crate::job::{Job, JobId, JobRequest, JobState};
 use crate::problem::Problem;
 use crate::service::Service;
@@ -37,14 +37,6 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
         .route("/v1/jobs/{id}", get(show).put(add_with_id).delete(delete))
         .route("/v1/jobs/{id}/cancel", post(cancel))
         .route("/v1/jobs/{id}/retry", post(retry))
-}
-
-/// The id in a path.
-///
-/// # Errors
-/// `no-such-job` if it is not one.
-pub(crate) fn parse_id(text: &str) -> Result<JobId, Problem> {
-    text.parse().map_err(|_| Problem::no_such_job(log::escape(&text.chars().take(64).collect::<String>())))
 }
 
 async fn add(

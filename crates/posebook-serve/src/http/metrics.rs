@@ -101,7 +101,7 @@ pub(crate) async fn watch_ends(http: &Arc<Http>) {
     let mut events = match http.hub.subscribe(&http.service).await {
         Ok(events) => events,
         Err(problem) => {
-            let cause = problem.cause.unwrap_or(problem.detail);
+            let cause = problem.cause.as_ref().unwrap_or(&problem.detail);
             log::error(http.service.options.log, &format!("events: {cause}"));
             return;
         }

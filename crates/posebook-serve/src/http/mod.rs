@@ -22,6 +22,8 @@
 //! | `metrics` | the same | Prometheus text |
 //! | `pose_video`, `cog`, `cog_input` | requests of the older interfaces | jobs |
 
+use crate::job::JobId;
+use crate::log;
 use crate::problem::Problem;
 use crate::service::Service;
 use axum::Router;
@@ -42,7 +44,6 @@ mod hub;
 pub mod job_json;
 mod job_log;
 pub mod jobs;
-pub mod log;
 mod metrics;
 mod pages;
 mod people;
@@ -159,4 +160,12 @@ async fn no_such_route() -> Problem {
         "no-such-route",
         "no such address; GET / with `Accept: application/json`, or /openapi.json, lists all",
     )
+}
+
+/// The id in a path.
+///
+/// # Errors
+/// `no-such-job` if it is not one.
+pub(crate) fn parse_id(text: &str) -> Result<JobId, Problem> {
+    text.parse().map_err(|_| Problem::no_such_job(log::escape(&text.chars().take(64).collect::<String>())))
 }

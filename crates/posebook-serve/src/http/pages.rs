@@ -4,7 +4,7 @@
 
 use super::job_json::{place, sources};
 use super::job_log::log_tail;
-use super::jobs::parse_id;
+use super::parse_id;
 use super::system::Estimate;
 use crate::dispatch::DeviceState;
 use crate::job::{Job, JobId, JobState, RESULTS, Source};
@@ -186,6 +186,7 @@ fn queue_view(service: &Service, after: Option<JobId>) -> Result<QueueView, Prob
         free_bytes: service.disk_space().ok().map(|space| space.free),
         estimated_wait: estimate.wait(queued),
         experiments: service.backend.experiments(),
+        needs_token: service.auth.is_required(),
         allows_paths: !service.options.allow.is_empty(),
         allows_urls: service.options.allow_url,
         is_draining: service.is_draining(),

@@ -7,7 +7,7 @@
 
 use super::answer::AboutJob;
 use super::files::{ended_job, results_folder};
-use super::jobs::parse_id;
+use super::parse_id;
 use super::submit::{Submission, submit};
 use super::{Http, body, system};
 use crate::job::{Failure, FailureKind, Job, JobKind, JobRequest, JobState, Source};
@@ -30,11 +30,6 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
         .route("/health", get(health))
 }
 
-/// The problem with its detail under the name `error` too, which such clients read.
-fn with_error(problem: Problem) -> Problem {
-    Problem { error: Some(problem.detail.clone()), ..problem }
-}
-
 async fn add(
     Extension(http): Extension<Arc<Http>>,
     headers: HeaderMap,
@@ -54,7 +49,7 @@ async fn add(
         let position = http.service.blocking(move |service| service.store.queue_position(id)).await?;
         Ok((job, position))
     };
-    let (job, position) = read.await.map_err(with_error)?;
+    let (job, position) = read.await.map_err(Problem::with_error)?;
     let answer = json!({
         "status": if position.is_some() { "queued" } else { status_of(job.state) },
         "job_id": job.id,
@@ -76,7 +71,7 @@ fn status_of(state: JobState) -> &'static str {
 }
 
 async fn status(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    service.blocking(move |service| status_json(service, &id)).await.map(Json).map_err(with_error)
+    service.blocking(move |service| status_json(service, &id)).await.map(Json).map_err(Problem::with_error)
 }
 
 fn status_json(service: &Service, id: &str) -> Result<Value, Problem> {

@@ -2,7 +2,7 @@
 //!
 //! In: the service. Out: `/healthz`, `/readyz`, `/v1/system`, the discovery document, estimates of waiting times.
 
-use super::Limits;
+use super::{Http, Limits};
 use crate::backend::DeviceInfo;
 use crate::dispatch::DeviceState;
 use crate::job::JobState;
@@ -12,7 +12,7 @@ use crate::store::StoreError;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -68,13 +68,15 @@ async fn ready(State(service): State<Arc<Service>>) -> Result<Json<Value>, Probl
         .retry_after(READY_RETRY))
 }
 
-async fn show(State(service): State<Arc<Service>>) -> Result<Json<Value>, Problem> {
-    service.blocking(|service| Ok(Json(system(service)?))).await
+async fn show(
+    State(service): State<Arc<Service>>,
+    Extension(http): Extension<Arc<Http>>,
+) -> Result<Json<Value>, Problem> {
+    service.blocking(move |service| Ok(Json(system(service, &http.limits)?))).await
 }
 
-fn system(service: &Service) -> Result<Value, Problem> {
+fn system(service: &Service, limits: &Limits) -> Result<Value, Problem> {
     let options = &service.options;
-    let limits = Limits::default();
     let counts = service.store.counts()?;
     let count = |state| counts.iter().find(|(known, _)| *known == state).map_or(0, |(_, number)| *number);
     let queued = count(JobState::Queued);

@@ -1,7 +1,10 @@
 //! What a job is: its request, its states, its progress, and the files that the server and a job's process exchange.
 
+mod keep;
 mod request;
 mod strict;
+
+pub use keep::parse_keep;
 
 use posebook_core::toml_error::nearest_match;
 use serde::{Deserialize, Serialize};

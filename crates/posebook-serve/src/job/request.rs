@@ -6,7 +6,7 @@
 
 use super::strict::{self, Strict};
 use super::{JobKind, JobRequest, Source};
-use crate::options::parse_keep;
+use super::parse_keep;
 use crate::problem::Problem;
 use axum::http::StatusCode;
 use posebook_core::toml_error::nearest_match;

@@ -6,7 +6,7 @@ use serde_json::json;
 fn problem(body: &str) -> (u16, Option<String>, String) {
     let problem = JobRequest::from_json(body.as_bytes()).expect_err(body);
     assert_eq!(problem.name(), "malformed", "{body}");
-    (problem.status, problem.pointer, problem.detail)
+    (problem.status, problem.pointer.clone(), problem.detail.clone())
 }
 
 const ID: &str = "0123456789abcdef0123456789abcdef";

@@ -66,6 +66,7 @@ pub fn progress(progress: &Progress) -> String {
     let mut parts = vec![progress.stage.clone()];
     parts.push(match progress.of {
         Some(of) => format!("{} of {}", units(progress.done), units(of)),
+        None if progress.done == 0 => String::new(),
         None => units(progress.done),
     });
     if let Some(rate) = progress.rate.filter(|rate| rate.is_finite() && *rate >= 0.0) {
@@ -127,5 +128,7 @@ mod tests {
             ..Progress::default()
         };
         assert_eq!(progress(&now), "fetch · 2.5 MB · 1.0 MB/s");
+        now = Progress { stage: "write".to_string(), ..Progress::default() };
+        assert_eq!(progress(&now), "write");
     }
 }

@@ -39,7 +39,14 @@ pub fn page(view: &JobView) -> String {
         (source_and_settings(view))
         div #log data-live { (log(view)) }
     };
-    layout::page("job", &job.name, &view.version, view.newest_event, &main)
+    let frame = layout::Frame {
+        kind: "job",
+        title: &job.name,
+        version: &view.version,
+        after: view.newest_event,
+        can_sign_out: view.needs_token,
+    };
+    layout::page(&frame, &main)
 }
 
 fn head(view: &JobView) -> Markup {

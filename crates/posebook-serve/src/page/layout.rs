@@ -5,8 +5,24 @@ use crate::job::{Job, JobState, Progress};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::{Map, Value};
 
-/// A whole page. `kind` tells the script which page it is on, `after` the last event that it shows.
-pub fn page(kind: &str, title: &str, version: &str, after: i64, main: &Markup) -> String {
+/// What a page has around its content.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Frame<'a> {
+    /// Tells the script which page it is on: `queue`, `job` or another word.
+    pub kind: &'a str,
+    /// Title.
+    pub title: &'a str,
+    /// Version of the program.
+    pub version: &'a str,
+    /// The last event that the page shows.
+    pub after: i64,
+    /// Whether the reader has signed in.
+    pub can_sign_out: bool,
+}
+
+/// A whole page.
+pub fn page(frame: &Frame, main: &Markup) -> String {
+    let Frame { kind, title, version, after, can_sign_out } = *frame;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -32,7 +48,14 @@ pub fn page(kind: &str, title: &str, version: &str, after: i64, main: &Markup) -
                 }
                 main #main tabindex="-1" data-after=(after) { (main) }
                 p #announcement .hidden-text role="status" {}
-                @if !version.is_empty() { footer { "Posebook " (version) } }
+                @if !version.is_empty() {
+                    footer {
+                        "Posebook " (version)
+                        @if can_sign_out {
+                            form method="post" action="/sign-out" { button type="submit" { "Sign out" } }
+                        }
+                    }
+                }
             }
         }
     };

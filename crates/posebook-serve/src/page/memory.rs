@@ -73,7 +73,7 @@ pub fn chart(samples: &[MemorySample]) -> Option<Markup> {
     })
 }
 
-/// The points of a line, thinned, and its peak.
+/// The points of a line, thinned, and its peak; nothing if all values are zero.
 fn series<'a>(line: &'a Line, samples: &[&MemorySample]) -> Option<(&'a Line, Vec<Point>, Point)> {
     let points: Vec<Point> = samples
         .iter()
@@ -81,7 +81,7 @@ fn series<'a>(line: &'a Line, samples: &[&MemorySample]) -> Option<(&'a Line, Ve
         .collect();
     let thinned: Vec<Point> =
         points.chunks(points.len().div_ceil(POINTS).max(1)).filter_map(largest).collect();
-    let peak = largest(&thinned)?;
+    let peak = largest(&thinned).filter(|peak| peak.bytes > 0)?;
     Some((line, thinned, peak))
 }
 

@@ -20,6 +20,7 @@ use crate::backend::{DeviceInfo, ExperimentInfo, MemorySample, StageTime, Timeli
 use crate::dispatch::DeviceState;
 use crate::job::{Job, JobId};
 use crate::problem::Problem;
+use layout::Frame;
 use maud::html;
 
 /// The stylesheet.
@@ -50,6 +51,8 @@ pub struct QueueView {
     pub estimated_wait: Option<f64>,
     /// Experiments that can be run.
     pub experiments: Vec<ExperimentInfo>,
+    /// Whether requests need a token.
+    pub needs_token: bool,
     /// Whether clients may name paths.
     pub allows_paths: bool,
     /// Whether clients may name addresses.
@@ -134,7 +137,7 @@ pub fn sign_in(error: Option<&str>) -> String {
             button.primary type="submit" { "Sign in" }
         }
     };
-    layout::page("sign-in", "Sign in", "", 0, &main)
+    layout::page(&Frame { kind: "sign-in", title: "Sign in", ..Frame::default() }, &main)
 }
 
 /// A page for an error.
@@ -153,5 +156,5 @@ pub fn problem(problem: &Problem) -> String {
         }
         p { a href="/" { "All jobs" } }
     };
-    layout::page("problem", &problem.title, "", 0, &main)
+    layout::page(&Frame { kind: "problem", title: &problem.title, ..Frame::default() }, &main)
 }

@@ -20,7 +20,14 @@ pub fn page(view: &QueueView) -> String {
         }
         div #drop .drop hidden aria-hidden="true" { p { "Drop videos or images to add them" } }
     };
-    layout::page("queue", "Jobs", &view.version, view.newest_event, &main)
+    let frame = layout::Frame {
+        kind: "queue",
+        title: "Jobs",
+        version: &view.version,
+        after: view.newest_event,
+        can_sign_out: view.needs_token,
+    };
+    layout::page(&frame, &main)
 }
 
 fn summary(view: &QueueView) -> Markup {

@@ -30,7 +30,8 @@ function secondsText(seconds) {
 
 function progressText(now) {
   const isBytes = now.stage === 'fetch', units = count => isBytes ? sizeText(count) : String(count);
-  const parts = [now.stage, now.of == null ? units(now.done) : `${units(now.done)} of ${units(now.of)}`];
+  const count = now.of != null ? `${units(now.done)} of ${units(now.of)}` : now.done > 0 ? units(now.done) : '';
+  const parts = [now.stage, count];
   if (now.rate != null) parts.push(isBytes ? `${sizeText(now.rate)}/s` : `${now.rate.toFixed(1)}/s`);
   if (now.seconds_left != null) parts.push(`${secondsText(now.seconds_left)} left`);
   return parts.filter(Boolean).join(' · ');
@@ -58,7 +59,13 @@ function localizeTimes(root) {
 
 // ---- requests
 
-// Sends a request with an optional JSON text. Out: the answer's JSON. Errors have the server's sentence.
+// The error of a refused request, in the server's words.
+async function refusal(answer) {
+  const problem = await answer.json().catch(() => null);
+  return Object.assign(new Error(problem?.detail ?? `The server answers ${answer.status}.`), { problem, status: answer.status });
+}
+
+// Sends a request with an optional JSON text. Out: the answer's JSON.
 async function send(method, href, body, headers = {}) {
   let answer;
   try {
@@ -68,9 +75,8 @@ async function send(method, href, body, headers = {}) {
   } catch {
     throw Object.assign(new Error('The server does not answer. Try again.'), { isOffline: true });
   }
-  const value = await answer.json().catch(() => null);
-  if (answer.ok) return value;
-  throw Object.assign(new Error(value?.detail ?? `The server answers ${answer.status}.`), { problem: value, status: answer.status });
+  if (!answer.ok) throw await refusal(answer);
+  return answer.json().catch(() => null);
 }
 
 // A deletion asks for a second press on the same button.
@@ -216,7 +222,10 @@ let stream = null;
 function listen() {
   if (stream || document.hidden || !(page === 'queue' || page === 'job')) return;
   const head = byId('head');
-  if (page === 'job' && /^(succeeded|failed|canceled)$/.test(head.dataset.state)) return;
+  if (page === 'job' && /^(succeeded|failed|canceled)$/.test(head.dataset.state)) {
+    byId('connection').hidden = true;
+    return;
+  }
   const of = page === 'job' ? `/v1/jobs/${head.dataset.job}/events` : '/v1/events';
   stream = new EventSource(`${of}?after=${byId('main').dataset.after}`);
   let wasLost = false;
@@ -280,7 +289,7 @@ async function storedBytes(address) {
   const offset = Number(answer.headers.get('Upload-Offset') ?? NaN);
   if (answer.ok && Number.isSafeInteger(offset)) return offset;
   if (answer.status === 404 || answer.status === 410) return null;
-  throw Object.assign(new Error(`The server answers ${answer.status}.`), { status: answer.status });
+  throw await refusal(answer);
 }
 
 async function createUpload(file) {
@@ -289,9 +298,8 @@ async function createUpload(file) {
     method: 'POST', headers: { ...TUS, 'Upload-Length': String(file.size), 'Upload-Metadata': `filename ${name}` },
   });
   const address = answer.headers.get('Location');
-  if (answer.ok && address) return new URL(address, location.href).pathname;
-  const problem = await answer.json().catch(() => null);
-  throw Object.assign(new Error(problem?.detail ?? `The server answers ${answer.status}.`), { status: answer.status });
+  if (!answer.ok || !address) throw await refusal(answer);
+  return new URL(address, location.href).pathname;
 }
 
 // Sends bytes from `offset`. Out: the new offset. An XMLHttpRequest, because fetch does not report progress of what it sends.
@@ -317,7 +325,7 @@ function sendChunk(address, file, offset, item) {
 }
 
 // Whether trying again may help: lost connections, errors of the server, limits, and offsets that differ.
-function mayPass(status) { return status === undefined || status >= 500 && status !== 507 || [408, 409, 423, 429].includes(status); }
+const mayPass = status => status === undefined || status >= 500 && status !== 507 || [408, 409, 423, 429].includes(status);
 
 // Uploads a file, or the rest of it. Out: its id.
 async function upload(file, item) {
@@ -325,7 +333,7 @@ async function upload(file, item) {
   for (;;) {
     try {
       if (item.isCanceled) throw new Error('The upload was canceled.');
-      if (address && offset === null) offset = await storedBytes(address);
+      if (address) offset = await storedBytes(address);
       if (offset === null) {
         address = await createUpload(file);
         remembered.set(file, address);
@@ -394,6 +402,7 @@ async function uploadAll(files) {
       try {
         done.push({ upload: await upload(file, item) });
         item.end(`${sizeText(file.size)} uploaded.`);
+        item.line.className = 'done';
       } catch (error) {
         item.end(error.message);
         throw error;
@@ -458,6 +467,7 @@ async function submit(form) {
   const add = async rest => {
     const job = await addJob({ kind, settings, ...rest });
     const link = element('a', { href: `/jobs/${job.id}` }, element('bdi', { textContent: job.name }));
+    for (const line of byId('uploads').querySelectorAll('.done')) line.remove();
     byId('uploads').append(element('li', {}, element('span', {}, 'Added ', link)));
     announce(`Added ${job.name}`);
     refresh();
@@ -551,13 +561,14 @@ function startPlayer() {
     // the number in the source, then the place in the overlay
     return `Frame ${first + every * frame} · ${frame + 1} of ${frames}${seconds}${more}`;
   };
+  let isPointed = false;
   const show = () => {
     const frame = current();
     playhead.style.left = `${seek.offsetLeft + seek.offsetWidth * (frame + 0.5) / frames}px`;
     playhead.style.height = `${timeline.scrollHeight}px`;
     seek.setAttribute('aria-valuenow', frame);
     seek.setAttribute('aria-valuetext', describe(frame));
-    readout.textContent = describe(frame);
+    if (!isPointed) readout.textContent = describe(frame);
   };
   const go = frame => {
     if (!(fps() > 0)) return;
@@ -570,14 +581,16 @@ function startPlayer() {
   };
   timeline.addEventListener('pointermove', event => {
     const lane = document.elementFromPoint(event.clientX, event.clientY)?.closest('.lane');
-    if (video && seek.hasPointerCapture(event.pointerId)) return go(frameAt(event));
-    if (!lane || !timeline.contains(lane)) return video ? show() : undefined;
+    const isDragged = video && seek.hasPointerCapture(event.pointerId);
+    isPointed = !isDragged && timeline.contains(lane);
+    if (isDragged) return go(frameAt(event));
+    if (!isPointed) return video ? show() : undefined;
     const states = event.target.classList, track = lane.dataset.track;
     const state = states.contains('observed') ? 'detected' : states.contains('predicted') ? 'predicted only' : 'absent';
     readout.textContent = describe(frameAt(event), track ? ` · track ${track} ${state}` : '');
   });
   if (!video) return;
-  timeline.addEventListener('pointerleave', show);
+  timeline.addEventListener('pointerleave', () => { isPointed = false; show(); });
   timeline.addEventListener('pointerdown', event => {
     if (event.button !== 0 || !event.target.closest('.lane')) return;
     seek.setPointerCapture(event.pointerId);

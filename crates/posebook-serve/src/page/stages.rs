@@ -26,7 +26,8 @@ fn item(stage: &StageTime, longest: f64) -> Markup {
     let busy = finite(stage.busy_seconds);
     let waiting = stage.waiting_seconds.map(finite);
     let percent = |seconds: f64| if longest > 0.0 { 100.0 * seconds / longest } else { 0.0 };
-    let rate = stage.units.filter(|_| busy > 0.0).map(|units| units as f64 / busy);
+    // the rate of what took no measurable time says nothing
+    let rate = stage.units.filter(|_| busy >= 0.05).map(|units| units as f64 / busy);
     html! {
         h3 { (stage.stage) }
         svg.bar width="100%" height="8" aria-hidden="true" {

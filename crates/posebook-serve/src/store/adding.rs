@@ -10,7 +10,7 @@ use super::connections::Writing;
 use super::rows::{job_at, job_by_id, to_json};
 use super::{Added, NewJob, Store, StoreError};
 use crate::job::{JobRequest, Source};
-use crate::options::parse_keep;
+use crate::job::parse_keep;
 use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

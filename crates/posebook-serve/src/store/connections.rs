@@ -8,9 +8,12 @@
 use super::{StoreError, schema};
 use rusqlite::{Connection, OpenFlags};
 use std::cell::Cell;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Number of reading connections.
@@ -75,6 +78,12 @@ pub struct Writing<'c> {
     pub newest_event: Cell<i64>,
 }
 
+/// Number of the newest event that was ever added, also if it was removed since.
+pub(super) fn newest_event(connection: &Connection) -> Result<i64, StoreError> {
+    let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'";
+    Ok(connection.query_row(sql, [], |row| row.get(0))?)
+}
+
 /// A panic in a closure leaves the data behind a lock valid here: transactions are undone, and values replaced whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,7 +94,7 @@ impl Connections {
     pub fn open(path: &Path) -> Result<Connections, StoreError> {
         let explain = |error: StoreError| error.in_file(path);
         let writer = open_writer(path).map_err(explain)?;
-        let newest = super::events::newest_event(&writer).map_err(explain)?;
+        let newest = newest_event(&writer).map_err(explain)?;
         let readers = (0..READERS).map(|_| open_reader(path)).collect::<Result<_, _>>().map_err(explain)?;
         Ok(Connections {
             path: path.to_path_buf(),
@@ -148,10 +157,8 @@ impl Connections {
             self.commit(&mut writer);
         }
         if writer.is_full {
-            // moves the log's pages into the database and gives the log's space back, so that the end of a job whose results
-            // filled the disk can be recorded
             writer.is_full = false;
-            let _ = writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            give_log_back(&writer.connection);
         }
         drop(writer);
         let value = result?;
@@ -272,7 +279,14 @@ impl Drop for Borrowed<'_> {
 fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // for this user alone: addresses of webhooks may contain secrets. SQLite gives its other files the same rights, and
+    // explains errors better
+    let _ = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
     let mut connection = Connection::open_with_flags(path, flags)?;
+    // SQLite opens what it cannot write for reading
+    if connection.is_readonly("main")? {
+        return Err(StoreError::ReadOnly { path: path.to_path_buf() });
+    }
     schema::configure(&connection)?;
     // a database of another program, or of a newer version, is refused before anything in it changes
     schema::migrate(&mut connection, path)?;
@@ -284,6 +298,14 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         });
     }
     Ok(connection)
+}
+
+/// Moves the log's pages into the database and gives the log's space back, so that the end of a job whose results filled the
+/// disk can be recorded. Does what it can without waiting for readers, and nothing in an open transaction.
+fn give_log_back(connection: &Connection) {
+    let _ = connection.busy_timeout(Duration::ZERO);
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let _ = connection.busy_timeout(schema::BUSY_TIMEOUT);
 }
 
 fn open_reader(path: &Path) -> Result<Connection, StoreError> {

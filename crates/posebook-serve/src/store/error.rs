@@ -1,5 +1,6 @@
 //! Why the store refuses.
 
+use crate::problem::{Problem, StatusCode};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,6 +134,18 @@ fn is_full(folder: &Path) -> bool {
         let free = found.blocks_available().saturating_mul(found.fragment_size());
         found.blocks() > 0 && free < 64 << 10
     })
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        match error {
+            StoreError::DiskFull { .. } => Problem::disk_full(None, None),
+            StoreError::Undone | StoreError::Busy { .. } => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "try-again", error.to_string()).retry_after(1)
+            }
+            _ => Problem::internal(error),
+        }
+    }
 }
 
 #[cfg(test)]

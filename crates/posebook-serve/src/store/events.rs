@@ -1,6 +1,6 @@
 //! The events of jobs: what clients follow. Numbers increase over all jobs and restarts.
 
-use super::connections::Writing;
+use super::connections::{Writing, newest_event};
 use super::rows::{from_json, parsed, to_json};
 use super::{Event, Store, StoreError};
 use crate::job::{Job, JobId};
@@ -93,10 +93,4 @@ impl Store {
     pub fn changes(&self) -> tokio::sync::watch::Receiver<i64> {
         self.connections.changes()
     }
-}
-
-/// Number of the newest event that was ever added, also if it was removed since.
-pub(super) fn newest_event(connection: &Connection) -> Result<i64, StoreError> {
-    let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'events'";
-    Ok(connection.query_row(sql, [], |row| row.get(0))?)
 }

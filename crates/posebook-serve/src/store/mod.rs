@@ -49,7 +49,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// File of the data folder with the database.
-pub const DATABASE: &str = "queue.sqlite3";
+const DATABASE: &str = "queue.sqlite3";
 
 /// The current time: milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -112,7 +112,8 @@ impl Store {
     }
 }
 
-fn system_time() -> i64 {
+/// Milliseconds since 1970 by the system's clock.
+pub(crate) fn system_time() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
         Err(_) => 0,

@@ -1,5 +1,8 @@
 //! What is removed: jobs that a client deletes, results after their time or beyond their maximum size, and events that nobody
 //! needs any more.
+//!
+//! A clock that was ahead or behind never removes results early ([`Store::end`]). Results of a job that ended while the clock
+//! was ahead are kept for longer; the maximum size of all results holds for them too.
 
 use super::rows::{parsed, state_of, to_i64};
 use super::{Store, StoreError};

@@ -5,6 +5,7 @@
 use super::StoreError;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
+use std::time::Duration;
 
 /// Marks the database as one of this program (`PRAGMA application_id`): "pbkq".
 const APPLICATION: i32 = 0x7062_6B71;
@@ -139,9 +140,12 @@ CREATE INDEX webhooks_due ON webhooks (due);
 CREATE INDEX webhooks_job ON webhooks (job);
 ";
 
+/// How long a connection waits for another program that holds the database.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Sets what every connection needs. The journal's mode is a property of the file; the rest is one of the connection.
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "foreign_keys", true)?;
     // after each commit the log is synced: an acknowledged job survives the loss of power

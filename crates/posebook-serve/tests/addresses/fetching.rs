@@ -168,7 +168,7 @@ fn a_slow_server_ends_the_fetch_and_so_does_the_stop_flag() {
         let began = Instant::now();
         let (name, detail) = place.refused(path);
         assert!(name == "bad-source" && detail.contains("public.test is too slow"), "{detail}");
-        assert!(began.elapsed() < Duration::from_secs(5), "{path}: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "{path}: {:?}", began.elapsed());
     }
     let stop = AtomicBool::new(false);
     let address = format!("http://public.test:{}/silent", place.server.port);
@@ -181,20 +181,20 @@ fn a_slow_server_ends_the_fetch_and_so_does_the_stop_flag() {
         let began = Instant::now();
         let problem = patient.fetch(&address, &place.to(), 100, &stop, &mut |_, _| {}).unwrap_err();
         assert!(
-            problem.detail.contains("stopped") && began.elapsed() < Duration::from_secs(2),
+            problem.detail.contains("stopped") && began.elapsed() < Duration::from_secs(8),
             "{}",
             problem.detail
         );
     });
     let began = Instant::now();
     while gone.load(Ordering::SeqCst) < 3 {
-        assert!(began.elapsed() < Duration::from_secs(5), "curl still holds a connection");
+        assert!(began.elapsed() < Duration::from_secs(15), "curl still holds a connection");
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 0);
     // a resolver that does not answer
     let hanging: Network = network(&[80], |_| {
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(Duration::from_secs(30));
         vec![PUBLIC.into()]
     });
     let fetch = |limit: u64, stop: &AtomicBool| {
@@ -204,11 +204,12 @@ fn a_slow_server_ends_the_fetch_and_so_does_the_stop_flag() {
             .fetch("http://x.test/", &to, 1, stop, &mut |_, _| {})
             .unwrap_err()
             .detail
+            .clone()
     };
     let began = Instant::now();
     assert!(fetch(200, &AtomicBool::new(false)).contains("no answer within"));
     assert!(fetch(60_000, &AtomicBool::new(true)).contains("stopped"));
-    assert!(began.elapsed() < Duration::from_secs(2));
+    assert!(began.elapsed() < Duration::from_secs(8));
 }
 
 #[test]

@@ -67,6 +67,6 @@ impl Place {
     #[track_caller]
     fn refused(&self, path: &str) -> (String, String) {
         let problem = self.fetch(path).unwrap_err();
-        (problem.name().to_string(), problem.detail)
+        (problem.name().to_string(), problem.detail.clone())
     }
 }

@@ -139,7 +139,7 @@ fn a_fetch_is_canceled_at_once() {
     let began = Instant::now();
     server.request("POST", &format!("/v1/jobs/{id}/cancel"), &[], b"");
     server.wait_for(&id, "canceled");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     wait_until("curl has ended", || gone.load(Ordering::SeqCst));
 }
 

@@ -100,7 +100,12 @@ fn a_running_job_runs_again_and_its_log_is_continued() {
     assert_eq!((job.state, job.attempt, job.server_deaths), (JobState::Succeeded, 2, 1));
     assert!(!work.exists(), "the folder of the first attempt is removed");
     let log = fs::read_to_string(server.service.done_folder(id).join("log.txt")).unwrap();
-    assert!(log.starts_with("of the first attempt\n--- attempt 2: the server ended"), "{log}");
+    assert!(
+        log.starts_with(
+            "of the first attempt\n--- the server ended during attempt 1; the job is queued again ---\n"
+        ),
+        "{log}"
+    );
 }
 
 #[test]

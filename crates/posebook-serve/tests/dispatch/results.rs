@@ -109,6 +109,19 @@ fn a_crash_is_told_with_the_signal_or_code_and_the_end_of_the_log() {
 }
 
 #[test]
+fn a_job_process_gains_no_rights_and_has_no_files_of_the_server() {
+    let server = TestServer::fresh(|_| ());
+    let id = server.queue(json!({ "frames": 1, "inspect": true }));
+    server.wait_for(&id, "succeeded");
+    let log = server.get(&format!("/v1/jobs/{id}/log")).text();
+    assert!(log.contains("NoNewPrivs:\t1"), "{log}");
+    assert!(log.contains("0 -> /dev/null") && log.contains("2 -> pipe:"), "{log}");
+    for file in ["sqlite", "lock", "socket:", "eventpoll"] {
+        assert!(!log.contains(file), "{log}");
+    }
+}
+
+#[test]
 fn two_devices_execute_two_jobs_at_a_time() {
     let server = TestServer::fresh(|options| options.devices = vec!["cpu".into(), "cuda:0".into()]);
     let settings = json!({ "frames": 20, "frame_seconds": 0.05 });

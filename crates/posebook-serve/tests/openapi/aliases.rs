@@ -2,7 +2,7 @@
 
 use crate::contract::Contract;
 use crate::support::{TestServer, wait_until};
-use crate::{JSON, NO_JOB};
+use crate::{Headers, JSON, NO_JOB};
 use serde_json::{Value, json};
 
 /// Routes of older services, with a server that allows a folder with a video and another file.
@@ -42,7 +42,7 @@ pub fn aliases(contract: &mut Contract) {
     };
     let good = of(json!({}), &path("a.mp4"));
     let slow = of(json!({ "pause_seconds": 60 }), &path("a.mp4"));
-    let cases: [(u16, &[(&str, &str)], String); 8] = [
+    let cases: [(u16, Headers, String); 8] = [
         (200, &[JSON], good.clone()),
         (400, &[JSON], "{".into()),
         (403, &[JSON], of(json!({}), "/etc/passwd")),

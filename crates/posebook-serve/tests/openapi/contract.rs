@@ -79,7 +79,13 @@ impl Contract {
             assert!(errors.is_empty(), "{what}: {errors:#?}\n{}", answer.text());
         }
         if media_type == "application/problem+json" {
-            assert_eq!(answer.json()["status"], answer.status, "{what}");
+            let problem = answer.json();
+            assert_eq!(problem["status"], answer.status, "{what}");
+            let name = problem["type"].as_str().and_then(|kind| kind.rsplit('/').next()).unwrap_or_default();
+            let names =
+                &self.document["components"]["schemas"]["Problem"]["properties"]["type"]["description"];
+            let is_listed = names.as_str().is_some_and(|names| names.contains(&format!("`{name}`")));
+            assert!(is_listed, "{what}: the type `{name}` is not documented");
         }
     }
 

@@ -18,6 +18,9 @@ use std::path::Path;
 use std::time::Duration;
 use support::{Answer, TestServer};
 
+/// Headers of a request.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 const NO_JOB: &str = "00000000-0000-4000-8000-000000000000";
@@ -76,6 +79,7 @@ fn operations_have_ids_tags_and_parameters_of_their_paths() {
     assert_eq!(document["openapi"], "3.1.0");
     let tags: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
     let mut ids = BTreeSet::new();
+    let mut linked = BTreeSet::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             let id = operation["operationId"].as_str().unwrap();
@@ -90,9 +94,15 @@ fn operations_have_ids_tags_and_parameters_of_their_paths() {
                 .filter_map(|parameter| parameter["name"].as_str())
                 .collect();
             assert_eq!(documented, in_path, "{method} {path}");
+            for response in operation["responses"].as_object().unwrap().values() {
+                linked.extend(
+                    response["links"].as_object().into_iter().flat_map(|links| links.keys().cloned()),
+                );
+            }
             assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Error", "{id}");
         }
     }
+    assert!(linked.iter().all(|id| ids.contains(id.as_str())), "links to {linked:?}, of {ids:?}");
 }
 
 /// Every status that the document names is provoked, and nothing else is answered.

@@ -3,7 +3,7 @@
 use crate::contract::Contract;
 use crate::jobs::finished;
 use crate::support::{TestServer, request, wait_until};
-use crate::{NO_UPLOAD, answer, begin};
+use crate::{Headers, NO_UPLOAD, answer, begin};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -76,7 +76,7 @@ pub fn uploads(contract: &mut Contract, server: &TestServer) {
     contract.check_as("deleteUpload", 204, &send("DELETE", &[], b""));
 
     let none = format!("/v1/uploads/{NO_UPLOAD}");
-    let operations: [(&str, &str, &[(&str, &str)]); 5] = [
+    let operations: [(&str, &str, Headers); 5] = [
         ("headUpload", "HEAD", &[]),
         ("getUpload", "GET", &[]),
         ("patchUpload", "PATCH", &at("0")),

@@ -26,5 +26,5 @@ fn wsl() -> Machine {
 /// Status, type and detail of a refusal.
 fn refusal<T: std::fmt::Debug>(result: Result<T, Problem>) -> (u16, String, String) {
     let problem = result.unwrap_err();
-    (problem.status, problem.name().to_string(), problem.detail)
+    (problem.status, problem.name().to_string(), problem.detail.clone())
 }

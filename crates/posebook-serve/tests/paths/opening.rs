@@ -164,7 +164,7 @@ fn only_regular_files_and_folders_of_images_are_opened_and_nothing_blocks() {
         let (status, _, detail) = refusal(everything.open(given));
         assert!(status == 422 && detail.contains(reason), "{given}: {detail}");
     }
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(15));
 }
 
 #[test]
@@ -223,11 +223,11 @@ fn a_link_swapped_between_look_and_use_never_opens_the_outside() {
     fs::write(place.allowed.join("dir/b.mp4"), "inside").unwrap();
     symlink(&place.outside, place.allowed.join("dir-link")).unwrap();
     let done = AtomicBool::new(false);
-    let (mut swaps, mut opened, mut refused) = (0_u64, 0_u64, 0_u64);
-    std::thread::scope(|scope| {
+    let (mut opened, mut refused, mut wrong) = (0_u64, 0_u64, None);
+    let swaps = std::thread::scope(|scope| {
         let swapper = scope.spawn(|| {
             let at = |name: &str| place.allowed.join(name);
-            let mut swaps = 0;
+            let mut swaps = 0_u64;
             while !done.load(Ordering::Relaxed) {
                 for name in ["file", "dir"] {
                     let link = at(&format!("{name}-link"));
@@ -240,26 +240,22 @@ fn a_link_swapped_between_look_and_use_never_opens_the_outside() {
             swaps
         });
         let began = Instant::now();
-        while began.elapsed() < Duration::from_millis(1200) {
+        // nothing panics before the swapper is told to end
+        while began.elapsed() < Duration::from_millis(1200) && wrong.is_none() {
             for name in ["file", "dir/b.mp4", "dir-link/b.mp4", "file-link"] {
                 match place.read(name) {
-                    Ok(text) => {
-                        assert_eq!(text, "inside", "{name}");
-                        opened += 1;
+                    Ok(text) if text == "inside" => opened += 1,
+                    Ok(text) => wrong = Some(format!("{name}: {text}")),
+                    Err(problem) if matches!(problem.name(), "path-not-allowed" | "no-such-file") => {
+                        refused += 1
                     }
-                    Err(problem) => {
-                        assert!(
-                            matches!(problem.name(), "path-not-allowed" | "no-such-file"),
-                            "{}",
-                            problem.detail
-                        );
-                        refused += 1;
-                    }
+                    Err(problem) => wrong = Some(format!("{name}: {}", problem.detail)),
                 }
             }
         }
         done.store(true, Ordering::Relaxed);
-        swaps = swapper.join().unwrap();
+        swapper.join().unwrap()
     });
+    assert_eq!(wrong, None);
     assert!(swaps > 20 && opened > 20 && refused > 20, "{swaps} swaps, {opened} opened, {refused} refused");
 }

@@ -4,7 +4,7 @@
 //! acknowledged. It kills that process at a random moment, opens the database, compares, and starts the next one on the same
 //! database.
 
-use crate::support::{file, track};
+use crate::support::{file, memory_folder, track};
 use posebook_serve::job::{Failure, FailureKind, JobId, JobState, Progress};
 use posebook_serve::store::{Added, End, NewJob, Store};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,8 +20,10 @@ const CHILD: &str = "kill::the_process_that_is_killed";
 
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    // the reader is gone if the test failed
-    let _ = writeln!(out, "ack {text}").and_then(|()| out.flush());
+    if writeln!(out, "ack {text}").and_then(|()| out.flush()).is_err() {
+        // the reader is gone, because its test failed
+        std::process::exit(1);
+    }
 }
 
 #[test]
@@ -37,12 +39,14 @@ fn the_process_that_is_killed() {
                 for index in 0.. {
                     let key = format!("{}-{client}-{index}", std::process::id());
                     let job = NewJob { idempotency_key: Some(key), ..track() };
-                    if let Added::New(job) = store.add(&job, 50).unwrap() {
-                        say(&format!("added {}", job.id));
-                        if index % 7 == 0 {
-                            let state = store.cancel(job.id).unwrap().unwrap().state;
-                            say(&format!("canceled {} {}", job.id, state.as_str()));
-                        }
+                    let Added::New(job) = store.add(&job, 50).unwrap() else {
+                        thread::sleep(Duration::from_millis(1));
+                        continue;
+                    };
+                    say(&format!("added {}", job.id));
+                    if index % 7 == 0 {
+                        let state = store.cancel(job.id).unwrap().unwrap().state;
+                        say(&format!("canceled {} {}", job.id, state.as_str()));
                     }
                 }
             });
@@ -127,28 +131,31 @@ impl Acknowledged {
     }
 }
 
-/// Starts the process, kills it after `time`, and reads what it acknowledged.
-fn run_and_kill(folder: &Path, time: Duration, acknowledged: &mut Acknowledged) {
+impl Acknowledged {
+    /// Joins what a later process acknowledged.
+    fn add(&mut self, later: Acknowledged) {
+        for (id, state) in later.ended {
+            assert_eq!(self.ended.insert(id, state), None, "a job has one end: {id}");
+        }
+        self.added.extend(later.added);
+        self.claimed.extend(later.claimed);
+        self.canceled.extend(later.canceled);
+    }
+}
+
+/// Starts the process, kills it `time` after so many acknowledgements, and reads what it acknowledged.
+fn run_and_kill(folder: &Path, count: usize, time: Duration, acknowledged: &mut Acknowledged) {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", CHILD, "--ignored", "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    // the moment counts from the first acknowledgement: before it, only the start of the process could be killed
-    let mut read = |line: String| {
-        // the harness writes its own words before the first one
-        if let Some(at) = line.find("ack ").filter(|_| line.ends_with(|c: char| c.is_ascii_alphanumeric())) {
-            acknowledged.read(&line[at..]);
-        }
-    };
-    for line in lines.by_ref() {
-        let is_acknowledgement = line.contains("ack ");
-        read(line);
-        if is_acknowledgement {
-            break;
-        }
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // the harness writes its own words before the first one
+    let mut lines = lines.filter_map(|line| line.find("ack ").map(|at| line[at..].to_string()));
+    for line in lines.by_ref().take(count) {
+        acknowledged.read(&line);
     }
     thread::scope(|scope| {
         let killer = scope.spawn(|| {
@@ -156,14 +163,14 @@ fn run_and_kill(folder: &Path, time: Duration, acknowledged: &mut Acknowledged) 
             child.kill().unwrap();
             child.wait().unwrap()
         });
-        lines.for_each(&mut read);
+        lines.for_each(|line| acknowledged.read(&line));
         let status = killer.join().unwrap();
         assert!(!status.success(), "it was killed and did not end by itself");
     });
 }
 
-/// Compares the database with what was acknowledged.
-fn check(folder: &Path, acknowledged: &Acknowledged) {
+/// Compares the database with what was acknowledged, and looks at the `newest` jobs.
+fn check(folder: &Path, acknowledged: &Acknowledged, newest: i64) {
     let store = Store::open(folder).unwrap();
     let connection = rusqlite::Connection::open(folder.join("queue.sqlite3")).unwrap();
     let integrity: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
@@ -185,11 +192,10 @@ fn check(folder: &Path, acknowledged: &Acknowledged) {
         let is_possible = state.is_final() || state == JobState::Canceling;
         assert!(is_possible, "cancellation of {id} is lost: {state:?}");
     }
-    // every job, acknowledged or not, is whole
-    let mut statement = connection.prepare("SELECT id FROM jobs").unwrap();
-    let ids: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    for id in ids {
-        let id: JobId = id.parse().unwrap();
+    // every job is whole, also those that were not acknowledged
+    let mut statement = connection.prepare("SELECT id FROM jobs ORDER BY seq DESC LIMIT ?1").unwrap();
+    let ids = statement.query_map([newest], |row| row.get::<_, String>(0)).unwrap();
+    for id in ids.map(|id| id.unwrap().parse::<JobId>().unwrap()) {
         let job = store.job(id).unwrap().unwrap();
         let events = store.events(Some(id), 0, 10_000).unwrap();
         assert!(events.windows(2).all(|pair| pair[0].number < pair[1].number));
@@ -204,21 +210,24 @@ fn check(folder: &Path, acknowledged: &Acknowledged) {
 }
 
 fn kill_often(times: u64) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut acknowledged = Acknowledged::default();
-    // moments from 0 to 60 ms that differ in each round
-    let mut moment: u64 = 12_345;
+    let folder = memory_folder();
+    let mut all = Acknowledged::default();
+    // moments that differ in each round: after 1 to 60 acknowledgements and 0 to 5 ms
+    let mut random: u64 = 12_345;
+    let mut next = |maximum: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % maximum
+    };
     for _ in 0..times {
-        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        run_and_kill(folder.path(), Duration::from_micros((moment >> 33) % 60_000), &mut acknowledged);
-        check(folder.path(), &acknowledged);
+        let (count, time) = (1 + next(60) as usize, Duration::from_micros(next(5_000)));
+        let mut acknowledged = Acknowledged::default();
+        run_and_kill(folder.path(), count, time, &mut acknowledged);
+        check(folder.path(), &acknowledged, 150);
+        all.add(acknowledged);
     }
-    println!(
-        "{times} times killed: {} added, {} ended, 0 lost",
-        acknowledged.added.len(),
-        acknowledged.ended.len()
-    );
-    assert!(acknowledged.added.len() as u64 > times && !acknowledged.ended.is_empty(), "it did work");
+    check(folder.path(), &all, i64::MAX);
+    println!("{times} times killed: {} added, {} ended, 0 lost", all.added.len(), all.ended.len());
+    assert!(all.added.len() as u64 > 2 * times && !all.ended.is_empty(), "it did work");
     // the next server finishes what is left
     let store = Store::open(folder.path()).unwrap();
     recover(&store);

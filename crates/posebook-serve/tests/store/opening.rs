@@ -25,12 +25,16 @@ fn the_database_is_safe_against_loss_of_power_and_one_of_this_program() {
     assert_eq!(pragma("user_version"), "1");
     assert_eq!(pragma("application_id"), 0x7062_6B71.to_string());
     assert_eq!(pragma("integrity_check"), "ok");
-    // files of the data folder belong to nobody else's business than the server's
-    let names: Vec<_> = fs::read_dir(store.folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert!(names.iter().all(|name| name.starts_with("queue.sqlite3")), "{names:?}");
+    drop(connection);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(store.folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o077, 0, "others cannot read {}", entry.path().display());
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, ["queue.sqlite3", "queue.sqlite3-shm", "queue.sqlite3-wal"]);
 }
 
 #[test]
@@ -119,6 +123,12 @@ fn a_database_that_cannot_be_written_is_refused() {
     let (error, _) = sentence(&folder);
     assert!(matches!(error, StoreError::ReadOnly { .. }), "{error:?}");
     set(0o600);
+    // the log beside it cannot be created
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o500)).unwrap();
+    let (error, _) = sentence(&folder);
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(matches!(error, StoreError::ReadOnly { .. } | StoreError::Open { .. }), "{error:?}");
+    drop(Store::open(&folder).unwrap());
 }
 
 #[test]
@@ -151,7 +161,7 @@ fn a_damaged_file_is_an_error_and_not_a_panic() {
     let folder = store.folder;
     drop(store.store);
     let whole = fs::read(&database).unwrap();
-    for at in (100..whole.len()).step_by(whole.len() / 40) {
+    for at in (100..whole.len()).step_by(whole.len() / 20) {
         let mut damaged = whole.clone();
         let end = (at + 300).min(damaged.len());
         damaged[at..end].fill(0xa5);

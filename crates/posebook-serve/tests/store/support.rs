@@ -31,9 +31,9 @@ impl TestStore {
         TestStore::in_folder(tempfile::tempdir().unwrap())
     }
 
-    /// A store on a file system in memory, if there is one: syncs cost nothing there.
+    /// A store in [`memory_folder`].
     pub fn in_memory() -> TestStore {
-        TestStore::in_folder(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+        TestStore::in_folder(memory_folder())
     }
 
     fn in_folder(folder: TempDir) -> TestStore {
@@ -101,6 +101,12 @@ impl TestStore {
 fn open(folder: &TempDir, clock: &Arc<AtomicI64>) -> Store {
     let clock = Arc::clone(clock);
     Store::open_with_clock(folder.path(), Arc::new(move || clock.load(Ordering::SeqCst))).unwrap()
+}
+
+/// A folder on a file system in memory, if there is one: syncs cost nothing there, and what a process wrote outlives it as it
+/// does on a disk.
+pub fn memory_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// A job to add.

@@ -21,10 +21,11 @@ pub const PEOPLE_HEADER: &str = "frame,track,x,y,width,height,observed";
 /// - `frames`: number of frames; `frame_seconds`: time of each.
 /// - `fail`: kind of failure, such as `out_of_memory`; `exit`: ends with this code and without an outcome; `crash`: is killed by
 ///   `crash_signal` after the second frame.
-/// - `ignore_term`: ignores SIGTERM; `grandchild`: leaves a process in a session of its own that ignores SIGTERM.
+/// - `ignore_term`: ignores SIGTERM; `grandchild`: leaves a process in a session of its own that ignores SIGTERM;
+///   `inspect`: writes its rights and open files to its log.
 /// - `pause_seconds`: waits before the first frame; `flood_seconds`: writes to standard error as fast as it can.
 /// - `bytes`: size of `overlay.mp4`; `predicted_bytes`: the prediction of the disk space.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 13] = [
     ("frames", "5"),
     ("frame_seconds", "0"),
     ("fail", ""),
@@ -33,6 +34,7 @@ const SETTINGS: [(&str, &str); 12] = [
     ("crash_signal", "SEGV"),
     ("ignore_term", "false"),
     ("grandchild", "false"),
+    ("inspect", "false"),
     ("pause_seconds", "0"),
     ("flood_seconds", "0"),
     ("bytes", "4096"),
@@ -143,7 +145,7 @@ impl Backend for FakeBackend {
 
     fn check(&self, request: &JobRequest) -> Result<(), Problem> {
         let unprocessable = |name: &str, detail: String, pointer: String| {
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, name, detail).at(pointer))
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, name, detail).at(pointer)
         };
         for (key, value) in &request.settings {
             let pointer = format!("/settings/{key}");
@@ -152,7 +154,7 @@ impl Backend for FakeBackend {
                 let nearest = names.max_by(|a, b| strsim::jaro(a, key).total_cmp(&strsim::jaro(b, key)));
                 let nearest = nearest.unwrap_or_default();
                 let detail = format!("{key}: no such setting; did you mean {nearest}?");
-                return unprocessable("unknown-setting", detail, pointer);
+                return Err(unprocessable("unknown-setting", detail, pointer));
             };
             let is_valid = match *default {
                 "true" | "false" => value.is_boolean(),
@@ -162,17 +164,17 @@ impl Backend for FakeBackend {
                 _ => value.is_string(),
             };
             if !is_valid {
-                return unprocessable("bad-setting", format!("{key}: {value} is not valid"), pointer);
+                return Err(unprocessable("bad-setting", format!("{key}: {value} is not valid"), pointer));
             }
         }
         match &request.experiment {
             Some(name) if name == "panics" => panic!("the simulated panic"),
             Some(name) if name != "simulated" => {
                 let detail = format!("there is no experiment `{name}`; there is `simulated`");
-                unprocessable("bad-setting", detail, "/experiment".into())
+                Err(unprocessable("bad-setting", detail, "/experiment".into()))
             }
             _ if needs_source(request.kind) && request.source.is_empty() => {
-                unprocessable("malformed", "name a source".into(), "/source".into())
+                Err(unprocessable("malformed", "name a source".into(), "/source".into()))
             }
             _ => Ok(()),
         }

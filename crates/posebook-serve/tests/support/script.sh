@@ -30,6 +30,10 @@ case $SOURCE in
 *) [ -r "$SOURCE" ] || { echo "cannot read $SOURCE" >&2; exit 8; }
    cp "$SOURCE" files/source.bin ;;
 esac
+if [ "$INSPECT" = true ]; then
+    grep NoNewPrivs /proc/self/status >&2
+    ls -l /proc/$$/fd >&2
+fi
 echo "job of $FRAMES frames" >&2
 echo 'this line is not JSON'
 echo '{"event": "note", "text": "the job has begun"}'

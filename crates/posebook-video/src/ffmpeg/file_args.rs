@@ -84,13 +84,16 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     path.extension().is_some_and(|found| extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
-/// The format that reads an image whatever its name, if the first bytes are those of a PNG or JPEG.
+/// The format that reads an image whatever its name, by its first bytes: PNG, JPEG, BMP, TIFF or WebP.
 fn image_format(path: &Path) -> Option<&'static str> {
-    let mut start = [0; 8];
-    File::open(path).and_then(|mut file| file.read_exact(&mut start)).ok()?;
-    match start {
+    let mut start = Vec::new();
+    File::open(path).ok()?.take(12).read_to_end(&mut start).ok()?;
+    match start.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => Some("png_pipe"),
         [0xff, 0xd8, 0xff, ..] => Some("jpeg_pipe"),
+        [b'B', b'M', ..] => Some("bmp_pipe"),
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => Some("tiff_pipe"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P'] => Some("webp_pipe"),
         _ => None,
     }
 }

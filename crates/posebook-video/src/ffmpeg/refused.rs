@@ -31,7 +31,11 @@ pub fn unsupported_format(stderr: &str) -> Option<String> {
         "imf" => "an IMF composition playlist",
         "sdp" | "rtp" | "rtsp" | "sap" => "a description of a network stream (SDP)",
         "vobsub" => "an index of subtitles (VobSub)",
-        "image2" => "a pattern of image names",
+        "image2" => {
+            return Some(
+                "its name is a pattern of image names for ffmpeg; rename it to a name without `%`".into(),
+            );
+        }
         "svg_pipe" => {
             return Some("it is a drawing (SVG); export it as a PNG and give that".into());
         }

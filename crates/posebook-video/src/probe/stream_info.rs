@@ -113,7 +113,15 @@ pub fn read(path: &Path, stall_timeout: Duration) -> Result<StreamInfo, VideoErr
     parse(&output, stderr).map_err(|kind| match kind {
         // ffmpeg takes some playlists for subtitles, and others for nothing
         VideoErrorKind::NotAVideo(_) | VideoErrorKind::RefusedFormat(_) => {
-            refused::playlist(path).map_or(kind, VideoErrorKind::RefusedFormat)
+            match (refused::playlist(path), &kind) {
+                (Some(message), _) => VideoErrorKind::RefusedFormat(message),
+                // ffprobe ends where it cannot start a decoder
+                (None, VideoErrorKind::NotAVideo(stderr)) => {
+                    let size = refused::refused_size(stderr);
+                    size.map_or(kind, |(width, height)| VideoErrorKind::TooLarge { width, height })
+                }
+                _ => kind,
+            }
         }
         kind => kind,
     })
@@ -144,10 +152,7 @@ pub fn parse(output: &[u8], stderr: String) -> Result<StreamInfo, VideoErrorKind
     let (Some(width @ 1..), Some(height @ 1..), Some(time_base)) =
         (video.width, video.height, video.time_base.as_deref().and_then(parse_fraction))
     else {
-        return Err(match refused::refused_size(&stderr) {
-            Some((width, height)) => VideoErrorKind::TooLarge { width, height },
-            None => VideoErrorKind::NotAVideo(format!("the video track has no size or time base; {stderr}")),
-        });
+        return Err(VideoErrorKind::NotAVideo(format!("the video track has no size or time base; {stderr}")));
     };
     let rotation = video.side_data_list.iter().find_map(|data| data.rotation).unwrap_or(0.0);
     Ok(StreamInfo {

@@ -10,7 +10,7 @@ mod open;
 
 pub(super) use disposition::{Disposition, content_disposition, file_stem};
 
-use super::jobs::parse_id;
+use super::log;
 use super::ranges::{Decision, Validators, decide};
 use super::streams::file_body;
 use crate::job::{Job, JobId, RESULTS, ResultFile};
@@ -43,7 +43,8 @@ pub fn routes() -> Router<Arc<Service>> {
 /// # Errors
 /// 404 `no-such-job`, 409 `still-running`, 410 `expired`.
 pub(super) fn ended_job(service: &Service, id: &str) -> Result<Job, Problem> {
-    let id = parse_id(id)?;
+    let shown = || log::escape(&id.chars().take(64).collect::<String>());
+    let id = id.parse::<JobId>().map_err(|_not_an_id| Problem::no_such_job(shown()))?;
     let job = service.store.job(id)?.ok_or_else(|| Problem::no_such_job(id))?;
     if job.expired {
         return Err(Problem::expired(id));

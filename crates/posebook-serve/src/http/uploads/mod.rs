@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `put` | `PUT /v1/uploads` | a complete upload, or none |
 //! | `tus` | `POST`, `OPTIONS /v1/uploads`; `HEAD`, `GET`, `PATCH`, `DELETE`, `OPTIONS /v1/uploads/{id}` | an upload that can be resumed |
+//! | `protocol` | headers of tus | version and extensions checked; the headers that tell of an upload |
 //! | `metadata` | `Upload-Metadata` | the file's name |
 //! | `slots` | uploads in progress | who may write to which upload; at most [`AT_ONCE`](slots::AT_ONCE) bodies at a time |
 //! | `receive` | a body | its pieces, if they come fast enough |
@@ -13,6 +14,7 @@
 //! | `storage` | an upload's id and name | its folder and file |
 
 mod metadata;
+mod protocol;
 mod put;
 mod receive;
 mod slots;
@@ -64,7 +66,7 @@ fn routes_with(limits: Limits) -> Router<Arc<Service>> {
 
 /// Every answer has `Tus-Resumable`, errors too.
 async fn with_version(mut response: Response) -> Response {
-    response.headers_mut().insert(tus::RESUMABLE, HeaderValue::from_static(tus::VERSION));
+    response.headers_mut().insert(protocol::RESUMABLE, HeaderValue::from_static(protocol::VERSION));
     response
 }
 

@@ -3,6 +3,10 @@
 //!
 //! A request without `Tus-Resumable` is taken for version 1.0.0, so that `curl` can ask and delete; another version gets 412.
 
+use super::protocol::{
+    DEFER, EXTENSION, EXTENSIONS, LENGTH, MAX_SIZE, METADATA, OFFSET, OVERRIDE, TUS_VERSION, VERSION,
+    check_protocol, check_type, problem_tus, refuse_tus, with_upload,
+};
 use super::put::{ending_problem, run, writer};
 use super::receive::{Ending, Pace};
 use super::slots::{Claim, Uploads};
@@ -16,31 +20,13 @@ use crate::store::Upload;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// The version.
-pub(super) const VERSION: &str = "1.0.0";
-/// `Tus-Resumable`.
-pub(super) const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
-const TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
-const EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
-const MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
-const LENGTH: HeaderName = HeaderName::from_static("upload-length");
-const DEFER: HeaderName = HeaderName::from_static("upload-defer-length");
-const OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-const METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-const EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
-const OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
-/// Headers of extensions that are not offered: to ignore them would do something else than the client asks for.
-const NOT_OFFERED: [&str; 2] = ["upload-concat", "upload-checksum"];
-
-const EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,termination";
-const BYTES: &str = "application/offset+octet-stream";
 /// How long a request waits for another one that it has asked to stop.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -342,67 +328,4 @@ pub(super) async fn delete(
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(problem) => problem_tus(problem),
     }
-}
-
-/// Adds the headers that tell of an upload.
-fn with_upload(mut response: Response, upload: &Upload) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(OFFSET, HeaderValue::from(upload.offset));
-    match upload.size {
-        Some(size) => headers.insert(LENGTH, HeaderValue::from(size)),
-        None => headers.insert(DEFER, HeaderValue::from_static("1")),
-    };
-    let expires =
-        SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(upload.expires).unwrap_or_default());
-    if let Ok(expires) = HeaderValue::from_str(&httpdate::fmt_http_date(expires)) {
-        headers.insert(EXPIRES, expires);
-    }
-    if let Some(Ok(metadata)) = upload.metadata.as_deref().map(HeaderValue::from_str) {
-        headers.insert(METADATA, metadata);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Refuses other versions and extensions that are not offered.
-fn check_protocol(headers: &HeaderMap) -> Result<(), Problem> {
-    if let Some(version) = headers.get(RESUMABLE)
-        && version != VERSION
-    {
-        let detail = format!("header tus-resumable: this server has version {VERSION} only");
-        return Err(Problem::new(StatusCode::PRECONDITION_FAILED, "unsupported-version", detail));
-    }
-    match NOT_OFFERED.iter().find(|name| headers.contains_key(**name)) {
-        Some(name) => {
-            Err(Problem::malformed(format!("header {name}: this server does not have that extension of tus")))
-        }
-        None => Ok(()),
-    }
-}
-
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(BYTES) {
-        return Ok(());
-    }
-    let detail = format!("header content-type: the bytes of an upload have the type {BYTES}");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail))
-}
-
-fn refuse_tus(problem: Problem, request: &HeaderMap, body: Body) -> Response {
-    let is_version = problem.name() == "unsupported-version";
-    add_version(refuse(problem, request, body), is_version)
-}
-
-fn problem_tus(problem: Problem) -> Response {
-    let is_version = problem.name() == "unsupported-version";
-    add_version(problem.into_response(), is_version)
-}
-
-/// 412 for another version names those that there are.
-fn add_version(mut response: Response, is_version: bool) -> Response {
-    if is_version {
-        response.headers_mut().insert(TUS_VERSION, HeaderValue::from_static(VERSION));
-    }
-    response
 }

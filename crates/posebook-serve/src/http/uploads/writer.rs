@@ -65,6 +65,8 @@ impl Writer {
     pub(super) fn run(mut self, pieces: Receiver<Piece>) -> Result<Upload, Problem> {
         let mut result = self.write(pieces);
         if self.is_whole_file && self.upload.sha256.is_none() {
+            // on a full disk the record can be removed only once there is space; if this fails, the next step says why
+            let _ = self.file.set_len(0);
             result = result.and(storage::remove(&self.service, &self.upload.id));
         }
         // the right and the place end after the last change of the file

@@ -145,6 +145,7 @@ pub fn queue(jobs: Vec<JobRow>) -> QueueView {
             ExperimentInfo { name: "quickstart".to_string(), question: "How fast is it?".to_string() },
             ExperimentInfo { name: "memory-of-results".to_string(), question: "What grows?".to_string() },
         ],
+        needs_token: true,
         allows_paths: true,
         allows_urls: false,
         is_draining: false,

@@ -4,11 +4,21 @@
 //! characters that change the direction of text are escaped. Tokens, cookies, bodies and queries are never passed to here.
 
 use crate::job::{FailureKind, Job, JobId, rfc3339};
-use crate::options::LogFormat;
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `key=value` pairs.
+    Text,
+    /// One JSON object a line.
+    Json,
+    /// Nothing: for tests that send thousands of requests.
+    Off,
+}
 
 /// Characters of a value that are logged.
 const MAX_VALUE: usize = 500;
