@@ -177,7 +177,7 @@ fn a_tracked_video_has_the_rows_and_files_of_the_command_line() {
     hides_paths(&run.files(), &project);
     let stages = run.stages();
     assert!(stages.iter().any(|stage| stage == "run") && stages.contains(&"write".to_string()), "{stages:?}");
-    let last = run.events().into_iter().filter(|event| event["stage"] == "run").next_back().unwrap();
+    let last = run.events().into_iter().rfind(|event| event["stage"] == "run").unwrap();
     assert!(last["of"] == 10 || last["of"].is_null(), "{last}");
     assert!(!run.folder.join("scratch").exists(), "scratch files are removed");
     assert!(files_below(&project.path(".posebook")).iter().all(|name| !name.contains("uploads")));

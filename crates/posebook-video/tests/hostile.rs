@@ -18,6 +18,9 @@ use posebook_video::{Settings, VideoErrorKind, still};
 
 const SOURCE: &str = "-f lavfi -i testsrc2=size=320x300:rate=25 -frames:v 5";
 
+/// Names and contents of tables of an MP4.
+type Tables = Vec<(&'static [u8; 4], Vec<u8>)>;
+
 /// A named pipe without a writer: a program that opens it waits.
 fn fifo(path: &Path) {
     use nix::sys::stat::Mode;
@@ -273,7 +276,7 @@ fn claims_of_billions_of_frames_are_errors_in_bounded_memory() {
     let numbers = |numbers: &[u32]| numbers.iter().flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>();
     let huge = 0x7fff_ffff;
     // each table alone, then all of them in agreement
-    let claims: Vec<(&str, Vec<(&'static [u8; 4], Vec<u8>)>)> = vec![
+    let claims: Vec<(&str, Tables)> = vec![
         ("sizes of 1 byte", vec![(b"stsz", numbers(&[0, 1, huge]))]),
         ("sizes that are missing", vec![(b"stsz", numbers(&[0, 0, huge]))]),
         ("durations", vec![(b"stts", numbers(&[0, 1, huge, 512]))]),

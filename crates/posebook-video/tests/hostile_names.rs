@@ -174,7 +174,12 @@ fn images_of_any_name_are_read_as_frames() {
         let file = images.join(if file.as_encoded_bytes().starts_with(b".") { "x.png".into() } else { file });
         fs::write(&file, &picture).unwrap();
         for path in [&images, &file] {
-            assert_eq!(frames(path, "stream-sequential"), [expected.clone()], "{}", path.display());
+            assert_eq!(
+                frames(path, "stream-sequential"),
+                std::slice::from_ref(&expected),
+                "{}",
+                path.display()
+            );
         }
     }
 }

@@ -87,6 +87,9 @@ impl WorkerReport {
     }
 }
 
+/// Environment variable of a run's process with the process id of its supervisor.
+pub const SUPERVISOR: &str = "POSEBOOK_SUPERVISOR";
+
 /// Path of the [`JobSpec`] in a run's folder.
 pub fn job_path(folder: &Path) -> PathBuf {
     folder.join("job.json")

@@ -129,6 +129,7 @@ fn start(program: &Program, folder: &Path) -> Result<Child, RunnerError> {
     let stderr = File::create(&stderr).map_err(RunnerError::file(&stderr))?;
     let mut command = Command::new(&program.path);
     command.args(&program.arguments).arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+    command.env(job::SUPERVISOR, std::process::id().to_string());
     // A process group of its own: Ctrl-C in a terminal reaches the supervisor alone, and killing the group also ends
     // the decoder.
     #[cfg(unix)]

@@ -59,6 +59,11 @@ fn exit_with_parent() {
     {
         // if the kernel refuses, the run goes on to its end
         let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+        // a supervisor that ended before gives no signal
+        let supervisor = std::env::var(job::SUPERVISOR).ok().and_then(|id| id.parse::<u32>().ok());
+        if supervisor.is_some_and(|id| id != std::os::unix::process::parent_id()) {
+            std::process::exit(1);
+        }
     }
 }
 

@@ -123,7 +123,7 @@ fn settings_that_name_files_of_the_server_are_refused() {
         (JobKind::Experiment, "dataset.kind", json!("files")),
         (JobKind::Experiment, "device", json!("cpu")),
     ] {
-        let (name, pointer, detail) = problem(kind, json!({ "seed": 2, key: value.clone() }));
+        let (name, pointer, detail) = problem(kind, json!({ "hmr2.batch": 2, key: value.clone() }));
         let expected = ("bad-setting", format!("/settings/{key}"));
         assert_eq!((name.as_str(), pointer), expected, "{key}={value}: {detail}");
     }

@@ -6,8 +6,8 @@
 
 use super::signature::WebhookSecret;
 use super::{Fetcher, target};
-use crate::log;
 use crate::job::JobId;
+use crate::log;
 use crate::service::Service;
 use crate::store::{DueWebhook, Store};
 use std::collections::HashMap;
