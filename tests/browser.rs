@@ -187,8 +187,19 @@ struct Server {
 impl Server {
     /// Starts `posebook serve` on a free port and waits until it says its address.
     fn start(project: &Project, data: &str, more: &[&str]) -> Server {
-        let arguments =
-            ["serve", "--listen", "127.0.0.1:0", "--devices", "cpu", "--data", data, "--drain", "0s"];
+        let arguments = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--devices",
+            "cpu",
+            "--data",
+            data,
+            "--drain",
+            "0s",
+            "--disk-floor",
+            "100MiB",
+        ];
         let mut process = project
             .command(&[&arguments[..], more].concat())
             .stdout(Stdio::piped())
@@ -206,7 +217,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         let id = nix::unistd::Pid::from_raw(self.process.id() as i32);
-        // fails if it has ended, which `wait` tells as well
+        // fails if it has ended, which `wait` reports as well
         let _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM);
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! `posebook serve` by the real program: jobs over HTTP from upload to results, refusals, cancellation, and what survives.
+//! `posebook serve` by the real program: jobs over HTTP from upload to results, refusals, cancellation, restarts.
 
 #![cfg(unix)]
 
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 #[path = "common/ffmpeg.rs"]
 mod ffmpeg_clips;
 
-/// Longest time of anything that is waited for; far more than is needed.
+/// Time limit of every wait; far more than is needed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const EXPERIMENT: &str = r#"
@@ -82,7 +82,17 @@ struct Server {
 impl Server {
     /// Starts a server with the data folder `data` of the project.
     fn start(project: &Project, options: &[&str]) -> Server {
-        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--data", "data", "--devices", "cpu"];
+        let mut arguments = vec![
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--data",
+            "data",
+            "--devices",
+            "cpu",
+            "--disk-floor",
+            "100MiB",
+        ];
         arguments.extend(options);
         let log = fs::OpenOptions::new().create(true).append(true).open(project.path("server.log")).unwrap();
         let mut command = project.command(&arguments);
@@ -386,7 +396,7 @@ fn jobs_of_a_killed_server_are_finished_by_the_next_one() {
     let mut server = Server::start(&project, &[]);
     let (video, boxes) =
         (server.upload_clip(&project, "walk.mp4"), server.upload_clip(&project, "boxes.txt"));
-    let settings = json!({"video.loops": 30, "render.enable": false});
+    let settings = json!({"video.loops": 8, "render.enable": false});
     let id = server.add(&tracking(&video, &boxes, settings));
     let next = server.add(&tracking(&video, &boxes, json!({"render.enable": false})));
     server.wait(&id, |job| job["progress"]["stage"] == "run");
@@ -425,8 +435,19 @@ fn one_job_runs_without_listening() {
     let path = |name: &str| json!({"path": clips.join(name)});
     let write = |name: &str, job: &Value| fs::write(project.path(name), job.to_string()).unwrap();
     write("good.json", &tracking(&path("walk.mp4"), &path("boxes.txt"), json!({"render.enable": false})));
-    let once =
-        |name: &str| project.posebook(&["serve", "--data", "data", "--devices", "cpu", "--once", name]);
+    let once = |name: &str| {
+        project.posebook(&[
+            "serve",
+            "--data",
+            "data",
+            "--devices",
+            "cpu",
+            "--disk-floor",
+            "100MiB",
+            "--once",
+            name,
+        ])
+    };
     let output = once("good.json").succeeds();
     let text = String::from_utf8_lossy(&output.0.stdout).into_owned();
     let folder =

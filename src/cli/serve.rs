@@ -68,6 +68,9 @@ pub struct Args {
     /// Most bytes of an upload
     #[arg(long, value_name = "SIZE", default_value = "20GiB", value_parser = parse_size)]
     upload_max: u64,
+    /// Bytes of the disk that jobs and uploads leave free [default: 5% of the disk, at least 2GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    disk_floor: Option<u64>,
     /// Time that running jobs get at the end of the server
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_time)]
     drain: Time,
@@ -77,7 +80,7 @@ pub struct Args {
     /// Form of log lines
     #[arg(long, value_name = "FORM", default_value = "text")]
     log: LogForm,
-    /// Run the job in this file, the body of `POST /v1/jobs`, without listening; the exit status tells how it ended
+    /// Run the job in this file, the body of `POST /v1/jobs`, without listening; the exit status reports how it ended
     #[arg(long, value_name = "FILE")]
     once: Option<PathBuf>,
 }
@@ -172,6 +175,7 @@ fn options(args: Args, project: &Project) -> Result<Options> {
         queue_max: args.queue_max,
         keep: args.keep.0,
         keep_bytes: args.keep_bytes,
+        disk_floor_bytes: args.disk_floor,
         upload_max_bytes: args.upload_max,
         drain: args.drain.0.context("--drain forever: give a time, such as 30s")?,
         job_time_limit: args.time_limit.0,

@@ -374,3 +374,32 @@ impl VideoProperties {
         Ok(VideoProperties { width, height, bounds, fps: probe.fps })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_link_to_an_open_file_stays_and_other_links_are_resolved() {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let mut file = File::create_new(at("a.mp4")).unwrap();
+        file.write_all(b"checked").unwrap();
+        let open = File::open(at("a.mp4")).unwrap();
+        symlink(format!("/proc/{}/fd/{}", std::process::id(), open.as_raw_fd()), at("0.mp4")).unwrap();
+        symlink(at("a.mp4"), at("1.mp4")).unwrap();
+        // the name leads to another file now
+        std::fs::rename(at("a.mp4"), at("b.mp4")).unwrap();
+        std::fs::write(at("a.mp4"), "another").unwrap();
+        assert_eq!(std::fs::read(real_path(&at("0.mp4")).unwrap()).unwrap(), b"checked");
+        assert_eq!(real_path(&at("0.mp4")).unwrap(), at("0.mp4"));
+        assert_eq!(real_path(&at("1.mp4")).unwrap(), at("a.mp4").canonicalize().unwrap());
+        drop(open);
+        assert!(real_path(&at("0.mp4")).is_err(), "the file is closed");
+        assert!(real_path(&at("missing.mp4")).is_err());
+    }
+}

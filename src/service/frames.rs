@@ -1,12 +1,12 @@
-//! The people of a video frame by frame, as one JSON value: what the service that this one replaces answered.
+//! The people of a video frame by frame, as one JSON value, in the form of the older wrapper of PHALP.
 //!
 //! In: the folder of results. Out: `{"fps", "width", "height", "frame_count", "frames": [...]}` with one entry for every processed
 //! frame, people or none: `{"frame", "time", "people": [...]}`. A person has `track_id`, `observed`, `confidence`, `bbox` (left,
 //! top, right, bottom in pixels), `smpl` (`betas`, `global_orient`, `body_pose`), `camera` (scale, x, y in the crop), `translation`
 //! (meters), `joints_3d` (meters) and `joints_2d` (pixels).
 //!
-//! People on tracks only. While a track is alive and its person is not detected, the person stays as it was seen last, with
-//! `observed` false and a confidence that falls to 0 until the tracker deletes the track.
+//! People on tracks only. Until the tracker deletes a track whose person is not detected, the person stays as last detected,
+//! with `observed` false and a confidence that falls to 0.
 
 use super::table_error;
 use posebook_notebook::tables::files::read_rows;
@@ -34,7 +34,7 @@ pub fn json(results: &Path) -> io::Result<Value> {
     let settings: Value = serde_json::from_str(&run.settings).unwrap_or_default();
     let max_age = settings["phalp"]["max_age_track"].as_u64().unwrap_or(DEFAULT_MAX_AGE);
     let mut people = read_rows::<PersonRow>(results).map_err(table_error)?.peekable();
-    // last row of each living track, and the number of frames since
+    // last row of each track that is not deleted, and the number of frames since
     let mut tracks: BTreeMap<u64, (PersonRow, u64)> = BTreeMap::new();
     let (mut frames, mut written) = (Vec::new(), 0);
     for frame in read_rows::<FrameRow>(results).map_err(table_error)? {

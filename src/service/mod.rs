@@ -1,4 +1,4 @@
-//! The project behind `posebook serve`: what the service of [`posebook_serve`] asks of the program that it serves.
+//! The [`Backend`] of `posebook serve`: what [`posebook_serve`] needs of this program.
 //!
 //! In: requests for jobs, and folders of results. Out: problems with requests, the command of a job's process, tables of results
 //! as JSON, CSV and Parquet. A job's process is `posebook job FOLDER`, [`job::run`]: it makes the same run as `posebook track`,

@@ -1,4 +1,4 @@
-//! The people of a finished job, row by row.
+//! The people of an ended job, row by row.
 //!
 //! In: the folder of results with `people.parquet`, and which rows are wanted. Out: one JSON array, one JSON object a line, CSV, or
 //! Parquet. Columns and their order are those of the table. One batch of rows is in memory at a time.

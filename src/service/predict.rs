@@ -1,7 +1,7 @@
 //! Predicts what a job takes, before it is accepted.
 //!
 //! In: a request and its files. Out: frames, size and duration of the video, and a bound of the bytes that the job writes, by
-//! [`crate::runner::disk_bound`]; or that the file is no video, in the prober's words.
+//! [`crate::runner::disk_bound`]; or the prober's message that the file is no video.
 
 use super::settings::{self, Work, WrongSetting};
 use crate::runner::images::ReconstructRequest;

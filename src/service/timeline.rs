@@ -1,4 +1,4 @@
-//! Tables of a finished job as the page shows them: tracks, memory and stages over time.
+//! Tables of an ended job as the page shows them: tracks, memory and stages over time.
 //!
 //! In: the folder of results. Out: for each track the ranges of the overlay's frames in which it was detected or only predicted;
 //! at most [`MAX_SAMPLES`] samples of memory; the time of each stage and what it waited for. Jobs without a run (`reconstruct`)
@@ -63,7 +63,7 @@ pub fn tracks(results: &Path) -> io::Result<Timeline> {
     let fps = settings["render"]["fps"].as_f64().or(run.fps.map(|fps| fps / every as f64));
     let track = |(id, observed): (u64, Vec<(u64, u64)>)| TrackRow {
         id,
-        color: hexadecimal(colors.of_track(id)),
+        color: css_color(colors.of_track(id)),
         predicted: predicted(&observed, max_age, frames),
         observed,
     };
@@ -77,7 +77,7 @@ pub fn tracks(results: &Path) -> io::Result<Timeline> {
     })
 }
 
-/// The ranges in which a track is alive and not detected: after each range of detections until the next, at most `max_age`
+/// The ranges in which a track exists and is not detected: after each range of detections until the next, at most `max_age`
 /// frames, as the tracker deletes it then.
 fn predicted(observed: &[(u64, u64)], max_age: u64, frames: u64) -> Vec<(u64, u64)> {
     let starts = observed.iter().skip(1).map(|range| range.0).chain([frames]);
@@ -85,7 +85,7 @@ fn predicted(observed: &[(u64, u64)], max_age: u64, frames: u64) -> Vec<(u64, u6
     gaps.filter(|(start, end)| start < end).collect()
 }
 
-fn hexadecimal([red, green, blue]: [u8; 3]) -> String {
+fn css_color([red, green, blue]: [u8; 3]) -> String {
     format!("#{red:02x}{green:02x}{blue:02x}")
 }
 

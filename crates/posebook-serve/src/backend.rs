@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The program behind the service. Methods block; the service calls them on threads that may.
+/// The program behind the service. Methods block; the service calls them on threads for blocking work.
 pub trait Backend: Send + Sync + 'static {
     /// Version of the program, and the commit it was built from.
     fn version(&self) -> String;
@@ -42,7 +42,7 @@ pub trait Backend: Send + Sync + 'static {
     /// As [`Backend::check`].
     fn settings_toml(&self, request: &JobRequest) -> Result<String, Problem>;
 
-    /// Writes the people of a finished job to `out`.
+    /// Writes the people of an ended job to `out`.
     ///
     /// # Errors
     /// If the table cannot be read, or `out` cannot be written.
@@ -54,32 +54,32 @@ pub trait Backend: Send + Sync + 'static {
         out: &mut dyn Write,
     ) -> io::Result<()>;
 
-    /// Tracks over time of a finished job, for the player's timeline.
+    /// Tracks over time of an ended job, for the player's timeline.
     ///
     /// # Errors
     /// If the tables cannot be read.
     fn timeline(&self, results: &Path) -> io::Result<Timeline>;
 
-    /// Memory over time of a finished job.
+    /// Memory over time of an ended job.
     ///
     /// # Errors
     /// If the table cannot be read.
     fn memory(&self, results: &Path) -> io::Result<Vec<MemorySample>>;
 
-    /// Times of the stages of a finished job.
+    /// Times of the stages of an ended job.
     ///
     /// # Errors
     /// If the table cannot be read.
     fn stages(&self, results: &Path) -> io::Result<Vec<StageTime>>;
 
-    /// Kinds of results of a job, in the words of the old service and of Cog: people by frame as one JSON value.
+    /// People of an ended job by frame as one JSON value, for the older interfaces (`/pose/video`, `/predictions`).
     ///
     /// # Errors
     /// If the tables cannot be read.
     fn frames_json(&self, results: &Path) -> io::Result<serde_json::Value>;
 }
 
-/// What a job is predicted to need.
+/// Size of a job, predicted from its sources and settings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Prediction {
     /// Bytes that it writes: scratch files and results together.
@@ -101,7 +101,7 @@ pub struct DeviceInfo {
     pub name: String,
     /// The model, such as `NVIDIA H100`; empty if unknown.
     pub model: String,
-    /// Identifies the card on this machine and boot: its UUID.
+    /// UUID of the GPU.
     pub uuid: Option<String>,
     /// Memory in bytes.
     pub memory_bytes: Option<u64>,

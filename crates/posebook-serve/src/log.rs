@@ -155,7 +155,7 @@ fn shortened(text: &str) -> &str {
     text.char_indices().nth(MAX_VALUE).map_or(text, |(end, _)| &text[..end])
 }
 
-/// A value as it is where it is one word, else in quotes.
+/// A value, in quotes unless it is one word.
 fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'=');
     if !text.is_empty() && text.bytes().all(plain) {
@@ -164,7 +164,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escape(text).replace('"', "\\\""))
 }
 
-/// Whether a character would act on a terminal or reorder the text around it.
+/// Whether a character controls a terminal or reorders the text around it.
 fn acts(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -187,7 +187,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// JSON in which the characters that act are escaped also where JSON allows them.
+/// JSON with these characters escaped also where JSON allows them.
 fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for letter in json.chars() {

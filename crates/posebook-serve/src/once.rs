@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often the job's state is read.
+/// Interval at which the job's state is read.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why a job cannot be run.

@@ -24,7 +24,7 @@ pub struct Options {
     pub allow_url: bool,
     /// File with the access token; made at the first start if it does not exist. `None` is no token, on loopback only.
     pub token_file: Option<PathBuf>,
-    /// Names beside loopback's and the listening address' that a request's `Host` may have.
+    /// Names that a request's `Host` may have, beside those of loopback and the listening address.
     pub hosts: Vec<String>,
     /// Origins of other sites that may read answers.
     pub cors_origins: Vec<String>,
@@ -38,7 +38,7 @@ pub struct Options {
     pub upload_max_bytes: u64,
     /// An upload that brings fewer than 1 KiB a second over this time is cut off.
     pub upload_stall: Duration,
-    /// How long running jobs may go on after SIGTERM.
+    /// How long running jobs may continue after SIGTERM.
     pub drain: Duration,
     /// Time limit of a job; `None` is none.
     pub job_time_limit: Option<Duration>,

@@ -86,7 +86,7 @@ impl Problem {
         }))
     }
 
-    /// 500 `internal`: `cause` is written to the log; a client learns the request's id only.
+    /// 500 `internal`: `cause` is written to the log; the client gets the request's id only.
     #[must_use]
     pub fn internal(cause: impl std::fmt::Display) -> Problem {
         let mut problem = Problem::new(

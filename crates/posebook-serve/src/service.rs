@@ -42,7 +42,7 @@ pub struct Service {
     pub draining: AtomicBool,
     /// When the server started.
     pub started: SystemTime,
-    /// Held as long as the service lives: no other server uses the data folder.
+    /// Held until the service is dropped: no other server uses the data folder.
     _lock: Flock<File>,
 }
 
@@ -117,7 +117,7 @@ impl Service {
         check_local(&options.data)?;
         let cannot_create =
             |folder: &Path| ServeError::io(format!("cannot create the folder {}", folder.display()));
-        // for this user alone; one that exists keeps its rights
+        // for this user only; one that exists keeps its permissions
         let created = fs::DirBuilder::new().recursive(true).mode(0o700).create(&options.data);
         created.map_err(cannot_create(&options.data))?;
         // absolute, because job processes have working directories of their own; and the same at every start, because processes
@@ -146,7 +146,7 @@ impl Service {
         }))
     }
 
-    /// Runs blocking code on a thread that may block.
+    /// Runs blocking code on a thread for blocking work.
     pub async fn blocking<T: Send + 'static>(
         self: &Arc<Service>,
         work: impl FnOnce(&Service) -> T + Send + 'static,
@@ -179,7 +179,7 @@ impl Service {
     /// Space of the data folder's disk.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the system does not report it.
     pub fn disk_space(&self) -> io::Result<DiskSpace> {
         let there = nix::sys::statvfs::statvfs(&self.options.data)?;
         let block = there.fragment_size();
@@ -299,7 +299,7 @@ impl Server {
     }
 }
 
-/// How often the flag is read that ends the server.
+/// Interval at which the flag that ends the server is read.
 const STOP_INTERVAL: Duration = Duration::from_millis(20);
 /// How long answers may take at the end of the server.
 const REQUESTS_END: Duration = Duration::from_secs(5);
@@ -329,7 +329,7 @@ const WORK: &str = "work";
 /// Folder of the data folder with the folders of ended jobs.
 const DONE: &str = "done";
 
-/// What the backend knows about each of the devices in `names`.
+/// The backend's description of each of the devices in `names`.
 fn chosen_devices(names: &[String], known: &[DeviceInfo]) -> Result<Vec<DeviceInfo>, ServeError> {
     let mut chosen: Vec<DeviceInfo> = Vec::new();
     for name in names {

@@ -319,7 +319,7 @@ fn people_are_served_in_the_format_that_is_accepted() {
 }
 
 #[test]
-fn a_client_that_leaves_frees_its_place() {
+fn a_client_that_disconnects_frees_its_slot() {
     let server = TestServer::fresh(|_| {});
     let id = server.queue(json!({ "frames": 1, "bytes": 200_000_000 }));
     server.wait_for(&id, "succeeded");

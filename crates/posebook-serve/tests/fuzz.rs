@@ -1,4 +1,4 @@
-//! Invented requests: no path, `Range`, tus header, `Last-Event-ID` or source makes the server fail, or give what it should not.
+//! Random requests: no path, `Range`, tus header, `Last-Event-ID` or source makes the server fail, or give what it should not.
 
 mod support;
 
@@ -92,7 +92,7 @@ static FUZZED: LazyLock<Fuzzed> = LazyLock::new(|| {
 });
 
 impl Fuzzed {
-    /// Sends a request. Whatever it is: the server does not fail, errors are problem+json, and nothing secret is told.
+    /// Sends a request. The server must not fail, errors must be problem+json, and no answer may have a secret.
     fn send(
         &self,
         method: Method,
@@ -227,7 +227,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_path_makes_the_server_fail_or_tell_a_secret(path in path(), method in 0..6_usize, json: bool) {
+    fn no_path_makes_the_server_fail_or_show_a_secret(path in path(), method in 0..6_usize, json: bool) {
         let method = [Method::GET, Method::HEAD, Method::PUT, Method::POST, Method::PATCH, Method::OPTIONS][method].clone();
         // all other changes of the one job are harmless, and events of all jobs never end
         let is_endless = path.starts_with("/v1/events") && method != Method::OPTIONS;

@@ -291,7 +291,7 @@ fn an_etag_saves_the_body_until_the_job_changes() {
 }
 
 #[test]
-fn cancel_is_idempotent_and_true() {
+fn cancel_is_idempotent_and_answers_with_the_new_state() {
     let server = TestServer::fresh(|options| options.devices = vec!["cpu".into()]);
     let running = server.queue(json!({ "frames": 1, "pause_seconds": 60 }));
     server.wait_for(&running, "running");

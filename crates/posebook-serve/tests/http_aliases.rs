@@ -200,6 +200,8 @@ fn asynchronous_predictions_are_polled_and_canceled() {
     let began = Instant::now();
     let answer = predict(&server, "POST", "/predictions", "respond-async", &body);
     assert_eq!((answer.status, &answer.json()["id"]), (202, &json!("abcd1234")), "{}", answer.text());
+    let jobs = server.service.store.jobs(&posebook_serve::store::JobQuery { limit: 1, ..Default::default() });
+    assert_eq!(jobs.expect("jobs")[0].request.prediction.as_deref(), Some("abcd1234"));
     assert!(began.elapsed() < Duration::from_secs(10));
     assert!(matches!(answer.json()["status"].as_str(), Some("starting" | "processing")));
     wait_until("it runs", || server.get("/predictions/abcd1234").json()["status"] == "processing");

@@ -88,7 +88,7 @@ fn the_events_of_a_job_are_in_order_and_end_with_its_end() {
     assert_eq!((end.kind.as_str(), &end.data["state"]), ("end", &json!("succeeded")));
     assert_eq!(events.iter().filter(|event| event.kind == "end").count(), 1);
 
-    // a client that was cut off gets the rest, once; one that has all is told to stop
+    // a client that was cut off gets the rest, once; one that has all gets 204
     let middle = events[events.len() / 2].id;
     let rest = Stream::open(&server, &path, &format!("Last-Event-ID: {middle}\r\n")).events();
     assert!(!rest.is_empty() && rest.iter().all(|event| event.id > middle), "{rest:#?}");
@@ -104,7 +104,7 @@ fn the_events_of_a_job_are_in_order_and_end_with_its_end() {
 }
 
 #[test]
-fn events_of_all_jobs_begin_now_and_are_told_of_the_end_of_the_server() {
+fn the_stream_of_all_jobs_begins_now_and_reports_the_end_of_the_server() {
     let server = TestServer::limited(|options, limits| {
         options.drain = Duration::from_millis(500);
         limits.comment_time = Duration::from_millis(50);

@@ -103,7 +103,7 @@ fn health_answers_and_readiness_says_why_not() {
 }
 
 #[test]
-fn a_full_queue_says_when_to_come_back() {
+fn a_full_queue_says_when_to_try_again() {
     let server = TestServer::fresh(|options| {
         options.devices = vec!["cpu".into()];
         options.queue_max = 2;

@@ -365,7 +365,7 @@ fn json_that_is_large_in_other_ways_is_refused() {
 }
 
 #[test]
-fn paths_that_climb_lead_nowhere() {
+fn paths_with_parent_components_find_nothing() {
     let server = TestServer::fresh(|_| {});
     let id = server.queue(json!({ "frames": 1 }));
     server.wait_for(&id, "succeeded");
@@ -427,7 +427,7 @@ fn raise_file_limit() {
 }
 
 #[test]
-fn of_300_connections_200_are_served_and_100_are_told() {
+fn of_300_connections_200_are_served_and_100_are_refused() {
     raise_file_limit();
     let server = TestServer::limited(|_, limits| limits.head_time = Duration::from_secs(60));
     let host = host(&server);
@@ -435,7 +435,7 @@ fn of_300_connections_200_are_served_and_100_are_told() {
     for socket in &open {
         let _ = write!(&*socket, "GET /healthz HTTP/1.1\r\n{host}\r\n\r\n");
     }
-    let (mut served, mut told) = (0, 0);
+    let (mut served, mut refused) = (0, 0);
     for mut socket in &open {
         let mut answer = [0; 4096];
         match socket.read(&mut answer) {
@@ -444,15 +444,15 @@ fn of_300_connections_200_are_served_and_100_are_told() {
                 let answer = Answer::parse(&answer[..bytes]).expect("a whole answer");
                 assert_eq!(answer.header("content-type"), Some("application/problem+json"));
                 assert_eq!(answer.json()["type"], "https://posebook.invalid/problems/too-many-connections");
-                told += 1;
+                refused += 1;
             }
-            // beyond those that are told, connections are closed
+            // further connections are closed without an answer
             Ok(0) | Err(_) => {}
             Ok(bytes) => panic!("{}", String::from_utf8_lossy(&answer[..bytes])),
         }
     }
     assert_eq!(served, 200);
-    assert!((1..=100).contains(&told), "{told}");
+    assert!((1..=100).contains(&refused), "{refused}");
     drop(open);
     wait_until("places are free again", || {
         send_raw(
@@ -464,7 +464,7 @@ fn of_300_connections_200_are_served_and_100_are_told() {
 }
 
 #[test]
-fn listeners_do_not_take_the_places_of_others() {
+fn listeners_are_counted_apart_from_other_connections() {
     raise_file_limit();
     let server = TestServer::limited(|_, limits| {
         limits.listeners = 500;

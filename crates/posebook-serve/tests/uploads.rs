@@ -152,7 +152,7 @@ fn a_chunked_body_beyond_the_limit_is_cut_off_and_its_file_is_gone() {
 }
 
 #[test]
-fn an_upload_for_which_the_disk_has_no_room_is_507() {
+fn an_upload_for_which_the_disk_has_no_space_is_507() {
     let server = TestServer::fresh(|options| options.disk_floor_bytes = Some(u64::MAX / 2));
     let refused = server.request("PUT", "/v1/uploads", &[], &noise(5000));
     assert_problem(&refused, 507, "disk-full");

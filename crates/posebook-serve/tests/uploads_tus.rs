@@ -73,7 +73,7 @@ fn assert_problem(answer: &Answer, status: u16, name: &str) {
 }
 
 #[test]
-fn options_tell_what_the_server_can_do() {
+fn options_lists_the_extensions_of_the_server() {
     let server = TestServer::fresh(|options| options.upload_max_bytes = 12_345);
     for path in ["/v1/uploads", "/v1/uploads/00000000000000000000000000000000"] {
         // the version of the request must be ignored
@@ -123,7 +123,7 @@ fn an_upload_is_made_asked_for_and_continued() {
     assert_eq!((&upload["complete"], &upload["name"]), (&true.into(), &"a.mp4".into()));
     let file = server.service.upload_folder(id(&path)).join("source.mp4");
     assert_eq!(std::fs::read(file).unwrap(), b"hello world");
-    // a complete upload still tells its offset
+    // a complete upload still has its offset
     assert_eq!(head(&server, &path).header("upload-offset"), Some("11"));
     assert_eq!(patch(&server, &path, 11, b"").status, 204);
     assert_problem(&patch(&server, &path, 11, b"x"), 413, "too-large");
@@ -268,7 +268,7 @@ fn a_restarted_server_goes_on_at_the_synced_offset() {
 }
 
 #[test]
-fn of_two_requests_that_write_at_once_one_wins() {
+fn of_two_requests_that_write_at_once_one_is_refused() {
     let server = TestServer::fresh(|_| {});
     let path = create(&server, 10);
     let mut first = begin_patch(&server, &path, 10);
@@ -300,7 +300,7 @@ fn of_two_requests_that_write_at_once_one_wins() {
 }
 
 #[test]
-fn a_silent_request_gives_way_to_a_client_that_asks_for_the_offset() {
+fn an_idle_request_is_stopped_when_a_client_asks_for_the_offset() {
     let server = TestServer::fresh(|_| {});
     let path = create(&server, 10);
     let mut lost = begin_patch(&server, &path, 10);

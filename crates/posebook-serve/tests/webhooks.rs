@@ -1,4 +1,4 @@
-//! Delivery of webhooks: signed, in order, at least once, and none holds up another.
+//! Delivery of webhooks: signed, in order, at least once, and no host delays the messages to others.
 
 mod loopback;
 #[path = "../../../tests/common/skip.rs"]
@@ -41,6 +41,7 @@ fn add(store: &Store, address: &str) -> JobId {
         webhook: Some(address.into()),
         webhook_events: Vec::new(),
         keep: None,
+        prediction: None,
     };
     let id = JobId::random();
     let job =
@@ -49,7 +50,7 @@ fn add(store: &Store, address: &str) -> JobId {
     id
 }
 
-/// Adds a job whose end is due to be told.
+/// Adds an ended job whose webhook is due.
 fn add_ended(store: &Store, address: &str) -> JobId {
     let id = add(store, address);
     store.cancel(id).unwrap();
@@ -222,7 +223,7 @@ fn never_answer(_: &Received, stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 #[test]
-fn a_host_that_does_not_answer_holds_up_nobody_else_and_stopping_does_not_wait_for_it() {
+fn a_host_that_does_not_answer_delays_no_other_and_stopping_does_not_wait_for_it() {
     if !has_curl() {
         return;
     }
@@ -272,7 +273,7 @@ fn a_message_is_given_up_after_its_time_or_when_the_receiver_has_gone() {
 }
 
 #[test]
-fn an_address_inside_is_never_asked() {
+fn a_private_address_is_never_contacted() {
     if !has_curl() {
         return;
     }
@@ -303,7 +304,7 @@ fn deliver_until_killed() {
 }
 
 #[test]
-fn a_message_is_sent_again_after_the_server_was_killed_and_curl_dies_with_the_server() {
+fn a_message_is_sent_again_after_the_server_was_killed_and_curl_ends_with_the_server() {
     if !has_curl() {
         return;
     }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// Minimum interval between two lines of one stage.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Time after which a stage's rate is known well enough.
+/// Minimum time of a stage before its rate is given.
 const RATE_AFTER: Duration = Duration::from_millis(300);
 /// The runner's label of the export of PHALP's .pkl.
 const EXPORT: &str = "export";

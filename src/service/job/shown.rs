@@ -10,7 +10,7 @@ const MAX_STEM_BYTES: usize = 180;
 /// Longest extension.
 const MAX_EXTENSION_BYTES: usize = 16;
 
-/// Names of the sources, and what texts shall not contain.
+/// Names of the sources, and the paths that texts must not contain.
 #[derive(Debug, Clone)]
 pub struct ShownNames {
     names: Vec<String>,

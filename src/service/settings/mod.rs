@@ -13,7 +13,7 @@ mod tests;
 mod text;
 
 use crate::experiment::phalp_settings::CommandLine;
-use crate::experiment::{Experiment, ExperimentSize, Override};
+use crate::experiment::{Experiment, ExperimentSize, Override, Settings};
 use crate::runner::images::ReconstructRequest;
 use crate::runner::{Project, TrackRequest};
 use posebook_core::toml_error::nearest_match;
@@ -27,6 +27,8 @@ use std::path::{Path, PathBuf};
 const QUICK: &str = "quick";
 /// Most settings of a job.
 const MAX_SETTINGS: usize = 256;
+/// Most runs of an experiment: all are planned in memory, before the job is accepted and again in its process.
+const MAX_RUNS: u64 = 2_000;
 /// Most settings of an experiment among which the wrong one is looked for: each is tried, and an experiment takes 50 ms to check.
 const MAX_TRIED: usize = 32;
 /// Names of sources while only settings are checked: no such files exist.
@@ -227,14 +229,43 @@ fn experiment(
     let in_project = |error: crate::experiment::ExperimentError| {
         WrongSetting::of(error.to_string().replace(&format!("{}/", project.root.display()), ""))
     };
-    let experiment = Experiment::load_sized(size, &path, overrides).map_err(in_project)?;
     let own = Experiment::load_sized(size, &path, &[]).map_err(in_project)?;
+    // before all points are made
+    check_runs(points_at_most(&own, overrides))?;
+    let experiment = Experiment::load_sized(size, &path, overrides).map_err(in_project)?;
     let own: Vec<_> = own.points().map_err(in_project)?.into_iter().map(|point| point.settings).collect();
-    for point in experiment.points().map_err(in_project)? {
+    let points = experiment.points().map_err(in_project)?;
+    check_runs(points.iter().map(|point| runs_of(&point.settings)).fold(0, u64::saturating_add))?;
+    for point in points {
         names::check(&point.settings, &own)?;
         names::check_dataset(project, &point.settings.dataset, &own)?;
     }
     Ok(experiment)
+}
+
+/// At least the number of points of `own` with `overrides`: lists that those remove are counted.
+fn points_at_most(own: &Experiment, overrides: &[Override]) -> u64 {
+    let given = |key: &str| overrides.iter().any(|given| given.key.strip_prefix("sweep.") == Some(key));
+    let own = own.sweep.iter().filter(|axis| !given(&axis.key)).map(|axis| axis.values.len());
+    let lists = overrides.iter().filter(|given| given.key.starts_with("sweep."));
+    let lists = lists.filter_map(|given| given.value.as_array().map(Vec::len));
+    own.chain(lists).fold(1, |points, values| points.saturating_mul(values as u64))
+}
+
+/// Runs of a point, as far as a request determines their number.
+fn runs_of(settings: &Settings) -> u64 {
+    let clips = settings.dataset.changes.get("clip").and_then(toml::Value::as_array).map_or(1, Vec::len);
+    settings.repeats.saturating_mul(clips as u64)
+}
+
+fn check_runs(runs: u64) -> Result<(), WrongSetting> {
+    if runs <= MAX_RUNS {
+        return Ok(());
+    }
+    let message = format!(
+        "the experiment would have {runs} runs, and one that is a job has {MAX_RUNS} at most; give shorter lists or fewer repeats"
+    );
+    Err(WrongSetting { key: None, is_unknown: false, message })
 }
 
 /// Checks a request without reading its sources.

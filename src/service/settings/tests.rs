@@ -172,3 +172,24 @@ fn settings_are_shown_in_full_as_toml() {
     let text = toml(&project(), &request(JobKind::Experiment, json!({"quick": true}))).unwrap();
     assert!(text.contains("is_quick = true"), "{text}");
 }
+
+/// Planning them took all memory of the machine.
+#[test]
+fn an_experiment_of_too_many_runs_is_refused_before_it_is_planned() {
+    let list: Vec<u64> = (0..300).collect();
+    for (settings, pointer) in [
+        (json!({"repeats": 100_000_000, "seed": 1}), "/settings/repeats"),
+        (json!({"sweep.repeats": [1, 9_999_999]}), "/settings/sweep.repeats"),
+        (json!({"sweep.seed": list, "sweep.hmr2.batch": list, "sweep.dataset.frames": list}), "/settings"),
+    ] {
+        let (name, found, detail) = problem(JobKind::Experiment, settings.clone());
+        assert_eq!((name.as_str(), found.as_str()), ("bad-setting", pointer), "{settings}: {detail}");
+        assert!(detail.contains(" runs, and one that is a job has 2000 at most"), "{detail}");
+    }
+    // none of the project's own is near
+    for path in project().experiments().unwrap() {
+        let points = Experiment::load(&path, &[]).unwrap().points().unwrap();
+        let runs: u64 = points.iter().map(|point| runs_of(&point.settings)).sum();
+        assert!(runs < MAX_RUNS / 4, "{}: {runs}", path.display());
+    }
+}

@@ -1,4 +1,4 @@
-//! One HTTP request by the program `curl`, to addresses that were vetted. In: URL, addresses, limits, perhaps a body. Out:
+//! One HTTP request by the program `curl`, to checked addresses. In: URL, addresses, limits, perhaps a body. Out:
 //! status and `Location` of the answer, and its body in portions.
 //!
 //! URL, headers and body are handed over in anonymous files, not as arguments, which all users of the machine can read.
@@ -125,7 +125,7 @@ impl Transfer {
         let (mut body, mut errors) = (self.child.stdout.take(), self.child.stderr.take());
         let mut buffer = vec![0; 64 << 10];
         let mut received = 0_u64;
-        // curl keeps to the limit by itself; this is for one that does not
+        // curl applies the limit itself; this check holds for versions that do not
         let deadline = Instant::now() + request.limits.overall + Duration::from_secs(5);
         while body.is_some() || errors.is_some() {
             if stop.load(Ordering::Relaxed) {
@@ -182,11 +182,11 @@ impl Transfer {
             Some(code) => return Err(Failure::Transfer(reason(code, request))),
             None => return Err(Failure::Transfer("is not reached: curl was killed".into())),
         }
-        // curl was told where to connect; should it not have obeyed, its answer is not used
+        // curl connects to the checked addresses only; if it did not, its answer is not used
         let end = said.lines().rev().find_map(|line| line.strip_prefix(END_MARK));
         let connected = end.and_then(|end| end.trim().trim_matches(['[', ']']).parse::<IpAddr>().ok());
         if !connected.is_some_and(|address| request.addresses.contains(&address)) {
-            return Err(Failure::Transfer("is answered by another address than was vetted".into()));
+            return Err(Failure::Transfer("is answered by another address than was checked".into()));
         }
         self.head.take().ok_or_else(no_head)
     }

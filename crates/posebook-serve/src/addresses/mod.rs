@@ -1,5 +1,5 @@
-//! Fetches http(s) addresses that clients name, and delivers webhooks, only to public addresses: every name is resolved here,
-//! every address vetted, every redirect followed by hand.
+//! Fetches http(s) addresses that clients name, and delivers webhooks, only to public addresses: this module resolves every name,
+//! checks every IP address, and follows redirects itself.
 //!
 //! In: an address. Out: a file, or a problem that names the host and the reason and never the address' user part or query.
 

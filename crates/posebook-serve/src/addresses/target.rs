@@ -1,4 +1,4 @@
-//! Vets addresses. In: text of a client, or of a redirect. Out: an http(s) URL, and the public IP addresses of its host.
+//! Checks addresses. In: text of a client, or of a redirect. Out: an http(s) URL, and the public IP addresses of its host.
 
 use super::public::is_public;
 use super::{Network, Resolver};
@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_millis(25);
 pub(super) enum Refusal {
     /// It is not an address.
     Malformed(String),
-    /// It leads to where clients may not send the server.
+    /// It names an address that the server must not contact.
     NotAllowed(String),
     /// Its host cannot be found.
     Failed(String),
@@ -130,7 +130,7 @@ pub(super) fn resolve(url: &Url, network: &Network, stop: &AtomicBool) -> Result
     if found.is_empty() {
         return Err(Refusal::Failed(format!("{host}: the name has no addresses")));
     }
-    // one that is not public is enough: such a name is made for deceiving
+    // one address that is not public is enough to refuse: public names have no such addresses
     if !found.iter().all(|address| network.accepts(*address)) {
         return Err(Refusal::NotAllowed(format!("{host}: {NOT_PUBLIC}")));
     }

@@ -1,8 +1,9 @@
-//! Delivers webhooks. In: the messages of the store's outbox that are due. Out: requests to their addresses, and in the outbox
-//! what became of them.
+//! Delivers webhooks. In: the messages of the store's outbox that are due. Out: requests to their addresses, and the result
+//! of each in the outbox.
 //!
 //! Each message is delivered at least once: it leaves the outbox after an answer 2xx. Messages of one job are delivered one after
-//! another. A host that does not answer takes at most [`PER_HOST`] of the places, so that others are not held up.
+//! another. A host that does not answer takes at most [`PER_HOST`] of the concurrent deliveries, so that it does
+//! not delay messages to others.
 
 use super::signature::WebhookSecret;
 use super::{Fetcher, target};
@@ -18,11 +19,11 @@ use std::thread;
 use std::time::Duration;
 use url::Url;
 
-/// Messages that are under way at a time.
+/// Maximum number of concurrent deliveries.
 const PLACES: usize = 16;
-/// Of these, to one host.
+/// Maximum number of concurrent deliveries to one host.
 const PER_HOST: usize = 4;
-/// Messages that are read at a time: of other hosts than those that have all their places.
+/// Messages that are read at a time, of hosts with fewer than [`PER_HOST`] deliveries in progress.
 const PAGE: usize = 1000;
 
 /// When a message that failed is sent again.
@@ -32,7 +33,7 @@ pub struct Retries {
     pub first: Duration,
     /// Longest time between two.
     pub longest: Duration,
-    /// Time after which the message is given up.
+    /// Time after which a message is removed without having been delivered.
     pub give_up: Duration,
     /// How often the outbox is read.
     pub interval: Duration,
@@ -52,7 +53,7 @@ impl Default for Retries {
 }
 
 impl Retries {
-    /// Time until the next attempt after `failures` failures in a row; `None` gives up.
+    /// Time until the next attempt after `failures` failures in a row; `None` if there is none any more.
     #[must_use]
     pub fn delay(&self, failures: u32) -> Option<Duration> {
         let delay = |failure: u32| self.first.saturating_mul(2_u32.saturating_pow(failure)).min(self.longest);
@@ -119,7 +120,7 @@ struct Delivery<'a> {
     under_way: &'a Mutex<UnderWay>,
 }
 
-/// Messages that are under way, by number.
+/// Deliveries in progress, by the message's number.
 type UnderWay = HashMap<i64, Place>;
 
 /// What a message occupies.
@@ -131,7 +132,7 @@ struct Place {
 }
 
 impl<'a> Delivery<'a> {
-    /// Sends a message in a thread of its own, if there is a place.
+    /// Sends a message in a thread of its own, if the limits of concurrent deliveries allow it.
     fn start<'scope>(self, scope: &'scope thread::Scope<'scope, 'a>, message: DueWebhook) {
         let place = Place { job: message.job, host: host(&message.address), has_ended: false };
         let number = message.number;
@@ -196,7 +197,7 @@ impl<'a> Delivery<'a> {
         let secret = WebhookSecret::load_or_create(self.data);
         let secret = secret.map_err(|error| later(format!("no secret to sign with: {error}")))?;
         let body = serde_json::to_vec(&message.body).map_err(|error| later(error.to_string()))?;
-        // the same for each attempt, so that a receiver knows repetitions
+        // the same for each attempt, so that a receiver recognizes repetitions
         let id = format!("msg_{}_{}", message.job.0.simple(), message.number);
         let headers = secret.headers(&id, self.store.now() / 1000, &body);
         match self.fetcher.post(&message.address, &headers, &body, self.stop) {

@@ -1,4 +1,4 @@
-//! One attempt of a job. In: a job that a device has taken. Out: its end in the store, or its place in the queue again.
+//! One attempt of a job. In: a job that a device has taken. Out: its end in the store, or the job queued again.
 
 use super::finish::{finish, read_outcome};
 use super::job_log::JobLog;
@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex};
 
-/// What becomes of a job after an attempt.
+/// Result of an attempt.
 #[derive(Debug, PartialEq)]
 enum Decision {
     /// It ends.
@@ -86,9 +86,12 @@ pub(super) fn end_after_panic(service: &Service, job: &Job, control: &Control) {
 
 /// Creates the job's folder. The log of the attempt before is continued.
 fn begin_folder(service: &Service, job: &Job, folder: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // results of a deleted job that had the same id would decide on this one at the next start
+    for old in [folder, &service.done_folder(job.id)] {
+        match fs::remove_dir_all(old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
     fs::create_dir_all(folder.join(RESULTS))?;
     let before = service.work_folder(job.id, job.attempt.saturating_sub(1));

@@ -1,4 +1,5 @@
-//! The processes of a job: its own, those that it started, and what is left of them. In: the job's folder. Out: none of them.
+//! The processes of a job: its own, those that it started, and those that are left of an earlier server. In: the job's
+//! folder. Out: all of them are killed.
 //!
 //! The job's process leads a process group. A descendant may leave the group and the session; it is found by a variable of its
 //! environment that names the job's folder.
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 /// The variable of the environment that names the job's folder.
 pub(super) const MARKER: &str = "POSEBOOK_JOB_FOLDER";
 
-/// How long killed processes are waited for before that is reported.
+/// How long to wait for killed processes before a report that they are not gone.
 const REPORT_AFTER: Duration = Duration::from_secs(30);
 
 /// Kills all processes of the job in `folder` and of the process group `leader`, and waits until they are gone. The leader must

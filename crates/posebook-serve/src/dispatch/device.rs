@@ -8,9 +8,9 @@ use crate::service::Service;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-/// How long an idle device waits before it looks at the queue without having been woken.
+/// Interval at which an idle device checks the queue even if it was not woken.
 const IDLE: Duration = Duration::from_secs(1);
-/// How often a device that is blocked looks whether it still is.
+/// Interval at which a blocked device checks whether it can take jobs again.
 const BLOCKED: Duration = Duration::from_secs(1);
 
 /// Takes jobs until the server ends.

@@ -1,5 +1,5 @@
-//! A lock by a card's UUID, so that two servers do not use one card at a time. In: a UUID. Out: a lock that is held as long as
-//! the value lives, or who holds it.
+//! A lock by a card's UUID, so that two servers do not use one card at a time. In: a UUID. Out: a lock that is released when
+//! the value is dropped, or who holds it.
 
 use crate::backend::DeviceInfo;
 use nix::errno::Errno;
@@ -70,7 +70,7 @@ impl DeviceLock {
     }
 }
 
-/// A folder of this user for locks that do not outlive the machine: that of the session, or one in the temporary folder.
+/// A folder of this user for locks, which a reboot empties: `XDG_RUNTIME_DIR`, or one in the temporary folder.
 fn runtime_folder() -> PathBuf {
     let user = nix::unistd::geteuid();
     let of_session = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());

@@ -1,7 +1,7 @@
 //! The end of a job. In: its folder and how it ended. Out: a synced folder `done/JOB` with its outcome, and then the record.
 //!
-//! The rename of the folder decides: after it the job ends as its `outcome.json` says, even if the server dies before the record
-//! is written. A cancellation before it is honored, one after it is too late.
+//! The rename of the folder decides: after it the job ends as its `outcome.json` says, even if the server crashes before the
+//! record is written. A cancellation counts if it comes before the rename.
 
 use super::sources::{SOURCES, failure};
 use super::{Control, report};
@@ -162,7 +162,7 @@ pub(super) fn try_record(
 /// The regular files below `folder` with their hashes, by name. Links are left out, and names that are not UTF-8.
 ///
 /// # Errors
-/// If a file cannot be read. None if `stop` says so: the list is empty then.
+/// If a file cannot be read. If `stop` returns true, there is no error, and the list is incomplete.
 pub(super) fn list_results(folder: &Path, stop: &dyn Fn() -> bool) -> io::Result<Vec<ResultFile>> {
     let mut files = Vec::new();
     if folder.is_dir() {
@@ -194,7 +194,7 @@ fn list_below(
     Ok(())
 }
 
-/// Size and SHA-256 of a file; `None` if `stop` says so.
+/// Size and SHA-256 of a file; `None` if `stop` returned true.
 fn hash(path: &Path, stop: &dyn Fn() -> bool) -> io::Result<Option<(u64, String)>> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();

@@ -2,7 +2,7 @@
 //!
 //! In: bytes as they come, however many. Out: a file of escaped lines: the first 4 MiB, a line that says how much was left out,
 //! and the last part. What comes after the first part is kept in memory, the newest 2 MiB of it, and written at most once a
-//! second: a process that floods its log neither fills the disk nor waits for it.
+//! second: a process that writes without end neither fills the disk nor waits for it.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};

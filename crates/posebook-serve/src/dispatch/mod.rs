@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `device` | a device | jobs taken one after another, while neither another process nor a full disk prevents it |
 //! | `device_lock` | a card's UUID | a lock that servers share |
-//! | `attempt` | a job that was taken | its end in the store, or its place in the queue again |
+//! | `attempt` | a job that was taken | its end in the store, or the job queued again |
 //! | `sources` | the sources of a request | local files that do not change any more |
 //! | `process` | a command | progress and notes in the store, messages in the log, how it ended |
 //! | `output` | what a process writes | progress and notes that wait to be stored, and the log |
@@ -46,7 +46,7 @@ pub struct Dispatcher {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What a device does.
+/// State of a device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DeviceState {
     /// The device.
@@ -83,7 +83,7 @@ struct Control {
     canceled: AtomicBool,
     /// The server ends and the time for running jobs is over.
     interrupted: AtomicBool,
-    /// One of the two: the flag for what takes one flag.
+    /// Set when one of the two others is: for code that takes one flag.
     stopped: AtomicBool,
 }
 
@@ -139,10 +139,14 @@ impl Shared {
         drop(self.changed.wait_timeout_while(self.lock(), time, |state| !state.ending));
     }
 
-    /// Registers the job that the device at `index` executes.
+    /// Registers the job that the device at `index` executes. One that was taken from the queue just when the server began to end
+    /// is interrupted at once: [`Dispatcher::drain`] may have looked for active jobs already.
     fn begin(&self, index: usize, job: JobId) -> Arc<Control> {
         let control = Arc::new(Control::default());
         let mut state = self.lock();
+        if state.ending {
+            control.interrupt();
+        }
         state.devices[index].job = Some(job);
         state.active.insert(job, Arc::clone(&control));
         control
@@ -253,4 +257,21 @@ fn free_bytes_above_floor(service: &Service) -> u64 {
 /// Reports what is not part of a request or of a job's state, such as a full disk, in the server's log.
 fn report(service: &Service, text: &str) {
     crate::log::error(service.options.log, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_is_taken_while_the_server_ends_is_interrupted() {
+        let device = DeviceState { device: "cpu".into(), job: None, blocked: None };
+        let state = State { devices: vec![device], active: HashMap::new(), wakes: 0, ending: false };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let dispatcher = Dispatcher { shared: Arc::clone(&shared), threads: Mutex::default() };
+        assert!(!shared.begin(0, JobId::random()).is_stopped());
+        dispatcher.drain(Duration::ZERO);
+        let control = shared.begin(0, JobId::random());
+        assert!(control.is_interrupted() && control.is_stopped() && !control.is_canceled());
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Longest line of standard output that is read as an event.
 const MAX_LINE: u64 = 64 << 10;
-/// Notes that wait to be stored; more are in the log alone.
+/// Maximum number of notes that wait to be stored; further ones are in the log only.
 pub(super) const MAX_WAITING_NOTES: usize = 50;
 /// Longest note that is stored, characters.
 const MAX_NOTE: usize = 4000;

@@ -23,17 +23,17 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often flags, limits and the disk are looked at.
+/// Interval at which flags, limits and the disk are checked.
 const TICK: Duration = Duration::from_millis(50);
 /// How often free disk space is read.
 const DISK_INTERVAL: Duration = Duration::from_millis(500);
-/// Progress is stored at most so often.
+/// Minimum interval between two stored values of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
-/// Notes of a job that are stored; more are in the log alone.
+/// Maximum number of stored notes of a job; further ones are in the log only.
 const MAX_NOTES: usize = 1000;
 /// Notes that are stored at a time.
 const NOTES_AT_A_TIME: usize = 5;
-/// How long output is waited for once no process is left.
+/// How long to wait for the rest of the output once no process is left.
 const OUTPUT_END: Duration = Duration::from_secs(2);
 
 /// Why the server stopped a process.
@@ -187,7 +187,7 @@ impl Execution<'_> {
     }
 }
 
-/// Stores what a process tells.
+/// Stores the progress and notes of a process.
 struct Forward<'a> {
     execution: &'a Execution<'a>,
     estimator: Estimator,

@@ -4,9 +4,9 @@ use crate::job::Progress;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Rates are means over this time.
+/// Rates are means over this window.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Shorter times give no rate.
+/// Minimum time between the samples of a rate.
 const MIN_TIME: Duration = Duration::from_millis(400);
 /// Samples are at least this far apart.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);

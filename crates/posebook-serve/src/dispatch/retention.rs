@@ -9,9 +9,9 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// How often it looks for results and uploads whose time is over.
+/// Interval of the search for results and uploads that have expired.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How often it looks for leftovers, which takes a look at every folder: at the start, and after so many intervals.
+/// Number of intervals between two searches for leftovers, which read every folder; the first one is at the start.
 const SWEEP_INTERVALS: u32 = 60;
 /// How old a folder must be that belongs to no record: a record may be about to be written.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
@@ -54,7 +54,7 @@ fn remove_expired(service: &Service) -> io::Result<()> {
 fn sweep(service: &Service, age: Duration) {
     let job_of = |id: &str| -> Option<Option<Job>> {
         let id: JobId = id.parse().ok()?;
-        // what is not known must stay
+        // a folder whose record cannot be read must stay
         service.store.job(id).ok()
     };
     each(service, "work", &|name, path| {

@@ -219,7 +219,7 @@ fn uploaded_file(folder: &Path) -> io::Result<PathBuf> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// `stem` with the extension of `path`, if it is a plain one: programs tell images from videos by it.
+/// `stem` with the extension of `path`, if it is a plain one: programs distinguish images from videos by it.
 fn with_extension_of(stem: &str, path: &Path) -> String {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let is_plain =

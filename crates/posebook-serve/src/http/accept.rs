@@ -23,13 +23,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt;
 
-/// Connections beyond the limit that are told so at a time; more are closed without a word.
+/// Maximum number of connections beyond the limit that are being answered 503; further ones are closed without an answer.
 const MAX_REFUSALS: usize = 64;
 
 /// How long a connection beyond the limit is kept so that its answer arrives.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
-/// How often the loop looks whether the server drains.
+/// Interval at which the loop checks whether the server drains.
 const DRAIN_CHECK: Duration = Duration::from_millis(100);
 
 /// Pause after an error of `accept`, such as no free descriptors.
@@ -44,7 +44,7 @@ pub(crate) struct Ends {
     pub(crate) peer: SocketAddr,
 }
 
-/// The place of a connection among [`Limits::connections`].
+/// The permit of a connection, of which there are [`Limits::connections`].
 #[derive(Clone)]
 pub(crate) struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
 
@@ -58,7 +58,7 @@ impl Place {
     }
 }
 
-/// Gives the place of a request's connection up for one among [`Limits::listeners`], which is kept until the permit is
+/// Exchanges the permit of a request's connection for one of the [`Limits::listeners`], which is held until it is
 /// dropped. The answer must close the connection.
 ///
 /// # Errors
@@ -82,7 +82,7 @@ pub(crate) fn listen(http: &Http, place: Option<&Place>) -> Result<OwnedSemaphor
 }
 
 /// Serves connections until `stop` is ready; then event streams end, and answers in progress have [`Limits::close_time`].
-/// While the service drains, event streams are told.
+/// While the service drains, event streams get the event `drain`.
 pub async fn run(
     service: Arc<Service>,
     listener: TcpListener,
@@ -175,7 +175,7 @@ fn connect(
     });
 }
 
-/// Tells a client that all places are taken, and closes.
+/// Answers 503 because all connections are in use, and closes the connection.
 async fn refuse(mut stream: TcpStream, places: usize, permit: OwnedSemaphorePermit) {
     let problem = Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -189,7 +189,7 @@ async fn refuse(mut stream: TcpStream, places: usize, permit: OwnedSemaphorePerm
          Retry-After: 1\r\nConnection: close\r\n\r\n{body}",
         body.len()
     );
-    let told = async {
+    let refusal = async {
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
         // a socket that is closed with unread bytes is reset, and the answer may be lost with it
@@ -197,6 +197,6 @@ async fn refuse(mut stream: TcpStream, places: usize, permit: OwnedSemaphorePerm
         while stream.read(&mut rest).await? > 0 {}
         std::io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(REFUSAL_TIME, told).await;
+    let _ = tokio::time::timeout(REFUSAL_TIME, refusal).await;
     drop(permit);
 }

@@ -1,7 +1,7 @@
 //! Who may use the server: an access token in a file, and sessions of browsers that exchanged the token for a cookie.
 //!
 //! In: the options, the headers of requests. Out: allowed, or why not. Tokens and sessions are kept and compared as SHA-256
-//! digests, so that the time of a comparison says nothing about them.
+//! digests, so that the time of a comparison does not depend on them.
 
 use crate::options::Options;
 use crate::problem::Problem;
@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 /// Name of the cookie with a session.
 pub const COOKIE: &str = "posebook_session";
 
-/// How long a session lives after its last use.
+/// How long a session is valid after its last use.
 const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Sessions at a time; the one that was not used for longest makes room.
+/// Maximum number of sessions; a new one replaces the least recently used one.
 const MAX_SESSIONS: usize = 1000;
 
 /// Wrong tokens that one address may send within [`ATTEMPTS_WINDOW`].
@@ -33,13 +33,13 @@ const MAX_ATTEMPTS: u32 = 10;
 /// See [`MAX_ATTEMPTS`].
 const ATTEMPTS_WINDOW: Duration = Duration::from_secs(60);
 
-/// Addresses whose wrong tokens are counted at a time.
+/// Maximum number of IP addresses whose wrong tokens are counted.
 const MAX_ADDRESSES: usize = 4096;
 
-/// Characters that a token has at least: with fewer it could be guessed.
+/// Minimum number of characters of a token: shorter ones could be guessed.
 const MIN_TOKEN: usize = 16;
 
-/// Bytes that a token file has at most.
+/// Maximum size of a token file, bytes.
 const MAX_TOKEN_FILE: u64 = 4096;
 
 /// SHA-256 of a token or session.

@@ -13,7 +13,7 @@ use super::jobs::cancel_job;
 use super::prefer::Prefer;
 use super::submit::{Submission, submit};
 use super::{Http, body, system};
-use crate::job::{Job, JobState, Source, rfc3339};
+use crate::job::{Job, JobRequest, JobState, Source, rfc3339};
 use crate::problem::Problem;
 use crate::service::Service;
 use axum::body::Body;
@@ -85,6 +85,8 @@ async fn predict(
         }
         None => request,
     };
+    let own_name = id.as_ref().filter(|id| id.name != id.job.to_string()).map(|id| id.name.clone());
+    let request = JobRequest { prediction: own_name, ..request };
     let submission = Submission { id: id.as_ref().map(|id| id.job), ..Submission::new(request) };
     let (mut job, _) = submit(http, submission).await?;
     let prefer = Prefer::of(headers);
@@ -109,7 +111,7 @@ async fn predict(
 /// Beginning of this server's addresses as the client sees them.
 fn base_of(headers: &HeaderMap) -> String {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // a proxy that speaks TLS says so
+    // set by a proxy that terminates TLS
     let is_secure = headers.get("x-forwarded-proto").is_some_and(|value| value == "https");
     let scheme = if is_secure { "https" } else { "http" };
     host.map(|host| format!("{scheme}://{host}")).unwrap_or_default()

@@ -38,14 +38,14 @@ pub(crate) struct Prediction {
     pub(crate) file: Option<DataFile>,
 }
 
-/// A file that a `data:` address has in itself.
+/// The content of a `data:` address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct DataFile {
     media_type: String,
     bytes: Vec<u8>,
 }
 
-/// The body. Cog ignores members that it does not know.
+/// The body. As in Cog, unknown members are ignored.
 #[derive(Debug, Deserialize)]
 struct Body {
     id: Option<String>,

@@ -129,13 +129,13 @@ async fn feed(
     sender: mpsc::Sender<Bytes>,
     permit: OwnedSemaphorePermit,
 ) {
-    // kept as long as this task lives
+    // held until this task ends
     let _permit = permit;
     let stall = http.limits.stall_time;
     let send = async |text: Bytes| matches!(tokio::time::timeout(stall, sender.send(text)).await, Ok(Ok(())));
     let Ok(mut live) = http.hub.subscribe(&http.service).await else { return };
     let mut phase = http.hub.phase();
-    let mut told = false;
+    let mut drain_sent = false;
     let mut comment = tokio::time::interval(http.limits.comment_time);
     comment.reset();
     let mut last = after;
@@ -144,7 +144,7 @@ async fn feed(
     }
     let mut closing = false;
     loop {
-        // what this client missed
+        // stored events after the last one that the client has
         loop {
             let read = http.service.blocking(move |service| service.store.events(job, last, BATCH)).await;
             let Ok(events) = read else { return };
@@ -163,7 +163,7 @@ async fn feed(
         if closing {
             return;
         }
-        // what happens from now on
+        // new events
         loop {
             tokio::select! {
                 () = sender.closed() => return,
@@ -174,7 +174,7 @@ async fn feed(
                         closing = true;
                         break;
                     }
-                    if !std::mem::replace(&mut told, true)
+                    if !std::mem::replace(&mut drain_sent, true)
                         && !send(Bytes::from_static(b"event: drain\ndata: {\"detail\":\"the server ends soon\"}\n\n")).await
                     {
                         return;

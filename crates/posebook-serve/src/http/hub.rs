@@ -1,4 +1,4 @@
-//! Hands new events to all who wait for them.
+//! Distributes new events to listeners.
 //!
 //! In: the events of the store. Out: one copy for each listener. One task reads new events once; a listener reads the database
 //! only for what it missed.
@@ -43,7 +43,7 @@ impl Ready {
     }
 }
 
-/// Whether the server goes on.
+/// Whether the server takes jobs and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// It takes jobs.
@@ -54,7 +54,7 @@ pub(crate) enum Phase {
     Closing,
 }
 
-/// Hands new events to listeners.
+/// Distributes new events to listeners.
 pub(crate) struct Hub {
     events: OnceCell<broadcast::Sender<Arc<Ready>>>,
     phase: watch::Sender<Phase>,
@@ -67,7 +67,7 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// The server takes no new jobs: listeners are told.
+    /// The server takes no new jobs: listeners get the event `drain`.
     pub(crate) fn drain(&self) {
         self.phase.send_if_modified(|phase| {
             let first = *phase == Phase::Serving;
@@ -83,7 +83,7 @@ impl Hub {
         self.phase.send_replace(Phase::Closing);
     }
 
-    /// Tells when the server drains and ends.
+    /// Changes when the server drains and when it ends.
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
@@ -152,7 +152,7 @@ impl Hub {
     }
 }
 
-/// Reads new events and hands them on, until the server ends.
+/// Reads new events and sends them to the listeners, until the server ends.
 async fn forward(
     service: Arc<Service>,
     mut changes: watch::Receiver<i64>,
@@ -167,7 +167,7 @@ async fn forward(
                 let full = events.len() == BATCH;
                 for event in events {
                     last = event.number;
-                    // without listeners there is nobody to tell
+                    // fails if there are no listeners
                     let _ = sender.send(Arc::new(Ready::new(event)));
                 }
                 if full {

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use axum::http::HeaderValue;
 use serde_json::{Value, json};
 
-/// A job as JSON, with its place in the queue and its links.
+/// A job as JSON, with its position in the queue and its links.
 ///
 /// # Errors
 /// If the database cannot be read.

@@ -106,7 +106,7 @@ async fn retry(
     if !old.state.is_final() {
         return Err(Problem::still_running(id, old.state.as_str()));
     }
-    let mut request = old.request;
+    let mut request = JobRequest { prediction: None, ..old.request };
     for (key, value) in changes.settings {
         if value.is_null() {
             request.settings.remove(&key);
@@ -119,7 +119,7 @@ async fn retry(
     accepted(&http, place.as_deref(), &headers, job).await
 }
 
-/// Whether the client is an HTML form, which shows what it is sent to.
+/// Whether the client is an HTML form: the browser then shows the page that it is redirected to.
 fn is_for_people(headers: &HeaderMap) -> bool {
     body::is_form(headers)
         && headers.get(header::ACCEPT).is_some_and(|value| {
@@ -343,7 +343,7 @@ async fn delete(State(service): State<Arc<Service>>, Path(id): Path<String>) -> 
                 };
             }
             log::message(service.options.log, &format!("job {id} deleted"));
-            // the record goes first: files without a record are removed by the next sweep, a record without files is a lie
+            // the record goes first: files without a record are removed by the next sweep, a record without files would be wrong
             for folder in [service.done_folder(id), service.work_folder(id, job.attempt)] {
                 match std::fs::remove_dir_all(&folder) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -45,7 +45,7 @@ struct Times {
     count: u64,
 }
 
-/// Counts a connection while it lives.
+/// Counts an open connection until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionGuard(Arc<AtomicU64>);
 
@@ -56,7 +56,7 @@ impl Drop for ConnectionGuard {
 }
 
 impl Metrics {
-    /// A request was answered. `route` is a template: a client must not make new series by inventing paths or methods.
+    /// A request was answered. `route` is a template: a client must not make new series by sending other paths or methods.
     pub(crate) fn request(&self, method: &Method, route: &str, status: u16, time: Duration) {
         let known = [
             Method::GET,
@@ -90,7 +90,7 @@ impl Metrics {
         ConnectionGuard(Arc::clone(&self.connections))
     }
 
-    /// A connection was refused because all places are taken.
+    /// A connection was refused because all are in use.
     pub(crate) fn connection_refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
@@ -314,7 +314,7 @@ fn requests(http: &Http, text: &mut Text) {
     let connections = metrics.connections.load(Ordering::Relaxed) as f64;
     text.one("posebook_http_connections", "gauge", "Open connections.", connections);
     let refused = metrics.refused.load(Ordering::Relaxed) as f64;
-    let help = "Connections refused because all places were taken.";
+    let help = "Connections refused because all were in use.";
     text.one("posebook_http_connections_refused_total", "counter", help, refused);
     let listeners =
         (http.limits.listeners - http.listeners.available_permits().min(http.limits.listeners)) as f64;

@@ -112,7 +112,7 @@ pub(crate) struct Http {
     pub(crate) hub: hub::Hub,
     /// Counts requests.
     pub(crate) metrics: metrics::Metrics,
-    /// Places for listeners.
+    /// Permits of listeners.
     pub(crate) listeners: Arc<tokio::sync::Semaphore>,
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
         .route("/favicon.ico", get(async |headers: HeaderMap| ICON.answer(&headers)))
 }
 
-/// The page that asks for the token. The reason is shown to who has sent one.
+/// The page that asks for the token. It shows why a sent token was refused.
 pub(crate) fn sign_in(problem: &Problem) -> Response {
     let has_sent_one = problem.instance.as_deref() == Some("/sign-in");
     html(StatusCode::UNAUTHORIZED, page::sign_in(has_sent_one.then_some(problem.detail.as_str())))
@@ -89,7 +89,7 @@ impl Asset {
         Asset { text, media_type, etag: format!("\"{}\"", sha256_of_bytes(text.as_bytes())) }
     }
 
-    /// The file, or 304 for who has it.
+    /// The file, or 304 for a client that has it.
     fn answer(&self, request: &HeaderMap) -> Response {
         let known = request.get(header::IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
         let is_known = known.is_some_and(|tags| tags.contains(&self.etag));

@@ -1,8 +1,8 @@
 //! The routes of the older wrapper around `track.py`, for clients that move over by changing an address: `POST /pose/video`,
 //! `GET /pose/video/status/{id}` and `GET /health`.
 //!
-//! In: `{"video_path": ...}`. Out: its words: `job_id`, `status` (`queued`, `processing`, `completed`, `error`), `queue_position`,
-//! and people by frame as `result`. It never answered `error` for a job, but its clients wait for that word. A video is always
+//! In: `{"video_path": ...}`. Out: its members: `job_id`, `status` (`queued`, `processing`, `completed`, `error`),
+//! `queue_position`, and people by frame as `result`. The wrapper never answered `error` for a job, but its clients handle it. A video is always
 //! queued, never processed within the request.
 
 use super::answer::AboutJob;
@@ -22,6 +22,7 @@ use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 
 pub(crate) fn routes() -> Router<Arc<Service>> {
     Router::new()
@@ -70,8 +71,19 @@ fn status_of(state: JobState) -> &'static str {
     }
 }
 
-async fn status(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    service.blocking(move |service| status_json(service, &id)).await.map(Json).map_err(Problem::with_error)
+/// Results that are read at a time: one takes up to 300 MB of memory.
+static RESULTS_AT_ONCE: Semaphore = Semaphore::const_new(2);
+
+async fn status(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let read = async {
+        let job = parse_id(&id)?;
+        let job = service.blocking(move |service| service.store.job(job)).await?;
+        let has_result = job.is_some_and(|job| job.state == JobState::Succeeded);
+        // closed never
+        let _permit = if has_result { RESULTS_AT_ONCE.acquire().await.ok() } else { None };
+        service.blocking(move |service| Ok(Json(status_json(service, &id)?).into_response())).await
+    };
+    read.await.map_err(Problem::with_error)
 }
 
 fn status_json(service: &Service, id: &str) -> Result<Value, Problem> {
@@ -112,7 +124,7 @@ fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
-/// The kinds of errors that the older wrapper told apart.
+/// The kinds of errors of the older wrapper.
 fn error_type(failure: &Failure, job: &Job) -> &'static str {
     match failure.kind {
         FailureKind::OutOfMemory

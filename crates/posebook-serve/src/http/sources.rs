@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-/// What is known of a request whose sources were checked.
+/// Result of the check of a request's sources.
 #[derive(Debug)]
 pub(crate) struct Checked {
     /// Name for display.
@@ -151,7 +151,7 @@ fn only_file(folder: &Path) -> Option<PathBuf> {
     entries.find_map(|entry| entry.ok().map(|entry| entry.path()).filter(|path| path.is_file()))
 }
 
-/// The last part of a path, of whatever system.
+/// The last component of a path of Unix or Windows.
 fn last_part(path: &str) -> &str {
     let trimmed = path.trim_end_matches(['/', '\\']);
     trimmed.rsplit(['/', '\\']).next().unwrap_or(trimmed)

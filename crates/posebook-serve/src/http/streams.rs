@@ -1,7 +1,7 @@
 //! Bodies of answers in constant memory: a part of a file, and what blocking code writes.
 //!
 //! [`FileBody`] reads a file in pieces as the client takes them. [`stream`] runs a function that writes, on a thread of its own,
-//! behind a channel of [`PIECES_AHEAD`] pieces; it stops when the client is gone or takes nothing for [`PATIENCE`].
+//! behind a channel of [`PIECES_AHEAD`] pieces; it stops when the client is gone or takes nothing for [`SEND_TIMEOUT`].
 
 use crate::service::Service;
 use axum::body::{Body, Bytes};
@@ -21,7 +21,7 @@ const PIECE: usize = 64 * 1024;
 /// Pieces between the writing thread and the connection.
 const PIECES_AHEAD: usize = 4;
 /// How long the writing thread waits for a client that takes nothing.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A part of a file as a body.
 struct FileBody {
@@ -122,7 +122,7 @@ struct ChannelWriter {
 
 impl ChannelWriter {
     fn send(&self, piece: Piece) -> io::Result<()> {
-        self.runtime.block_on(self.pieces.send_timeout(piece, PATIENCE)).map_err(|_gone_or_full| {
+        self.runtime.block_on(self.pieces.send_timeout(piece, SEND_TIMEOUT)).map_err(|_gone_or_full| {
             io::Error::new(io::ErrorKind::BrokenPipe, "the client does not take the answer")
         })
     }

@@ -1,4 +1,4 @@
-//! Adds a job to the queue: the one way for all interfaces.
+//! Adds a job to the queue, for all interfaces.
 //!
 //! In: a request, perhaps with an id or a key. Out: the job, new or the same as before.
 
@@ -54,7 +54,7 @@ pub(crate) async fn submit(http: &Arc<Http>, submission: Submission) -> Result<(
     Ok((job, is_new))
 }
 
-/// As [`submit`], without telling the dispatcher. Blocks.
+/// As [`submit`], without waking the dispatcher. Blocks.
 ///
 /// # Errors
 /// As [`submit`].
@@ -69,7 +69,7 @@ pub(crate) fn submit_blocking(service: &Service, submission: Submission) -> Resu
         retry_of,
         idempotency_key: key,
     };
-    // an answer that was lost is asked for again: also while the queue is full, and after the source was removed
+    // a client repeats a request whose answer was lost, also while the queue is full and after the source was removed
     if is_repeatable && let Some(known) = known(service.store.add(&new, 0)?)? {
         return Ok((known, false));
     }

@@ -81,7 +81,7 @@ impl JobKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Source {
-    /// A finished upload.
+    /// A complete upload.
     Upload(String),
     /// A path on the server, as the client writes it.
     Path(String),
@@ -89,7 +89,7 @@ pub enum Source {
     Url(String),
 }
 
-/// A job as a client asks for it.
+/// A request for a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct JobRequest {
@@ -110,15 +110,18 @@ pub struct JobRequest {
     /// Jobs of higher priority start first.
     #[serde(default)]
     pub priority: i32,
-    /// Address that is told of the job's changes.
+    /// URL to which changes of the job are sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
     /// Which events the webhook gets: `start`, `output`, `logs`, `completed`; empty is all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub webhook_events: Vec<String>,
-    /// How long results are kept, such as `7d`; absent is the server's time; `forever` pins them.
+    /// How long results are kept, such as `7d`; absent is the server's default; `forever` keeps them until the job is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep: Option<String>,
+    /// Id that a client of Cog's interface chose, if it is not the job's: webhooks name it. Not a member of the JSON that clients send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<String>,
 }
 
 /// A source, or a list of them.
@@ -233,7 +236,7 @@ pub struct Failure {
     /// What to change, as a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
-    /// Settings with which a retry may succeed.
+    /// Changed settings with which a retry may succeed.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub changed_settings: Map<String, Value>,
 }
@@ -253,7 +256,7 @@ pub struct Progress {
     pub seconds_left: Option<f64>,
 }
 
-/// The file that tells a job's process what to do: `job.json` in the job's folder.
+/// The input of a job's process: `job.json` in the job's folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobFile {
     /// The job.
@@ -327,9 +330,9 @@ pub struct Job {
     pub resolved: Option<String>,
     /// State.
     pub state: JobState,
-    /// Number of starts, from 1; 0 before the first.
+    /// Number of the current or last attempt, from 1; 0 before the first.
     pub attempt: u32,
-    /// Number of starts that ended with the server's process.
+    /// Number of attempts during which the server crashed.
     pub server_deaths: u32,
     /// The device of the current or last attempt.
     pub device: Option<String>,

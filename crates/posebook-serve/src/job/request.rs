@@ -140,6 +140,7 @@ impl JobRequest {
             webhook: None,
             webhook_events: Vec::new(),
             keep: None,
+            prediction: None,
         }
     }
 

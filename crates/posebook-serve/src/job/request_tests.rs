@@ -1,3 +1,5 @@
+//! Requests that are accepted and refused.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
@@ -285,7 +287,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         (-3..3_i64).prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
+        // up to 15 digits: `serde_json` reads longer numbers with an error of one unit in the last place
+        (-999_999_999..999_999_999_i64).prop_map(|number| Value::from(number as f64 / 1e6)),
         words.clone().prop_map(Value::from),
     ];
     scalar.prop_recursive(3, 24, 4, move |inner| {

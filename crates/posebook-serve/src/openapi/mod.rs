@@ -1,4 +1,4 @@
-//! The interface as OpenAPI 3.1. Out: `GET /openapi.json`, a document that is written by hand. `tests/openapi.rs` compares it with
+//! The interface as OpenAPI 3.1. Out: `GET /openapi.json`, a document that is written by hand. `tests/openapi` compares it with
 //! the routes of the program and with the answers of a running server.
 
 use crate::service::Service;

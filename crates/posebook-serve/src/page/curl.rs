@@ -4,7 +4,8 @@ use crate::job::JobRequest;
 
 /// A shell command that posts `request` to the server at `origin`.
 pub fn line(origin: &str, needs_token: bool, request: &JobRequest) -> String {
-    let body = serde_json::to_string(request).unwrap_or_default();
+    let request = JobRequest { prediction: None, ..request.clone() };
+    let body = serde_json::to_string(&request).unwrap_or_default();
     let token = if needs_token { "-H \"Authorization: Bearer $POSEBOOK_TOKEN\" " } else { "" };
     let address = quoted(&format!("{origin}/v1/jobs"));
     format!("curl {token}-H 'Content-Type: application/json' -d {} {address}", quoted(&body))
@@ -36,6 +37,7 @@ mod tests {
             webhook: None,
             webhook_events: Vec::new(),
             keep: None,
+            prediction: None,
         };
         let line = line("http://127.0.0.1:7878", true, &request);
         let script =

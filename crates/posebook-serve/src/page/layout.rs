@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// What a page has around its content.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Frame<'a> {
-    /// Tells the script which page it is on: `queue`, `job` or another word.
+    /// Name of the page for the script: `queue`, `job` or another word.
     pub kind: &'a str,
     /// Title.
     pub title: &'a str,

@@ -1,4 +1,4 @@
-//! The page: HTML by maud, one stylesheet, one script.
+//! The page: HTML made with maud, one stylesheet, one script.
 //!
 //! In: jobs, devices and results as plain values. Out: HTML that reads without the script. The script adds uploads, buttons,
 //! live updates and the player's timeline; it reads what it needs from `data-` attributes and asks this same page again

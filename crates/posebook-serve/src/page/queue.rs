@@ -140,7 +140,7 @@ fn item(row: &JobRow) -> Markup {
     }
 }
 
-/// Number of frames of a tracked video, as far as its process has told.
+/// Number of frames of a tracked video, once its process has reported it.
 fn length(row: &JobRow) -> Option<String> {
     let progress = row.job.progress.as_ref().filter(|now| now.stage == "run")?;
     let noun = match row.job.request.kind {

@@ -1,7 +1,7 @@
 // The page's script: buttons, live updates, uploads, the player's timeline, copying.
 //
 // The server renders everything; when a job's state changes, this script asks for the same page again and replaces the blocks
-// with `data-live` that differ. Texts of others are only ever set by `textContent`.
+// with `data-live` that differ. Text from clients is set by `textContent` only.
 'use strict';
 
 document.documentElement.classList.add('scripted');
@@ -261,7 +261,7 @@ function stopListening() {
   stream = null;
 }
 
-// Browsers open six connections to a server at most: hidden pages give theirs back.
+// Browsers open six connections to a server at most: hidden pages close theirs.
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) stopListening();
   else refresh().then(listen);
@@ -276,11 +276,11 @@ if (page === 'queue') setInterval(() => { if (!document.hidden) refresh(); }, 30
 const CHUNK = 16 * 1024 * 1024;
 const TUS = { 'Tus-Resumable': '1.0.0' };
 
-const remembered = {
+const storedUploads = {
   key: file => `posebook-upload ${file.name} ${file.size} ${file.lastModified}`,
   get(file) { try { return localStorage.getItem(this.key(file)); } catch { return null; } },
   set(file, address) { try { localStorage.setItem(this.key(file), address); } catch { /* then it cannot be resumed later */ } },
-  forget(file) { try { localStorage.removeItem(this.key(file)); } catch { /* was not remembered */ } },
+  remove(file) { try { localStorage.removeItem(this.key(file)); } catch { /* storage is not available */ } },
 };
 
 // Bytes that the server has of an upload; null if it has no such upload.
@@ -329,14 +329,14 @@ const mayPass = status => status === undefined || status >= 500 && status !== 50
 
 // Uploads a file, or the rest of it. Out: its id.
 async function upload(file, item) {
-  let address = remembered.get(file), offset = null, failures = 0;
+  let address = storedUploads.get(file), offset = null, failures = 0;
   for (;;) {
     try {
       if (item.isCanceled) throw new Error('The upload was canceled.');
       if (address) offset = await storedBytes(address);
       if (offset === null) {
         address = await createUpload(file);
-        remembered.set(file, address);
+        storedUploads.set(file, address);
         offset = 0;
       }
       item.address = address;
@@ -381,7 +381,7 @@ function uploadItem(file) {
   button.addEventListener('click', () => {
     item.isCanceled = true;
     item.request?.abort();
-    remembered.forget(file);
+    storedUploads.remove(file);
     if (item.address) fetch(item.address, { method: 'DELETE', headers: TUS }).catch(() => {});
     item.end('Canceled.');
   });
@@ -485,9 +485,9 @@ async function submit(form) {
   const groups = kind === 'reconstruct' ? [files] : files.map(file => [file]);
   for (const group of groups.filter(group => group.length > 0)) {
     await add({ source: await uploadAll(group), boxes });
-    group.forEach(file => remembered.forget(file));
+    group.forEach(file => storedUploads.remove(file));
   }
-  boxesFile.forEach(file => remembered.forget(file));
+  boxesFile.forEach(file => storedUploads.remove(file));
   form.elements.files.value = form.elements.boxes.value = '';
   showChosen(form);
 }

@@ -26,7 +26,7 @@ fn item(stage: &StageTime, longest: f64) -> Markup {
     let busy = finite(stage.busy_seconds);
     let waiting = stage.waiting_seconds.map(finite);
     let percent = |seconds: f64| if longest > 0.0 { 100.0 * seconds / longest } else { 0.0 };
-    // the rate of what took no measurable time says nothing
+    // a stage that took no measurable time has no rate
     let rate = stage.units.filter(|_| busy >= 0.05).map(|units| units as f64 / busy);
     html! {
         h3 { (stage.stage) }

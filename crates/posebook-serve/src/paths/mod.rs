@@ -1,7 +1,7 @@
 //! Converts paths as clients write them (Windows, WSL, UNC, Git Bash, containers) and opens them below allowed folders.
 //!
 //! In: a path, the allowed folders and the maps of the options. Out: an open regular file or an open folder of images. What a
-//! caller reads is the open file, so that nothing changes between look and use.
+//! caller reads is the open file, so that nothing changes between check and use.
 
 mod beneath;
 mod convert;
@@ -84,7 +84,7 @@ pub struct OpenedPath {
 const SHOWN: usize = 200;
 
 impl PathRules {
-    /// Rules with these allowed folders and maps (from, to; the longest `from` wins).
+    /// Rules with these allowed folders and maps (from, to; the longest matching `from` is used).
     ///
     /// # Errors
     /// If an allowed folder does not exist, or a map is invalid. The message names it.

@@ -74,7 +74,7 @@ impl Writing<'_> {
         Ok(Added::New(job))
     }
 
-    /// What was accepted under this key before. Forgets keys that are too old first.
+    /// What was accepted under this key before. Removes the key first if it is older than 24 hours.
     fn known_key(&self, key: &str, digest: &[u8]) -> Result<Option<Added>, StoreError> {
         let connection = self.connection;
         let mut statement = connection.prepare_cached("DELETE FROM keys WHERE key = ?1 AND created < ?2")?;
@@ -109,7 +109,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Forgets keys that are older than 24 hours.
+    /// Removes keys that are older than 24 hours. Their number.
     pub fn forget_old_keys(&self) -> Result<usize, StoreError> {
         let mut statement = self.connection.prepare_cached("DELETE FROM keys WHERE created < ?1")?;
         Ok(statement.execute([self.now.saturating_sub(KEY_KEPT)])?)

@@ -166,7 +166,7 @@ impl Connections {
         Ok(value)
     }
 
-    /// Commits the open transaction and tells its members.
+    /// Commits the open transaction and reports the result to its members.
     fn commit(&self, writer: &mut Writer) {
         let outcome = writer.connection.execute_batch("COMMIT").map_err(StoreError::from);
         let outcome = outcome.map_err(|error| error.in_file(&self.path));
@@ -195,7 +195,7 @@ impl Connections {
     }
 }
 
-/// A write while it executes. If it ends by a panic, the whole transaction is undone and its members are told.
+/// A write while it executes. If it ends by a panic, the whole transaction is undone and its members get an error.
 struct Member<'w> {
     connections: &'w Connections,
     writer: &'w mut Writer,
@@ -258,7 +258,7 @@ impl Drop for Member<'_> {
     }
 }
 
-/// A reading connection that goes back to the others.
+/// A reading connection that returns to the pool when it is dropped.
 struct Borrowed<'c> {
     connections: &'c Connections,
     connection: Option<Connection>,

@@ -1,3 +1,5 @@
+//! Writes that share a commit, and writes that fail.
+
 use super::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;

@@ -1,10 +1,10 @@
-//! Why the store refuses.
+//! Errors of the store.
 
 use crate::problem::{Problem, StatusCode};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why the store refuses.
+/// An error of the store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// There is no space for the change; nothing of it was recorded.
@@ -65,7 +65,7 @@ pub enum StoreError {
         path: PathBuf,
         /// Version of the file.
         found: i64,
-        /// Newest version that this program knows.
+        /// Newest version that this program supports.
         known: i64,
     },
     /// The content of the database is damaged.
@@ -105,7 +105,7 @@ impl StoreError {
         StoreError::Damaged { what: format!("{what}: {error}") }
     }
 
-    /// The more exact error for codes of SQLite that say something of the file `path`.
+    /// The more specific error for codes of SQLite that concern the file `path`.
     pub(super) fn in_file(self, path: &Path) -> StoreError {
         use rusqlite::ErrorCode as Code;
         let StoreError::Sqlite(error) = &self else { return self };

@@ -1,4 +1,4 @@
-//! Jobs by id, lists of jobs, places in the queue, counts and mean times.
+//! Jobs by id, lists of jobs, positions in the queue, counts and mean times.
 
 use super::events::position_at;
 use super::rows::{job_by_id, jobs_where, parsed, state_of, to_u64};

@@ -1,17 +1,17 @@
 //! The durable queue: jobs, events, uploads, idempotency keys and due webhooks in one SQLite database.
 //!
-//! In: jobs to add, and what becomes of them. Out: rows that survive the process, in the order of their acceptance. Each change
-//! of a job is one transaction with its events and webhooks, and is on the disk when its method returns.
+//! In: jobs to add, and changes of their states. Out: rows that outlast the process, in the order of their acceptance. Each
+//! change of a job is one transaction with its events and webhooks, and is on the disk when its method returns.
 //!
 //! | module | content |
 //! |---|---|
 //! | `schema` | tables, migrations |
 //! | `connections` | one connection that writes, a few that read; writes that share a commit |
 //! | [`local`] | refuses folders on network file systems |
-//! | `error` | why the store refuses |
+//! | `error` | errors of the store |
 //! | `rows` | rows to [`Job`]s |
 //! | `adding` | adds jobs; ids and idempotency keys |
-//! | `jobs` | jobs by id, lists, places in the queue, counts |
+//! | `jobs` | jobs by id, lists, positions in the queue, counts |
 //! | `transitions` | from state to state, with events |
 //! | `events` | the events of jobs |
 //! | `uploads` | uploads |
@@ -137,7 +137,7 @@ pub struct NewJob {
     pub idempotency_key: Option<String>,
 }
 
-/// What became of a job to add.
+/// Result of [`Store::add`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Added {
     /// It is queued.

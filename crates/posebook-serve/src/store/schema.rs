@@ -118,7 +118,7 @@ CREATE TABLE uploads (
     expires INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX uploads_expiry ON uploads (expires);
--- removed uploads are remembered for a while: they answer 410, not 404
+-- ids of removed uploads, kept for 30 days: they are answered 410, not 404
 CREATE TABLE gone_uploads (
     id TEXT PRIMARY KEY,
     removed INTEGER NOT NULL
@@ -148,7 +148,7 @@ pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "foreign_keys", true)?;
-    // after each commit the log is synced: an acknowledged job survives the loss of power
+    // after each commit the log is synced: an acknowledged job is not lost when the power fails
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     // text in the file, such as a name of a table, cannot run functions with side effects

@@ -124,8 +124,8 @@ impl Store {
         })
     }
 
-    /// Puts a starting or running job back into the queue, at its place, because the server drains, or (`server_died`) because
-    /// it had died. False if the job is in another state, such as `canceling`.
+    /// Puts a starting or running job back into the queue, at its old position, because the server drains, or because it crashed
+    /// (`server_crashed`). False if the job is in another state, such as `canceling`.
     ///
     /// # Errors
     /// If the database cannot be written.

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, params};
 const IS_IN_USE: &str = "EXISTS (SELECT 1 FROM job_uploads JOIN jobs ON jobs.seq = job_uploads.job \
      WHERE job_uploads.upload = uploads.id AND jobs.state IN ('queued', 'starting', 'running', 'canceling'))";
 
-/// How long it is remembered that there was an upload, milliseconds.
+/// How long the id of a removed upload is kept, milliseconds.
 const GONE_KEPT: i64 = 30 * 24 * 3600 * 1000;
 
 impl Store {
@@ -90,8 +90,8 @@ impl Store {
         })
     }
 
-    /// Removes an upload, unless a job that has not ended names it, and remembers that there was one
-    /// ([`Store::upload_is_gone`]). Whether it was removed. Its files are removed after that: a job that is added meanwhile
+    /// Removes an upload, unless a job that has not ended names it, and keeps its id for
+    /// [`Store::upload_is_gone`]. Whether it was removed. Its files are removed after that: a job that is added meanwhile
     /// cannot lose them.
     ///
     /// # Errors
@@ -102,10 +102,10 @@ impl Store {
         self.write(|writing| {
             let removed = writing.connection.prepare_cached(&sql)?.execute([id])? > 0;
             if removed {
-                let remember = "INSERT OR REPLACE INTO gone_uploads (id, removed) VALUES (?1, ?2)";
-                writing.connection.prepare_cached(remember)?.execute(params![id, now])?;
-                let forget = "DELETE FROM gone_uploads WHERE removed < ?1";
-                writing.connection.prepare_cached(forget)?.execute([now.saturating_sub(GONE_KEPT)])?;
+                let keep_id = "INSERT OR REPLACE INTO gone_uploads (id, removed) VALUES (?1, ?2)";
+                writing.connection.prepare_cached(keep_id)?.execute(params![id, now])?;
+                let remove_old = "DELETE FROM gone_uploads WHERE removed < ?1";
+                writing.connection.prepare_cached(remove_old)?.execute([now.saturating_sub(GONE_KEPT)])?;
             }
             Ok(removed)
         })

@@ -38,7 +38,7 @@ impl Writing<'_> {
         let replaced: Option<(i64, String)> = statement
             .query_row([&job.id.to_string(), event], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        // a last time far ahead is of a clock that was set back since
+        // a last time far ahead means that the clock was set back since
         let last = if last > self.now + INTERVAL { self.now } else { last };
         let due = match &replaced {
             Some((due, _)) => (*due).min(self.now + INTERVAL),
@@ -95,7 +95,8 @@ fn body_of(job: &Job, event: &str, log: Option<String>) -> Value {
     };
     let mut body = json!({
         "event": event,
-        "id": job.id,
+        "id": job.request.prediction.as_ref().map_or_else(|| job.id.to_string(), Clone::clone),
+        "job": job.id,
         "kind": job.request.kind,
         "name": job.name,
         "state": job.state,
@@ -151,7 +152,7 @@ impl Store {
         })
     }
 
-    /// Records a delivery: done, or again at `next` (`None` gives up).
+    /// Records a delivery: done, or again at `next`; without `next` the message is removed.
     ///
     /// # Errors
     /// If the database cannot be written.

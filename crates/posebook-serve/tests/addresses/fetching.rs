@@ -226,7 +226,7 @@ fn a_host_that_is_not_there_is_an_error() {
         assert!(problem.name() == "bad-source" && problem.detail.contains(reason), "{}", problem.detail);
         assert!(problem.detail.contains(host), "{}", problem.detail);
     }
-    // no certificate authority knows a server that speaks no TLS
+    // the server speaks no TLS and has no certificate
     let plain = place_with(Server::always(PUBLIC, answer(200, "", b"x")), |network| network);
     let problem = plain.fetch_from(&format!("https://public.test:{}/", plain.server.port)).unwrap_err();
     assert!(problem.detail.contains("certificate"), "{}", problem.detail);

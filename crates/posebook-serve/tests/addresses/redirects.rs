@@ -99,7 +99,7 @@ fn a_redirect_to_what_is_not_allowed_is_refused() {
 }
 
 #[test]
-fn a_name_that_changes_its_address_leads_to_the_vetted_one_or_nowhere() {
+fn a_name_that_changes_its_address_is_fetched_from_the_checked_one_or_refused() {
     if !has_curl() {
         return;
     }
@@ -142,7 +142,7 @@ fn a_name_that_changes_its_address_leads_to_the_vetted_one_or_nowhere() {
         let place = place_with(Server::always(PUBLIC, ""), |_| network(&[port], names));
         let problem = place.fetch_from(&format!("http://{host}:{port}/")).unwrap_err();
         assert_eq!(problem.name(), "address-not-allowed");
-        assert!(!problem.detail.contains("127.0.0"), "the private address is not told: {}", problem.detail);
+        assert!(!problem.detail.contains("127.0.0"), "the private address is not shown: {}", problem.detail);
     }
     assert_eq!(inside.received().len(), 0);
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// A server that may fetch from, and tell, `internet`.
+/// A server that may fetch from `internet` and send webhooks to it.
 fn server(internet: &Server, inside: u16) -> TestServer {
     let network = network(&[internet.port, inside], names);
     TestServer::fresh(|options| {
@@ -35,7 +35,7 @@ fn hooks(internet: &Server, path: &str) -> Vec<Received> {
 }
 
 #[test]
-fn a_job_fetches_its_source_and_tells_its_webhook() {
+fn a_job_fetches_its_source_and_calls_its_webhook() {
     if !has_curl() {
         return;
     }
@@ -55,12 +55,12 @@ fn a_job_fetches_its_source_and_tells_its_webhook() {
     assert_eq!(job["name"], "a clip.mp4", "without the query");
     assert_eq!(fs::read(work.join("sources/0.mp4")).unwrap(), b"a video");
     server.wait_for(&id, "succeeded");
-    let is_told = || {
+    let has_end = || {
         hooks(&internet, "/hook")
             .iter()
             .any(|hook| hook.body.windows(11).any(|text| text == b"\"completed\""))
     };
-    wait_until("the end is told", is_told);
+    wait_until("the webhook has the end", has_end);
     let secret = WebhookSecret::load_or_create(&server.service.options.data).unwrap();
     let hooks = hooks(&internet, "/hook");
     let mut events = Vec::new();

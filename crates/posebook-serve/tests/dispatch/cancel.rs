@@ -1,3 +1,5 @@
+//! Cancellation of queued and running jobs, and of their processes.
+
 use crate::support::{TestServer, wait_until};
 use posebook_core::children::marked_processes;
 use serde_json::json;

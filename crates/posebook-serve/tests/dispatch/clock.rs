@@ -1,3 +1,5 @@
+//! A clock that is set back.
+
 use crate::support::{FakeBackend, TestServer, wait_until};
 use posebook_serve::store::JobQuery;
 use posebook_serve::{Server, Service};

@@ -1,3 +1,5 @@
+//! Drain: what happens to running jobs when the server ends.
+
 use crate::support::TestServer;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -27,7 +29,7 @@ fn a_short_job_is_finished_before_the_server_ends() {
 }
 
 #[test]
-fn a_long_job_is_queued_again_without_counting_as_a_death_and_runs_at_the_next_start() {
+fn a_long_job_is_queued_again_without_counting_as_a_crash_and_runs_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let options = TestServer::options(&folder);
     let first = TestServer::start(options.clone());
@@ -39,7 +41,7 @@ fn a_long_job_is_queued_again_without_counting_as_a_death_and_runs_at_the_next_s
     };
     crate::support::wait_until("it has frames", || has_frames(&first));
     first.stop().unwrap();
-    // three times: as deaths of the server, two would be too many
+    // three times: after two crashes the job would fail
     for _ in 0..2 {
         let server = TestServer::start(options.clone());
         crate::support::wait_until("it has frames", || has_frames(&server));
@@ -88,4 +90,23 @@ fn a_job_that_is_canceled_while_the_server_drains_is_canceled() {
     assert_eq!(crate::support::request(address, "POST", &path, &headers, b"{}").unwrap().status, 200);
     stopping.join().unwrap().unwrap();
     assert_eq!(TestServer::start(options).job(&id)["state"], "canceled");
+}
+
+/// The device may take it after the server has looked for jobs to interrupt.
+#[test]
+fn a_job_that_is_queued_just_before_the_end_is_not_executed_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = posebook_serve::Options { drain: Duration::ZERO, ..TestServer::options(&folder) };
+    let mut last = String::new();
+    for round in 0..10 {
+        let server = TestServer::start(options.clone());
+        last = server.queue(json!({ "frames": 400, "frame_seconds": 0.05 }));
+        std::thread::sleep(Duration::from_micros(500 * round));
+        let began = Instant::now();
+        server.stop().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?} in round {round}", began.elapsed());
+    }
+    let store = posebook_serve::store::Store::open(&options.data).unwrap();
+    assert_eq!(store.counts().unwrap(), [(posebook_serve::job::JobState::Queued, 10)]);
+    assert_eq!(store.job(last.parse().unwrap()).unwrap().unwrap().server_deaths, 0);
 }

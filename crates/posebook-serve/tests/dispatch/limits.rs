@@ -1,3 +1,5 @@
+//! Limits of time, log size and devices; locks of the data folder and of GPUs.
+
 use crate::support::{FakeBackend, TestServer, wait_until};
 use posebook_serve::backend::DeviceInfo;
 use serde_json::json;

@@ -109,7 +109,7 @@ fn a_running_job_runs_again_and_its_log_is_continued() {
 }
 
 #[test]
-fn a_job_that_took_the_server_with_it_twice_has_crashed() {
+fn a_job_during_which_the_server_crashed_twice_has_failed() {
     let left = Left::new();
     let (id, _) = left.start();
     assert!(left.store.requeue(id, true).unwrap());
@@ -225,7 +225,7 @@ fn leftovers_of_known_jobs_are_removed_and_young_unknown_ones_stay() {
 }
 
 #[test]
-fn a_process_that_outlived_its_server_is_ended_before_its_job_runs_again() {
+fn a_process_left_by_its_server_is_killed_before_its_job_runs_again() {
     let left = Left::new();
     let (id, work) = left.start();
     let mut command = std::process::Command::new("sleep");

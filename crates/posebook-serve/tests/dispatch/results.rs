@@ -1,3 +1,5 @@
+//! Results, events, logs and failures of executed jobs.
+
 use crate::support::TestServer;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -85,7 +87,7 @@ fn a_failure_of_the_process_keeps_its_kind_message_advice_and_partial_results() 
 }
 
 #[test]
-fn a_crash_is_told_with_the_signal_or_code_and_the_end_of_the_log() {
+fn a_crash_is_reported_with_the_signal_or_code_and_the_end_of_the_log() {
     let server = TestServer::fresh(|_| ());
     for (settings, word) in [
         (json!({ "crash": true }), "signal 11 (SIGSEGV)"),
@@ -190,4 +192,21 @@ fn overhead_of_the_server_for_a_job() {
         alone * 1e3,
         (with_server - alone) * 1e3
     );
+}
+
+/// The server was killed between the deletion of the record and of the files, and the client uses the id again.
+#[test]
+fn results_of_a_deleted_job_are_not_those_of_a_later_one_with_its_id() {
+    let server = TestServer::fresh(|_| ());
+    let id = posebook_serve::job::JobId::random();
+    let done = server.service.done_folder(id);
+    std::fs::create_dir_all(done.join("files")).unwrap();
+    std::fs::write(done.join("outcome.json"), r#"{"failure": null, "interrupted": false}"#).unwrap();
+    let settings = json!({ "frames": 100, "frame_seconds": 0.05 });
+    let body = json!({ "kind": "experiment", "experiment": "simulated", "settings": settings }).to_string();
+    let headers = [("Content-Type", "application/json")];
+    let answer = server.request("PUT", &format!("/v1/jobs/{id}"), &headers, body.as_bytes());
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    server.wait_for(&id.to_string(), "running");
+    assert!(!done.exists(), "a server that is killed now would take the old results for its own");
 }

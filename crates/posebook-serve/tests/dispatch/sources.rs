@@ -1,3 +1,5 @@
+//! Uploads, paths and addresses as sources of jobs.
+
 use crate::support::{TestServer, wait_until};
 use posebook_serve::Options;
 use posebook_serve::job::{FailureKind, JobId};

@@ -1,4 +1,4 @@
-//! A client that remembers what the server acknowledged.
+//! A client that records what the server acknowledged.
 
 use crate::support::{Answer, request};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ impl Acknowledged {
         }
     }
 
-    /// Remembers a job, and a final state that it must keep.
+    /// Records a job, and a final state that it must keep.
     pub fn see(&mut self, id: &str, state: Option<String>) {
         let known = self.jobs.entry(id.to_owned()).or_default();
         if let (Some(known), Some(state)) = (&known, &state) {

@@ -1,5 +1,4 @@
-//! A server of scripted answers on loopback, and rules that take its address for a public one: 127.0.0.2 stands for the internet,
-//! 127.0.0.1 for this machine.
+//! A server of scripted answers on loopback, and rules that treat its address as public: 127.0.0.2 is public, 127.0.0.1 is not.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use posebook_serve::addresses::{Network, Resolver};
@@ -53,7 +52,7 @@ impl Received {
     }
 }
 
-/// A server whose answers a closure writes, one thread per connection. It lives as long as the test's process.
+/// A server whose answers a closure writes, one thread per connection. It runs until the test's process ends.
 pub struct Server {
     pub port: u16,
     received: Arc<Mutex<Vec<Received>>>,

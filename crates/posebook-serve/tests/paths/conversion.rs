@@ -191,7 +191,7 @@ fn a_path_elsewhere_is_refused_with_the_option_that_would_help() {
 }
 
 #[test]
-fn the_kernels_release_tells_wsl() {
+fn wsl_is_recognized_by_the_kernels_release() {
     assert!(Machine::from_release("4.4.0-19041-Microsoft", None).is_wsl);
     let other = Machine::from_release("6.1.0-18-amd64", Some("Ubuntu".into()));
     assert_eq!(other, Machine::default());

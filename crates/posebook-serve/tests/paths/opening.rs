@@ -240,7 +240,7 @@ fn a_link_swapped_between_look_and_use_never_opens_the_outside() {
             swaps
         });
         let began = Instant::now();
-        // nothing panics before the swapper is told to end
+        // nothing may panic before the flag that ends the swapping thread is set
         while began.elapsed() < Duration::from_millis(1200) && wrong.is_none() {
             for name in ["file", "dir/b.mp4", "dir-link/b.mp4", "file-link"] {
                 match place.read(name) {

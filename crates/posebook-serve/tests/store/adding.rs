@@ -88,7 +88,7 @@ fn an_id_gives_the_same_job_again_and_refuses_another_request() {
 }
 
 #[test]
-fn a_key_is_forgotten_after_a_day_and_with_its_job() {
+fn a_key_is_removed_after_a_day_and_with_its_job() {
     let store = TestStore::new();
     let first = store.add_new(&with_key("k", &track()));
     store.wait(DAY);
@@ -115,7 +115,7 @@ fn old_keys_are_removed() {
 }
 
 #[test]
-fn a_full_queue_refuses_new_jobs_and_knows_the_old_ones() {
+fn a_full_queue_refuses_new_jobs_and_finds_the_old_ones() {
     let store = TestStore::new();
     let first = with_key("k", &track());
     let job = store.add_new(&first);

@@ -100,7 +100,7 @@ fn whoever_waits_for_changes_finds_the_event() {
 }
 
 #[test]
-fn progress_is_forgotten_after_a_day_and_states_stay() {
+fn progress_events_are_removed_after_a_day_and_state_events_stay() {
     let store = TestStore::new();
     let ended = store.add_started().id;
     store.set_progress(ended, &Progress::default()).unwrap();

@@ -94,7 +94,7 @@ fn state_after(end: &End) -> JobState {
     }
 }
 
-/// What a server does with the jobs of one that died.
+/// What a server does with the jobs of one that crashed.
 fn recover(store: &Store) {
     for job in store.unfinished().unwrap() {
         let is_done = match job.state {
@@ -105,7 +105,7 @@ fn recover(store: &Store) {
     }
 }
 
-/// What the store acknowledged before the process died.
+/// What the store acknowledged before the process was killed.
 #[derive(Default)]
 struct Acknowledged {
     added: BTreeSet<JobId>,

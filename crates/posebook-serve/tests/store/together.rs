@@ -38,7 +38,7 @@ fn sixteen_threads_that_add_at_once_lose_nothing() {
     assert_eq!(found.len(), THREADS * 20);
     let events = store.events(None, 0, usize::MAX).unwrap();
     assert_eq!(events.len(), THREADS * 20);
-    // each was told its place when it was added
+    // each state event has the position at the time of the addition
     let places: BTreeSet<_> =
         events.iter().map(|event| event.data["queue_position"].as_u64().unwrap()).collect();
     assert_eq!(places, (0..(THREADS * 20) as u64).collect());
@@ -68,7 +68,7 @@ fn threads_that_claim_at_once_never_get_the_same_job() {
 }
 
 #[test]
-fn one_of_many_ends_wins() {
+fn one_of_many_ends_is_recorded() {
     let store = TestStore::new();
     for round in 0..5 {
         let job = store.add_started();

@@ -36,7 +36,7 @@ fn an_upload_grows_until_it_is_whole() {
 }
 
 #[test]
-fn an_upload_that_is_removed_is_remembered_as_gone() {
+fn the_id_of_a_removed_upload_is_kept() {
     let store = TestStore::new();
     let first = upload('a');
     store.add_upload(&first).unwrap();

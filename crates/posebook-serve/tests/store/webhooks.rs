@@ -32,7 +32,7 @@ fn names(due: &[DueWebhook]) -> Vec<&str> {
 }
 
 #[test]
-fn start_and_end_are_told_with_the_job() {
+fn start_and_end_are_sent_with_the_job() {
     let store = TestStore::new();
     let id = running(&store, &[]);
     let start = due(&store);
@@ -66,7 +66,7 @@ fn start_and_end_are_told_with_the_job() {
 }
 
 #[test]
-fn a_canceled_job_is_told_once() {
+fn the_end_of_a_canceled_job_is_sent_once() {
     let store = TestStore::new();
     let id = store.add_new(&with_webhook(&[])).id;
     store.cancel(id).unwrap();
@@ -77,7 +77,7 @@ fn a_canceled_job_is_told_once() {
 }
 
 #[test]
-fn only_wanted_events_are_told() {
+fn only_requested_events_are_sent() {
     let store = TestStore::new();
     let id = running(&store, &["completed", "logs"]);
     store.set_progress(id, &progress(1)).unwrap();
@@ -92,7 +92,7 @@ fn only_wanted_events_are_told() {
 }
 
 #[test]
-fn progress_is_told_at_most_every_500_ms() {
+fn progress_is_sent_at_most_every_500_ms() {
     let store = TestStore::new();
     let id = running(&store, &["output"]);
     let mut told = Vec::new();
@@ -165,7 +165,7 @@ fn a_delivery_can_be_given_up() {
 }
 
 #[test]
-fn the_last_message_of_a_deleted_job_is_still_told() {
+fn the_last_message_of_a_deleted_job_is_still_sent() {
     let store = TestStore::new();
     let id = store.add_new(&with_webhook(&[])).id;
     store.cancel(id).unwrap();
@@ -206,4 +206,15 @@ fn those_that_wait_longest_come_first() {
     let order: Vec<_> = due(&store).iter().map(|due| due.job).collect();
     assert_eq!(order, [ids[1], ids[2], ids[0]]);
     assert_eq!(store.due_webhooks(store.now(), 2).unwrap().len(), 2);
+}
+
+#[test]
+fn a_client_of_cog_finds_the_id_that_it_chose() {
+    let store = TestStore::new();
+    let mut job = with_webhook(&[]);
+    job.request.prediction = Some("abcd1234".into());
+    let id = store.add_new(&job).id;
+    store.cancel(id).unwrap();
+    let body = &due(&store)[0].body;
+    assert_eq!((&body["id"], &body["job"]), (&"abcd1234".into(), &id.to_string().into()));
 }

@@ -60,7 +60,7 @@ pub(in crate::http) fn file_stem(name: &str) -> String {
     }
 }
 
-/// The last part of a name, without control characters and characters that turn the direction of text, not longer than a file
+/// The last part of a name, without control characters and characters that change the direction of text, not longer than a file
 /// system allows.
 fn display_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or_default();

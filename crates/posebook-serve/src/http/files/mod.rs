@@ -2,7 +2,7 @@
 //! Out: the list, a file or a part of it with its validators, all files as one zip file.
 //!
 //! A name is looked up in the job's record: what the record does not have is not opened. The file is then opened component by
-//! component without following links, so that a link in the results' folder leads nowhere.
+//! component without following links, so that a link in the results' folder is an error.
 
 mod archive;
 mod disposition;

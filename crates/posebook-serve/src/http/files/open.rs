@@ -1,5 +1,5 @@
-//! Opens a result. In: the folder of results and the file's record. Out: the open regular file of the recorded size; links are
-//! followed nowhere.
+//! Opens a result. In: the folder of results and the file's record. Out: the open regular file of the recorded size; no link is
+//! followed.
 
 use crate::job::ResultFile;
 use nix::fcntl::{OFlag, open, openat};

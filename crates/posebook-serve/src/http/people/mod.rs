@@ -1,4 +1,4 @@
-//! People of a finished job. In: `GET /v1/jobs/{id}/people?frame=&track=&from=&to=&format=` with `Accept`. Out: rows as JSON,
+//! People of an ended job. In: `GET /v1/jobs/{id}/people?frame=&track=&from=&to=&format=` with `Accept`. Out: rows as JSON,
 //! NDJSON, CSV or Parquet, streamed in constant memory.
 
 mod negotiation;

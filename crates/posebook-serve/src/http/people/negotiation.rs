@@ -4,7 +4,7 @@ use crate::backend::PeopleFormat;
 use crate::problem::Problem;
 use axum::http::{HeaderMap, StatusCode, header};
 
-/// Formats with their media types and names, best first: the first wins among equally acceptable ones.
+/// Formats with their media types and names, in order of preference among equally acceptable ones.
 const FORMATS: [(PeopleFormat, &[&str], &str); 4] = [
     (PeopleFormat::Json, &["application/json"], "json"),
     (PeopleFormat::Ndjson, &["application/x-ndjson", "application/ndjson", "application/jsonl"], "ndjson"),

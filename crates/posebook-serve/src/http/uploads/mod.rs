@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `put` | `PUT /v1/uploads` | a complete upload, or none |
 //! | `tus` | `POST`, `OPTIONS /v1/uploads`; `HEAD`, `GET`, `PATCH`, `DELETE`, `OPTIONS /v1/uploads/{id}` | an upload that can be resumed |
-//! | `protocol` | headers of tus | version and extensions checked; the headers that tell of an upload |
+//! | `protocol` | headers of tus | version and extensions checked; headers that describe an upload |
 //! | `metadata` | `Upload-Metadata` | the file's name |
 //! | `slots` | uploads in progress | who may write to which upload; at most [`AT_ONCE`](slots::AT_ONCE) bodies at a time |
 //! | `receive` | a body | its pieces, if they come fast enough |
@@ -132,7 +132,7 @@ fn too_large(most: u64) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
 }
 
-/// Refuses bytes for which the disk has no room.
+/// Refuses bytes for which the disk has no space.
 fn check_space(service: &Service, bytes: u64) -> Result<(), Problem> {
     let space = service.disk_space().map_err(Problem::internal)?;
     if space.fits(bytes) {
@@ -175,8 +175,8 @@ fn body_length(headers: &HeaderMap) -> Result<BodyLength, Problem> {
     Ok(number(headers, &header::CONTENT_LENGTH)?.map_or(BodyLength::None, BodyLength::Known))
 }
 
-/// Answers a request whose body is not read to its end. The rest is read and thrown away for a while: a connection that is
-/// closed before would lose the answer, because the peer's system resets it while the client still sends.
+/// Answers a request whose body is not read to its end. The rest is read and discarded for a limited time: if the connection
+/// were closed while the client still sends, it would be reset and the answer lost.
 fn refuse(problem: Problem, request: &HeaderMap, body: Body) -> Response {
     // a client that waits for `100 Continue` sends nothing before the answer
     if !request.contains_key(header::EXPECT) {

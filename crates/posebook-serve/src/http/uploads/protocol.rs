@@ -1,5 +1,5 @@
 //! Headers of tus. In: headers of a request; an upload. Out: whether the request is one of this version and of extensions that
-//! the server has; the headers that tell of an upload.
+//! the server has; the headers that describe an upload.
 
 use super::refuse;
 use crate::problem::Problem;
@@ -40,7 +40,7 @@ pub(super) const EXTENSIONS: &str =
 /// The type of bodies with bytes of an upload.
 const BYTES: &str = "application/offset+octet-stream";
 
-/// Adds the headers that tell of an upload.
+/// Adds the headers that describe an upload.
 pub(super) fn with_upload(mut response: Response, upload: &Upload) -> Response {
     let headers = response.headers_mut();
     headers.insert(OFFSET, HeaderValue::from(upload.offset));
@@ -95,7 +95,7 @@ pub(super) fn problem_tus(problem: Problem) -> Response {
     add_version(problem.into_response(), is_version)
 }
 
-/// 412 for another version names those that there are.
+/// Adds the supported versions to a 412.
 fn add_version(mut response: Response, is_version: bool) -> Response {
     if is_version {
         response.headers_mut().insert(TUS_VERSION, HeaderValue::from_static(VERSION));

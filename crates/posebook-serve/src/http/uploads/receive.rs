@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long the rest of a refused body is read.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
-/// A client that sends nothing for this long has nothing on its way that could make its system lose the answer.
+/// Once a client has sent nothing for this long, the connection is closed: nothing in transit could reset it.
 const DRAIN_IDLE: Duration = Duration::from_millis(300);
 
 /// How a body ended.
@@ -32,7 +32,7 @@ pub(super) enum Ending {
     Refused,
 }
 
-/// The least that a body must bring.
+/// Minimum rate of a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// Bytes in each interval.
@@ -42,7 +42,7 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The pace of a service's uploads.
+    /// The minimum rate of a service's uploads.
     pub(super) fn of(service: &Service, limits: &Limits) -> Pace {
         let interval = service.options.upload_stall;
         let milliseconds = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
@@ -50,7 +50,7 @@ impl Pace {
     }
 }
 
-/// Hands the pieces of a body of at most `most` bytes on.
+/// Sends the pieces of a body of at most `most` bytes to the writer.
 pub(super) async fn receive(
     body: &mut Body,
     pieces: Sender<Piece>,
@@ -102,7 +102,7 @@ pub(super) async fn receive(
     }
 }
 
-/// Reads the rest of a body for a while, or until nothing comes, and throws it away.
+/// Reads the rest of a body for a while, or until nothing comes, and discards it.
 pub(super) fn drain(mut body: Body) {
     tokio::spawn(timeout(DRAIN_TIME, async move {
         while let Ok(Some(Ok(_frame))) = timeout(DRAIN_IDLE, body.frame()).await {}

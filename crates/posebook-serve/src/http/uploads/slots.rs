@@ -1,4 +1,4 @@
-//! Uploads in progress. In: an upload's id. Out: the right to write to it, for one request at a time; and a place among the
+//! Uploads in progress. In: an upload's id. Out: the right to write to it, for one request at a time; and a permit for one of the
 //! bodies that are received at once.
 
 use crate::problem::Problem;
@@ -23,7 +23,7 @@ pub(super) struct Limits {
     pub sync_bytes: u64,
     /// Time after which an upload is synced.
     pub sync_time: Duration,
-    /// A request that has brought nothing for this long gives way to a client that wants to resume.
+    /// A request that has received nothing for this long is stopped when another request wants to resume its upload.
     pub idle: Duration,
 }
 
@@ -64,7 +64,7 @@ impl Activity {
     /// Waits until another request asks this one to stop.
     pub async fn stopped(&self) {
         let mut stop = self.stop.subscribe();
-        // an error says that the sender is gone, which is a part of `self`
+        // an error means that the sender was dropped; it is a part of `self`
         let _ = stop.wait_for(|stop| *stop).await;
     }
 }
@@ -91,7 +91,7 @@ impl Uploads {
         Uploads { limits: Arc::new(limits), slots, writers: Arc::default() }
     }
 
-    /// A place for a body.
+    /// A permit to receive a body.
     ///
     /// # Errors
     /// 429 if all are taken.
@@ -121,9 +121,9 @@ impl Uploads {
     }
 
     /// Asks the request that writes to an upload to stop, if it has brought nothing for `idle`, and waits for it for at most
-    /// `patience`.
-    pub async fn interrupt(&self, id: &str, idle: Duration, patience: Duration) {
-        let end = Instant::now() + patience;
+    /// `timeout`.
+    pub async fn interrupt(&self, id: &str, idle: Duration, timeout: Duration) {
+        let end = Instant::now() + timeout;
         while let Some(activity) = self.writer(id) {
             if lock(&activity.last_piece).elapsed() < idle || Instant::now() >= end {
                 return;

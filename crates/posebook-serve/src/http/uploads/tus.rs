@@ -28,7 +28,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a request waits for another one that it has asked to stop.
-const PATIENCE: Duration = Duration::from_secs(5);
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the server can do.
 pub(super) async fn options(State(service): State<Arc<Service>>) -> Response {
@@ -288,7 +288,7 @@ pub(super) async fn head(
 ) -> Response {
     let upload = async {
         check_protocol(&headers)?;
-        uploads.interrupt(&id, uploads.limits.idle, PATIENCE).await;
+        uploads.interrupt(&id, uploads.limits.idle, INTERRUPT_TIMEOUT).await;
         service.blocking(move |service| find(service, &id)).await
     };
     match upload.await {
@@ -315,7 +315,7 @@ pub(super) async fn delete(
 ) -> Response {
     let deleted = async {
         check_protocol(&headers)?;
-        uploads.interrupt(&id, Duration::ZERO, PATIENCE).await;
+        uploads.interrupt(&id, Duration::ZERO, INTERRUPT_TIMEOUT).await;
         let (claim, upload) = claim(&service, &uploads, &id).await?;
         service
             .blocking(move |service| {

@@ -43,6 +43,7 @@ pub fn job(number: u64, state: JobState, name: &str) -> Job {
             webhook: None,
             webhook_events: Vec::new(),
             keep: None,
+            prediction: None,
         },
         name: name.to_string(),
         resolved: None,
