@@ -9,6 +9,7 @@
 //! with `observed` false and a confidence that falls to 0.
 
 use super::table_error;
+use super::timeline::DEFAULT_MAX_AGE;
 use posebook_notebook::tables::files::read_rows;
 use posebook_notebook::tables::{FrameRow, PersonRow, RunRow, TableError};
 use serde_json::{Value, json};
@@ -18,8 +19,6 @@ use std::path::Path;
 
 /// Most people in all frames together: 15 KB of memory each. Larger results are read row by row.
 const MAX_PEOPLE: usize = 20_000;
-/// PHALP's number of frames after which a track that is not detected is deleted.
-const DEFAULT_MAX_AGE: u64 = 50;
 
 /// The people of the job's run by frame.
 ///

@@ -16,8 +16,8 @@ use std::path::Path;
 
 /// Most samples of memory: more than a page has pixels.
 const MAX_SAMPLES: usize = 2000;
-/// PHALP's number of frames after which a track that is not detected is deleted.
-const DEFAULT_MAX_AGE: u64 = 50;
+/// PHALP's default number of frames after which a track that is not detected is deleted.
+pub(super) const DEFAULT_MAX_AGE: u64 = 50;
 
 /// The rows of a table; none if there is no such table.
 fn rows<R: TableRow>(results: &Path) -> io::Result<impl Iterator<Item = io::Result<R>>> {

@@ -288,7 +288,7 @@ fn people_are_served_in_the_format_that_is_accepted() {
     assert!(csv.text().starts_with(PEOPLE_HEADER) && csv.text().lines().count() == 7);
     let parquet = get("", "application/vnd.apache.parquet");
     assert!(parquet.body.starts_with(b"PAR1") && parquet.body.ends_with(b"PAR1"));
-    // a query wins over `Accept`, so that a link in a page can ask for a format
+    // a query takes precedence over `Accept`, so that a link in a page can ask for a format
     assert_eq!(get("?format=ndjson", "text/csv").header("content-type"), Some("application/x-ndjson"));
     assert_problem(&get("", "text/html"), 406, "not-acceptable");
     assert_problem(&get("?format=xml", "*/*"), 406, "not-acceptable");

@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 
 /// Setting of an experiment that selects its smaller version, as `--quick` does.
 const QUICK: &str = "quick";
-/// Most settings of a job.
-const MAX_SETTINGS: usize = 256;
+/// Most settings of a job, as in [`JobRequest::validate`], for job files that another program writes.
+const MAX_SETTINGS: usize = 1_000;
 /// Most runs of an experiment: all are planned in memory, before the job is accepted and again in its process.
 const MAX_RUNS: u64 = 2_000;
 /// Most settings of an experiment among which the wrong one is looked for: each is tried, and an experiment takes 50 ms to check.

@@ -41,7 +41,7 @@ pub fn check_plain(key: &str, name: &str) -> Result<(), WrongSetting> {
         return Ok(());
     }
     let message = format!(
-        "`{key}={name}` is not a name: a job may not name files of the server, give the name of a set in models/"
+        "`{key}={name}` is not a name: a job may not name files of the server; give the name of a dataset or model set of the project"
     );
     Err(WrongSetting::at(key, message))
 }

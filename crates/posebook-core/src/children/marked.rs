@@ -73,7 +73,10 @@ mod tests {
             let id = nix::unistd::Pid::from_raw(process.process.cast_signed());
             nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGKILL).unwrap();
         }
-        assert!(found.iter().all(|process| process.value.as_deref() == Some("a/b c")) && !found.is_empty(), "{found:?}");
+        assert!(
+            found.iter().all(|process| process.value.as_deref() == Some("a/b c")) && !found.is_empty(),
+            "{found:?}"
+        );
         while !marked_processes(&marker, None).is_empty() {
             assert!(began.elapsed() < Duration::from_secs(20), "it lives on");
         }

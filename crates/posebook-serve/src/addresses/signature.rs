@@ -107,10 +107,7 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
+    use crate::job::hexadecimal;
 
     /// Cases 1, 2 and 6 of RFC 4231.
     #[test]
@@ -128,7 +125,7 @@ mod tests {
                 "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
             ),
         ] {
-            assert_eq!(hex(&hmac_sha256(&key, message.as_bytes())), expected);
+            assert_eq!(hexadecimal(&hmac_sha256(&key, message.as_bytes())), expected);
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use url::Url;
 
 /// Maximum number of concurrent deliveries.
-const PLACES: usize = 16;
+const MAX_DELIVERIES: usize = 16;
 /// Maximum number of concurrent deliveries to one host.
 const PER_HOST: usize = 4;
 /// Messages that are read at a time, of hosts with fewer than [`PER_HOST`] deliveries in progress.
@@ -89,12 +89,12 @@ pub fn deliver_webhooks_of(
     if let Err(error) = WebhookSecret::load_or_create(data) {
         report(&format!("webhooks wait: no secret to sign with: {error}"));
     }
-    let under_way = Mutex::new(HashMap::new());
-    let delivery = Delivery { store, fetcher, data, retries, report, stop, under_way: &under_way };
+    let active = Mutex::new(HashMap::new());
+    let delivery = Delivery { store, fetcher, data, retries, report, stop, active: &active };
     thread::scope(|scope| {
         while !stop.load(Ordering::Relaxed) {
             // only now: those that end after the outbox is read are still in what was read
-            delivery.lock().retain(|_, place| !place.has_ended);
+            delivery.lock().retain(|_, other| !other.has_ended);
             match store.due_webhooks(store.now(), PAGE) {
                 Ok(due) => {
                     for message in due {
@@ -117,15 +117,15 @@ struct Delivery<'a> {
     retries: Retries,
     report: &'a (dyn Fn(&str) + Sync),
     stop: &'a AtomicBool,
-    under_way: &'a Mutex<UnderWay>,
+    active: &'a Mutex<ActiveDeliveries>,
 }
 
 /// Deliveries in progress, by the message's number.
-type UnderWay = HashMap<i64, Place>;
+type ActiveDeliveries = HashMap<i64, ActiveDelivery>;
 
-/// What a message occupies.
+/// A delivery in progress.
 #[derive(Debug)]
-struct Place {
+struct ActiveDelivery {
     job: JobId,
     host: String,
     has_ended: bool,
@@ -134,17 +134,17 @@ struct Place {
 impl<'a> Delivery<'a> {
     /// Sends a message in a thread of its own, if the limits of concurrent deliveries allow it.
     fn start<'scope>(self, scope: &'scope thread::Scope<'scope, 'a>, message: DueWebhook) {
-        let place = Place { job: message.job, host: host(&message.address), has_ended: false };
+        let new = ActiveDelivery { job: message.job, host: host(&message.address), has_ended: false };
         let number = message.number;
         {
-            let mut under_way = self.lock();
-            let active = under_way.values().filter(|place| !place.has_ended);
-            let of_host = active.clone().filter(|other| other.host == place.host).count();
-            let of_job = under_way.values().any(|other| other.job == place.job);
-            if active.count() >= PLACES || of_host >= PER_HOST || of_job {
+            let mut active = self.lock();
+            let running = active.values().filter(|other| !other.has_ended);
+            let of_host = running.clone().filter(|other| other.host == new.host).count();
+            let of_job = active.values().any(|other| other.job == new.job);
+            if running.count() >= MAX_DELIVERIES || of_host >= PER_HOST || of_job {
                 return;
             }
-            under_way.insert(number, place);
+            active.insert(number, new);
         }
         let work = move || {
             self.deliver(&message);
@@ -156,14 +156,14 @@ impl<'a> Delivery<'a> {
     }
 
     fn end(self, number: i64) {
-        if let Some(place) = self.lock().get_mut(&number) {
-            place.has_ended = true;
+        if let Some(delivery) = self.lock().get_mut(&number) {
+            delivery.has_ended = true;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'a, UnderWay> {
+    fn lock(&self) -> MutexGuard<'a, ActiveDeliveries> {
         // a panic elsewhere leaves the map as it should be
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn deliver(&self, message: &DueWebhook) {

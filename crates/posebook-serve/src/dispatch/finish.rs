@@ -5,14 +5,13 @@
 
 use super::sources::{SOURCES, failure};
 use super::{Control, report};
-use crate::job::{FailureKind, Job, JobOutcome, OUTCOME_FILE, RESULTS, ResultFile};
+use crate::job::{FailureKind, Job, JobOutcome, OUTCOME_FILE, RESULTS, ResultFile, hexadecimal};
 use crate::log;
 use crate::options::parse_keep;
 use crate::service::Service;
 use crate::store::{End, StoreError};
 use posebook_core::files::write_atomically;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -213,12 +212,7 @@ fn hash(path: &Path, stop: &dyn Fn() -> bool) -> io::Result<Option<(u64, String)
         hasher.update(&block[..read]);
         bytes += read as u64;
     }
-    let mut text = String::with_capacity(64);
-    for byte in hasher.finalize() {
-        // writing to a string cannot fail
-        let _ = write!(text, "{byte:02x}");
-    }
-    Ok(Some((bytes, text)))
+    Ok(Some((bytes, hexadecimal(&hasher.finalize()))))
 }
 
 /// Syncs all regular files and folders below `folder`, and `folder`.

@@ -5,7 +5,7 @@
 //! | queued | | queued |
 //! | starting, running, canceling | `done/JOB` has an outcome | what the outcome says |
 //! | canceling | | canceled |
-//! | starting, running | it took the server with it before | failed, `crashed` |
+//! | starting, running | the server crashed during an earlier attempt too | failed, `crashed` |
 //! | starting, running | | queued again |
 //!
 //! Processes that an earlier server left are killed first: nothing else writes to the folders that are looked at here. Uploads are
@@ -21,8 +21,8 @@ use crate::store::End;
 use std::fs::{self, OpenOptions};
 use std::io;
 
-/// Starts that ended with the server's process, after which a job is not tried again.
-const MAX_SERVER_DEATHS: u32 = 2;
+/// Number of crashes of the server during a job's attempts after which the job has failed.
+const MAX_SERVER_CRASHES: u32 = 2;
 
 /// Decides on every unfinished job, and cuts uploads back.
 ///
@@ -47,10 +47,10 @@ fn decide(service: &Service, job: &Job) -> io::Result<()> {
     if job.state == JobState::Canceling {
         fs::create_dir_all(&folder)?;
         finish::finish(service, job, &folder, End::Canceled, &control);
-    } else if job.server_deaths + 1 >= MAX_SERVER_DEATHS {
+    } else if job.server_crashes + 1 >= MAX_SERVER_CRASHES {
         fs::create_dir_all(&folder)?;
-        let deaths = job.server_deaths + 1;
-        let message = format!("the server ended {deaths} times while this job ran; it is not tried again");
+        let crashes = job.server_crashes + 1;
+        let message = format!("the server crashed {crashes} times while this job ran; it is not tried again");
         finish::finish(service, job, &folder, End::Failed(failure(FailureKind::Crashed, message)), &control);
     } else {
         service.store.requeue(job.id, true).map_err(io::Error::other)?;

@@ -8,7 +8,7 @@
 
 use super::{Control, free_bytes_above_floor};
 use crate::job::{Failure, FailureKind, Job, Progress, Source};
-use crate::paths::OpenedPath;
+use crate::paths::{self, OpenedPath};
 use crate::problem::Problem;
 use crate::service::Service;
 use std::fs;
@@ -197,14 +197,13 @@ impl Preparation<'_> {
 
 /// Name of a source for display.
 fn name(service: &Service, source: &Source) -> String {
-    let last_part = |path: &str| path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
     match source {
         Source::Upload(id) => match service.store.upload(id) {
             Ok(Some(upload)) => upload.name,
             _ => id.clone(),
         },
-        Source::Path(given) => last_part(given),
-        Source::Url(address) => last_part(&crate::log::address(address)),
+        Source::Path(given) => paths::last_part(given).to_owned(),
+        Source::Url(address) => paths::last_part_of_address(&crate::log::address(address)),
     }
 }
 

@@ -46,11 +46,11 @@ pub(crate) struct Ends {
 
 /// The permit of a connection, of which there are [`Limits::connections`].
 #[derive(Clone)]
-pub(crate) struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+pub(crate) struct ConnectionPermit(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
 
-impl Place {
-    fn new(permit: OwnedSemaphorePermit) -> Place {
-        Place(Arc::new(Mutex::new(Some(permit))))
+impl ConnectionPermit {
+    fn new(permit: OwnedSemaphorePermit) -> ConnectionPermit {
+        ConnectionPermit(Arc::new(Mutex::new(Some(permit))))
     }
 
     fn release(&self) {
@@ -63,7 +63,7 @@ impl Place {
 ///
 /// # Errors
 /// 503 `too-many-listeners` if there is none.
-pub(crate) fn listen(http: &Http, place: Option<&Place>) -> Result<OwnedSemaphorePermit, Problem> {
+pub(crate) fn listen(http: &Http, place: Option<&ConnectionPermit>) -> Result<OwnedSemaphorePermit, Problem> {
     let permit = Arc::clone(&http.listeners).try_acquire_owned().map_err(|_| {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -149,7 +149,7 @@ fn connect(
     let stall = u32::try_from(limits.stall_time.as_millis()).unwrap_or(u32::MAX);
     let _ = setsockopt(&stream, sockopt::TcpUserTimeout, &stall);
 
-    let place = Place::new(permit);
+    let place = ConnectionPermit::new(permit);
     let router = router.clone();
     let kept_place = place.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {

@@ -3,6 +3,7 @@
 //! In: the options, the headers of requests. Out: allowed, or why not. Tokens and sessions are kept and compared as SHA-256
 //! digests, so that the time of a comparison does not depend on them.
 
+use crate::job::hexadecimal;
 use crate::options::Options;
 use crate::problem::Problem;
 use crate::service::ServeError;
@@ -222,7 +223,7 @@ fn session_of(headers: &HeaderMap) -> Option<&str> {
 fn random_text() -> io::Result<String> {
     let mut bytes = [0; 32];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(&bytes))
 }
 
 /// The token in the file at `path`, and whether it was made now.

@@ -5,7 +5,7 @@
 //! In: `{"input": {"video": ..., SETTING: VALUE}}`. Out: a prediction: `status`, `output` (addresses of the results), `logs`,
 //! `metrics`. Where Cog refuses a second prediction, this one is queued.
 
-use super::accept::{Place, listen};
+use super::accept::{ConnectionPermit, listen};
 use super::answer::AboutJob;
 use super::cog_input::{self, Prediction, PredictionId};
 use super::job_log::log_tail;
@@ -39,7 +39,7 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
 
 async fn add(
     Extension(http): Extension<Arc<Http>>,
-    place: Option<Extension<Place>>,
+    place: Option<Extension<ConnectionPermit>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -48,7 +48,7 @@ async fn add(
 
 async fn add_with_id(
     Extension(http): Extension<Arc<Http>>,
-    place: Option<Extension<Place>>,
+    place: Option<Extension<ConnectionPermit>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -58,7 +58,7 @@ async fn add_with_id(
 
 async fn predict(
     http: &Arc<Http>,
-    place: Option<&Place>,
+    place: Option<&ConnectionPermit>,
     id: Option<String>,
     headers: &HeaderMap,
     body: Body,

@@ -3,7 +3,7 @@
 //! In: the body of a prediction. Out: the request of a job, the prediction's id, and a file that the body itself has as a `data:`
 //! address.
 
-use crate::job::{JobId, JobKind, JobRequest, Source};
+use crate::job::{JobId, JobKind, JobRequest, Source, hexadecimal};
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::store::Upload;
@@ -175,8 +175,7 @@ pub(crate) fn with_file(
     request: JobRequest,
     file: &DataFile,
 ) -> Result<JobRequest, Problem> {
-    let digest = Sha256::digest(&file.bytes);
-    let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hexadecimal(&Sha256::digest(&file.bytes));
     let id = sha256[..32].to_owned();
     let extension = match file.media_type.as_str() {
         "video/mp4" => "mp4",

@@ -3,7 +3,7 @@
 //! In: the events of the store. Out: streams, each event with its number, so that a client that was cut off goes on after
 //! `Last-Event-ID`, also after a restart of the server.
 
-use super::accept::{Place, listen};
+use super::accept::{ConnectionPermit, listen};
 use super::hub::{BATCH, Phase, Ready};
 use super::{Http, log};
 use crate::job::JobId;
@@ -65,7 +65,7 @@ fn last_event(headers: &HeaderMap, query: &Start) -> Result<Option<i64>, Problem
 async fn of_all(
     State(service): State<Arc<Service>>,
     Extension(http): Extension<Arc<Http>>,
-    place: Option<Extension<Place>>,
+    place: Option<Extension<ConnectionPermit>>,
     query: Result<Query<Start>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -78,7 +78,7 @@ async fn of_all(
 async fn of_job(
     State(service): State<Arc<Service>>,
     Extension(http): Extension<Arc<Http>>,
-    place: Option<Extension<Place>>,
+    place: Option<Extension<ConnectionPermit>>,
     Path(id): Path<String>,
     query: Result<Query<Start>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
@@ -105,7 +105,7 @@ async fn of_job(
 /// A stream of the events after number `after`.
 fn stream(
     http: Arc<Http>,
-    place: Option<&Place>,
+    place: Option<&ConnectionPermit>,
     job: Option<JobId>,
     after: i64,
 ) -> Result<Response, Problem> {

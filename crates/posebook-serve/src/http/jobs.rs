@@ -1,6 +1,6 @@
 //! `/v1/jobs`: adds, lists, shows, cancels, repeats and deletes jobs.
 
-use super::accept::{Place, listen};
+use super::accept::{ConnectionPermit, listen};
 use super::answer::AboutJob;
 use super::body;
 use super::job_json::{etag, job_json, jobs_json, place};
@@ -41,7 +41,7 @@ pub(crate) fn routes() -> Router<Arc<Service>> {
 
 async fn add(
     Extension(http): Extension<Arc<Http>>,
-    place: Option<Extension<Place>>,
+    place: Option<Extension<ConnectionPermit>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -54,7 +54,7 @@ async fn add(
 
 async fn add_with_id(
     Extension(http): Extension<Arc<Http>>,
-    place: Option<Extension<Place>>,
+    place: Option<Extension<ConnectionPermit>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -84,7 +84,7 @@ struct Changes {
 async fn retry(
     State(service): State<Arc<Service>>,
     Extension(http): Extension<Arc<Http>>,
-    place: Option<Extension<Place>>,
+    place: Option<Extension<ConnectionPermit>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -137,7 +137,7 @@ fn to_page(id: JobId) -> Response {
 /// Answers with a job that was accepted: 202, or 200 if it has ended, perhaps while the client waited.
 async fn accepted(
     http: &Arc<Http>,
-    place: Option<&Place>,
+    place: Option<&ConnectionPermit>,
     headers: &HeaderMap,
     job: Job,
 ) -> Result<Response, Problem> {
@@ -240,7 +240,7 @@ async fn list(
 async fn show(
     State(service): State<Arc<Service>>,
     Extension(http): Extension<Arc<Http>>,
-    connection: Option<Extension<Place>>,
+    connection: Option<Extension<ConnectionPermit>>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -2,8 +2,8 @@
 //! `GET /pose/video/status/{id}` and `GET /health`.
 //!
 //! In: `{"video_path": ...}`. Out: its members: `job_id`, `status` (`queued`, `processing`, `completed`, `error`),
-//! `queue_position`, and people by frame as `result`. The wrapper never answered `error` for a job, but its clients handle it. A video is always
-//! queued, never processed within the request.
+//! `queue_position`, and people by frame as `result`. The wrapper never answered `error` for a job, but its clients handle it.
+//! A video is always queued, never processed within the request.
 
 use super::answer::AboutJob;
 use super::files::{ended_job, results_folder};

@@ -6,7 +6,7 @@
 use super::log;
 use crate::backend::needs_source;
 use crate::job::{JobKind, JobRequest, Source};
-use crate::paths::OpenedPath;
+use crate::paths::{self, OpenedPath};
 use crate::problem::Problem;
 use crate::service::Service;
 use axum::http::StatusCode;
@@ -96,7 +96,7 @@ fn find(service: &Service, source: &Source) -> Result<Found, Problem> {
             let opened = service.paths.open(given)?;
             // the open file under a name that child processes can use too
             let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), opened.file.as_raw_fd()));
-            let name = last_part(given).to_owned();
+            let name = paths::last_part(given).to_owned();
             Ok(Found {
                 name,
                 resolved: Some(opened.resolved.clone()),
@@ -112,10 +112,7 @@ fn find(service: &Service, source: &Source) -> Result<Found, Problem> {
         Source::Url(address) => {
             service.fetcher.check(address)?;
             let shown = log::address(address);
-            let name = match last_part(&shown) {
-                "" => shown.clone(),
-                name => percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned(),
-            };
+            let name = paths::last_part_of_address(&shown);
             Ok(Found { name, resolved: None, path: None, _opened: None })
         }
     }
@@ -149,29 +146,4 @@ fn upload(service: &Service, id: &str) -> Result<(String, PathBuf), Problem> {
 fn only_file(folder: &Path) -> Option<PathBuf> {
     let mut entries = std::fs::read_dir(folder).ok()?;
     entries.find_map(|entry| entry.ok().map(|entry| entry.path()).filter(|path| path.is_file()))
-}
-
-/// The last component of a path of Unix or Windows.
-fn last_part(path: &str) -> &str {
-    let trimmed = path.trim_end_matches(['/', '\\']);
-    trimmed.rsplit(['/', '\\']).next().unwrap_or(trimmed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_part_of_a_path_is_its_name() {
-        for (path, name) in [
-            ("/a/b.mp4", "b.mp4"),
-            (r"C:\Users\me\a b.mp4", "a b.mp4"),
-            (r"\\nas\clips\", "clips"),
-            ("b.mp4", "b.mp4"),
-            ("", ""),
-            ("/", ""),
-        ] {
-            assert_eq!(last_part(path), name, "{path}");
-        }
-    }
 }

@@ -333,7 +333,7 @@ pub struct Job {
     /// Number of the current or last attempt, from 1; 0 before the first.
     pub attempt: u32,
     /// Number of attempts during which the server crashed.
-    pub server_deaths: u32,
+    pub server_crashes: u32,
     /// The device of the current or last attempt.
     pub device: Option<String>,
     /// Progress of the current attempt.
@@ -356,6 +356,16 @@ pub struct Job {
     pub expired: bool,
     /// Increases with every change: the `ETag`.
     pub revision: i64,
+}
+
+/// Bytes as hexadecimal text in lower case.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // writing to a string cannot fail
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A time as RFC 3339 in UTC, such as `2026-01-31T12:00:00.000Z`.

@@ -4,9 +4,9 @@
 //! the nearest right name. Whether settings and experiments exist is checked by [`crate::Backend::check`], paths and addresses
 //! by [`crate::paths`] and [`crate::addresses`].
 
+use super::parse_keep;
 use super::strict::{self, Strict};
 use super::{JobKind, JobRequest, Source};
-use super::parse_keep;
 use crate::problem::Problem;
 use axum::http::StatusCode;
 use posebook_core::toml_error::nearest_match;

@@ -6,11 +6,13 @@
 mod beneath;
 mod convert;
 mod images;
+mod name;
 
 use crate::problem::Problem;
 use axum::http::StatusCode;
 use beneath::Failure;
 use convert::{GivenPath, Root};
+pub use name::{last_part, last_part_of_address};
 use std::fmt::Write;
 use std::fs::File;
 use std::os::fd::AsFd;

@@ -9,8 +9,8 @@
 use super::connections::Writing;
 use super::rows::{job_at, job_by_id, to_json};
 use super::{Added, NewJob, Store, StoreError};
-use crate::job::{JobRequest, Source};
 use crate::job::parse_keep;
+use crate::job::{JobRequest, Source};
 use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use std::str::FromStr;
 
 /// Columns of [`job_of`], in its order.
-const COLUMNS: &str = "jobs.id, job_bodies.request, jobs.name, jobs.resolved, jobs.state, jobs.attempt, jobs.server_deaths, \
+const COLUMNS: &str = "jobs.id, job_bodies.request, jobs.name, jobs.resolved, jobs.state, jobs.attempt, jobs.server_crashes, \
      jobs.device, jobs.progress, jobs.failure, job_bodies.files, jobs.retry_of, jobs.created, jobs.started, jobs.ended, \
      jobs.expires, jobs.expired, jobs.revision, jobs.seq";
 
@@ -67,7 +67,7 @@ fn job_of(row: &Row) -> Result<StoredJob, StoreError> {
         resolved: row.get(3)?,
         state: parsed("jobs.state", row.get_ref(4)?.as_str().map_err(rusqlite::Error::from)?)?,
         attempt: row.get(5)?,
-        server_deaths: row.get(6)?,
+        server_crashes: row.get(6)?,
         device: row.get(7)?,
         progress: progress.map(|text| from_json::<Progress>("jobs.progress", &text)).transpose()?,
         failure: failure.map(|text| from_json::<Failure>("jobs.failure", &text)).transpose()?,

@@ -26,7 +26,7 @@ CREATE TABLE jobs (
         ('queued', 'starting', 'running', 'canceling', 'succeeded', 'failed', 'canceled')),
     priority INTEGER NOT NULL,
     attempt INTEGER NOT NULL DEFAULT 0,
-    server_deaths INTEGER NOT NULL DEFAULT 0,
+    server_crashes INTEGER NOT NULL DEFAULT 0,
     device TEXT,
     progress TEXT,
     failure TEXT,
@@ -119,11 +119,11 @@ CREATE TABLE uploads (
 ) STRICT;
 CREATE INDEX uploads_expiry ON uploads (expires);
 -- ids of removed uploads, kept for 30 days: they are answered 410, not 404
-CREATE TABLE gone_uploads (
+CREATE TABLE removed_uploads (
     id TEXT PRIMARY KEY,
     removed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX gone_uploads_removed ON gone_uploads (removed);
+CREATE INDEX removed_uploads_removed ON removed_uploads (removed);
 
 -- no reference to `jobs`: a deleted job's last message is still delivered
 CREATE TABLE webhooks (

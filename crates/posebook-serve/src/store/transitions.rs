@@ -129,14 +129,14 @@ impl Store {
     ///
     /// # Errors
     /// If the database cannot be written.
-    pub fn requeue(&self, id: JobId, server_died: bool) -> Result<bool, StoreError> {
+    pub fn requeue(&self, id: JobId, server_crashed: bool) -> Result<bool, StoreError> {
         self.write(|writing| {
             let seq = match state_of(writing.connection, id)? {
                 Some((seq, JobState::Starting | JobState::Running)) => seq,
                 _ => return Ok(false),
             };
-            let sql = "UPDATE jobs SET device = NULL, progress = NULL, server_deaths = server_deaths + ?2 WHERE seq = ?1";
-            writing.connection.prepare_cached(sql)?.execute(params![seq, server_died])?;
+            let sql = "UPDATE jobs SET device = NULL, progress = NULL, server_crashes = server_crashes + ?2 WHERE seq = ?1";
+            writing.connection.prepare_cached(sql)?.execute(params![seq, server_crashed])?;
             writing.change_state(seq, JobState::Queued)?;
             Ok(true)
         })

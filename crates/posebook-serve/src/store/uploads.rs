@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// Removes an upload, unless a job that has not ended names it, and keeps its id for
-    /// [`Store::upload_is_gone`]. Whether it was removed. Its files are removed after that: a job that is added meanwhile
+    /// [`Store::upload_was_removed`]. Whether it was removed. Its files are removed after that: a job that is added meanwhile
     /// cannot lose them.
     ///
     /// # Errors
@@ -102,9 +102,9 @@ impl Store {
         self.write(|writing| {
             let removed = writing.connection.prepare_cached(&sql)?.execute([id])? > 0;
             if removed {
-                let keep_id = "INSERT OR REPLACE INTO gone_uploads (id, removed) VALUES (?1, ?2)";
+                let keep_id = "INSERT OR REPLACE INTO removed_uploads (id, removed) VALUES (?1, ?2)";
                 writing.connection.prepare_cached(keep_id)?.execute(params![id, now])?;
-                let remove_old = "DELETE FROM gone_uploads WHERE removed < ?1";
+                let remove_old = "DELETE FROM removed_uploads WHERE removed < ?1";
                 writing.connection.prepare_cached(remove_old)?.execute([now.saturating_sub(GONE_KEPT)])?;
             }
             Ok(removed)
@@ -115,8 +115,8 @@ impl Store {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub fn upload_is_gone(&self, id: &str) -> Result<bool, StoreError> {
-        let sql = "SELECT count(*) FROM gone_uploads WHERE id = ?1";
+    pub fn upload_was_removed(&self, id: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) FROM removed_uploads WHERE id = ?1";
         self.read(|connection| {
             Ok(connection.prepare_cached(sql)?.query_row([id], |row| row.get::<_, i64>(0))? > 0)
         })

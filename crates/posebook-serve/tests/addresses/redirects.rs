@@ -124,18 +124,14 @@ fn a_name_that_changes_its_address_is_fetched_from_the_checked_one_or_refused() 
     };
     let port = server.port;
     let place = place_with(server, |_| network(&[port], rebinding));
-    assert_eq!(
-        place.fetch("/once").unwrap(),
-        b"public",
-        "the address that was vetted is the one that is asked"
-    );
+    assert_eq!(place.fetch("/once").unwrap(), b"public", "the request goes to the address that was checked");
     assert_eq!(asked.load(Ordering::SeqCst), 1, "the name is looked up once");
     assert_eq!(place.refused("/once").0, "address-not-allowed");
     asked.store(0, Ordering::SeqCst);
     assert_eq!(
         place.refused("/again").0,
         "address-not-allowed",
-        "the second look-up of a redirect is vetted again"
+        "the second look-up of a redirect is checked again"
     );
     assert_eq!(asked.load(Ordering::SeqCst), 2);
     for host in ["private.test", "mixed.test"] {

@@ -50,7 +50,7 @@ fn a_long_job_is_queued_again_without_counting_as_a_crash_and_runs_at_the_next_s
     let server = TestServer::start(options);
     let job = server.wait_for(&id, "succeeded");
     assert_eq!(job["attempt"], 4);
-    assert_eq!(server.service.store.job(id.parse().unwrap()).unwrap().unwrap().server_deaths, 0);
+    assert_eq!(server.service.store.job(id.parse().unwrap()).unwrap().unwrap().server_crashes, 0);
     server.wait_for(&waiting, "succeeded");
     let log = server.get(&format!("/v1/jobs/{id}/log")).text();
     assert!(log.contains("the server was stopped during attempt 3; the job is queued again"), "{log}");
@@ -108,5 +108,5 @@ fn a_job_that_is_queued_just_before_the_end_is_not_executed_to_its_end() {
     }
     let store = posebook_serve::store::Store::open(&options.data).unwrap();
     assert_eq!(store.counts().unwrap(), [(posebook_serve::job::JobState::Queued, 10)]);
-    assert_eq!(store.job(last.parse().unwrap()).unwrap().unwrap().server_deaths, 0);
+    assert_eq!(store.job(last.parse().unwrap()).unwrap().unwrap().server_crashes, 0);
 }

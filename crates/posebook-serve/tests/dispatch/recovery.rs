@@ -88,7 +88,7 @@ fn a_queued_job_runs() {
     let id = left.add();
     let (server, _folder) = left.recover();
     let job = wait_for_end(&server, id);
-    assert_eq!((job.state, job.attempt, job.server_deaths), (JobState::Succeeded, 1, 0));
+    assert_eq!((job.state, job.attempt, job.server_crashes), (JobState::Succeeded, 1, 0));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_running_job_runs_again_and_its_log_is_continued() {
     let (id, work) = left.start();
     let (server, _folder) = left.recover();
     let job = wait_for_end(&server, id);
-    assert_eq!((job.state, job.attempt, job.server_deaths), (JobState::Succeeded, 2, 1));
+    assert_eq!((job.state, job.attempt, job.server_crashes), (JobState::Succeeded, 2, 1));
     assert!(!work.exists(), "the folder of the first attempt is removed");
     let log = fs::read_to_string(server.service.done_folder(id).join("log.txt")).unwrap();
     assert!(
@@ -114,7 +114,7 @@ fn a_job_during_which_the_server_crashed_twice_has_failed() {
     let (id, _) = left.start();
     assert!(left.store.requeue(id, true).unwrap());
     let again = left.store.claim("cpu").unwrap().unwrap();
-    assert_eq!((again.id, again.server_deaths), (id, 1));
+    assert_eq!((again.id, again.server_crashes), (id, 1));
     let (server, _folder) = left.recover();
     let job = wait_for_end(&server, id);
     let failure = job.failure.unwrap();

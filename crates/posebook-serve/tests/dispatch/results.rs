@@ -118,7 +118,7 @@ fn a_job_process_gains_no_rights_and_has_no_files_of_the_server() {
     let log = server.get(&format!("/v1/jobs/{id}/log")).text();
     assert!(log.contains("NoNewPrivs:\t1"), "{log}");
     assert!(log.contains("0 -> /dev/null") && log.contains("2 -> pipe:"), "{log}");
-    for file in ["sqlite", "lock", "socket:", "eventpoll"] {
+    for file in ["sqlite", "/lock", "socket:", "eventpoll"] {
         assert!(!log.contains(file), "{log}");
     }
 }

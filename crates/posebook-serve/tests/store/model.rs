@@ -38,7 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..12_usize).prop_map(Step::Note),
         3 => (0..12_usize).prop_map(Step::Cancel),
         5 => (0..12_usize, 0..3_u8).prop_map(|(job, how)| Step::End(job, how)),
-        3 => (0..12_usize, any::<bool>()).prop_map(|(job, died)| Step::Requeue(job, died)),
+        3 => (0..12_usize, any::<bool>()).prop_map(|(job, crashed)| Step::Requeue(job, crashed)),
         1 => (0..12_usize).prop_map(Step::Delete),
         1 => (0..12_usize).prop_map(Step::Expire),
         1 => (-2..30_i64).prop_map(|hours| Step::Wait(hours * HOUR)),
@@ -53,7 +53,7 @@ struct ModelJob {
     body: (u8, i32),
     state: JobState,
     attempt: u32,
-    deaths: u32,
+    server_crashes: u32,
     expired: bool,
 }
 
@@ -118,7 +118,7 @@ impl Model {
             self.keys.insert(key, (body, id, now));
         }
         let state = JobState::Queued;
-        self.jobs.push(ModelJob { id, body, state, attempt: 0, deaths: 0, expired: false });
+        self.jobs.push(ModelJob { id, body, state, attempt: 0, server_crashes: 0, expired: false });
         Answer::New
     }
 }
@@ -207,13 +207,13 @@ fn execute(store: TestStore, model: &mut Model, step: &Step) -> TestStore {
                 job.state = state;
             }
         }
-        Step::Requeue(number, died) => {
+        Step::Requeue(number, crashed) => {
             let Some(job) = model.job(number) else { return store };
             let is_allowed = matches!(job.state, JobState::Starting | JobState::Running);
-            assert_eq!(store.requeue(job.id, died).unwrap(), is_allowed);
+            assert_eq!(store.requeue(job.id, crashed).unwrap(), is_allowed);
             if is_allowed {
                 job.state = JobState::Queued;
-                job.deaths += u32::from(died);
+                job.server_crashes += u32::from(crashed);
             }
         }
         Step::Delete(number) => {
@@ -251,7 +251,7 @@ fn compare(store: &TestStore, model: &mut Model) {
             body: (job.request.settings["body"].as_u64().unwrap() as u8, job.request.priority),
             state: job.state,
             attempt: job.attempt,
-            deaths: job.server_deaths,
+            server_crashes: job.server_crashes,
             expired: job.expired,
         })
         .collect();

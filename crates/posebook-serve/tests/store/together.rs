@@ -73,7 +73,7 @@ fn one_of_many_ends_is_recorded() {
     for round in 0..5 {
         let job = store.add_started();
         let barrier = Barrier::new(THREADS);
-        let wins = thread::scope(|scope| {
+        let recorded = thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS)
                 .map(|index| {
                     let (store, barrier, id) = (&store, &barrier, job.id);
@@ -84,9 +84,9 @@ fn one_of_many_ends_is_recorded() {
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).filter(|won| *won).count()
+            threads.into_iter().map(|thread| thread.join().unwrap()).filter(|ended| *ended).count()
         });
-        assert_eq!(wins, 1, "round {round}");
+        assert_eq!(recorded, 1, "round {round}");
         let ends = store.events_of(job.id).into_iter().filter(|event| event.kind == "end").count();
         assert_eq!(ends, 1);
     }

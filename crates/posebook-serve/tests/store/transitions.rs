@@ -114,14 +114,14 @@ fn a_requeued_job_keeps_its_place_and_its_next_start_is_another_attempt() {
     store.set_progress(first.id, &Progress::default()).unwrap();
     assert!(store.requeue(first.id, true).unwrap());
     let queued = store.get(first.id);
-    assert_eq!((queued.state, queued.attempt, queued.server_deaths), (JobState::Queued, 1, 1));
+    assert_eq!((queued.state, queued.attempt, queued.server_crashes), (JobState::Queued, 1, 1));
     assert_eq!((queued.device, queued.progress), (None, None));
     assert_eq!(store.queue_position(first.id).unwrap(), Some(0));
     assert_eq!(store.queue_position(second.id).unwrap(), Some(1));
     let again = store.claim("cpu").unwrap().unwrap();
     assert_eq!((again.id, again.attempt), (first.id, 2));
     assert!(store.requeue(first.id, false).unwrap());
-    assert_eq!(store.get(first.id).server_deaths, 1);
+    assert_eq!(store.get(first.id).server_crashes, 1);
     assert_eq!(store.claim("cpu").unwrap().unwrap().attempt, 3);
     assert!(store.end(first.id, &End::Succeeded, &[], None).unwrap());
     let states = ["queued", "starting", "running", "queued", "starting", "queued", "starting", "succeeded"];

@@ -40,12 +40,12 @@ fn the_id_of_a_removed_upload_is_kept() {
     let store = TestStore::new();
     let first = upload('a');
     store.add_upload(&first).unwrap();
-    assert!(!store.upload_is_gone(&first.id).unwrap());
+    assert!(!store.upload_was_removed(&first.id).unwrap());
     assert!(store.delete_upload(&first.id).unwrap());
     assert!(!store.delete_upload(&first.id).unwrap());
     assert_eq!(store.upload(&first.id).unwrap(), None);
-    assert!(store.upload_is_gone(&first.id).unwrap());
-    assert!(!store.upload_is_gone(&upload('b').id).unwrap());
+    assert!(store.upload_was_removed(&first.id).unwrap());
+    assert!(!store.upload_was_removed(&upload('b').id).unwrap());
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn start_and_end_are_sent_with_the_job() {
         changed_settings: Default::default(),
     };
     store.end(id, &End::Failed(failure), &[file(3)], None).unwrap();
-    assert_eq!(names(&due(&store)), ["start"], "the end is not told before the start");
+    assert_eq!(names(&due(&store)), ["start"], "the start is sent before the end");
     store.set_webhook(start[0].number, true, None).unwrap();
     let end = due(&store);
     assert_eq!(names(&end), ["completed"]);
@@ -88,26 +88,26 @@ fn only_requested_events_are_sent() {
     store.end(quiet.id, &End::Succeeded, &[], None).unwrap();
     assert_eq!(names(&due(&store)), ["logs"]);
     store.end(id, &End::Succeeded, &[], None).unwrap();
-    assert_eq!(names(&due(&store)), ["completed"], "what the end says too is not told before it");
+    assert_eq!(names(&due(&store)), ["completed"], "the end replaces earlier messages that wait");
 }
 
 #[test]
 fn progress_is_sent_at_most_every_500_ms() {
     let store = TestStore::new();
     let id = running(&store, &["output"]);
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     for step in 0..100 {
         store.set_progress(id, &progress(step)).unwrap();
         for message in due(&store) {
-            told.push((store.now() - START, message.body["progress"]["done"].as_u64().unwrap()));
+            sent.push((store.now() - START, message.body["progress"]["done"].as_u64().unwrap()));
             store.set_webhook(message.number, true, None).unwrap();
         }
         store.wait(50);
     }
-    let times: Vec<_> = told.iter().map(|(time, _)| *time).collect();
+    let times: Vec<_> = sent.iter().map(|(time, _)| *time).collect();
     assert_eq!(times, (0..10).map(|index| index * 500).collect::<Vec<_>>());
     // each is the newest progress of its time
-    assert!(told.iter().all(|(time, done)| *time as u64 == done * 50), "{told:?}");
+    assert!(sent.iter().all(|(time, done)| *time as u64 == done * 50), "{sent:?}");
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn find(service: &Service, id: &str) -> Result<Upload, Problem> {
         match service.store.upload(id)? {
             Some(upload) if upload.expires > service.store.now() => return Ok(upload),
             Some(_) => return Err(gone()),
-            None if service.store.upload_is_gone(id)? => return Err(gone()),
+            None if service.store.upload_was_removed(id)? => return Err(gone()),
             None => {}
         }
     }

@@ -3,13 +3,13 @@
 
 use super::slots::{Claim, Limits, Uploads};
 use super::{KEEP_INCOMPLETE, check_space, complete_expiry, expiry, storage};
+use crate::job::hexadecimal;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::store::Upload;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
@@ -162,12 +162,4 @@ impl Writer {
 /// Whether it is time to make the written bytes durable.
 fn is_due(limits: &Limits, state: &State, offset: u64) -> bool {
     offset - state.synced >= limits.sync_bytes || state.synced_at.elapsed() >= limits.sync_time
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // writing to a string cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -49,7 +49,7 @@ pub fn job(number: u64, state: JobState, name: &str) -> Job {
         resolved: None,
         state,
         attempt: u32::from(has_started),
-        server_deaths: 0,
+        server_crashes: 0,
         device: has_started.then(|| "cuda:0".to_string()),
         progress: has_started.then(|| Progress {
             stage: "run".to_string(),
