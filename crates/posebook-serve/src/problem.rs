@@ -31,7 +31,7 @@ impl DerefMut for Problem {
 /// The members of a [`Problem`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Members {
-    /// Address of the type: [`TYPES`] and a name such as `unknown-setting`.
+    /// Address of the type: `TYPES` and a name such as `unknown-setting`.
     #[serde(rename = "type")]
     pub kind: String,
     /// The type as words.
@@ -58,7 +58,7 @@ pub struct Members {
     /// Bytes that are free, where disk space is the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub free_bytes: Option<u64>,
-    /// [`Problem::detail`] again, under the name that clients of the older interfaces (`/pose/video`, `/predictions`) read.
+    /// `Problem::detail` again, under the name that clients of the older interfaces (`/pose/video`, `/predictions`) read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What failed inside: written to the log, never sent.

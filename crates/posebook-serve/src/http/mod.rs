@@ -8,7 +8,7 @@
 //! | `checks` | a request | its id; its host, origin and token, checked |
 //! | `answer` | an answer | its error as problem+json or a page, the headers that all have, a line of the log |
 //! | [`auth`] | token file, headers | who may use the server |
-//! | [`log`] | a request, a change of a job | one line on standard error |
+//! | `log` | a request, a change of a job | one line on standard error |
 //! | `body` | a request's body | JSON of at most 1 MiB within 10 s |
 //! | `prefer` | the header `Prefer` | how long to wait for a job |
 //! | `session` | `/sign-in`, `/sign-out` | cookies for browsers |

@@ -9,7 +9,7 @@ pub fn last_part(path: &str) -> &str {
 }
 
 /// The last component of an address, percent-decoded; the whole address if it has none. The address has no query, see
-/// [`crate::log::address`].
+/// `crate::log::address`.
 pub fn last_part_of_address(address: &str) -> String {
     match last_part(address) {
         "" => address.to_owned(),

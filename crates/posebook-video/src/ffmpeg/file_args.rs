@@ -36,7 +36,7 @@ const SINGLE_IMAGE: &str = "image2";
 /// name others.
 const NOT_SINGLE_IMAGES: [&str; 3] = ["y", "svg", "svgz"];
 
-/// Most pixels of a frame that ffmpeg decodes. It is above [`MAX_PIXELS`], because a codec pads a frame to whole blocks. The
+/// Most pixels of a frame that ffmpeg decodes. It is above `MAX_PIXELS`, because a codec pads a frame to whole blocks. The
 /// check comes before a frame is allocated.
 const MAX_CODED_PIXELS: usize = MAX_PIXELS + MAX_PIXELS / 8;
 /// Limit of the heap and stacks of a process of ffmpeg or ffprobe that reads a file (4 GiB), so that a malformed file
@@ -49,7 +49,7 @@ const MAX_ALLOCATION_BYTES: &str = "1073741824";
 pub const LIMIT_ARGS: [&str; 2] = ["-max_alloc", MAX_ALLOCATION_BYTES];
 
 /// The arguments, including `-i`, by which ffmpeg or ffprobe reads the file at `path` and no other, and no frame of more
-/// than about [`MAX_PIXELS`].
+/// than about `MAX_PIXELS`.
 pub fn input_args(path: &Path) -> Vec<OsString> {
     let mut formats: String = FORMATS.split_whitespace().collect::<Vec<_>>().join(",");
     let mut arguments: Vec<OsString> = ["-protocol_whitelist", "file,pipe"].map(OsString::from).into();
