@@ -172,7 +172,7 @@ mod tests {
             settings: serde_json::Map::new(),
             device: "cpu".into(),
         };
-        let shown = ShownNames::new(&job, Path::new("/work/x"));
+        let shown = ShownNames::new(&job, Path::new("/data/x"));
         Reporter::new(Vec::new(), kind, shown)
     }
 
