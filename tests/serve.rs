@@ -5,6 +5,7 @@
 mod common;
 
 use common::Project;
+use job_project::project;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -16,38 +17,11 @@ use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "common/ffmpeg.rs"]
-mod ffmpeg_clips;
+#[path = "common/job_project.rs"]
+mod job_project;
 
 /// Time limit of every wait; far more than is needed.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-const EXPERIMENT: &str = r#"
-question = "Does the service run experiments?"
-[defaults]
-dataset = { name = "walkers", only = ["crossing"], people = 2, width = 160, height = 96, frames = 12 }
-[sweep]
-"video.mode" = [{ extract = { store = "png" } }, { stream = { access = "sequential" } }]
-[quick]
-"dataset.frames" = 6
-"#;
-
-/// A project with a video, boxes for it, and an image.
-fn project() -> Project {
-    let project = Project::with_experiment("small", EXPERIMENT);
-    let clips = project.path("clips");
-    fs::create_dir(&clips).unwrap();
-    ffmpeg_clips::ffmpeg(
-        &clips,
-        "-f lavfi -i testsrc2=size=160x120:rate=25 -frames:v 10 -c:v libx264 -preset ultrafast walk.mp4",
-    );
-    ffmpeg_clips::ffmpeg(&clips, "-f lavfi -i testsrc2=size=160x120:rate=1 -frames:v 1 still.png");
-    let line = |frame: usize| {
-        format!("{frame},1,{0},10,40,90,1,-1,-1,-1\n{frame},2,100,{0},40,80,1,-1,-1,-1\n", 10 + frame)
-    };
-    fs::write(clips.join("boxes.txt"), (1..=10).map(line).collect::<String>()).unwrap();
-    project
-}
+const WAIT_LIMIT: Duration = Duration::from_secs(120);
 
 /// An answer.
 #[derive(Debug)]
@@ -112,7 +86,7 @@ impl Server {
 
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
@@ -158,7 +132,7 @@ impl Server {
             if is_met(&job) {
                 return job;
             }
-            assert!(began.elapsed() < PATIENCE, "{job}");
+            assert!(began.elapsed() < WAIT_LIMIT, "{job}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -50,7 +50,8 @@ pub struct RunKey {
     /// SHA-256 of the detector set's file; `None` for NanoDet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector_set_sha256: Option<String>,
-    /// Both of the detector for frames without provided boxes, separated by a space; `None` where there is none.
+    /// Of the detector for frames without provided boxes: SHA-256 of its weights, a space, SHA-256 of its set's file. `None`
+    /// without such a detector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_sha256: Option<String>,
     /// Hash of the imported files of PHALP's networks; `None` where none is used.

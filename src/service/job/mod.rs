@@ -1,7 +1,7 @@
 //! The process of one job: `posebook job FOLDER`.
 //!
-//! In: the job's folder with its [`JobFile`]. Out: results in the folder's `files`, one JSON [`ProcessEvent`] a line on standard output,
-//! and the [`JobOutcome`], written last. SIGTERM interrupts it; an interrupted experiment keeps its finished runs.
+//! In: a folder with a [`JobFile`]. Out: results in its subfolder `files`; progress on standard output, one JSON [`ProcessEvent`] per
+//! line; and at the end a file with the [`JobOutcome`]. SIGTERM interrupts it; an interrupted experiment keeps its finished runs.
 //!
 //! Runs are made by the same worker processes as those of `posebook track`, `posebook reconstruct` and `posebook experiment run`, so
 //! that rows and files are the same. Results name sources as the client did, and no folder of the server.

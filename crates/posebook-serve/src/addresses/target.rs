@@ -94,7 +94,7 @@ fn check(mut url: Url, network: &Network) -> Result<Url, Refusal> {
         }
         Some(Host::Ipv4(address)) if !network.accepts(address.into()) => return denied(NOT_PUBLIC),
         Some(Host::Ipv6(address)) if !network.accepts(address.into()) => return denied(NOT_PUBLIC),
-        // RFC 6761: never asked of a name server
+        // RFC 6761: these names are loopback, so no name server is asked
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');
             if name == "localhost" || name.ends_with(".localhost") {

@@ -2,7 +2,7 @@
 //!
 //! - An upload is linked, so that its removal does not end the job.
 //! - A path is opened anew below its allowed folder. The job reads it through a link to the open descriptor of this process
-//!   (`/proc/N/fd/M`), so that whoever can write to the allowed folder cannot replace it by a link to another file.
+//!   (`/proc/N/fd/M`). A user who can write to the allowed folder can therefore not replace the file after the check.
 //! - A folder of images is copied, because each image would need a descriptor.
 //! - An address is fetched.
 

@@ -1,4 +1,4 @@
-//! Routes, checks of requests, and the loop that accepts connections.
+//! The HTTP server: its routes, the checks that every request passes, and the loop that accepts connections.
 //!
 //! In: connections, and the [`Service`] behind them. Out: answers; every error is an `application/problem+json`.
 //!

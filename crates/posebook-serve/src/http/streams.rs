@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Size of a piece in bytes.
 const PIECE: usize = 64 * 1024;
-/// Pieces between the writing thread and the connection.
+/// Capacity of the channel from the writing thread to the connection, in pieces.
 const PIECES_AHEAD: usize = 4;
 /// How long the writing thread waits for a client that takes nothing.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ struct FileBody {
     buffer: Vec<u8>,
 }
 
-/// The next `length` bytes of `file` as a body. A file that ends before breaks the connection off.
+/// The next `length` bytes of `file` as a body. If the file ends earlier, the connection is closed with an error.
 pub(super) fn file_body(file: File, length: u64) -> Body {
     Body::new(FileBody { file: tokio::fs::File::from_std(file), remaining: length, buffer: Vec::new() })
 }
@@ -68,7 +68,7 @@ impl hyper::body::Body for FileBody {
     }
 }
 
-/// From the writing thread to the body.
+/// A message from the writing thread to the body.
 enum Piece {
     Data(Bytes),
     End(io::Result<()>),

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `schema` | tables, migrations |
 //! | `connections` | one connection that writes, a few that read; writes that share a commit |
-//! | [`local`] | refuses folders on network file systems |
+//! | [`local`] | checks that a folder is not on a network file system, where SQLite's locks are unreliable |
 //! | `error` | errors of the store |
 //! | `rows` | rows to [`Job`]s |
 //! | `adding` | adds jobs; ids and idempotency keys |

@@ -18,12 +18,12 @@ fn paths_of_windows_become_those_of_wsl() {
         ("file:///C:/Users/me/a%20b.mp4", "/mnt/c/Users/me/a b.mp4"),
         ("FILE:///c:/%C3%A9.mp4", "/mnt/c/é.mp4"),
         ("file:/C:/a.mp4", "/mnt/c/a.mp4"),
-        ("file://localhost/home/x.mp4", "/home/x.mp4"),
-        ("file:///home/100%25.mp4", "/home/100%.mp4"),
-        (r"\\wsl$\Ubuntu\home\x", "/home/x"),
-        (r"\\WSL.localhost\ubuntu\home\X y", "/home/X y"),
-        ("//wsl.localhost/Ubuntu/home/x", "/home/x"),
-        ("file://wsl.localhost/Ubuntu/home/x", "/home/x"),
+        ("file://localhost/srv/x.mp4", "/srv/x.mp4"),
+        ("file:///srv/100%25.mp4", "/srv/100%.mp4"),
+        (r"\\wsl$\Ubuntu\srv\x", "/srv/x"),
+        (r"\\WSL.localhost\ubuntu\srv\X y", "/srv/X y"),
+        ("//wsl.localhost/Ubuntu/srv/x", "/srv/x"),
+        ("file://wsl.localhost/Ubuntu/srv/x", "/srv/x"),
         ("/mnt/c/Users/x", "/mnt/c/Users/x"),
     ] {
         assert_eq!(rules.resolve(given).unwrap(), Path::new(resolved), "{given}");

@@ -1,6 +1,6 @@
-//! Crafted files: from a small valid file to one whose fields claim something else.
+//! Makes hostile files: takes a small valid file and changes fields, so that they state wrong sizes, rates or counts.
 
-/// An MP4 box: its name and its content.
+/// The bytes of an MP4 box: size, name, content.
 fn mp4_box(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
     [&(content.len() as u32 + 8).to_be_bytes()[..], name, content].concat()
 }

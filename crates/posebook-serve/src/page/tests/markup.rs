@@ -62,7 +62,7 @@ pub fn read(html: &str) -> Result<Page, String> {
     if open.is_empty() { Ok(page) } else { Err(format!("never closed: {open:?}")) }
 }
 
-/// The start of an element after its `<`.
+/// Parses a start tag; `text` begins after its `<`. Returns the element and the rest of the text.
 fn start(text: &str) -> Result<(Element, &str), String> {
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == ':';
     let name_end = text.find(|letter| !is_name(letter)).ok_or("an unfinished element")?;
