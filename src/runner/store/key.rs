@@ -50,8 +50,8 @@ pub struct RunKey {
     /// SHA-256 of the detector set's file; `None` for NanoDet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector_set_sha256: Option<String>,
-    /// Of the detector for frames without provided boxes: SHA-256 of its weights, a space, SHA-256 of its set's file (empty for NanoDet). `None`
-    /// without such a detector.
+    /// Of the detector for frames without provided boxes: SHA-256 of its weights, a space, SHA-256 of its set's file
+    /// (empty for NanoDet). `None` without such a detector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback_sha256: Option<String>,
     /// Hash of the imported files of PHALP's networks; `None` where none is used.
